@@ -1,0 +1,155 @@
+"""Checks of arguments: one place for the wording of errors.
+
+Every message names the argument, the value that was given and what is allowed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from astropy import units as u
+
+__all__ = ["as_count", "as_quantity", "as_range", "as_seed", "check_choice", "nearest_names"]
+
+
+def nearest_names(value: str, allowed: Iterable[str]) -> str:
+    """Return a hint such as ``" (did you mean 'FIRST'?)"``, empty if nothing is near."""
+    by_lower = {name.lower(): name for name in allowed}
+    near = difflib.get_close_matches(str(value).lower(), list(by_lower), n=1, cutoff=0.6)
+    return f" (did you mean {by_lower[near[0]]!r}?)" if near else ""
+
+
+def check_choice(name: str, value: Any, allowed: Iterable[str]) -> str:
+    """Return ``value`` if it is one of ``allowed``.
+
+    Raises
+    ------
+    ValueError
+        If it is not; the message lists the choices and the nearest one.
+    """
+    allowed = list(allowed)
+    if not isinstance(value, str) or value not in allowed:
+        choices = ", ".join(repr(choice) for choice in allowed)
+        raise ValueError(f"{name} must be one of {choices}, got {value!r}{nearest_names(value, allowed)}")
+    return value
+
+
+def as_count(name: str, value: Any, *, minimum: int = 0) -> int:
+    """Return ``value`` as a whole number of at least ``minimum``.
+
+    Raises
+    ------
+    TypeError
+        If it is not a whole number (a float, even 3.0, is not).
+    ValueError
+        If it is below ``minimum``.
+    """
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+    if number < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {number}")
+    return number
+
+
+def as_seed(name: str, value: Any) -> int:
+    """Return a seed, a whole number in [0, 2**63); ``None`` draws a fresh one from the system."""
+    if value is None:
+        return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))
+    seed = as_count(name, value)
+    if seed >= 2**63:
+        raise ValueError(f"{name} must be below 2**63, got {seed}")
+    return seed
+
+
+def as_quantity(name: str, value: Any, unit: u.UnitBase | str, *, minimum: float | None = None,
+                positive: bool = True, scalar: bool = True) -> Any:
+    """Return the plain number(s) of a quantity in ``unit``.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name, for the message.
+    value : `~astropy.units.Quantity`
+        What was given. Plain numbers are refused unless ``unit`` is dimensionless.
+    unit : unit
+        The unit to convert to.
+    minimum : float, optional
+        The least value allowed, in ``unit``.
+    positive : bool
+        Whether the value must be above zero.
+    scalar : bool
+        Whether it must be a single number.
+
+    Raises
+    ------
+    TypeError
+        If ``value`` is no quantity, or not a scalar.
+    astropy.units.UnitConversionError
+        If its unit cannot be converted (a subclass of both TypeError and ValueError).
+    ValueError
+        If it is not finite, not positive or below ``minimum``.
+    """
+    unit = u.Unit(unit)
+    if isinstance(value, str):
+        try:
+            value = u.Quantity(value)
+        except (TypeError, ValueError):
+            raise TypeError(f"{name} must be a Quantity in units of {unit}, got {value!r}") from None
+    if not isinstance(value, u.Quantity):
+        if unit != u.dimensionless_unscaled or isinstance(value, bool):
+            raise TypeError(f"{name} must be a Quantity in units of {unit}, got {value!r}")
+        try:
+            value = u.Quantity(value, unit)
+        except (TypeError, ValueError):
+            raise TypeError(f"{name} must be a number, got {value!r}") from None
+    try:
+        number = value.to_value(unit)
+    except u.UnitConversionError:
+        raise u.UnitConversionError(
+            f"{name} must be in units convertible to {unit}, got {value}") from None
+    number = np.asarray(number, dtype=float)
+    if scalar and number.ndim:
+        raise TypeError(f"{name} must be a single value, got an array of shape {number.shape}")
+    suffix = "" if unit == u.dimensionless_unscaled else f" {unit}"
+
+    def refuse(bad: np.ndarray, allowed: str) -> None:
+        if np.any(bad):
+            raise ValueError(f"{name} must be {allowed}, got {number[bad].ravel()[0]}{suffix}")
+
+    refuse(~np.isfinite(number), "finite")
+    if positive:
+        refuse(number <= 0, "positive")
+    if minimum is not None:
+        refuse(number < minimum, f"at least {minimum}{suffix}")
+    return float(number) if scalar else number
+
+
+def as_range(name: str, value: Any, unit: u.UnitBase | str) -> tuple[float, float]:
+    """Return (low, high) in ``unit`` from a pair of quantities or a quantity of two values.
+
+    Raises
+    ------
+    TypeError
+        If it is not a pair of quantities.
+    astropy.units.UnitConversionError
+        If a unit cannot be converted.
+    ValueError
+        If an end is not finite or not positive, or low is not below high.
+    """
+    try:
+        low, high = value
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a (low, high) pair of quantities, got {value!r}") from None
+    low = as_quantity(f"{name} (low end)", low, unit)
+    high = as_quantity(f"{name} (high end)", high, unit)
+    if low >= high:
+        raise ValueError(f"{name} must have low < high, got low = {low} {unit} and high = {high} {unit}")
+    return low, high

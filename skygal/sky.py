@@ -1,0 +1,166 @@
+"""Geometry of the sky: from a WCS to local scale, rotation and parity.
+
+Pixel coordinates are 0-based with pixel centres at integers; sky coordinates are ICRS in degrees.
+Position angles run from ICRS north through east, whatever the frame of the image.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+from astropy.wcs import WCS, FITSFixedWarning
+from astropy.wcs.utils import wcs_to_celestial_frame
+
+from skygal.checks import as_count
+
+__all__ = ["celestial", "icrs_to_pixel", "image_shape", "pixel_affine", "pixel_area", "pixel_to_icrs"]
+
+_ARCSEC = np.pi / 180 / 3600
+
+
+def celestial(wcs: WCS | fits.Header) -> WCS:
+    """Return the two-dimensional celestial part of a WCS or FITS header.
+
+    Parameters
+    ----------
+    wcs : `~astropy.wcs.WCS` or `~astropy.io.fits.Header`
+        Any WCS with a celestial pair of axes, such as a 4-d radio header.
+
+    Raises
+    ------
+    TypeError
+        If it is neither.
+    ValueError
+        If there is no celestial pair of axes, or its frame is not one of the sky's.
+    """
+    if isinstance(wcs, fits.Header):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FITSFixedWarning)
+            wcs = WCS(wcs)
+    if not isinstance(wcs, WCS):
+        raise TypeError(f"wcs must be an astropy.wcs.WCS or a FITS header, got {type(wcs).__name__}")
+    if not wcs.has_celestial:
+        raise ValueError("wcs must have a celestial pair of axes (such as RA---SIN and DEC--SIN), "
+                         f"got axes {[str(ctype) for ctype in wcs.wcs.ctype]}")
+    sky = wcs.celestial
+    try:
+        wcs_to_celestial_frame(sky)
+    except ValueError:
+        raise ValueError("wcs must be in a frame of the sky (ICRS, FK5, FK4 or galactic), "
+                         f"got axes {[str(ctype) for ctype in sky.wcs.ctype]}") from None
+    return sky
+
+
+def image_shape(wcs: WCS, shape: Sequence[int] | None = None) -> tuple[int, int]:
+    """Return the image's (ny, nx): ``shape`` if given, else that of the WCS.
+
+    Raises
+    ------
+    TypeError
+        If ``shape`` is not a pair of whole numbers.
+    ValueError
+        If neither has a shape, or a side is below one pixel.
+    """
+    if shape is None:
+        if wcs.array_shape is None or None in wcs.array_shape or 0 in wcs.array_shape:
+            raise ValueError("shape must be given as (ny, nx), since the wcs has no array_shape")
+        shape = wcs.array_shape
+    try:
+        ny, nx = shape
+    except (TypeError, ValueError):
+        raise TypeError(f"shape must be a pair (ny, nx), got {shape!r}") from None
+    return as_count("shape (ny)", ny, minimum=1), as_count("shape (nx)", nx, minimum=1)
+
+
+def pixel_to_icrs(wcs: WCS, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return ICRS (ra, dec) in degrees of pixel positions; NaN where the projection has no sky."""
+    x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
+    lon, lat = wcs.wcs_pix2world(x.ravel(), y.ravel(), 0) if not wcs.has_distortion else \
+        wcs.all_pix2world(x.ravel(), y.ravel(), 0)
+    lon, lat = (lat, lon) if wcs.wcs.lng == 1 else (lon, lat)
+    bad = ~(np.isfinite(lon) & np.isfinite(lat))
+    frame = wcs_to_celestial_frame(wcs)
+    sky = SkyCoord(np.where(bad, 0, lon) * u.deg, np.where(bad, 0, lat) * u.deg, frame=frame).icrs
+    ra = np.where(bad, np.nan, sky.ra.deg).reshape(x.shape)
+    return ra, np.where(bad, np.nan, sky.dec.deg).reshape(x.shape)
+
+
+def icrs_to_pixel(wcs: WCS, ra: Any, dec: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return pixel (x, y) of ICRS positions in degrees; NaN where the projection cannot show them."""
+    ra, dec = np.broadcast_arrays(np.asarray(ra, float), np.asarray(dec, float))
+    sky = SkyCoord(ra.ravel() * u.deg, dec.ravel() * u.deg, frame="icrs")
+    sky = sky.transform_to(wcs_to_celestial_frame(wcs))
+    lon, lat = sky.spherical.lon.deg, sky.spherical.lat.deg
+    world = (lat, lon) if wcs.wcs.lng == 1 else (lon, lat)
+    if wcs.has_distortion:
+        x, y = wcs.all_world2pix(*world, 0, quiet=True)
+    else:
+        x, y = wcs.wcs_world2pix(*world, 0)
+    return np.asarray(x).reshape(ra.shape), np.asarray(y).reshape(ra.shape)
+
+
+def _tangent(ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the unit vectors to (ra, dec), and there to the east and to the north."""
+    a, d = np.radians(ra), np.radians(dec)
+    zero = np.zeros_like(a)
+    return (np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], axis=-1),
+            np.stack([-np.sin(a), np.cos(a), zero], axis=-1),
+            np.stack([-np.sin(d) * np.cos(a), -np.sin(d) * np.sin(a), np.cos(d)], axis=-1))
+
+
+def pixel_affine(wcs: WCS, ra: Any, dec: Any) -> np.ndarray:
+    """Return the local map from sky offsets to pixel offsets.
+
+    Parameters
+    ----------
+    wcs : `~astropy.wcs.WCS`
+        A 2-d celestial WCS.
+    ra, dec : array_like, shape (n,)
+        ICRS positions in degrees.
+
+    Returns
+    -------
+    ndarray, shape (n, 2, 2)
+        d(x, y) / d(east, north) in pixels per arcsecond: scale, rotation, shear and parity of the
+        grid at each position. NaN where the projection is not defined.
+    """
+    ra, dec = np.atleast_1d(np.asarray(ra, float)), np.atleast_1d(np.asarray(dec, float))
+    centre, *axes = _tangent(ra, dec)
+    x0 = np.stack(icrs_to_pixel(wcs, ra, dec), axis=-1)
+    # half a pixel is small against the curvature of any grid and large against rounding
+    step = 0.5 * 3600 * float(np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix))))
+    out = np.empty((ra.size, 2, 2))
+    for column, axis in enumerate(axes):
+        ends = []
+        for sign in (1, -1):
+            v = centre + sign * np.tan(step * _ARCSEC) * axis
+            lat = np.degrees(np.arctan2(v[:, 2], np.hypot(v[:, 0], v[:, 1])))
+            lon = np.degrees(np.arctan2(v[:, 1], v[:, 0]))
+            ends.append(sign * (np.stack(icrs_to_pixel(wcs, lon, lat), axis=-1) - x0) / step)
+        forward, backward = ends
+        # across the seam of an all-sky grid, or beyond its edge, one side is far off: take the other
+        size = np.stack([np.linalg.norm(end, axis=-1) for end in ends])
+        size = np.where(np.isfinite(size), size, np.inf)
+        seam = (size.max(axis=0) > 1.5 * size.min(axis=0))[:, None]
+        nearer = np.where((size[0] <= size[1])[:, None], forward, backward)
+        out[:, :, column] = np.where(seam, nearer, (forward + backward) / 2)
+    return out
+
+
+def pixel_area(wcs: WCS, x: Any, y: Any) -> np.ndarray:
+    """Return the solid angle, in steradian, of the pixels at ``x``, ``y``; 0 off the sky."""
+    x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
+    ra, dec = pixel_to_icrs(wcs, x.ravel(), y.ravel())
+    good = np.isfinite(ra) & np.isfinite(dec)
+    area = np.zeros(ra.size)
+    if good.any():
+        det = np.abs(np.linalg.det(pixel_affine(wcs, ra[good], dec[good])))
+        with np.errstate(divide="ignore"):
+            area[good] = np.where(np.isfinite(det) & (det > 0), _ARCSEC**2 / det, 0)
+    return area.reshape(x.shape)
