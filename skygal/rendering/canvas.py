@@ -1,0 +1,184 @@
+"""The image that sources are added to, and what is learnt of each while it is added.
+
+Sources are drawn in threads but added in order, so that rounding is the same however many threads
+there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from scipy import fft, signal
+
+from skygal.rendering.beam import FWHM, TargetBeam
+from skygal.rendering.transform import Patch, matching_kernel, render_stamp
+
+__all__ = ["Canvas", "Placed", "Source"]
+
+#: a source's pixels are those above this part of its peak, or above the noise if that is more
+FAINTEST = 0.01
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is to be drawn.
+
+    Attributes
+    ----------
+    stamp : ndarray, shape (ny, nx)
+        Brightness of unit sum.
+    centre : ndarray, shape (2,)
+        Flux-weighted centre (x, y) in stamp pixels.
+    position : ndarray, shape (2,)
+        Where it goes: (x, y) in pixels of the image.
+    affine : ndarray, shape (2, 2)
+        Stamp pixels to image pixels.
+    flux : float
+        Integrated flux, Jy.
+    rms : float
+        Noise at its place, Jy/beam; 0 for none.
+    label : int
+        Its number in the segmentation.
+    """
+
+    stamp: np.ndarray
+    centre: np.ndarray
+    position: np.ndarray
+    affine: np.ndarray
+    flux: float
+    rms: float
+    label: int
+
+
+@dataclass(frozen=True)
+class Placed:
+    """What was drawn, measured on the source's own noiseless pixels.
+
+    Attributes
+    ----------
+    flux_in_image, peak_flux : float
+        Jy within the image, and largest pixel in Jy/beam.
+    edge : bool
+        Whether some of its pixels lie outside the image.
+    beam_limited : bool
+        Whether the stamp's own beam is wider than the image's.
+    bbox : (int, int, int, int)
+        xmin, xmax, ymin, ymax of its pixels in the image, ends included; -1 if it has none there.
+    """
+
+    flux_in_image: float
+    peak_flux: float
+    edge: bool
+    beam_limited: bool
+    bbox: tuple[int, int, int, int]
+
+
+class Canvas:
+    """A model image in the making.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        (ny, nx) of the image.
+    beam : TargetBeam
+        The image's beam.
+    native : ndarray, shape (2, 2)
+        Covariance of the stamps' own beam, in stamp pixels squared.
+    """
+
+    def __init__(self, shape: tuple[int, int], beam: TargetBeam, native: np.ndarray) -> None:
+        self.shape, self.beam, self.native = shape, beam, native
+        self.segmentation = np.zeros(shape, np.int32)
+        self.overlaps: set[int] = set()
+        self._brightest = np.zeros(shape, np.float32)
+        self._rest = None if beam.psf is None else _remainder(beam)
+        self._pad = (0, 0) if self._rest is None else tuple(s // 2 for s in self._rest.shape)
+        self._sum = np.zeros(tuple(n + 2 * p for n, p in zip(shape, self._pad, strict=True)), np.float32)
+        self._share = None
+        if self._rest is not None:
+            # what part of a pixel's flux ends up inside the image, once the PSF has spread it
+            self._share = signal.fftconvolve(np.ones(shape), self._rest[::-1, ::-1], mode="full") / beam.area
+
+    def draw(self, sources: Iterable[Source], *, workers: int = 2) -> Iterator[Placed]:
+        """Add sources, yielding what became of each, in order."""
+        sources = iter(sources)
+        with ThreadPoolExecutor(max(1, workers)) as pool:
+            # bounded batches: sources may be made lazily, and their stamps should not pile up
+            while batch := list(islice(sources, 256)):
+                for source, drawn in zip(batch, pool.map(self._patch, batch), strict=True):
+                    yield self._add(source, *drawn)
+
+    def _patch(self, source: Source) -> tuple[Patch, np.ndarray, bool]:
+        """Return the patch to sum up, the same as it will appear in the image, and the beam's verdict."""
+        kernel, limited = matching_kernel(source.affine, self.beam.covariance, self.native)
+        patch = render_stamp(source.stamp, source.centre, source.position, source.affine, kernel, self.native)
+        patch.data[...] *= source.flux * (self.beam.area if self._rest is None else 1)
+        if self._rest is None:
+            return patch, patch.data, limited
+        ny, nx = patch.data.shape
+        cy, cx = (s // 2 for s in self._rest.shape)
+        near = self._rest[max(0, cy - ny):cy + ny + 1, max(0, cx - nx):cx + nx + 1]
+        return patch, signal.fftconvolve(patch.data, near, mode="same"), limited
+
+    def _add(self, source: Source, patch: Patch, seen: np.ndarray, limited: bool) -> Placed:
+        peak = float(seen.max())
+        limit = min(max(source.rms, FAINTEST * peak), 0.5 * peak)
+        flux = self._sum_up(patch)
+        met = patch.overlap(self.shape)
+        if met is None:
+            return Placed(flux, peak, True, limited, (-1, -1, -1, -1))
+        onto, part = met
+        mask = seen > limit
+        inside = mask[part]
+        edge = bool(np.count_nonzero(mask) > np.count_nonzero(inside))
+        rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+        if not rows.size:
+            return Placed(flux, peak, edge, limited, (-1, -1, -1, -1))
+        here, labels = seen[part], self.segmentation[onto]
+        shared = np.unique(labels[inside])
+        if shared[-1] > 0:
+            self.overlaps.update(int(label) for label in shared[shared > 0])
+            self.overlaps.add(source.label)
+        wins = inside & (here > self._brightest[onto])
+        labels[wins] = source.label
+        self._brightest[onto][wins] = here[wins]
+        left, bottom = onto[1].start, onto[0].start
+        return Placed(flux, peak, edge, limited, (int(left + columns[0]), int(left + columns[-1]),
+                                                  int(bottom + rows[0]), int(bottom + rows[-1])))
+
+    def _sum_up(self, patch: Patch) -> float:
+        """Add the patch to the running sum; return the flux that falls into the image."""
+        shifted = Patch(patch.x0 + self._pad[1], patch.y0 + self._pad[0], patch.data)
+        met = shifted.overlap(self._sum.shape)
+        if met is None:
+            return 0.0
+        onto, part = met
+        self._sum[onto] += patch.data[part]
+        if self._share is None:
+            return float(patch.data[part].sum() / self.beam.area)
+        return float((patch.data[part] * self._share[onto]).sum())
+
+    def model(self) -> np.ndarray:
+        """Return the noiseless image, Jy/beam, float32."""
+        if self._rest is None:
+            return self._sum
+        return signal.oaconvolve(self._sum.astype(float), self._rest, mode="valid").astype(np.float32)
+
+
+def _remainder(beam: TargetBeam) -> np.ndarray:
+    """Return the kernel that turns sources drawn with the beam's Gaussian into ones with its PSF."""
+    psf = beam.psf
+    assert psf is not None
+    margin = int(np.ceil(3 * FWHM * np.sqrt(beam.covariance.max())))
+    ny, nx = (s + 2 * margin for s in psf.shape)
+    spectrum = fft.rfft2(np.roll(np.pad(psf, margin), (-(ny // 2), -(nx // 2)), axis=(0, 1)))
+    fy, fx = fft.fftfreq(ny)[:, None], fft.rfftfreq(nx)
+    c = beam.covariance
+    exponent = 2 * np.pi**2 * (c[1, 1] * fy**2 + c[0, 0] * fx**2 + 2 * c[0, 1] * fx * fy)
+    # beyond this the Gaussian lets nothing through that could be brought back
+    gain = np.where(exponent < -np.log(1e-6), np.exp(np.minimum(exponent, 20)), 0)
+    return np.roll(fft.irfft2(spectrum * gain, s=(ny, nx)), (ny // 2, nx // 2), axis=(0, 1))
