@@ -17,9 +17,9 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 from astropy.wcs.utils import wcs_to_celestial_frame
 
-from skygal.checks import as_count
+from skygal.checks import as_count, as_quantity, check_choice
 
-__all__ = ["celestial", "icrs_to_pixel", "image_shape", "pixel_affine", "pixel_area", "pixel_to_icrs"]
+__all__ = ["celestial", "icrs_to_pixel", "image_shape", "make_wcs", "pixel_affine", "pixel_area", "pixel_to_icrs"]
 
 _ARCSEC = np.pi / 180 / 3600
 
@@ -76,6 +76,87 @@ def image_shape(wcs: WCS, shape: Sequence[int] | None = None) -> tuple[int, int]
     except (TypeError, ValueError):
         raise TypeError(f"shape must be a pair (ny, nx), got {shape!r}") from None
     return as_count("shape (ny)", ny, minimum=1), as_count("shape (nx)", nx, minimum=1)
+
+
+def _as_center(center: SkyCoord | str) -> SkyCoord:
+    if isinstance(center, SkyCoord):
+        if not center.isscalar:
+            raise ValueError(f"center must be one position, got {center.size}")
+        return center
+    if not isinstance(center, str):
+        raise TypeError(f"center must be a SkyCoord or a string 'RA DEC', got {center!r}")
+    units = (u.hourangle, u.deg) if ":" in center or "h" in center else (u.deg, u.deg)
+    try:
+        return SkyCoord(center, unit=units, frame="icrs")
+    except (ValueError, TypeError):
+        raise ValueError("center must be a position such as '150.1 2.2' or '10h00m24s +2d12m00s', "
+                         f"got {center!r}") from None
+
+
+def make_wcs(center: SkyCoord | str, size: int | Sequence[int], pixel_scale: u.Quantity, *,
+             projection: str = "SIN") -> WCS:
+    """Return a celestial WCS with north up and east left, centred on a position.
+
+    Parameters
+    ----------
+    center : `~astropy.coordinates.SkyCoord` or str
+        The sky position of the image's centre; a string is RA and Dec (ICRS), in degrees unless it
+        says otherwise. A galactic SkyCoord makes a galactic grid.
+    size : int or (ny, nx)
+        Pixels on a side.
+    pixel_scale : `~astropy.units.Quantity`
+        The (square) pixel's side.
+    projection : str
+        One of ``SIN TAN ARC ZEA STG CAR``.
+
+    Returns
+    -------
+    `~astropy.wcs.WCS`
+        With its ``array_shape`` set.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not what it must be.
+
+    Notes
+    -----
+    Projections after Calabretta & Greisen 2002 (2002A&A...395.1077C). The reference point is the
+    centre, but for CAR it is on the equator below it, so that the grid is not oblique.
+
+    Examples
+    --------
+    >>> from astropy import units as u
+    >>> from skygal.sky import make_wcs
+    >>> make_wcs("10h00m24s +2d12m00s", (32, 64), 1.8 * u.arcsec).array_shape
+    (32, 64)
+    """
+    position = _as_center(center)
+    check_choice("projection", projection, ("SIN", "TAN", "ARC", "ZEA", "STG", "CAR"))
+    if not isinstance(size, Sequence):
+        ny = nx = as_count("size", size, minimum=1)
+    else:
+        ny, nx = image_shape(WCS(naxis=2), size)
+    scale = as_quantity("pixel_scale", pixel_scale, u.deg)
+    if position.frame.name == "galactic":
+        names = ("GLON", "GLAT")
+    else:
+        position, names = position.icrs, ("RA--", "DEC-")
+    lon, lat = position.spherical.lon.deg, position.spherical.lat.deg
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = [f"{name}-{projection}" for name in names]
+    wcs.wcs.cunit = ["deg", "deg"]
+    wcs.wcs.cdelt = [-scale, scale]
+    wcs.wcs.crpix = [(nx + 1) / 2, (ny + 1) / 2]
+    wcs.wcs.crval = [lon, lat]
+    if projection == "CAR":
+        wcs.wcs.crval = [lon, 0.0]
+        wcs.wcs.crpix = [(nx + 1) / 2, (ny + 1) / 2 - lat / scale]
+    if names[0] == "RA--":
+        wcs.wcs.radesys = "ICRS"
+    wcs.array_shape = (ny, nx)
+    wcs.wcs.set()
+    return wcs
 
 
 def pixel_to_icrs(wcs: WCS, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:

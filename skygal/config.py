@@ -1,0 +1,171 @@
+"""Configuration: plain keys and values, in YAML files and in the headers of what is written.
+
+A quantity is a string with its unit, such as ``"0.15 mJy"``; a range is a pair, ``[1 mJy, 1 Jy]``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from astropy import units as u
+
+from skygal.checks import nearest_names
+
+__all__ = ["as_plain", "dump_config", "load_config", "resolve_config"]
+
+
+class _Loader(yaml.SafeLoader):
+    """A safe loader that reads 1e-3 as a number and refuses a key given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        """Return the mapping of a node whose keys are all different."""
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, str) and key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is given twice",
+                                                        key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    """A dumper that quotes what `_Loader` would take for a number."""
+
+
+_FLOAT = re.compile(r"^[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+"
+                    r"|\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$")
+for _class in (_Loader, _Dumper):
+    # YAML 1.1 takes 1e-3 for a string, since it has no point
+    _class.yaml_implicit_resolvers = {
+        first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:float"]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+    _class.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+
+
+def load_config(path: str | os.PathLike, allowed: Iterable[str]) -> dict[str, Any]:
+    """Read a YAML file of settings.
+
+    Parameters
+    ----------
+    path : path
+        The file: one mapping of keys to values. In keys ``-`` and ``_`` mean the same.
+    allowed : iterable of str
+        The keys that may be in it.
+
+    Returns
+    -------
+    dict
+        The settings, with ``_`` in their keys.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is not YAML, not a mapping, or has a key that is not allowed; the message names the
+        file and the nearest allowed key.
+    """
+    name = os.fspath(path)
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"config file {name!r} does not exist") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"config file {name!r} cannot be read: {error}") from None
+    try:
+        content = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"config file {name!r} is not valid YAML: {' '.join(str(error).split())}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ValueError(f"config file {name!r} must hold keys and values, got a {type(content).__name__}")
+    allowed = sorted(allowed)
+    settings: dict[str, Any] = {}
+    for key, value in content.items():
+        plain = str(key).replace("-", "_")
+        if plain not in allowed:
+            hint = nearest_names(plain, allowed) or f"; the keys are {', '.join(allowed)}"
+            raise ValueError(f"config file {name!r} has an unknown key {str(key)!r}{hint}")
+        if plain in settings:
+            raise ValueError(f"config file {name!r} has the key {plain!r} twice")
+        settings[plain] = value
+    return settings
+
+
+def resolve_config(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one mapping from several, a later one winning; a value of None leaves an earlier one.
+
+    Examples
+    --------
+    >>> from skygal.config import resolve_config
+    >>> resolve_config({"survey": "FIRST", "seed": None}, {"seed": 1}, {"seed": None})
+    {'survey': 'FIRST', 'seed': 1}
+    """
+    settings: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            if value is not None or key not in settings:
+                settings[key] = value
+    return settings
+
+
+def as_plain(value: Any) -> Any:
+    """Return a value as the plain types that YAML and headers can hold.
+
+    Quantities become strings with their unit, arrays lists, beams ``"MAJORxMINOR arcsec, PA deg"``,
+    and anything else its ``repr``. A large array becomes a note of its shape.
+
+    Examples
+    --------
+    >>> from astropy import units as u
+    >>> from skygal.config import as_plain
+    >>> as_plain({"flux": (1 * u.mJy, 1 * u.Jy), "size": (64, 64)})
+    {'flux': ['1.0 mJy', '1.0 Jy'], 'size': [64, 64]}
+    """
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, u.Quantity):
+        if not value.isscalar:
+            return [as_plain(item) for item in value] if value.size <= 64 else _note(value)
+        return f"{float(value.value)!r} {value.unit}".strip()
+    if isinstance(value, np.generic):
+        return as_plain(value.item())
+    if isinstance(value, np.ndarray):
+        return as_plain(value.tolist()) if value.size <= 64 else _note(value)
+    if isinstance(value, Mapping):
+        return {str(key): as_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [as_plain(item) for item in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if all(hasattr(value, name) for name in ("major", "minor", "pa")):
+        major, minor = value.major.to_value(u.arcsec), value.minor.to_value(u.arcsec)
+        return f"{float(major)!r}x{float(minor)!r} arcsec, {float(value.pa.to_value(u.deg))!r} deg"
+    return repr(value)
+
+
+def _note(array: np.ndarray) -> str:
+    return f"array of shape {array.shape}"
+
+
+def dump_config(settings: Mapping[str, Any]) -> str:
+    """Return settings as YAML text that `load_config` reads back, ASCII only.
+
+    Examples
+    --------
+    >>> from astropy import units as u
+    >>> from skygal.config import dump_config
+    >>> print(dump_config({"survey": "FIRST", "flux": (1 * u.mJy, 1 * u.Jy)}), end="")
+    survey: FIRST
+    flux: [1.0 mJy, 1.0 Jy]
+    """
+    return yaml.dump(as_plain(settings), Dumper=_Dumper, sort_keys=False, default_flow_style=None,
+                     width=10**6)

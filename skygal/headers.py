@@ -1,0 +1,195 @@
+"""FITS headers that every common source finder and viewer reads the same way.
+
+The forms that PyBDSF, Aegean and others need, or get wrong, are those of the conventions page:
+four axes, CDELT in degrees with a PC matrix of unit norm, and the beam and both spellings of the rest
+frequency as cards.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from astropy import units as u
+from astropy.coordinates import FK4, FK5, ICRS, Galactic
+from astropy.io import fits
+from astropy.wcs import WCS, FITSFixedWarning
+from astropy.wcs.utils import wcs_to_celestial_frame
+
+from skygal.checks import as_quantity
+from skygal.provenance import write_provenance
+from skygal.sky import celestial, image_shape
+
+__all__ = ["field_header"]
+
+
+def field_header(wcs: WCS | fits.Header, shape: Sequence[int] | None = None, *, beam: Any, frequency: u.Quantity,
+                 unit: str = "JY/BEAM", provenance: Mapping[str, Any] | None = None) -> fits.Header:
+    """Return the header of a 4-d radio image (1, 1, ny, nx) on a celestial WCS.
+
+    Parameters
+    ----------
+    wcs : `~astropy.wcs.WCS` or `~astropy.io.fits.Header`
+        The celestial WCS. Its projection, frame and reference point are kept; its linear part is
+        written as CDELT in degrees and a PC matrix with rows of unit norm, whatever form it came in.
+    shape : (ny, nx), optional
+        The image's size, by default that of the WCS.
+    beam : `~radio_beam.Beam` or None
+        The restoring beam. None leaves BMAJ, BMIN and BPA out (an image in Jy/pixel).
+    frequency : `~astropy.units.Quantity`
+        The frequency of the FREQ axis, RESTFRQ and RESTFREQ.
+    unit : str
+        BUNIT.
+    provenance : mapping, optional
+        Metadata of the run, see `skygal.provenance.make_provenance`.
+
+    Returns
+    -------
+    `~astropy.io.fits.Header`
+        The header, for `skygal.output.write_image`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not what it must be, or if the WCS has a distortion that a FITS header
+        written this way would not reproduce to 1e-6 pixel.
+
+    Notes
+    -----
+    World coordinates after Greisen & Calabretta 2002 (2002A&A...395.1061G) and Calabretta & Greisen
+    2002 (2002A&A...395.1077C).
+
+    Examples
+    --------
+    >>> from astropy import units as u
+    >>> from radio_beam import Beam
+    >>> from skygal.output import field_header
+    >>> from skygal.sky import make_wcs
+    >>> wcs = make_wcs("150d 2d", 64, 1.8 * u.arcsec)
+    >>> header = field_header(wcs, beam=Beam(5.4 * u.arcsec), frequency=1.4 * u.GHz)
+    >>> header["CTYPE1"], header["NAXIS"], header["BUNIT"]
+    ('RA---SIN', 4, 'JY/BEAM')
+    """
+    sky = celestial(wcs).deepcopy()
+    ny, nx = image_shape(sky, shape)
+    hertz = as_quantity("frequency", frequency, u.Hz)
+    header = fits.Header()
+    header["SIMPLE"] = (True, "conforms to the FITS standard")
+    header["BITPIX"] = (-32, "32-bit floating point")
+    for axis, length in enumerate((4, nx, ny, 1, 1)):
+        header[f"NAXIS{axis or ''}"] = length
+    header["BUNIT"] = (unit, "brightness unit")
+    if beam is not None:
+        header["BMAJ"] = (float(beam.major.to_value(u.deg)), "[deg] beam's major axis, FWHM")
+        header["BMIN"] = (float(beam.minor.to_value(u.deg)), "[deg] beam's minor axis, FWHM")
+        header["BPA"] = (float(beam.pa.to_value(u.deg)), "[deg] beam's angle, east of north")
+    _write_celestial(header, sky)
+    for axis, ctype, value, step, axis_unit in ((3, "FREQ", hertz, 1.0, "Hz"), (4, "STOKES", 1.0, 1.0, "")):
+        header[f"CTYPE{axis}"] = ctype
+        header[f"CRVAL{axis}"] = value
+        header[f"CDELT{axis}"] = step
+        header[f"CRPIX{axis}"] = 1.0
+        if axis_unit:
+            header[f"CUNIT{axis}"] = axis_unit
+    # two spellings: the standard's and the one that PyBDSF reads
+    header["RESTFRQ"] = (hertz, "[Hz] rest frequency")
+    header["RESTFREQ"] = (hertz, "[Hz] rest frequency")
+    header["SPECSYS"] = ("TOPOCENT", "frame of the frequency")
+    header["ORIGIN"] = "skygal"
+    if provenance is not None:
+        write_provenance(header, provenance)
+    _check_same(sky, header, ny, nx)
+    return header
+
+
+def _split(sky: WCS) -> tuple[np.ndarray, np.ndarray]:
+    """Return (cdelt, pc) of a celestial WCS, in degrees, with rows of unit norm.
+
+    The signs make ``pc`` a proper rotation: longitude grows leftwards (CDELT < 0) for the usual
+    parity, rightwards for a mirrored grid.
+    """
+    matrix = np.array(sky.pixel_scale_matrix, dtype=float)
+    cdelt = np.linalg.norm(matrix, axis=1)
+    if not np.all(np.isfinite(matrix)) or not np.all(cdelt > 0) or np.linalg.det(matrix) == 0:
+        raise ValueError(f"wcs must have an invertible pixel scale matrix, got {matrix.tolist()}")
+    lon, lat = sky.wcs.lng, sky.wcs.lat
+    if np.linalg.det(matrix[[lon, lat]]) < 0:
+        cdelt[lon] *= -1
+    return cdelt, matrix / cdelt[:, None]
+
+
+def _write_celestial(header: fits.Header, sky: WCS) -> None:
+    sky.wcs.set()
+    prm = sky.wcs
+    cdelt, pc = _split(sky)
+    ctypes = [str(ctype) for ctype in prm.ctype]
+    for axis in (0, 1):
+        header[f"CTYPE{axis + 1}"] = ctypes[axis]
+        header[f"CRVAL{axis + 1}"] = float(prm.crval[axis])
+        header[f"CDELT{axis + 1}"] = float(cdelt[axis])
+        header[f"CRPIX{axis + 1}"] = float(prm.crpix[axis])
+        header[f"CUNIT{axis + 1}"] = "deg"
+    if not np.array_equal(pc, np.eye(2)):
+        for i in (0, 1):
+            for j in (0, 1):
+                header[f"PC{i + 1}_{j + 1}"] = float(pc[i, j])
+    for axis, m, value in prm.get_pv():
+        header[f"PV{axis}_{m}"] = float(value)
+    for keyword, value in (("LONPOLE", prm.lonpole), ("LATPOLE", prm.latpole)):
+        if np.isfinite(value):
+            header[keyword] = float(value)
+    for keyword, value in _frame_cards(sky):
+        header[keyword] = value
+    if sky.sip is not None:
+        _write_sip(header, sky.sip)
+
+
+def _frame_cards(sky: WCS) -> list[tuple[str, Any]]:
+    frame = wcs_to_celestial_frame(sky)
+    cards: list[tuple[str, Any]] = []
+    if isinstance(frame, Galactic):
+        return cards
+    if isinstance(frame, ICRS):
+        cards = [("RADESYS", "ICRS"), ("EQUINOX", 2000.0)]
+    elif isinstance(frame, FK5):
+        cards = [("RADESYS", "FK5"), ("EQUINOX", float(frame.equinox.jyear))]
+    elif isinstance(frame, FK4):
+        cards = [("RADESYS", "FK4"), ("EQUINOX", float(frame.equinox.byear))]
+    else:
+        cards = [("RADESYS", str(sky.wcs.radesys))]
+    if np.isfinite(sky.wcs.mjdobs):
+        cards.append(("MJD-OBS", float(sky.wcs.mjdobs)))
+    if sky.wcs.dateobs:
+        cards.append(("DATE-OBS", str(sky.wcs.dateobs)))
+    return cards
+
+
+def _write_sip(header: fits.Header, sip: Any) -> None:
+    for name in ("a", "b", "ap", "bp"):
+        coefficients = getattr(sip, name)
+        if coefficients is None:
+            continue
+        header[f"{name.upper()}_ORDER"] = getattr(sip, f"{name}_order")
+        for i, j in np.argwhere(coefficients):
+            header[f"{name.upper()}_{i}_{j}"] = float(coefficients[i, j])
+
+
+def _check_same(sky: WCS, header: fits.Header, ny: int, nx: int) -> None:
+    """Refuse a WCS that the header does not reproduce (tables of distortion, other conventions)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FITSFixedWarning)
+        back = WCS(header).celestial
+    x, y = (grid.ravel() for grid in np.meshgrid(np.linspace(0, nx - 1, 7), np.linspace(0, ny - 1, 7)))
+    same = False
+    if [str(c) for c in back.wcs.ctype] == [str(c) for c in sky.wcs.ctype]:
+        first = np.array(sky.all_pix2world(x, y, 0))
+        second = np.array(back.all_pix2world(x, y, 0))
+        scale = np.sqrt(abs(np.linalg.det(sky.pixel_scale_matrix)))
+        shift = np.abs((second - first + 180) % 360 - 180) / scale
+        both_off = ~np.isfinite(first) & ~np.isfinite(second)
+        same = bool(np.all(both_off | (shift < 1e-6)))
+    if not same:
+        raise ValueError("wcs cannot be written as a FITS header: it has a distortion other than SIP, "
+                         f"got axes {[str(ctype) for ctype in sky.wcs.ctype]}")
