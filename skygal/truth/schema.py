@@ -1,0 +1,184 @@
+"""What the truth tables hold: one definition a column, for code, files and documents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from astropy import units as u
+from astropy.table import Column as TableColumn
+from astropy.table import QTable
+
+from skygal.checks import nearest_names
+
+__all__ = ["COMPONENTS", "TRUTH", "Column", "make_components", "make_truth"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    dtype : type
+        ``int``, ``float``, ``bool`` or ``str``.
+    unit : str
+        The unit in FITS spelling, empty for none.
+    description : str
+        The definition.
+    """
+
+    name: str
+    dtype: type
+    unit: str
+    description: str
+
+
+_ID = Column("source_id", int, "", "Number of the source, from 1")
+
+#: The columns of the source table, in order.
+TRUTH: tuple[Column, ...] = (
+    _ID,
+    Column("fr_class", str, "", "Fanaroff-Riley class that was asked of the generator: FRI or FRII"),
+    Column("morphology", str, "", "Kind of source: the component structure measured on the stamp"),
+    Column("ra", float, "deg", "Right ascension (ICRS) of the flux-weighted centroid"),
+    Column("dec", float, "deg", "Declination (ICRS) of the flux-weighted centroid"),
+    Column("ra_core", float, "deg", "Right ascension (ICRS) of the core, NaN without one"),
+    Column("dec_core", float, "deg", "Declination (ICRS) of the core, NaN without one"),
+    Column("x", float, "", "Column of the centroid in the image, pixels, 0-based, pixel centres at integers"),
+    Column("y", float, "", "Row of the centroid in the image, pixels, 0-based, pixel centres at integers"),
+    Column("flux", float, "Jy", "Integrated flux on the sky at the field's frequency, of the whole source: what its "
+                                "pixels sum to, with those beyond the image"),
+    Column("flux_apparent", float, "Jy", "flux after the primary beam; equal to flux where there is none"),
+    Column("peak_flux", float, "Jy beam-1", "Largest pixel in the image of the source alone, without noise"),
+    Column("las", float, "arcsec", "Largest angular size: the greatest distance across the isophote at the stated "
+                                   "fraction of the stamp's peak, the stamp's own beam included"),
+    Column("b_maj", float, "arcsec", "FWHM along the major axis of the Gaussian with the source's second moments, "
+                                     "deconvolved from the stamp's own beam"),
+    Column("b_min", float, "arcsec", "FWHM along the minor axis of the Gaussian with the source's second moments, "
+                                     "deconvolved from the stamp's own beam"),
+    Column("pa", float, "deg", "Position angle of the major axis, east of north (ICRS), in [0, 180)"),
+    Column("core_frac", float, "", "Fraction of the flux that is in the core"),
+    Column("n_components", int, "", "Number of rows in the table of components"),
+    Column("spectral_index", float, "", "Spectral index alpha, flux proportional to frequency**alpha"),
+    Column("redshift", float, "", "Redshift, NaN where unknown"),
+    Column("snr", float, "", "peak_flux / local_rms, infinite without noise"),
+    Column("local_rms", float, "Jy beam-1", "Rms of the noise at the source"),
+    Column("flux_in_image", float, "Jy", "Flux of the part inside the image: the sum of the source's pixels over "
+                                         "the beam's area in pixels"),
+    Column("edge", bool, "", "Whether part of the source lies outside the image"),
+    Column("blended", bool, "", "Whether the source's pixels overlap those of another"),
+    Column("beam_limited", bool, "", "Whether the stamp's own beam is wider than the field's, so that the source is "
+                                     "smoother than the field could show"),
+    Column("bbox_xmin", int, "", "First column of the source's pixels in the image, 0-based; -1 if none"),
+    Column("bbox_xmax", int, "", "Last column, inclusive; -1 if none"),
+    Column("bbox_ymin", int, "", "First row, 0-based; -1 if none"),
+    Column("bbox_ymax", int, "", "Last row, inclusive; -1 if none"),
+    Column("zoom", float, "", "Angular scale of the source over that of the stamp"),
+    Column("extent", float, "arcsec", "Rms extent along the principal axis that was asked of the generator, at the "
+                                      "stamp's own scale"),
+    Column("las_requested", float, "arcsec", "Largest angular size that was asked for"),
+    Column("flux_requested", float, "Jy", "Flux that was asked for"),
+    Column("latent_seed", int, "", "Key of the source's own random stream, which gave its latent vector"),
+)
+
+#: The columns of the component table, in order.
+COMPONENTS: tuple[Column, ...] = (
+    _ID,
+    Column("component_id", int, "", "Number of the component within its source, from 1"),
+    Column("kind", str, "", "core or lobe"),
+    Column("ra", float, "deg", "Right ascension (ICRS) of the component's centroid"),
+    Column("dec", float, "deg", "Declination (ICRS) of the component's centroid"),
+    Column("x", float, "", "Column of its centroid in the image, pixels, 0-based, pixel centres at integers"),
+    Column("y", float, "", "Row of its centroid in the image, pixels, 0-based, pixel centres at integers"),
+    Column("flux", float, "Jy", "Flux of the component; those of a source add up to the source's flux"),
+    Column("peak_flux", float, "Jy beam-1", "Brightness at the component's peak, without noise"),
+    Column("flux_fraction", float, "", "flux over that of the source"),
+)
+
+_DTYPES = {int: np.int64, float: np.float64, bool: np.bool_, str: np.str_}
+
+
+def make_truth(columns: Mapping[str, Any], meta: Mapping[str, Any] | None = None) -> QTable:
+    """Return the table of sources.
+
+    Parameters
+    ----------
+    columns : mapping of str to array_like
+        One array a column of `TRUTH`, all of the same length: plain numbers in the column's unit, or
+        quantities.
+    meta : mapping, optional
+        Metadata, as from `skygal.provenance.make_provenance`.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        With units, descriptions and metadata; the columns in the schema's order.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, unknown, of another length or not one-dimensional.
+    TypeError
+        If a column's values cannot be of its type.
+    astropy.units.UnitConversionError
+        If a quantity's unit is not convertible.
+    """
+    return _make("truth", TRUTH, columns, meta)
+
+
+def make_components(columns: Mapping[str, Any], meta: Mapping[str, Any] | None = None) -> QTable:
+    """Return the table of components; as `make_truth`, with the columns of `COMPONENTS`."""
+    return _make("components", COMPONENTS, columns, meta)
+
+
+def _make(table: str, schema: tuple[Column, ...], columns: Mapping[str, Any],
+          meta: Mapping[str, Any] | None) -> QTable:
+    names = [column.name for column in schema]
+    missing = [name for name in names if name not in columns]
+    if missing:
+        raise ValueError(f"{table} must have all its columns, missing {', '.join(missing)}")
+    unknown = [str(name) for name in columns if name not in names]
+    if unknown:
+        raise ValueError(f"{table} must have only its own columns, got {unknown[0]!r}"
+                         f"{nearest_names(unknown[0], names)}")
+    out = QTable(meta=dict(meta or {}))
+    length = None
+    for column in schema:
+        values = _values(table, column, columns[column.name])
+        length = len(values) if length is None else length
+        if len(values) != length:
+            raise ValueError(f"{table} must have columns of one length, got {len(values)} values of "
+                             f"{column.name!r} and {length} of {names[0]!r}")
+        if column.unit and column.dtype is float:
+            out[column.name] = u.Quantity(values, u.Unit(column.unit, format="fits"), copy=True)
+            out[column.name].info.description = column.description
+        else:
+            out[column.name] = TableColumn(values, unit=column.unit or None, description=column.description)
+    return out
+
+
+def _values(table: str, column: Column, values: Any) -> np.ndarray:
+    name = f"{table} column {column.name!r}"
+    if isinstance(values, u.Quantity):
+        unit = u.Unit(column.unit, format="fits")
+        try:
+            values = values.to_value(unit)
+        except u.UnitConversionError:
+            raise u.UnitConversionError(f"{name} must be in units convertible to "
+                                        f"{column.unit or 'a plain number'}, got {values.unit}") from None
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be one-dimensional, got the shape {array.shape}")
+    if not array.size:
+        return np.empty(0, dtype="U1" if column.dtype is str else _DTYPES[column.dtype])
+    kinds = {int: "iu", float: "iuf", bool: "b", str: "U"}[column.dtype]
+    if array.dtype.kind == "O" and column.dtype is str:
+        array = array.astype(str)
+    if array.dtype.kind not in kinds:
+        raise TypeError(f"{name} must be of type {column.dtype.__name__}, got {array.dtype}")
+    return array if column.dtype is str else array.astype(_DTYPES[column.dtype])
