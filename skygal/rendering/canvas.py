@@ -60,8 +60,8 @@ class Placed:
 
     Attributes
     ----------
-    flux_in_image, peak_flux : float
-        Jy within the image, and largest pixel in Jy/beam.
+    flux, flux_in_image, peak_flux : float
+        Jy in all its pixels and in those within the image, and largest pixel in Jy/beam.
     edge : bool
         Whether some of its pixels lie outside the image.
     beam_limited : bool
@@ -70,6 +70,7 @@ class Placed:
         xmin, xmax, ymin, ymax of its pixels in the image, ends included; -1 if it has none there.
     """
 
+    flux: float
     flux_in_image: float
     peak_flux: float
     edge: bool
@@ -110,10 +111,15 @@ class Canvas:
             # bounded batches: sources may be made lazily, and their stamps should not pile up
             while batch := list(islice(sources, 256)):
                 for source, drawn in zip(batch, pool.map(self._patch, batch), strict=True):
-                    yield self._add(source, *drawn)
+                    yield self._add(source, drawn)
 
-    def _patch(self, source: Source) -> tuple[Patch, np.ndarray, bool]:
-        """Return the patch to sum up, the same as it will appear in the image, and the beam's verdict."""
+    def _patch(self, source: Source) -> tuple[Patch, np.ndarray, bool] | None:
+        """Return the patch to sum up, the same as it will appear in the image, and the beam's verdict.
+
+        None where the image's projection cannot show the source's place at all.
+        """
+        if not (np.isfinite(source.position).all() and np.isfinite(source.affine).all()):
+            return None
         kernel, limited = matching_kernel(source.affine, self.beam.covariance, self.native)
         patch = render_stamp(source.stamp, source.centre, source.position, source.affine, kernel, self.native)
         patch.data[...] *= source.flux * (self.beam.area if self._rest is None else 1)
@@ -124,20 +130,25 @@ class Canvas:
         near = self._rest[max(0, cy - ny):cy + ny + 1, max(0, cx - nx):cx + nx + 1]
         return patch, signal.fftconvolve(patch.data, near, mode="same"), limited
 
-    def _add(self, source: Source, patch: Patch, seen: np.ndarray, limited: bool) -> Placed:
+    def _add(self, source: Source, drawn: tuple[Patch, np.ndarray, bool] | None) -> Placed:
+        nowhere = (-1, -1, -1, -1)
+        if drawn is None:
+            return Placed(source.flux, 0.0, np.nan, True, False, nowhere)
+        patch, seen, limited = drawn
+        total = float(patch.data.sum() / (self.beam.area if self._rest is None else 1))
         peak = float(seen.max())
         limit = min(max(source.rms, FAINTEST * peak), 0.5 * peak)
         flux = self._sum_up(patch)
         met = patch.overlap(self.shape)
         if met is None:
-            return Placed(flux, peak, True, limited, (-1, -1, -1, -1))
+            return Placed(total, flux, peak, True, limited, nowhere)
         onto, part = met
         mask = seen > limit
         inside = mask[part]
         edge = bool(np.count_nonzero(mask) > np.count_nonzero(inside))
         rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
         if not rows.size:
-            return Placed(flux, peak, edge, limited, (-1, -1, -1, -1))
+            return Placed(total, flux, peak, edge, limited, nowhere)
         here, labels = seen[part], self.segmentation[onto]
         shared = np.unique(labels[inside])
         if shared[-1] > 0:
@@ -147,8 +158,8 @@ class Canvas:
         labels[wins] = source.label
         self._brightest[onto][wins] = here[wins]
         left, bottom = onto[1].start, onto[0].start
-        return Placed(flux, peak, edge, limited, (int(left + columns[0]), int(left + columns[-1]),
-                                                  int(bottom + rows[0]), int(bottom + rows[-1])))
+        return Placed(total, flux, peak, edge, limited, (int(left + columns[0]), int(left + columns[-1]),
+                                                         int(bottom + rows[0]), int(bottom + rows[-1])))
 
     def _sum_up(self, patch: Patch) -> float:
         """Add the patch to the running sum; return the flux that falls into the image."""

@@ -1,0 +1,228 @@
+"""Stamps by the batch: latents, decode, clip, measure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from astropy.table import QTable
+
+from skygal.checks import as_count, as_seed, check_choice
+from skygal.morphology.clip import check_clip_sigma, clip_stamps
+from skygal.morphology.components import Components
+from skygal.morphology.latents import Latents, check_latents, draw_extents, draw_latents
+from skygal.morphology.measure import Shapes, measure_stamps
+from skygal.seeds import Seeds
+
+if TYPE_CHECKING:
+    from skygal.morphology.generator import Generator
+
+__all__ = ["Batch", "StampSet", "make_stamps", "sample_stamps"]
+
+#: stamps to a batch; a multiple of the generator's block
+BATCH = 256
+SCALES = ("peak", "sum")
+ORIENTATIONS = ("random", "aligned")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Stamps number ``start`` and on: clipped, of unit sum, with what was measured on them."""
+
+    start: int
+    stamps: np.ndarray
+    shapes: Shapes
+    components: Components
+
+
+def make_stamps(model: Generator, latents: Latents, clip_sigma: float | None) -> Iterator[Batch]:
+    """Decode, clip and measure stamps, a bounded batch at a time.
+
+    Parameters
+    ----------
+    model : Generator
+        The trained model.
+    latents : Latents
+        What to decode.
+    clip_sigma : float or None
+        See `skygal.morphology.clip.clip_stamps`.
+
+    Yields
+    ------
+    Batch
+    """
+    fwhm = model.beam_fwhm / model.pixel_scale
+    for start in range(0, len(latents), BATCH):
+        part = latents[start:start + BATCH]
+        raw = model.decode(part.values, part.fr_class, part.extent)
+        stamps = clip_stamps(raw, clip_sigma, beam_fwhm=fwhm)
+        shapes, components = measure_stamps(stamps, beam_fwhm=fwhm)
+        unit = stamps / shapes.flux[:, None, None].astype(np.float32)
+        yield Batch(start, unit, shapes, replace(components, flux=components.flux / shapes.flux[components.stamp],
+                                                 peak_value=components.peak_value / shapes.flux[components.stamp]))
+
+
+@dataclass(frozen=True)
+class StampSet:
+    """Stamps with their labels.
+
+    Attributes
+    ----------
+    images : ndarray, shape (n, ny, nx), float32
+        North up, east left, the source's flux-weighted centre in the middle.
+    table : `~astropy.table.QTable`
+        A row a stamp: ``fr_class``, what was measured on it (``las``, ``b_maj``, ``b_min``, ``pa``,
+        ``core_frac``, ``n_components``), ``extent`` asked for, ``latent_seed`` and ``latents``.
+    pixel_scale : `~astropy.units.Quantity`
+        Angle per pixel.
+    beam_fwhm : `~astropy.units.Quantity`
+        FWHM of the circular beam that the stamps carry.
+    """
+
+    images: np.ndarray
+    table: QTable
+    pixel_scale: Any
+    beam_fwhm: Any
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def write(self, directory: str | Path, *, overwrite: bool = False) -> Path:
+        """Write ``stamps.fits`` (a cube), and its table as ``stamps_table.fits`` and ``.ecsv``.
+
+        Raises
+        ------
+        FileExistsError
+            If the directory exists and ``overwrite`` is not set.
+        """
+        from skygal.output import write_stamps
+
+        return write_stamps(self, directory, overwrite=overwrite)
+
+
+def _turn(stamp: np.ndarray, centre: np.ndarray, angle: float, size: int, native: np.ndarray) -> np.ndarray:
+    """Return the stamp turned by ``angle`` (radians, north through east) in a square frame."""
+    from skygal.rendering.transform import render_stamp
+
+    cos, sin = np.cos(angle), np.sin(angle)
+    affine = np.array([[cos, -sin], [sin, cos]])     # counter-clockwise is north through east
+    patch = render_stamp(stamp, centre, np.full(2, (size - 1) / 2), affine, np.zeros((2, 2)), native)
+    out = np.zeros((size, size), np.float32)
+    if (met := patch.overlap(out.shape)) is not None:
+        out[met[0]] = patch.data[met[1]]
+    # the clipped edge's own ripples
+    return np.where(out < 0.5 * stamp[stamp > 0].min(), np.float32(0), out)
+
+
+def sample_stamps(n: int, *, fr_class: str | None = None, latents: Any = "balanced", seed: int | None = None,
+                  model: Any = None, clip_sigma: float | None = 3.0, scale: str = "peak",
+                  orientation: str = "random", size: int = 150, device: str = "cpu",
+                  progress: bool = False) -> StampSet:
+    """Sample postage stamps of radio galaxies, as FIRST would see them without noise.
+
+    Parameters
+    ----------
+    n : int
+        How many.
+    fr_class : str, optional
+        "FRI" or "FRII"; by default as many of each as can be, shuffled.
+    latents : str or array_like
+        "balanced" or "prior" (N(0, I), which is the model's own prior), "uniform" (a box of +-4),
+        "pairs" (stamps 2k and 2k + 1 share latents, one of each class), or an array of shape
+        (n, latent_dim).
+    seed : int, optional
+        The same seed gives the same stamps.
+    model : str, path or Generator, optional
+        A shipped model's name or a weights file; the default model if not given.
+    clip_sigma : float or None
+        Threshold above the decoder's floor, in its scatter; None leaves the floor in.
+    scale : str
+        "peak" for a brightest pixel of 1, "sum" for a sum of 1.
+    orientation : str
+        "random" position angles in a square frame, or "aligned": along x, in the model's frame.
+    size : int
+        Side of the square frame in pixels of 1.8 arcsec.
+    device : str
+        "cpu" or "cuda".
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    StampSet
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument that is not allowed; the message says what is.
+
+    Examples
+    --------
+    >>> import skygal
+    >>> stamps = skygal.sample_stamps(4, seed=1)
+    >>> stamps.images.shape
+    (4, 150, 150)
+    >>> sorted(stamps.table["fr_class"])
+    ['FRI', 'FRI', 'FRII', 'FRII']
+    """
+    from astropy import units as u
+    from tqdm import tqdm
+
+    from skygal.morphology.checkpoint import load_model
+    from skygal.rendering.beam import native_covariance
+
+    n = as_count("n", n, minimum=1)
+    size = as_count("size", size, minimum=16)
+    clip_sigma = check_clip_sigma(clip_sigma)
+    check_choice("scale", scale, SCALES)
+    check_choice("orientation", orientation, ORIENTATIONS)
+    seeds = Seeds(as_seed("seed", seed))
+    chosen = check_latents(latents)
+    generator = load_model(model, device=device)
+    chosen = check_latents(chosen, generator.latent_dim, n)
+    pairs = isinstance(chosen, str) and chosen == "pairs"
+    if fr_class is not None:
+        check_choice("fr_class", fr_class, generator.classes)
+        if pairs:
+            raise ValueError(f"fr_class must be left out with latents='pairs', got {fr_class!r}")
+        classes = np.full(n, fr_class)
+    else:
+        classes = np.resize(np.array(generator.classes), n)
+        if not pairs:
+            classes = seeds.generator("class").permutation(classes)
+    keys = seeds.keys("latent", n)
+    if pairs:
+        keys = np.repeat(keys[:(n + 1) // 2], 2)[:n]
+    plan = Latents(draw_latents(chosen, keys, generator.latent_dim), classes,
+                   draw_extents(generator, classes, keys), keys)
+    fwhm = generator.beam_fwhm / generator.pixel_scale
+    native = native_covariance(fwhm)
+    images, shapes = [], []
+    with tqdm(total=n, desc="stamps", disable=not progress, delay=2) as bar:
+        for batch in make_stamps(generator, plan, clip_sigma):
+            stamps, measured = batch.stamps, batch.shapes
+            if orientation == "random":
+                part = keys[batch.start:batch.start + len(stamps)]
+                stamps = np.stack([_turn(stamp, centre, _angle(key), size, native)
+                                   for stamp, centre, key in zip(stamps, measured.centre, part, strict=True)])
+                measured, _ = measure_stamps(stamps, beam_fwhm=fwhm)
+            images.append(stamps / stamps.max(axis=(1, 2), keepdims=True) if scale == "peak"
+                          else stamps / stamps.sum(axis=(1, 2), keepdims=True))
+            shapes.append(measured)
+            bar.update(len(stamps))
+    measured = Shapes.join(shapes)
+    pixel = generator.pixel_scale * u.arcsec
+    table = QTable({"stamp_id": np.arange(1, n + 1), "fr_class": classes, "las": measured.las * pixel,
+                    "b_maj": measured.b_maj * pixel, "b_min": measured.b_min * pixel, "pa": measured.pa * u.deg,
+                    "core_frac": measured.core_frac, "n_components": measured.n_components,
+                    "extent": plan.extent * u.arcsec, "latent_seed": keys, "latents": plan.values})
+    table.meta.update(seed=seeds.seed, model=generator.name, model_sha256=generator.sha256)
+    return StampSet(np.concatenate(images), table, pixel, generator.beam_fwhm * u.arcsec)
+
+
+def _angle(key: int) -> float:
+    """Return the angle that belongs to a key, from a stream apart from that of its latents."""
+    return float(Seeds(int(key)).generator("angle").uniform(0, 2 * np.pi))

@@ -1,0 +1,220 @@
+"""A field of radio galaxies on a blank sky: composition only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+from astropy.wcs import WCS
+from tqdm import tqdm
+
+from skygal.checks import as_count, as_quantity, as_seed
+from skygal.field import Field
+from skygal.morphology.checkpoint import load_model
+from skygal.morphology.clip import check_clip_sigma
+from skygal.morphology.latents import check_latents
+from skygal.population import sample_population
+from skygal.provenance import describe
+from skygal.rendering.beam import TargetBeam
+from skygal.rendering.noise import make_noise
+from skygal.scene import draw_scene
+from skygal.seeds import Seeds
+from skygal.sky import celestial, image_shape, pixel_affine, pixel_to_icrs
+from skygal.surveys import Survey, read_survey
+
+__all__ = ["Observation", "default_mix", "observe", "simulate_field"]
+
+#: without a survey, frequency or beam: L band, and a beam that the pixels sample well
+DEFAULT_FREQUENCY = 1.4 * u.GHz
+DEFAULT_BEAM_PIXELS = 3.0
+#: with noise and no flux range given, sources start at this many times its rms
+FAINTEST_SNR = 20.0
+
+
+@dataclass(frozen=True)
+class Observation:
+    """How the sky is seen: beam on the grid, noise in Jy/beam (0 for none), frequency in Hz."""
+
+    beam: TargetBeam
+    noise: float
+    frequency: u.Quantity
+
+
+def default_mix(latents: Any) -> str | None:
+    """Return the class mix that goes with ``latents`` where none is asked for."""
+    return "survey" if isinstance(latents, str) and latents == "prior" else None
+
+
+def _centre_affine(wcs: WCS, shape: tuple[int, int]) -> np.ndarray:
+    """Return pixels per arcsec (east, north) where the beam is defined: at the image's centre."""
+    y, x = ((n - 1) / 2 for n in shape)
+    ra, dec = pixel_to_icrs(wcs, x, y)
+    if not np.isfinite(ra):
+        ra, dec = pixel_to_icrs(wcs, *(wcs.wcs.crpix - 1))
+    return pixel_affine(wcs, ra, dec)[0]
+
+
+def observe(wcs: WCS, shape: tuple[int, int], *, survey: Survey | None, frequency: Any, beam: Any,
+            noise: Any) -> Observation:
+    """Return how the sky is seen, from what was given, else the survey, else the defaults.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a beam, frequency or noise that is not allowed.
+    """
+    from radio_beam import Beam
+
+    affine = _centre_affine(wcs, shape)
+    if beam is None and survey is not None:
+        beam = survey.beam
+    if beam is None:
+        beam = Beam(DEFAULT_BEAM_PIXELS / np.sqrt(abs(np.linalg.det(affine))) * u.arcsec)
+    if isinstance(beam, Beam):
+        if not beam.isfinite or beam.minor <= 0 * u.deg:
+            raise ValueError(f"beam must have finite, positive axes, got {beam!r}")
+        target = TargetBeam.from_beam(beam, affine)
+    elif isinstance(beam, u.Quantity):
+        width = as_quantity("beam", beam, "arcsec")
+        target = TargetBeam.from_beam(Beam(width * u.arcsec), affine)
+    elif isinstance(beam, (np.ndarray, list)):
+        target = TargetBeam.from_psf(beam, affine)
+    else:
+        raise TypeError("beam must be a radio_beam.Beam, a Quantity (FWHM of a circular Gaussian) or a PSF image as "
+                        f"an array, got {type(beam).__name__}")
+    if frequency is None:
+        frequency = survey.frequency if survey is not None else DEFAULT_FREQUENCY
+    frequency = as_quantity("frequency", frequency, "Hz") * u.Hz
+    if noise is None and survey is not None:
+        noise = survey.noise
+    rms = 0.0 if noise is None or noise is False else as_quantity("noise", _per_beam("noise", noise), "Jy")
+    return Observation(target, rms, frequency)
+
+
+def _per_beam(name: str, value: Any) -> Any:
+    """Return a brightness in Jy/beam as one in Jy."""
+    if isinstance(value, str):
+        value = u.Quantity(value)
+    if isinstance(value, u.Quantity) and value.unit.is_equivalent(u.Jy / u.beam):
+        return value * u.beam
+    return value
+
+
+def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shape: tuple[int, int] | None = None,
+                   seed: int | None = None, survey: str | Survey | None = None, frequency: Any = None,
+                   beam: Any = None, noise: Any = None, flux: Any = None, las: Any = None,
+                   fr_mix: str | Mapping[str, float] | None = None, spectral_index: Any = None, table: Any = None,
+                   latents: Any = "balanced", clip_sigma: float | None = 3.0, model: Any = None,
+                   device: str = "cpu", workers: int = 2, progress: bool = False) -> Field:
+    """Simulate a field of resolved radio galaxies, with its truth.
+
+    Parameters
+    ----------
+    wcs : `~astropy.wcs.WCS` or `~astropy.io.fits.Header`
+        Any WCS with a celestial pair of axes, 4-d radio headers included.
+    n_sources : int, optional
+        Number of sources. By default it is drawn from the source counts, the flux range and the
+        image's solid angle, or is the length of ``table``.
+    shape : (int, int), optional
+        (ny, nx); by default that of the WCS.
+    seed : int, optional
+        The same seed gives the same image and truth. By default a fresh one, recorded in truth.
+    survey : str or Survey, optional
+        Named survey (see `skygal.list_surveys`) whose frequency, beam and noise are used where
+        they are not given.
+    frequency : Quantity, optional
+        Observing frequency; 1.4 GHz if neither it nor a survey is given.
+    beam : `~radio_beam.Beam`, Quantity or ndarray, optional
+        Elliptical Gaussian, FWHM of a circular one, or a PSF image on the pixels of the field with
+        its peak as the source's place. By default 3 pixels wide. It is the same on all of the
+        grid, and a Gaussian's axes and angle are those at the image's centre.
+    noise : Quantity or False, optional
+        Standard deviation of the noise, Jy/beam; False for none even with a survey.
+    flux : (Quantity, Quantity) or distribution, optional
+        Range of the fluxes, drawn from the source counts, or a distribution from
+        `skygal.population`. By default from 20 times the noise (1 mJy without noise) up.
+    las : (Quantity, Quantity) or distribution, optional
+        Range or distribution of the largest angular sizes; by default as observed, given class
+        and flux.
+    fr_mix : "survey" or dict, optional
+        Share of each class, as ``{"FRI": 0.4, "FRII": 0.6}``, or "survey" for the observed mix,
+        given the flux. By default equal numbers ("survey" with ``latents="prior"``).
+    spectral_index : Quantity, float or distribution, optional
+        Of S ~ nu^alpha.
+    table : `~astropy.table.Table` or path, optional
+        A population of one's own, with any of the columns ra, dec (or x, y), flux, las, pa,
+        fr_class, spectral_index, redshift; the others are drawn.
+    latents : str or array_like
+        "balanced" or "prior" (both N(0, I), the model's own prior), "uniform" (a box of +-4),
+        "pairs" (sources 2k and 2k + 1 share latents, one of each class), or an array of shape
+        (n_sources, latent_dim).
+    clip_sigma : float or None
+        Threshold above the decoder's floor, in its scatter; None leaves the floor in.
+    model : str, path or Generator, optional
+        A shipped model's name or a weights file.
+    device : str
+        "cpu" or "cuda", for decoding.
+    workers : int
+        Threads that draw. The result does not depend on their number.
+    progress : bool
+        Whether to show progress.
+
+    Returns
+    -------
+    Field
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument that is not allowed, before any work; the message says what is.
+
+    Notes
+    -----
+    Fluxes are integrated: the noiseless model sums, over the beam's area in pixels, to the sum of
+    ``flux_in_image``. An unresolved source of S Jy peaks at S Jy/beam.
+
+    Examples
+    --------
+    >>> import skygal
+    >>> from astropy import units as u
+    >>> wcs = skygal.make_wcs("12h00m00s +30d00m00s", 256, 1.8 * u.arcsec)
+    >>> field = skygal.simulate_field(wcs, 5, survey="FIRST", seed=1)
+    >>> field.image.shape, len(field.truth)
+    ((256, 256), 5)
+    """
+    sky = celestial(wcs)
+    size = image_shape(sky, shape)
+    seeds = Seeds(as_seed("seed", seed))
+    if n_sources is not None:
+        n_sources = as_count("n_sources", n_sources)
+    workers = as_count("workers", workers, minimum=1)
+    known = read_survey(survey) if isinstance(survey, str) else survey
+    if known is not None and not isinstance(known, Survey):
+        raise TypeError(f"survey must be a name or a Survey, got {type(survey).__name__}")
+    clip_sigma = check_clip_sigma(clip_sigma)
+    chosen = check_latents(latents)
+    seen = observe(sky, size, survey=known, frequency=frequency, beam=beam, noise=noise)
+    if flux is None and seen.noise > 0:
+        flux = FAINTEST_SNR * seen.noise * u.Jy
+    generator = load_model(model, device=device)
+    check_latents(chosen, generator.latent_dim)
+    population = sample_population(sky, size, n_sources, seeds=seeds, frequency=seen.frequency, flux=flux, las=las,
+                                   fr_mix=default_mix(chosen) if fr_mix is None else fr_mix,
+                                   spectral_index=spectral_index, table=table)
+    check_latents(chosen, generator.latent_dim, len(population))
+    with tqdm(total=len(population), desc="sources", disable=not progress, delay=2) as bar:
+        scene = draw_scene(sky, size, population, seen.beam, model=generator, latents=chosen, clip_sigma=clip_sigma,
+                           seeds=seeds, rms=np.full(len(population), seen.noise), workers=workers,
+                           progress=bar.update)
+    image = scene.model
+    if seen.noise > 0:
+        with tqdm(total=size[0] * size[1], desc="noise", unit="pixel", unit_scale=True, disable=not progress,
+                  delay=2) as bar:
+            image = make_noise(size, seen.beam, seen.noise, seeds, workers=workers, progress=bar.update)
+        image += scene.model
+    configuration = describe(locals(), simulate_field)
+    return Field.assemble(sky, image, scene, seen.beam, seen.frequency, seeds.seed, generator, configuration)
