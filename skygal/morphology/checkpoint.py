@@ -1,0 +1,202 @@
+"""Weights files: written whole, checked when read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from skygal.checks import nearest_names
+from skygal.morphology.generator import Generator
+
+if TYPE_CHECKING:
+    from skygal.morphology.model import GalaxyModel
+
+__all__ = ["DEFAULT_MODEL", "list_models", "load_model", "save_model"]
+
+#: The model used where none is named.
+DEFAULT_MODEL = "first-cvae"
+FORMAT = "skygal-cvae"
+FORMAT_VERSION = 1
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+def list_models() -> list[str]:
+    """Return the names of the models that come with the package."""
+    return sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))
+
+
+def _digest(tensors: Mapping[str, np.ndarray], description: str) -> str:
+    """Return the SHA-256 of the description and of every tensor's name, type, shape and bytes."""
+    digest = hashlib.sha256(description.encode())
+    for name in sorted(tensors):
+        value = np.ascontiguousarray(tensors[name])
+        digest.update(f"{name}:{value.dtype.str}:{value.shape};".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()
+
+
+def save_model(model: GalaxyModel, path: str | os.PathLike, *, name: str, extents: Mapping[str, np.ndarray],
+               metadata: Mapping[str, Any], overwrite: bool = False) -> Path:
+    """Write what decoding needs of a trained model: decoder, flow, extents and their description.
+
+    Parameters
+    ----------
+    model : GalaxyModel
+        The trained model.
+    path : path
+        The file, usually ``*.safetensors``; it appears whole or not at all.
+    name : str
+        The model's name.
+    extents : mapping of str to array_like
+        Quantiles of the extent (arcsec) for each class.
+    metadata : mapping
+        JSON-able: data, licence, seed, settings, figures.
+    overwrite : bool
+        Whether a file that is there may be replaced.
+
+    Returns
+    -------
+    `~pathlib.Path`
+        The file's path.
+
+    Notes
+    -----
+    Weights are stored as float16. The file's own header holds the SHA-256 over the description and
+    the tensors.
+    """
+    from safetensors.numpy import save
+
+    from skygal.atomic import whole_file
+
+    tensors = {}
+    for part, module in (("decoder", model.decoder), ("flow", model.flow)):
+        for key, value in module.state_dict().items():
+            tensors[f"{part}.{key}"] = value.detach().cpu().numpy().astype(np.float16)
+    for fr_class, values in extents.items():
+        tensors[f"extents.{fr_class}"] = np.asarray(values, np.float32)
+    description = json.dumps({"name": name, "format": FORMAT, "format_version": FORMAT_VERSION,
+                              "architecture": model.arch.to_dict(), "metadata": dict(metadata)}, sort_keys=True)
+    data = save(tensors, metadata={"description": description, "sha256": _digest(tensors, description)})
+    with whole_file(path, overwrite=overwrite) as temporary:
+        temporary.write_bytes(data)
+    return Path(path)
+
+
+def load_model(model: str | os.PathLike | Generator | None = None, *, device: str = "cpu") -> Generator:
+    """Load a trained model.
+
+    Parameters
+    ----------
+    model : str, path or Generator, optional
+        The name of a model that comes with the package (see `list_models`), or a weights file
+        (``.safetensors``); the default model if not given. A Generator is returned as it is.
+    device : str
+        Where to decode: "cpu", "cuda" or "cuda:N".
+
+    Returns
+    -------
+    Generator
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, the device cannot be had, or the file is truncated, was changed since it
+        was written, or holds something else than a model of this kind.
+    FileNotFoundError
+        If the file is missing.
+
+    Examples
+    --------
+    >>> from skygal.morphology.checkpoint import load_model
+    >>> generator = load_model()
+    >>> generator.classes
+    ('FRI', 'FRII')
+    """
+    if isinstance(model, Generator):
+        return model
+    check_device(device)
+    if model is None:
+        model = DEFAULT_MODEL
+    path = Path(model)
+    named = isinstance(model, str) and path.suffix != ".safetensors" and len(path.parts) == 1
+    if named:
+        if model not in list_models():
+            raise ValueError(f"model must be a .safetensors file or one of {', '.join(map(repr, list_models()))}, "
+                             f"got {model!r}{nearest_names(model, list_models())}")
+        path = WEIGHTS / f"{model}.safetensors"
+    elif not path.is_file():
+        raise FileNotFoundError(f"model file {os.fspath(model)!r} not found")
+    tensors, description, sha256 = _read(path)
+    return _build(path, tensors, description, sha256, device)
+
+
+def check_device(device: str) -> str:
+    """Return ``device`` if tensors can be put there.
+
+    Raises
+    ------
+    ValueError
+        If it is no device of this machine.
+    """
+    import torch
+
+    kind, _, number = str(device).partition(":")
+    if device == "cpu":
+        return device
+    if kind != "cuda" or (number and not number.isdigit()):
+        raise ValueError(f"device must be 'cpu', 'cuda' or 'cuda:N', got {device!r}")
+    if not torch.cuda.is_available() or int(number or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device must be one that this machine has, got {device!r} "
+                         f"with {torch.cuda.device_count() if torch.cuda.is_available() else 0} CUDA devices")
+    return device
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], str]:
+    """Return the tensors, the description and the digest of a weights file, all checked."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            header = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"model file {str(path)!r} is truncated or no safetensors file: {error}") from None
+    if "description" not in header or "sha256" not in header:
+        raise ValueError(f"model file {str(path)!r} is no skygal model: it has no description and digest")
+    sha256 = _digest(tensors, header["description"])
+    if sha256 != header["sha256"]:
+        raise ValueError(f"model file {str(path)!r} was changed since it was written: SHA-256 must be "
+                         f"{header['sha256']}, got {sha256}")
+    description = json.loads(header["description"])
+    if description.get("format") != FORMAT or description.get("format_version") != FORMAT_VERSION:
+        raise ValueError(f"model file {str(path)!r} must have format {FORMAT} {FORMAT_VERSION}, got "
+                         f"{description.get('format')} {description.get('format_version')}")
+    return tensors, description, sha256
+
+
+def _build(path: Path, tensors: dict[str, np.ndarray], description: dict[str, Any], sha256: str,
+           device: str) -> Generator:
+    """Return the generator that a checked file describes."""
+    import torch
+
+    from skygal.morphology.networks import Architecture, ConditionalFlow, Decoder
+
+    try:
+        arch = Architecture.from_dict(description["architecture"])
+        parts = {"decoder": Decoder(arch), "flow": ConditionalFlow(arch)}
+        for part, module in parts.items():
+            module.load_state_dict({
+                key.removeprefix(f"{part}."): torch.from_numpy(value.astype(np.float32))
+                for key, value in tensors.items() if key.startswith(f"{part}.")})
+        extents = {fr_class: np.sort(tensors[f"extents.{fr_class}"]) for fr_class in arch.classes}
+    except (RuntimeError, KeyError, ValueError) as error:
+        reason = str(error).split("\n")[0]
+        raise ValueError(f"model file {str(path)!r} does not fit its architecture: {reason}") from None
+    return Generator(arch, parts["decoder"], parts["flow"], name=description["name"], sha256=sha256,
+                     extents=extents, metadata=description["metadata"], device=device)

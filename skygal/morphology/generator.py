@@ -1,0 +1,123 @@
+"""A trained decoder: latents, class and extent to stamps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from skygal.checks import check_choice
+
+if TYPE_CHECKING:
+    from skygal.morphology.networks import Architecture, ConditionalFlow, Decoder
+
+__all__ = ["BLOCK", "Generator"]
+
+#: Rows that are decoded together.
+BLOCK = 64
+
+
+class Generator:
+    """A trained model that turns latents into stamps; see `skygal.morphology.checkpoint.load_model`.
+
+    Attributes
+    ----------
+    name : str
+        The model's name.
+    sha256 : str
+        Digest of its weights and description.
+    classes : tuple of str
+        The classes it was trained on.
+    latent_dim : int
+        Number of latents.
+    shape : tuple of int
+        Rows and columns (ny, nx) of a stamp.
+    pixel_scale, beam_fwhm : float
+        Arcsec per pixel, and FWHM in arcsec of the circular Gaussian beam that stamps carry.
+    extents : dict of str to `~numpy.ndarray`
+        For each class, quantiles of the extent (arcsec) over its training stamps, evenly spaced in
+        probability from 0 to 1, ascending, float32.
+    metadata : dict
+        Where the weights come from: data, licence, seed, settings, figures.
+    """
+
+    def __init__(self, arch: Architecture, decoder: Decoder, flow: ConditionalFlow, *, name: str, sha256: str,
+                 extents: dict[str, np.ndarray], metadata: dict, device: str) -> None:
+        self.arch, self.metadata, self.device = arch, metadata, device
+        self.name, self.sha256, self.extents = name, sha256, extents
+        self.classes, self.latent_dim, self.shape = arch.classes, arch.latent_dim, arch.shape
+        self.pixel_scale, self.beam_fwhm = arch.pixel_scale, arch.beam_fwhm
+        self._decoder, self._flow = decoder.eval().to(device), flow.eval().to(device)
+
+    def __repr__(self) -> str:
+        return f"Generator({self.name!r}, sha256={self.sha256[:12]!r}, device={self.device!r})"
+
+    def decode(self, latents: np.ndarray, fr_class: np.ndarray, extent: np.ndarray) -> np.ndarray:
+        """Decode stamps.
+
+        Parameters
+        ----------
+        latents : array_like
+            Shape (n, latent_dim); the prior is N(0, I).
+        fr_class : array_like of str
+            Shape (n,); names out of `classes`.
+        extent : array_like
+            Shape (n,), arcsec: the square root of the larger eigenvalue of the flux-weighted
+            covariance, beam included. It conditions the decoder; a stamp's own may differ from it.
+
+        Returns
+        -------
+        `~numpy.ndarray`
+            Shape (n, ny, nx), float32, non-negative, peak about 1, the principal axis about along
+            x, unclipped, at the resolution of the beam.
+
+        Raises
+        ------
+        ValueError
+            If an array has the wrong shape, a latent is not finite, a class is unknown or an extent
+            is not positive and finite.
+
+        Notes
+        -----
+        Rows are decoded in blocks of 64, the last one filled up with zeros, so that a stamp's bits
+        depend on its inputs and its place in the array alone, not on how many follow it.
+        """
+        import torch
+
+        condition = self._condition(latents := np.asarray(latents, np.float32), fr_class, extent)
+        n = len(latents)
+        out = np.empty((n, *self.shape), np.float32)
+        with torch.inference_mode():
+            for start in range(0, n, BLOCK):
+                stop = min(start + BLOCK, n)
+                block = np.zeros((BLOCK, self.latent_dim + condition.shape[1]), np.float32)
+                block[:stop - start, :self.latent_dim] = latents[start:stop]
+                block[:stop - start, self.latent_dim:] = condition[start:stop]
+                u, given = torch.from_numpy(block).to(self.device).split(
+                    [self.latent_dim, condition.shape[1]], dim=1)
+                stamps = self._decoder(self._flow(u, given), given)
+                out[start:stop] = stamps[:stop - start].cpu().numpy()
+        return out
+
+    def _condition(self, latents: np.ndarray, fr_class: np.ndarray, extent: np.ndarray) -> np.ndarray:
+        """Return the checked condition, shape (n, number of classes + 1)."""
+        if latents.ndim != 2 or latents.shape[1] != self.latent_dim:
+            raise ValueError(f"latents must have shape (n, {self.latent_dim}), got {latents.shape}")
+        if not np.isfinite(latents).all():
+            raise ValueError(f"latents must be finite, got {latents[~np.isfinite(latents)][0]}")
+        n = len(latents)
+        fr_class, extent = np.asarray(fr_class), np.asarray(extent, float)
+        if fr_class.shape != (n,):
+            raise ValueError(f"fr_class must have shape ({n},), got {fr_class.shape}")
+        if extent.shape != (n,):
+            raise ValueError(f"extent must have shape ({n},), got {extent.shape}")
+        bad = ~(np.isfinite(extent) & (extent > 0))
+        if bad.any():
+            raise ValueError(f"extent must be positive and finite, got {extent[bad][0]} arcsec")
+        known = np.asarray(self.classes)
+        one_hot = fr_class[:, None] == known[None, :]
+        missed = ~one_hot.any(axis=1)
+        if missed.any():
+            check_choice("fr_class", str(fr_class[missed][0]), self.classes)
+        standard = (np.log(extent) - self.arch.log_extent_mean) / self.arch.log_extent_std
+        return np.concatenate([one_hot, standard[:, None]], axis=1).astype(np.float32)
