@@ -56,7 +56,8 @@ def check_writable(path: str | os.PathLike, *, overwrite: bool = False, folder: 
     if not parent.is_dir():
         raise NotADirectoryError(f"output {shown!r} cannot be written: {str(parent)!r} is a file")
     if not os.access(parent, os.W_OK | os.X_OK):
-        raise PermissionError(f"output {shown!r} cannot be written: no permission to write in {str(parent)!r}")
+        raise PermissionError(f"output {shown!r} cannot be written: no permission to write in "
+                              f"{str(parent)!r}")
     if not path.exists():
         return path
     if folder:
@@ -72,7 +73,8 @@ def _check_folder(shown: str, path: Path, overwrite: bool) -> None:
     if not path.is_dir():
         raise FileExistsError(f"output {shown!r} must be a folder, but a file is there")
     if not overwrite:
-        raise FileExistsError(f"output folder {shown!r} exists; give overwrite=True (--overwrite) to replace it")
+        raise FileExistsError(f"output folder {shown!r} exists; give overwrite=True (--overwrite) "
+                              "to replace it")
     if path == Path.cwd() or path in Path.cwd().parents:
         raise FileExistsError(f"output folder {shown!r} holds the working directory and cannot be replaced")
     try:

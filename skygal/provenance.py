@@ -12,7 +12,7 @@ from astropy.io import fits
 import skygal
 from skygal.config import as_plain, dump_config
 
-__all__ = ["make_provenance", "read_provenance", "write_provenance"]
+__all__ = ["make_provenance", "read_provenance", "restore_provenance", "write_provenance"]
 
 # key in the mapping, keyword in a header, comment
 _CARDS = (

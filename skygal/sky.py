@@ -19,7 +19,8 @@ from astropy.wcs.utils import wcs_to_celestial_frame
 
 from skygal.checks import as_count, as_quantity, check_choice
 
-__all__ = ["celestial", "icrs_to_pixel", "image_shape", "make_wcs", "pixel_affine", "pixel_area", "pixel_to_icrs"]
+__all__ = ["celestial", "icrs_to_pixel", "image_shape", "make_wcs", "pixel_affine", "pixel_area",
+           "pixel_to_icrs"]
 
 _ARCSEC = np.pi / 180 / 3600
 

@@ -44,43 +44,50 @@ _ID = Column("source_id", int, "", "Number of the source, from 1")
 TRUTH: tuple[Column, ...] = (
     _ID,
     Column("fr_class", str, "", "Fanaroff-Riley class that was asked of the generator: FRI or FRII"),
-    Column("morphology", str, "", "Kind of source: the component structure measured on the stamp"),
+    Column("morphology", str, "",
+           "Structure measured on the stamp: single, double, triple or multiple components"),
     Column("ra", float, "deg", "Right ascension (ICRS) of the flux-weighted centroid"),
     Column("dec", float, "deg", "Declination (ICRS) of the flux-weighted centroid"),
     Column("ra_core", float, "deg", "Right ascension (ICRS) of the core, NaN without one"),
     Column("dec_core", float, "deg", "Declination (ICRS) of the core, NaN without one"),
     Column("x", float, "", "Column of the centroid in the image, pixels, 0-based, pixel centres at integers"),
     Column("y", float, "", "Row of the centroid in the image, pixels, 0-based, pixel centres at integers"),
-    Column("flux", float, "Jy", "Integrated flux on the sky at the field's frequency, of the whole source: what its "
-                                "pixels sum to, with those beyond the image"),
+    Column("flux", float, "Jy",
+           "Integrated flux on the sky at the field's frequency, of the whole source: what its pixels sum "
+           "to, with those beyond the image"),
     Column("flux_apparent", float, "Jy", "flux after the primary beam; equal to flux where there is none"),
-    Column("peak_flux", float, "Jy beam-1", "Largest pixel in the image of the source alone, without noise"),
-    Column("las", float, "arcsec", "Largest angular size: the greatest distance across the isophote at the stated "
-                                   "fraction of the stamp's peak, the stamp's own beam included"),
-    Column("b_maj", float, "arcsec", "FWHM along the major axis of the Gaussian with the source's second moments, "
-                                     "deconvolved from the stamp's own beam"),
-    Column("b_min", float, "arcsec", "FWHM along the minor axis of the Gaussian with the source's second moments, "
-                                     "deconvolved from the stamp's own beam"),
+    Column("peak_flux", float, "Jy beam-1", "Largest pixel of the source alone, without noise"),
+    Column("las", float, "arcsec",
+           "Largest angular size: the greatest distance across the isophote at the stated fraction of the "
+           "stamp's peak, the stamp's own beam included"),
+    Column("b_maj", float, "arcsec",
+           "FWHM along the major axis of the Gaussian with the source's second moments, deconvolved from "
+           "the stamp's own beam"),
+    Column("b_min", float, "arcsec",
+           "FWHM along the minor axis of the Gaussian with the source's second moments, deconvolved from "
+           "the stamp's own beam"),
     Column("pa", float, "deg", "Position angle of the major axis, east of north (ICRS), in [0, 180)"),
     Column("core_frac", float, "", "Fraction of the flux that is in the core"),
     Column("n_components", int, "", "Number of rows in the table of components"),
     Column("spectral_index", float, "", "Spectral index alpha, flux proportional to frequency**alpha"),
     Column("redshift", float, "", "Redshift, NaN where unknown"),
     Column("snr", float, "", "peak_flux / local_rms, infinite without noise"),
-    Column("local_rms", float, "Jy beam-1", "Rms of the noise at the source"),
-    Column("flux_in_image", float, "Jy", "Flux of the part inside the image: the sum of the source's pixels over "
-                                         "the beam's area in pixels"),
+    Column("local_rms", float, "Jy beam-1", "Rms of the noise at the source, 0 without noise"),
+    Column("flux_in_image", float, "Jy",
+           "Flux of the part inside the image: the sum of the source's pixels over the beam's area in "
+           "pixels"),
     Column("edge", bool, "", "Whether part of the source lies outside the image"),
     Column("blended", bool, "", "Whether the source's pixels overlap those of another"),
-    Column("beam_limited", bool, "", "Whether the stamp's own beam is wider than the field's, so that the source is "
-                                     "smoother than the field could show"),
+    Column("beam_limited", bool, "",
+           "Whether the stamp's own beam is wider than the field's, so that the source is smoother than "
+           "the field could show"),
     Column("bbox_xmin", int, "", "First column of the source's pixels in the image, 0-based; -1 if none"),
     Column("bbox_xmax", int, "", "Last column, inclusive; -1 if none"),
     Column("bbox_ymin", int, "", "First row, 0-based; -1 if none"),
     Column("bbox_ymax", int, "", "Last row, inclusive; -1 if none"),
     Column("zoom", float, "", "Angular scale of the source over that of the stamp"),
-    Column("extent", float, "arcsec", "Rms extent along the principal axis that was asked of the generator, at the "
-                                      "stamp's own scale"),
+    Column("extent", float, "arcsec",
+           "Rms extent along the principal axis that was asked of the generator, at the stamp's own scale"),
     Column("las_requested", float, "arcsec", "Largest angular size that was asked for"),
     Column("flux_requested", float, "Jy", "Flux that was asked for"),
     Column("latent_seed", int, "", "Key of the source's own random stream, which gave its latent vector"),
@@ -96,7 +103,8 @@ COMPONENTS: tuple[Column, ...] = (
     Column("x", float, "", "Column of its centroid in the image, pixels, 0-based, pixel centres at integers"),
     Column("y", float, "", "Row of its centroid in the image, pixels, 0-based, pixel centres at integers"),
     Column("flux", float, "Jy", "Flux of the component; those of a source add up to the source's flux"),
-    Column("peak_flux", float, "Jy beam-1", "Brightness at the component's peak, without noise"),
+    Column("peak_flux", float, "Jy beam-1",
+           "Brightness of the whole source at the component's peak, without noise"),
     Column("flux_fraction", float, "", "flux over that of the source"),
 )
 

@@ -11,9 +11,9 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.table import Column, QTable, Table
 
+from skygal.atomic import whole_file
 from skygal.checks import nearest_names
 from skygal.config import as_plain
-from skygal.output import whole_file
 from skygal.provenance import read_provenance, restore_provenance, write_provenance
 
 __all__ = ["read_truth", "write_truth"]
@@ -72,6 +72,8 @@ def _as_hdu(table: Table) -> fits.BinTableHDU:
             code = f"{max(values.dtype.itemsize // 4, 1)}A"
         else:
             code = {"i": "K", "u": "K", "f": "D", "b": "L"}[values.dtype.kind]
+        if values.ndim > 1:
+            code = f"{int(np.prod(values.shape[1:]))}{code}"
         columns.append(fits.Column(name=name, format=code, array=values,
                                    unit=unit.to_string("fits") if unit is not None else None))
     hdu = fits.BinTableHDU.from_columns(columns, name="TRUTH")
