@@ -55,7 +55,8 @@ def load_config(path: str | os.PathLike, allowed: Iterable[str]) -> dict[str, An
     Parameters
     ----------
     path : path
-        The file: one mapping of keys to values. In keys ``-`` and ``_`` mean the same.
+        The file: one mapping of keys to values. In keys ``-`` and ``_`` mean the same. A
+        ``skygal.yaml`` that a command wrote beside its output will do: its ``options`` are read.
     allowed : iterable of str
         The keys that may be in it.
 
@@ -87,6 +88,10 @@ def load_config(path: str | os.PathLike, allowed: Iterable[str]) -> dict[str, An
         return {}
     if not isinstance(content, dict):
         raise ValueError(f"config file {name!r} must hold keys and values, got a {type(content).__name__}")
+    if "skygal_version" in content:
+        if "options" not in content:
+            raise ValueError(f"config file {name!r} has no 'options': it comes from a call in Python")
+        content = content["options"]
     allowed = sorted(allowed)
     settings: dict[str, Any] = {}
     for key, value in content.items():

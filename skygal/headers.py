@@ -26,7 +26,8 @@ __all__ = ["field_header"]
 
 
 def field_header(wcs: WCS | fits.Header, shape: Sequence[int] | None = None, *, beam: Any,
-                 frequency: u.Quantity, unit: str = "JY/BEAM", provenance: Mapping[str, Any] | None = None) -> fits.Header:
+                 frequency: u.Quantity, unit: str = "JY/BEAM",
+                 provenance: Mapping[str, Any] | None = None) -> fits.Header:
     """Return the header of a 4-d radio image (1, 1, ny, nx) on a celestial WCS.
 
     Parameters

@@ -99,15 +99,15 @@ def read_image(source: str | os.PathLike | fits.PrimaryHDU | fits.ImageHDU, *, h
     Returns
     -------
     SkyImage
-        The image. What the header does not say (beam, unit, frequency) is None.
+        The image. What the header does not say in a usable way (beam, unit, frequency) is None.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is not FITS, if the HDU holds no image or more than one plane, if its WCS is not
-        celestial, or if its BUNIT is no known unit.
+        If it is not FITS, if the HDU holds no image or more than one plane, or if its WCS is not
+        celestial.
     """
     if isinstance(source, (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)):
         return _read_hdu(source, "image")
@@ -146,9 +146,12 @@ def _read_hdu(hdu: Any, name: str, others: list[str] | None = None) -> SkyImage:
     plane = data[tuple(slice(None) if axis in keep else 0 for axis in range(data.ndim))]
     plane = np.array(plane, dtype=plane.dtype.newbyteorder("=") if plane.dtype.kind == "f" else np.float64)
     sky.array_shape = plane.shape
-    unit = header.get("BUNIT", "").strip()
-    return SkyImage(data=plane, wcs=sky, beam=_read_beam(header),
-                    unit=parse_unit(unit) if unit else None, frequency=_read_frequency(header), header=header)
+    try:
+        unit = parse_unit(str(header.get("BUNIT", "")))
+    except ValueError:
+        unit = None  # the caller may know better
+    return SkyImage(data=plane, wcs=sky, beam=_read_beam(header), unit=unit,
+                    frequency=_read_frequency(header), header=header)
 
 
 def parse_unit(text: str) -> u.UnitBase:
@@ -157,7 +160,7 @@ def parse_unit(text: str) -> u.UnitBase:
     Parameters
     ----------
     text : str
-        Such as ``"JY/BEAM"``, ``"mJy beam-1"``, ``"Jy/pix"`` or ``"MJy/sr"``.
+        Such as ``"JY/BEAM"``, ``"mJy beam-1"``, ``"Jy/pix"``, ``"MJy/sr"`` or ``"K"``.
 
     Raises
     ------
@@ -182,12 +185,15 @@ def parse_unit(text: str) -> u.UnitBase:
         unit = u.Unit(words)
     except ValueError:
         unit = None
-    if unit is None or not any(unit.is_equivalent(u.Jy / area) for area in (u.beam, u.pix, u.sr)):
-        raise ValueError(f"unit must be a brightness such as 'Jy/beam', 'Jy/pixel' or 'MJy/sr', got {text!r}")
+    known = (u.Jy / u.beam, u.Jy / u.pix, u.Jy / u.sr, u.K)
+    if unit is None or not any(unit.is_equivalent(brightness) for brightness in known):
+        raise ValueError("unit must be a brightness such as 'Jy/beam', 'Jy/pixel', 'MJy/sr' or 'K', "
+                         f"got {text!r}")
     return unit
 
 
 def _read_beam(header: fits.Header) -> Any:
+    """Return the header's beam; None where it has none or an impossible one (such as zeros)."""
     from radio_beam import Beam
 
     values = [header.get(keyword) for keyword in ("BMAJ", "BMIN", "BPA")]
@@ -199,12 +205,10 @@ def _read_beam(header: fits.Header) -> Any:
             return None
         values = [float(value) for value in found[-1].groups()]
     major, minor, pa = values
-    if not (np.isfinite([major, minor]).all() and major >= minor > 0):
-        raise ValueError(f"BMAJ and BMIN must be positive with BMAJ >= BMIN, got {major} and {minor}")
-    if not isinstance(pa, (int, float)):
-        if major != minor:
-            raise ValueError(f"BPA must be in the header, since BMAJ = {major} and BMIN = {minor} differ")
+    if pa is None and major == minor:
         pa = 0.0
+    if not isinstance(pa, (int, float)) or not np.isfinite([major, minor, pa]).all() or not major >= minor > 0:
+        return None
     return Beam(major=major * u.deg, minor=minor * u.deg, pa=pa * u.deg)
 
 

@@ -1,0 +1,248 @@
+"""From words to values: how the command line and configuration files spell their settings."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+from astropy.wcs import WCS, FITSFixedWarning
+
+from skygal.checks import as_quantity
+from skygal.sky import celestial, make_wcs
+
+__all__ = ["DEFAULT_CENTER", "DEFAULT_SIZE", "parse_beam", "parse_latents", "parse_mix", "parse_number",
+           "parse_psf", "parse_quantity", "parse_range", "parse_size", "parse_wcs"]
+
+#: where a field lies and how many pixels it has on a side if nothing is said
+DEFAULT_CENTER, DEFAULT_SIZE = "12h00m00s +30d00m00s", 1024
+
+
+def parse_quantity(name: str, value: Any) -> u.Quantity:
+    """Return a quantity from a string such as ``"0.15 mJy"``.
+
+    Raises
+    ------
+    ValueError
+        If it is no number with a unit.
+    """
+    try:
+        quantity = u.Quantity(value if isinstance(value, str) else str(value))
+    except (TypeError, ValueError):
+        quantity = None
+    if quantity is None or quantity.unit == u.dimensionless_unscaled:
+        raise ValueError(f"{name} must be a number with a unit such as '5.4 arcsec', got {value!r}")
+    return quantity
+
+
+def parse_number(name: str, value: Any) -> float:
+    """Return a plain number; raises ValueError for anything else."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be a number, got {value!r}") from None
+
+
+def parse_range(name: str, value: Any, *, plain: bool = False) -> Any:
+    """Return a (low, high) pair from ``"1 mJy, 1 Jy"`` or a list of two; a single value as it is.
+
+    Parameters
+    ----------
+    name : str
+        The option, for the message.
+    value : str or list
+        The words.
+    plain : bool
+        Whether the values are plain numbers.
+
+    Raises
+    ------
+    ValueError
+        If there are more than two values, or one is not what it must be.
+    """
+    parse = parse_number if plain else parse_quantity
+    parts = re.split(r"\s*,\s*", value.strip()) if isinstance(value, str) else value
+    if not isinstance(parts, (list, tuple)):
+        return parse(name, parts)
+    if len(parts) not in (1, 2):
+        raise ValueError(f"{name} must be a pair LOW,HIGH, got {value!r}")
+    values = tuple(parse(name, part) for part in parts)
+    return values[0] if len(values) == 1 else values
+
+
+def parse_size(value: Any) -> tuple[int, int]:
+    """Return (ny, nx) from ``"1024"`` or ``"NXxNY"``, a number or a list [nx, ny].
+
+    Raises
+    ------
+    ValueError
+        If it is not one or two whole numbers above zero.
+    """
+    parts = value if isinstance(value, (list, tuple)) else re.split(r"\s*[xX]\s*", str(value).strip())
+    try:
+        numbers = [int(str(part)) for part in parts]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2) or min(numbers) < 1:
+        raise ValueError(f"size must be a number of pixels N or NXxNY, got {value!r}")
+    return numbers[-1], numbers[0]
+
+
+def parse_beam(value: Any) -> Any:
+    """Return a beam from ``"5.4arcsec"``, ``"6x5arcsec"`` or ``"6x5arcsec,30deg"``.
+
+    Returns
+    -------
+    `~radio_beam.Beam`
+
+    Raises
+    ------
+    ValueError
+        If it is written otherwise, is not positive, or its first axis is the shorter one.
+    """
+    from radio_beam import Beam
+
+    number = r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?"
+    match = re.fullmatch(rf"\s*({number})\s*(?:[a-z]*\s*[xX]\s*({number}))?\s*([a-z]+)\s*"
+                         rf"(?:,\s*({number})\s*([a-z]+))?\s*", str(value))
+    try:
+        if match is None:
+            raise ValueError
+        major, minor, unit, pa, pa_unit = match.groups()
+        axes = [float(axis) * u.Unit(unit) for axis in (major, minor or major)]
+        angle = float(pa) * u.Unit(pa_unit) if pa else 0 * u.deg
+    except ValueError:
+        raise ValueError("beam must be a FWHM such as '5.4arcsec' or '6x5arcsec,30deg' (major x minor, "
+                         f"position angle), got {value!r}") from None
+    long, short = (as_quantity("beam", axis, u.arcsec) for axis in axes)
+    if long < short:
+        raise ValueError(f"beam must have its major axis first, got {value!r}")
+    if not angle.unit.is_equivalent(u.deg):
+        raise ValueError(f"beam must have its position angle in deg, got {value!r}")
+    return Beam(major=long * u.arcsec, minor=short * u.arcsec, pa=angle)
+
+
+def parse_mix(value: Any) -> Any:
+    """Return a class mix: None for ``"balanced"``, ``"survey"``, or a dict from ``"FRI:0.3,FRII:0.7"``.
+
+    Raises
+    ------
+    ValueError
+        If it is written otherwise.
+    """
+    if isinstance(value, dict):
+        return {str(key): parse_number("fr_mix", share) for key, share in value.items()}
+    if value == "balanced":
+        return None
+    if value == "survey":
+        return value
+    pairs = [part.split(":") for part in str(value).split(",")]
+    if any(len(pair) != 2 for pair in pairs):
+        raise ValueError("fr_mix must be 'balanced', 'survey' or shares such as 'FRI:0.3,FRII:0.7', "
+                         f"got {value!r}")
+    return {key.strip(): parse_number("fr_mix", share) for key, share in pairs}
+
+
+def parse_latents(value: Any) -> Any:
+    """Return latents: the name of a way to draw them, or the array in a ``.npy`` file."""
+    if isinstance(value, str) and value.endswith(".npy"):
+        return _load_array("latents", value)
+    return np.asarray(value, dtype=float) if isinstance(value, list) else value
+
+
+def _load_array(name: str, path: str) -> np.ndarray:
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{name} file {path!r} does not exist")
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"{name} file {path!r} cannot be read as an array: {error}") from None
+
+
+def parse_psf(path: str) -> np.ndarray:
+    """Return the PSF image in a FITS or ``.npy`` file, axes of one pixel dropped.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it holds no two-dimensional image.
+    """
+    if Path(path).suffix == ".npy":
+        data = _load_array("psf", path)
+    else:
+        data = next((hdu.data for hdu in _open("psf", path) if hdu.is_image and hdu.data is not None), None)
+    if data is None or np.squeeze(data).ndim != 2:
+        got = "no image" if data is None else f"the shape {data.shape}"
+        raise ValueError(f"psf file {path!r} must hold a two-dimensional image, got {got}")
+    return np.squeeze(data).astype(float)
+
+
+def _open(name: str, path: str) -> fits.HDUList:
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{name} file {path!r} does not exist")
+    try:
+        with fits.open(path, memmap=False, lazy_load_hdus=False) as hdus:
+            # data are read while the file is open
+            for hdu in hdus if name == "psf" else ():
+                _ = hdu.data
+            return hdus
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{name} file {path!r} is not a FITS file: {error}") from None
+
+
+def parse_wcs(*, wcs: str | None = None, center: str | None = None, size: Any = None, pixel_scale: Any = None,
+              projection: str | None = None, survey: str | None = None) -> WCS:
+    """Return the WCS of a field: that of a FITS file, or one built from a centre, a size and a pixel.
+
+    Parameters
+    ----------
+    wcs : str, optional
+        A FITS file; the first of its headers with a celestial WCS and a shape is taken. It stands
+        alone: none of the others but ``survey`` may be given.
+    center, size, pixel_scale, projection
+        As `skygal.make_wcs`, in words; by default 1024 pixels on a side at 12h +30d, SIN.
+    survey : str, optional
+        Its pixel is the default.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file has no celestial WCS, or if what is given does not make one.
+    """
+    if wcs is not None:
+        for name, value in (("center", center), ("size", size), ("pixel_scale", pixel_scale),
+                            ("projection", projection)):
+            if value is not None:
+                raise ValueError(f"{name} must be left out where wcs is given, got {value!r}")
+        for hdu in _open("wcs", wcs):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FITSFixedWarning)
+                try:
+                    found = celestial(hdu.header)
+                except ValueError:
+                    continue
+            if found.array_shape and None not in found.array_shape and 0 not in found.array_shape:
+                return found
+        raise ValueError(f"wcs file {wcs!r} has no celestial WCS with a shape in any of its headers")
+    if pixel_scale is not None:
+        scale = parse_quantity("pixel_scale", pixel_scale)
+    elif survey is not None:
+        from skygal.surveys import read_survey
+
+        scale = read_survey(survey).pixel_scale
+    else:
+        raise ValueError("pixel_scale must be given where there is neither a survey nor a wcs")
+    return make_wcs(DEFAULT_CENTER if center is None else str(center),
+                    parse_size(DEFAULT_SIZE if size is None else size), scale,
+                    projection="SIN" if projection is None else projection)
