@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
+from astropy.io.fits.verify import VerifyWarning
 from astropy.table import QTable
 from astropy.wcs import WCS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from matplotlib.axes import Axes
+
+    from skygal.scene import Scene
 
 __all__ = ["Field"]
 
@@ -37,8 +43,8 @@ class Field:
         A row a component of a source.
     wcs : `~astropy.wcs.WCS`
         The image's celestial WCS.
-    configuration : dict
-        Every setting the field was made with, as plain values.
+    provenance : dict
+        Seed, model, version, and every setting the field was made with.
     """
 
     image: np.ndarray
@@ -48,7 +54,24 @@ class Field:
     truth: QTable
     components: QTable
     wcs: WCS
-    configuration: dict[str, Any]
+    provenance: dict[str, Any]
+
+    @classmethod
+    def assemble(cls, wcs: WCS, image: np.ndarray, scene: Scene, header: fits.Header,
+                 provenance: Mapping[str, Any], scale: float = 1.0) -> Field:
+        """Make a field of a scene and the image it has been added to.
+
+        ``scale`` is the image's unit per Jy/beam.
+        """
+        from skygal.truth import COMPONENTS, TRUTH, make_components, make_truth
+
+        meta = dict(provenance)
+        # a field without sources has tables all the same, of no rows
+        components = scene.components or {column.name: [] for column in COMPONENTS}
+        truth = {column.name: [] for column in TRUTH} if not len(scene.truth["source_id"]) else scene.truth
+        model = scene.model if scale == 1 else scene.model * np.float32(scale)
+        return cls(image, model, scene.segmentation, header, make_truth(truth, meta), make_components(components, meta),
+                   wcs, meta)
 
     def write(self, directory: str | Path, *, overwrite: bool = False, plot: bool = False) -> Path:
         """Write the field into a directory of its own, whole or not at all.
@@ -76,9 +99,28 @@ class Field:
         OSError
             If it cannot be written; nothing is left behind.
         """
-        from skygal.output import write_field
+        from skygal.config import dump_config
+        from skygal.output import whole_directory, write_image
+        from skygal.truth import write_truth
 
-        return write_field(self, directory, overwrite=overwrite, plot=plot)
+        plain = self.header.copy()
+        plain["BUNIT"] = ("", "source_id, 0 for none")
+        with whole_directory(directory, overwrite=overwrite) as folder:
+            write_image(folder / "field.fits", self.image, self.header)
+            write_image(folder / "model.fits", self.model, self.header)
+            with warnings.catch_warnings():
+                # labels are whole numbers, which write_image would make floats
+                warnings.simplefilter("ignore", VerifyWarning)
+                fits.PrimaryHDU(self.segmentation.reshape(_shape(plain)), plain).writeto(folder / "segmentation.fits")
+            for name, table in (("truth", self.truth), ("components", self.components)):
+                for suffix in ("fits", "ecsv"):
+                    write_truth(table, folder / f"{name}.{suffix}")
+            (folder / "skygal.yaml").write_text(dump_config(self.provenance), encoding="utf-8")
+            if plot:
+                axes = self.plot()
+                axes.figure.savefig(folder / "field.png", dpi=110)
+                _close(axes.figure)
+        return Path(directory)
 
     def plot(self, ax: Axes | None = None, *, truth: bool = True) -> Axes:
         """Draw the image with its sources marked by class (needs matplotlib).
@@ -122,3 +164,13 @@ class Field:
             if inside.any():
                 ax.legend(loc="upper right", framealpha=0.6, fontsize="small")
         return ax
+
+
+def _shape(header: fits.Header) -> tuple[int, ...]:
+    return tuple(header[f"NAXIS{axis}"] for axis in range(header["NAXIS"], 0, -1))
+
+
+def _close(figure: Any) -> None:
+    import matplotlib.pyplot as plt
+
+    plt.close(figure)

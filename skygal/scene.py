@@ -61,7 +61,7 @@ def stamp_affines(wcs: WCS, ra: np.ndarray, dec: np.ndarray, turn: np.ndarray, s
 
 def draw_scene(wcs: WCS, shape: tuple[int, int], population: QTable, beam: TargetBeam, *, model: Any,
                latents: str | np.ndarray, clip_sigma: float | None, seeds: Seeds, rms: np.ndarray,
-               workers: int, progress: Callable[[int], object]) -> Scene:
+               workers: int, progress: Callable[[int], object], valid: np.ndarray | None = None) -> Scene:
     """Draw a population.
 
     Parameters
@@ -86,6 +86,8 @@ def draw_scene(wcs: WCS, shape: tuple[int, int], population: QTable, beam: Targe
         Threads.
     progress : callable
         Called with the number of sources that have just been drawn.
+    valid : ndarray of bool, shape (ny, nx), optional
+        Where the image has pixels at all; by default everywhere.
 
     Warns
     -----
@@ -103,7 +105,7 @@ def draw_scene(wcs: WCS, shape: tuple[int, int], population: QTable, beam: Targe
         keys = np.repeat(keys[:(n + 1) // 2], 2)[:n]
     plan = Latents(draw_latents(latents, keys, model.latent_dim), classes,
                    draw_extents(model, classes, keys, las * _coarseness(wcs, ra, dec, beam, model)), keys)
-    canvas = Canvas(shape, beam, native_covariance(model.beam_fwhm / model.pixel_scale))
+    canvas = Canvas(shape, beam, native_covariance(model.beam_fwhm / model.pixel_scale), valid)
     ids = np.asarray(population["source_id"])
     flux, pa = population["flux"].to_value(u.Jy), population["pa"].to_value(u.rad)
     measured: list[dict[str, np.ndarray]] = []
@@ -120,41 +122,51 @@ def draw_scene(wcs: WCS, shape: tuple[int, int], population: QTable, beam: Targe
             measured.append({"zoom": zoom, "n_components": shapes.n_components, "core_frac": shapes.core_frac,
                              "b_maj": shapes.b_maj * zoom * model.pixel_scale,
                              "b_min": shapes.b_min * zoom * model.pixel_scale, "core_offset": shapes.core - shapes.centre})
-            parts.append(_component_columns(batch, flux[here], affines[here], position[here], ids[here], beam))
+            found = batch.components
+            parts.append(_component_columns(batch, affines[here], position[here], ids[here]))
+            peaks = _onto_image(found.peak, found.stamp, shapes.centre, affines[here], position[here])
+            first = np.searchsorted(found.stamp, np.arange(len(batch.stamps) + 1))
             for i, stamp in enumerate(batch.stamps):
                 k = batch.start + i
-                yield Source(stamp, shapes.centre[i], position[k], affines[k], flux[k], rms[k], int(ids[k]))
+                yield Source(stamp, shapes.centre[i], position[k], affines[k], flux[k], rms[k], int(ids[k]),
+                             peaks[first[i]:first[i + 1]])
 
     placed: list[Placed] = []
     for one in canvas.draw(sources(), workers=workers):
         placed.append(one)
         progress(1)
     _warn(placed, ids)
-    columns = {name: np.concatenate([m[name] for m in measured]) for name in measured[0]} if measured else {}
-    core = position + np.einsum("nij,nj->ni", affines, columns.pop("core_offset")) if measured else position
-    ra_core, dec_core = pixel_to_icrs(wcs, core[:, 0], core[:, 1])
+    n_parts = np.array([len(p.brightness) for p in placed], int)
+    columns = _join(measured)
+    components = _join(parts)
     total = np.array([p.flux for p in placed])
+    if n:
+        core = position + np.einsum("nij,nj->ni", affines, columns.pop("core_offset"))
+        core[columns["core_frac"] == 0] = np.nan
+        columns["ra_core"], columns["dec_core"] = pixel_to_icrs(wcs, core[:, 0], core[:, 1])
+        components["ra"], components["dec"] = pixel_to_icrs(wcs, components["x"], components["y"])
+        components["flux"] = components["flux_fraction"] * np.repeat(total, n_parts)
+        components["peak_flux"] = np.concatenate([p.brightness for p in placed])
     peak = np.array([p.peak_flux for p in placed])
     bbox = np.array([p.bbox for p in placed], int).reshape(n, 4)
     with np.errstate(divide="ignore"):
-        snr = np.where(rms > 0, peak / np.where(rms > 0, rms, 1), np.nan)
+        snr = peak / rms
     truth = {
-        "source_id": ids, "fr_class": classes, "ra": ra, "dec": dec, "ra_core": ra_core, "dec_core": dec_core,
-        "x": position[:, 0], "y": position[:, 1], "flux": total, "flux_apparent": total, "peak_flux": peak, "las": las,
-        "pa": np.degrees(pa), **columns,
-        "morphology": np.array([MORPHOLOGIES.get(int(k), "multiple") for k in columns.get("n_components", [])], str),
+        "source_id": ids, "fr_class": classes, "ra": ra, "dec": dec, "x": position[:, 0], "y": position[:, 1],
+        "flux": total, "flux_apparent": total, "peak_flux": peak, "las": las, "pa": np.degrees(pa), **columns,
+        "morphology": np.array([MORPHOLOGIES.get(int(k), "multiple") for k in n_parts], str),
         "spectral_index": np.asarray(population["spectral_index"], float),
-        "redshift": np.asarray(population["redshift"], float),
-        "snr": snr, "local_rms": np.where(rms > 0, rms, np.nan),
+        "redshift": np.asarray(population["redshift"], float), "snr": snr, "local_rms": rms,
         "flux_in_image": np.array([p.flux_in_image for p in placed]), "edge": np.array([p.edge for p in placed], bool),
         "blended": np.isin(ids, list(canvas.overlaps)), "beam_limited": np.array([p.beam_limited for p in placed], bool),
         **{f"bbox_{end}": bbox[:, k] for k, end in enumerate(("xmin", "xmax", "ymin", "ymax"))},
         "extent": plan.extent, "las_requested": las, "flux_requested": flux, "latent_seed": keys,
     }
-    components = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]} if parts else {}
-    if components:
-        components["ra"], components["dec"] = pixel_to_icrs(wcs, components["x"], components["y"])
     return Scene(canvas.model(), canvas.segmentation, truth, components)
+
+
+def _join(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
 
 
 def _coarseness(wcs: WCS, ra: np.ndarray, dec: np.ndarray, beam: TargetBeam, model: Any) -> np.ndarray:
@@ -169,17 +181,22 @@ def _coarseness(wcs: WCS, ra: np.ndarray, dec: np.ndarray, beam: TargetBeam, mod
     return model.beam_fwhm / narrow / SIZE_TO_EXTENT
 
 
-def _component_columns(batch: Batch, flux: np.ndarray, affines: np.ndarray, position: np.ndarray, ids: np.ndarray,
-                       beam: TargetBeam) -> dict[str, np.ndarray]:
+def _onto_image(place: np.ndarray, stamp: np.ndarray, centre: np.ndarray, affines: np.ndarray,
+                position: np.ndarray) -> np.ndarray:
+    """Return where points (x, y) of stamps come to lie in the image."""
+    return position[stamp] + np.einsum("nij,nj->ni", affines[stamp], place - centre[stamp])
+
+
+def _component_columns(batch: Batch, affines: np.ndarray, position: np.ndarray, ids: np.ndarray) -> dict[str, np.ndarray]:
     """Return the components of a batch: in pixels of the image, and with their part of the flux."""
     found, shapes = batch.components, batch.shapes
     k = found.stamp
-    at = position[k] + np.einsum("nij,nj->ni", affines[k], found.centre - shapes.centre[k])
+    at = _onto_image(found.centre, k, shapes.centre, affines, position)
     first = np.r_[True, np.diff(k) > 0]
     number = np.arange(k.size) - np.flatnonzero(first)[np.cumsum(first) - 1] + 1
     is_core = (np.abs(found.peak - shapes.core[k]).max(axis=1) <= 0.5) & (shapes.core_frac[k] > 0)
     return {"source_id": ids[k], "component_id": number, "kind": np.where(is_core, "core", "lobe"),
-            "x": at[:, 0], "y": at[:, 1], "flux": found.flux * flux[k]}
+            "x": at[:, 0], "y": at[:, 1], "flux_fraction": found.flux}
 
 
 def _warn(placed: list[Placed], ids: np.ndarray) -> None:

@@ -17,8 +17,10 @@ from skygal.field import Field
 from skygal.morphology.checkpoint import load_model
 from skygal.morphology.clip import check_clip_sigma
 from skygal.morphology.latents import check_latents
+from skygal.morphology.measure import ISOPHOTE
+from skygal.output import field_header
 from skygal.population import sample_population
-from skygal.provenance import describe
+from skygal.provenance import make_provenance
 from skygal.rendering.beam import TargetBeam
 from skygal.rendering.noise import make_noise
 from skygal.scene import draw_scene
@@ -216,5 +218,12 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
                   delay=2) as bar:
             image = make_noise(size, seen.beam, seen.noise, seeds, workers=workers, progress=bar.update)
         image += scene.model
-    configuration = describe(locals(), simulate_field)
-    return Field.assemble(sky, image, scene, seen.beam, seen.frequency, seeds.seed, generator, configuration)
+    provenance = make_provenance(
+        seed=seeds.seed, model=generator.name, model_sha256=generator.sha256, frequency=seen.frequency,
+        configuration={"command": "simulate_field", "n_sources": n_sources, "shape": size,
+                       "survey": known.name if known is not None else None, "frequency": seen.frequency,
+                       "beam": seen.beam.beam, "psf": seen.beam.psf, "noise": seen.noise * u.Jy / u.beam, "flux": flux,
+                       "las": las, "fr_mix": fr_mix, "spectral_index": spectral_index, "table": table,
+                       "latents": chosen, "clip_sigma": clip_sigma, "isophote": ISOPHOTE})
+    header = field_header(sky, size, beam=seen.beam.beam, frequency=seen.frequency, provenance=provenance)
+    return Field.assemble(sky, image, scene, header, provenance)

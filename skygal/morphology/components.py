@@ -2,7 +2,8 @@
 
 Every pixel belongs to the peak that one reaches by always going to the brightest neighbour. A hill
 that hardly rises above the saddle to its neighbour, or holds hardly any flux, is part of the
-neighbour. All stamps of a batch are handled at once.
+neighbour; an island with hardly any goes to the nearest hill, so that components add up to the
+source. All stamps of a batch are handled at once.
 """
 
 from __future__ import annotations
@@ -66,45 +67,73 @@ def _climb(padded: np.ndarray, pixels: np.ndarray) -> np.ndarray:
         root = further
 
 
-def _merge(padded: np.ndarray, pixels: np.ndarray, root: np.ndarray, total: np.ndarray,
-           plane: np.ndarray) -> np.ndarray:
-    """Give hills that do not count to the neighbour across their highest saddle."""
+@dataclass
+class _Hills:
+    """Hills of a batch, each known by its peak."""
+
+    plane: np.ndarray       # stamp
+    x: np.ndarray           # of the peak
+    y: np.ndarray
+    value: np.ndarray       # at the peak
+    flux: np.ndarray
+    counts: np.ndarray      # flux below which one does not count
+
+
+def _saddles(padded: np.ndarray, pixels: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return pairs of hills that touch, and the lower of the two pixels where they do."""
     flat, width = padded.ravel(), padded.shape[2]
-    value = flat[pixels]
-    place = np.full(flat.size, -1, np.int64)
-    place[pixels] = np.arange(pixels.size)
+    owner = np.full(flat.size, -1, np.int32)
+    owner[pixels] = label
     pairs = []
     for offset in (1, width, width + 1, width - 1):
-        other = place[pixels + offset]
-        here = np.flatnonzero((other >= 0) & (root != root[other]))
-        pairs.append(np.stack([here, other[here]]))
-    a, b = np.concatenate(pairs, axis=1)
-    height = np.minimum(value[a], value[b])
+        other = owner[pixels + offset]
+        here = np.flatnonzero((other >= 0) & (other != label))
+        pairs.append((label[here], other[here], np.minimum(flat[pixels[here]], flat[pixels[here] + offset])))
+    first, second, height = (np.concatenate(column) for column in zip(*pairs, strict=True))
+    return first.astype(int), second.astype(int), height
+
+
+def _follow(target: np.ndarray) -> np.ndarray:
+    while not np.array_equal(target[target], target):
+        target = target[target]
+    return target
+
+
+def _merge(hills: _Hills, a: np.ndarray, b: np.ndarray, height: np.ndarray) -> np.ndarray:
+    """Return for each hill the one it is part of: the neighbour across its highest saddle, if it does not count."""
+    part_of = np.arange(hills.value.size)
+    flux = hills.flux.copy()
     for _ in range(_ROUNDS):
-        ra, rb = root[a], root[b]
+        ra, rb = part_of[a], part_of[b]
         apart = ra != rb
-        if not apart.any():
-            break
         a, b, height, ra, rb = a[apart], b[apart], height[apart], ra[apart], rb[apart]
-        flux = np.bincount(root, weights=value, minlength=pixels.size)
+        if not a.size:
+            break
         # each saddle seen from both sides, the highest of a hill last
         hill, neighbour, saddle = np.r_[ra, rb], np.r_[rb, ra], np.r_[height, height]
         order = np.lexsort((neighbour, saddle, hill))
-        hill, neighbour, saddle = hill[order], neighbour[order], saddle[order]
-        last = np.r_[hill[1:] != hill[:-1], True]
+        last = order[np.r_[np.diff(hill[order]) > 0, True]]
         hill, neighbour, saddle = hill[last], neighbour[last], saddle[last]
-        weak = (value[hill] < PROMINENCE * saddle) | (flux[hill] < FAINTEST * total[plane[hill]])
+        weak = (hills.value[hill] < PROMINENCE * saddle) | (flux[hill] < hills.counts[hill])
         # only up, or to the same height but an earlier pixel, so that no two swap
-        higher = (value[neighbour] > value[hill]) | ((value[neighbour] == value[hill]) & (neighbour < hill))
-        move = weak & higher
+        up = (hills.value[neighbour] > hills.value[hill]) | ((hills.value[neighbour] == hills.value[hill])
+                                                            & (neighbour < hill))
+        move = weak & up
         if not move.any():
             break
-        target = np.arange(pixels.size)
+        target = np.arange(part_of.size)
         target[hill[move]] = neighbour[move]
-        while not np.array_equal(target[target], target):
-            target = target[target]
-        root = target[root]
-    return root
+        part_of = _follow(target)[part_of]
+        flux = np.bincount(part_of, weights=hills.flux, minlength=part_of.size)
+    # islands with hardly any flux go to the nearest hill of their stamp
+    tops = np.unique(part_of)
+    good = flux[tops] >= hills.counts[tops]
+    target = np.arange(part_of.size)
+    for hill in tops[~good]:
+        near = tops[good & (hills.plane[tops] == hills.plane[hill])]
+        if near.size:
+            target[hill] = near[np.argmin((hills.x[near] - hills.x[hill]) ** 2 + (hills.y[near] - hills.y[hill]) ** 2)]
+    return target[part_of]
 
 
 def find_components(stamps: np.ndarray) -> Components:
@@ -124,12 +153,15 @@ def find_components(stamps: np.ndarray) -> Components:
     x, y = x - 1, y - 1
     value = padded.ravel()[pixels]
     total = np.bincount(plane, weights=value, minlength=len(stamps))
-    root = _merge(padded, pixels, _climb(padded, pixels), total, plane)
-    hills, label = np.unique(root, return_inverse=True)
+    tops, label = np.unique(_climb(padded, pixels), return_inverse=True)
+    hills = _Hills(plane[tops], x[tops], y[tops], value[tops], np.bincount(label, weights=value),
+                   FAINTEST * total[plane[tops]])
+    part_of = _merge(hills, *_saddles(padded, pixels, label))
+    kept, number = np.unique(part_of, return_inverse=True)
+    label = number[label]
     flux = np.bincount(label, weights=value)
-    keep = flux >= FAINTEST * total[plane[hills]]
     centre = np.stack([np.bincount(label, weights=value * c) / flux for c in (x, y)], axis=1)
-    order = np.lexsort((-flux, plane[hills]))
-    order = order[keep[order]]
-    hills = hills[order]
-    return Components(plane[hills], np.stack([x[hills], y[hills]], axis=1), centre[order], value[hills], flux[order])
+    order = np.lexsort((-flux, hills.plane[kept]))
+    kept = kept[order]
+    return Components(hills.plane[kept], np.stack([hills.x[kept], hills.y[kept]], axis=1), centre[order],
+                      hills.value[kept], flux[order])

@@ -91,16 +91,30 @@ class StampSet:
         return len(self.images)
 
     def write(self, directory: str | Path, *, overwrite: bool = False) -> Path:
-        """Write ``stamps.fits`` (a cube), and its table as ``stamps_table.fits`` and ``.ecsv``.
+        """Write ``stamps.fits`` (a cube), and its table as ``table.fits`` and ``table.ecsv``.
 
         Raises
         ------
         FileExistsError
             If the directory exists and ``overwrite`` is not set.
         """
-        from skygal.output import write_stamps
+        from astropy.io import fits
 
-        return write_stamps(self, directory, overwrite=overwrite)
+        from skygal.atomic import whole_directory
+        from skygal.truth import write_truth
+
+        header = fits.Header()
+        header["BUNIT"] = ("", "relative brightness")
+        header["CDELT1"] = (-self.pixel_scale.to_value("deg"), "degrees a pixel; east is left")
+        header["CDELT2"] = (self.pixel_scale.to_value("deg"), "degrees a pixel; north is up")
+        for key in ("BMAJ", "BMIN"):
+            header[key] = (self.beam_fwhm.to_value("deg"), "degrees, FWHM of the stamps' beam")
+        header["BPA"] = 0.0
+        with whole_directory(directory, overwrite=overwrite) as folder:
+            fits.PrimaryHDU(self.images, header).writeto(folder / "stamps.fits")
+            for suffix in ("fits", "ecsv"):
+                write_truth(self.table, folder / f"table.{suffix}")
+        return Path(directory)
 
 
 def _turn(stamp: np.ndarray, centre: np.ndarray, angle: float, size: int, native: np.ndarray) -> np.ndarray:

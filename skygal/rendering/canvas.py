@@ -43,6 +43,8 @@ class Source:
         Noise at its place, Jy/beam; 0 for none.
     label : int
         Its number in the segmentation.
+    peaks : ndarray, shape (m, 2)
+        Places (x, y) in the image where its brightness is to be read.
     """
 
     stamp: np.ndarray
@@ -52,6 +54,7 @@ class Source:
     flux: float
     rms: float
     label: int
+    peaks: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,11 @@ class Placed:
     flux, flux_in_image, peak_flux : float
         Jy in all its pixels and in those within the image, and largest pixel in Jy/beam.
     edge : bool
-        Whether some of its pixels lie outside the image.
+        Whether some of its pixels lie outside the image or where it is blank.
     beam_limited : bool
         Whether the stamp's own beam is wider than the image's.
+    brightness : ndarray, shape (m,)
+        Jy/beam at the places asked for: the brightest of the nearest pixel and its neighbours.
     bbox : (int, int, int, int)
         xmin, xmax, ymin, ymax of its pixels in the image, ends included; -1 if it has none there.
     """
@@ -75,6 +80,7 @@ class Placed:
     peak_flux: float
     edge: bool
     beam_limited: bool
+    brightness: np.ndarray
     bbox: tuple[int, int, int, int]
 
 
@@ -89,20 +95,24 @@ class Canvas:
         The image's beam.
     native : ndarray, shape (2, 2)
         Covariance of the stamps' own beam, in stamp pixels squared.
+    valid : ndarray of bool, shape (ny, nx), optional
+        Where the image has pixels at all; by default everywhere.
     """
 
-    def __init__(self, shape: tuple[int, int], beam: TargetBeam, native: np.ndarray) -> None:
-        self.shape, self.beam, self.native = shape, beam, native
+    def __init__(self, shape: tuple[int, int], beam: TargetBeam, native: np.ndarray,
+                 valid: np.ndarray | None = None) -> None:
+        self.shape, self.beam, self.native, self._valid = shape, beam, native, valid
         self.segmentation = np.zeros(shape, np.int32)
         self.overlaps: set[int] = set()
         self._brightest = np.zeros(shape, np.float32)
         self._rest = None if beam.psf is None else _remainder(beam)
         self._pad = (0, 0) if self._rest is None else tuple(s // 2 for s in self._rest.shape)
         self._sum = np.zeros(tuple(n + 2 * p for n, p in zip(shape, self._pad, strict=True)), np.float32)
-        self._share = None
+        self._share = valid
         if self._rest is not None:
             # what part of a pixel's flux ends up inside the image, once the PSF has spread it
-            self._share = signal.fftconvolve(np.ones(shape), self._rest[::-1, ::-1], mode="full") / beam.area
+            window = np.ones(shape) if valid is None else valid.astype(float)
+            self._share = signal.fftconvolve(window, self._rest[::-1, ::-1], mode="full") / beam.area
 
     def draw(self, sources: Iterable[Source], *, workers: int = 2) -> Iterator[Placed]:
         """Add sources, yielding what became of each, in order."""
@@ -133,22 +143,23 @@ class Canvas:
     def _add(self, source: Source, drawn: tuple[Patch, np.ndarray, bool] | None) -> Placed:
         nowhere = (-1, -1, -1, -1)
         if drawn is None:
-            return Placed(source.flux, 0.0, np.nan, True, False, nowhere)
+            return Placed(source.flux, 0.0, np.nan, True, False, np.full(len(source.peaks), np.nan), nowhere)
         patch, seen, limited = drawn
         total = float(patch.data.sum() / (self.beam.area if self._rest is None else 1))
         peak = float(seen.max())
+        bright = _read_off(seen, source.peaks - np.array([patch.x0, patch.y0]))
         limit = min(max(source.rms, FAINTEST * peak), 0.5 * peak)
         flux = self._sum_up(patch)
         met = patch.overlap(self.shape)
         if met is None:
-            return Placed(total, flux, peak, True, limited, nowhere)
+            return Placed(total, flux, peak, True, limited, bright, nowhere)
         onto, part = met
         mask = seen > limit
-        inside = mask[part]
+        inside = mask[part] if self._valid is None else mask[part] & self._valid[onto]
         edge = bool(np.count_nonzero(mask) > np.count_nonzero(inside))
         rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
         if not rows.size:
-            return Placed(total, flux, peak, edge, limited, nowhere)
+            return Placed(total, flux, peak, edge, limited, bright, nowhere)
         here, labels = seen[part], self.segmentation[onto]
         shared = np.unique(labels[inside])
         if shared[-1] > 0:
@@ -158,8 +169,8 @@ class Canvas:
         labels[wins] = source.label
         self._brightest[onto][wins] = here[wins]
         left, bottom = onto[1].start, onto[0].start
-        return Placed(total, flux, peak, edge, limited, (int(left + columns[0]), int(left + columns[-1]),
-                                                         int(bottom + rows[0]), int(bottom + rows[-1])))
+        return Placed(total, flux, peak, edge, limited, bright, (int(left + columns[0]), int(left + columns[-1]),
+                                                                 int(bottom + rows[0]), int(bottom + rows[-1])))
 
     def _sum_up(self, patch: Patch) -> float:
         """Add the patch to the running sum; return the flux that falls into the image."""
@@ -169,15 +180,21 @@ class Canvas:
             return 0.0
         onto, part = met
         self._sum[onto] += patch.data[part]
-        if self._share is None:
-            return float(patch.data[part].sum() / self.beam.area)
-        return float((patch.data[part] * self._share[onto]).sum())
+        inside = patch.data[part] if self._share is None else patch.data[part] * self._share[onto]
+        return float(inside.sum() / (self.beam.area if self._rest is None else 1))
 
     def model(self) -> np.ndarray:
         """Return the noiseless image, Jy/beam, float32."""
         if self._rest is None:
             return self._sum
         return signal.oaconvolve(self._sum.astype(float), self._rest, mode="valid").astype(np.float32)
+
+
+def _read_off(image: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return the largest of the 3 x 3 pixels about each place (x, y); 0 outside."""
+    padded = np.pad(image, 2)
+    x, y = (np.clip(np.rint(c).astype(int), -1, n) + 2 for c, n in zip(places.T, image.shape[::-1], strict=True))
+    return np.max([padded[y + j, x + i] for j in (-1, 0, 1) for i in (-1, 0, 1)], axis=0)
 
 
 def _remainder(beam: TargetBeam) -> np.ndarray:

@@ -1,0 +1,238 @@
+"""Synthetic radio galaxies in an image that exists: composition only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike, fspath
+from typing import Any
+
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+from astropy.table import Table
+from astropy.wcs import WCS
+from tqdm import tqdm
+
+from skygal.checks import as_count, as_seed
+from skygal.field import Field
+from skygal.headers import field_header
+from skygal.morphology.checkpoint import load_model
+from skygal.morphology.clip import check_clip_sigma
+from skygal.morphology.latents import check_latents
+from skygal.morphology.measure import ISOPHOTE
+from skygal.output import SkyImage, parse_unit, read_image
+from skygal.population import sample_population
+from skygal.provenance import make_provenance, write_provenance
+from skygal.rendering.beam import TargetBeam
+from skygal.scene import draw_scene
+from skygal.seeds import Seeds
+from skygal.simulate import FAINTEST_SNR, default_mix, observe
+from skygal.sky import celestial, icrs_to_pixel
+
+__all__ = ["inject", "local_rms"]
+
+#: side, in beams, of the boxes in which the noise is estimated, and the least in pixels
+BOX_BEAMS, BOX_PIXELS = 20, 32
+
+
+def local_rms(data: np.ndarray, beam_pixels: float) -> np.ndarray:
+    """Return a map of the noise: the scaled median absolute deviation in boxes of 20 beams.
+
+    Parameters
+    ----------
+    data : ndarray, shape (ny, nx)
+        An image; NaN where it is blank.
+    beam_pixels : float
+        FWHM of the beam in pixels.
+
+    Returns
+    -------
+    ndarray, shape (ny, nx)
+        In the image's unit; NaN where the image is blank.
+    """
+    from astropy.stats import SigmaClip
+    from photutils.background import Background2D, MADStdBackgroundRMS
+
+    blank = ~np.isfinite(data)
+    box = tuple(int(min(n, max(BOX_PIXELS, round(BOX_BEAMS * beam_pixels)))) for n in data.shape)
+    found = Background2D(np.where(blank, 0.0, data), box, coverage_mask=blank, fill_value=np.nan,
+                         sigma_clip=SigmaClip(3.0, maxiters=10), bkg_rms_estimator=MADStdBackgroundRMS(),
+                         exclude_percentile=90.0)
+    return np.where(blank, np.nan, found.background_rms)
+
+
+def _as_image(image: Any, wcs: Any, hdu: int) -> tuple[SkyImage, str]:
+    """Return the image that was given and what to call it."""
+    if isinstance(image, (str, PathLike)):
+        return read_image(image, hdu=hdu), fspath(image)
+    if isinstance(image, fits.HDUList):
+        image = image[hdu]
+    if isinstance(image, (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)):
+        return read_image(image), "HDU"
+    if isinstance(image, np.ndarray):
+        if image.ndim != 2 or image.dtype.kind not in "fiu" or not image.size:
+            raise ValueError(f"image must be a two-dimensional array of numbers, got shape {image.shape}, "
+                             f"dtype {image.dtype}")
+        if wcs is None:
+            raise ValueError("wcs must be given with an image that is an array")
+        # a header brings its beam, unit and frequency along
+        if isinstance(wcs, fits.Header):
+            bare = fits.PrimaryHDU(np.zeros((1,) * (wcs.get("NAXIS", 2) - 2) + image.shape, np.float32), wcs)
+            found = read_image(bare)
+            return SkyImage(image, found.wcs, found.beam, found.unit, found.frequency, found.header), "array"
+        return SkyImage(image, celestial(wcs), None, None, None, fits.Header()), "array"
+    raise TypeError(f"image must be a FITS file, an image HDU or an array, got {type(image).__name__}")
+
+
+def _unit_scale(unit: Any, beam: TargetBeam, frequency: u.Quantity) -> float:
+    """Return how many of ``unit`` one Jy/beam is."""
+    solid = beam.beam.sr
+    known = [(u.Jy / u.beam, u.Jy / u.sr, lambda x: x / solid.value, lambda x: x * solid.value)]
+    if unit.is_equivalent(u.Jy / u.pix):
+        return float((u.Jy / u.pix).to(unit)) / beam.area
+    try:
+        return float((1 * u.Jy / u.beam).to_value(unit, known + u.brightness_temperature(frequency, beam_area=solid)))
+    except u.UnitConversionError:
+        raise u.UnitConversionError("unit must be a brightness such as Jy/beam, mJy/beam, Jy/pixel, Jy/sr or K, "
+                                    f"got {unit}") from None
+
+
+def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, wcs: WCS | fits.Header | None = None,
+           hdu: int = 0, seed: int | None = None, beam: Any = None, unit: Any = None, frequency: Any = None,
+           rms: Any = None, flux: Any = None, las: Any = None, fr_mix: str | Mapping[str, float] | None = None,
+           spectral_index: Any = None, latents: Any = "balanced", clip_sigma: float | None = 3.0, model: Any = None,
+           device: str = "cpu", workers: int = 2, progress: bool = False) -> Field:
+    """Inject synthetic radio galaxies into an existing image.
+
+    The image itself, file or array, is not changed.
+
+    Parameters
+    ----------
+    image : path, HDU or ndarray
+        A FITS file, an image HDU, or an array of shape (ny, nx) with its ``wcs``. Blank pixels (NaN)
+        stay blank and no source is centred on them.
+    sources : int, `~astropy.table.Table` or path, optional
+        How many, or a population of one's own with any of the columns ra, dec (or x, y), flux, las,
+        pa, fr_class, spectral_index, redshift; the others are drawn. By default the number is drawn
+        from the source counts, the flux range and the solid angle that is not blank.
+    wcs : `~astropy.wcs.WCS` or `~astropy.io.fits.Header`, optional
+        For an array; a header brings its beam, unit and frequency along.
+    hdu : int
+        Which HDU of a file.
+    seed : int, optional
+        The same seed gives the same sources.
+    beam : `~radio_beam.Beam`, Quantity or ndarray, optional
+        Needed where the header has none; see `skygal.simulate_field`.
+    unit : unit, optional
+        Brightness unit of the image, where the header has none or a wrong one.
+    frequency : Quantity, optional
+        Where the header has none.
+    rms : Quantity, optional
+        Noise, Jy/beam, taken as the same everywhere. By default it is estimated from the image, box by
+        box.
+    flux, las, fr_mix, spectral_index, latents, clip_sigma, model, device, workers, progress
+        As for `skygal.simulate_field`; fluxes start at 20 times the median noise by default.
+
+    Returns
+    -------
+    Field
+        ``image`` is the given one plus ``model``, in its own unit; fluxes in ``truth`` are in Jy, and
+        ``local_rms`` there is the noise at each source.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument that is not allowed, or that the header does not make up for; before any work.
+    FileNotFoundError
+        If there is no such file.
+
+    Examples
+    --------
+    >>> import numpy as np, skygal
+    >>> from astropy import units as u
+    >>> from radio_beam import Beam
+    >>> wcs = skygal.make_wcs("12h00m00s +30d00m00s", 256, 1.8 * u.arcsec)
+    >>> mosaic = np.random.default_rng(1).normal(0, 1e-4, (256, 256))
+    >>> field = skygal.inject(mosaic, 3, wcs=wcs, beam=Beam(5.4 * u.arcsec), unit="Jy/beam",
+    ...                       frequency=1.4 * u.GHz, seed=1)
+    >>> bool(np.allclose(field.image - mosaic, field.model, atol=1e-7))
+    True
+    """
+    seeds = Seeds(as_seed("seed", seed))
+    table: Any = None
+    number = None
+    if isinstance(sources, (Table, str, PathLike)):
+        table = sources
+    elif sources is not None:
+        number = as_count("sources", sources)
+    workers = as_count("workers", workers, minimum=1)
+    clip_sigma = check_clip_sigma(clip_sigma)
+    chosen = check_latents(latents)
+    given, name = _as_image(image, wcs, hdu)
+    beam = given.beam if beam is None else beam
+    frequency = given.frequency if frequency is None else frequency
+    unit = given.unit if unit is None else parse_unit(unit) if isinstance(unit, str) else u.Unit(unit)
+    for what, value in (("beam", beam), ("frequency", frequency), ("unit", unit)):
+        if value is None:
+            raise ValueError(f"{what} must be given, since the image's header has none")
+    valid = np.isfinite(given.data)
+    if not valid.any():
+        raise ValueError("image must have pixels that are not blank, got none")
+    shape = given.data.shape
+    seen = observe(given.wcs, shape, survey=None, frequency=frequency, beam=beam, noise=rms)
+    scale = _unit_scale(unit, seen.beam, seen.frequency)
+    width = np.sqrt(4 * np.log(2) / np.pi * abs(seen.beam.area))
+    noise = np.where(valid, seen.noise, np.nan) if seen.noise > 0 else local_rms(given.data, width) / scale
+    typical = float(np.nanmedian(noise))
+    if flux is None and typical > 0:
+        flux = FAINTEST_SNR * typical * u.Jy
+    generator = load_model(model, device=device)
+    check_latents(chosen, generator.latent_dim)
+    population = sample_population(given.wcs, shape, number, seeds=seeds, frequency=seen.frequency, flux=flux, las=las,
+                                   fr_mix=default_mix(chosen) if fr_mix is None else fr_mix,
+                                   spectral_index=spectral_index, mask=valid, table=table)
+    check_latents(chosen, generator.latent_dim, len(population))
+    with tqdm(total=len(population), desc="sources", disable=not progress, delay=2) as bar:
+        scene = draw_scene(given.wcs, shape, population, seen.beam, model=generator, latents=chosen,
+                           clip_sigma=clip_sigma, seeds=seeds, rms=_at_sources(noise, given.wcs, population, typical),
+                           workers=workers, progress=bar.update, valid=valid)
+    provenance = make_provenance(
+        seed=seeds.seed, model=generator.name, model_sha256=generator.sha256, frequency=seen.frequency,
+        configuration={"command": "inject", "image": name, "hdu": hdu, "sources": number, "table": table,
+                       "beam": seen.beam.beam, "psf": seen.beam.psf, "unit": str(unit), "frequency": seen.frequency,
+                       "rms": rms, "flux": flux, "las": las, "fr_mix": fr_mix, "spectral_index": spectral_index,
+                       "latents": chosen, "clip_sigma": clip_sigma, "isophote": ISOPHOTE})
+    header = _header(given, seen.beam, seen.frequency, unit, provenance)
+    total = (given.data + scene.model * scale).astype(np.float32)
+    return Field.assemble(given.wcs, total, scene, header, provenance, scale)
+
+
+def _at_sources(noise: np.ndarray, wcs: WCS, population: Table, typical: float) -> np.ndarray:
+    """Return the noise at each source; the image's median for those that lie outside or on blank."""
+    x, y = icrs_to_pixel(wcs, population["ra"].to_value(u.deg), population["dec"].to_value(u.deg))
+    ny, nx = noise.shape
+    out = np.full(len(population), typical)
+    with np.errstate(invalid="ignore"):
+        inside = (x > -0.5) & (x < nx - 0.5) & (y > -0.5) & (y < ny - 0.5)
+    out[inside] = noise[np.rint(y[inside]).astype(int), np.rint(x[inside]).astype(int)]
+    return np.where(np.isfinite(out), out, typical)
+
+
+def _header(given: SkyImage, beam: TargetBeam, frequency: u.Quantity, unit: Any, provenance: Mapping[str, Any],
+            ) -> fits.Header:
+    """Return the image's own header with what was done to it; a new one for a bare array."""
+    if not len(given.header):
+        return field_header(given.wcs, given.data.shape, beam=beam.beam, frequency=frequency,
+                            unit=unit.to_string("fits"), provenance=provenance)
+    header = given.header.copy()
+    for key in ("BSCALE", "BZERO", "BLANK", "DATAMIN", "DATAMAX", "CHECKSUM", "DATASUM", "XTENSION", "PCOUNT", "GCOUNT",
+                "EXTNAME"):
+        header.remove(key, ignore_missing=True, remove_all=True)
+    header["BITPIX"] = -32
+    if given.beam is None:
+        header["BMAJ"], header["BMIN"] = beam.beam.major.to_value(u.deg), beam.beam.minor.to_value(u.deg)
+        header["BPA"] = beam.beam.pa.to_value(u.deg)
+    if given.unit is None:
+        header["BUNIT"] = unit.to_string("fits")
+    write_provenance(header, provenance)
+    return header
