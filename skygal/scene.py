@@ -22,7 +22,7 @@ from skygal.sky import icrs_to_pixel, pixel_affine, pixel_to_icrs
 __all__ = ["Scene", "draw_scene", "stamp_affines"]
 
 #: largest angular size of a stamp over its extent, low end: how large a stamp must be asked for
-SIZE_TO_EXTENT = 2.4
+SIZE_TO_EXTENT = 2.0
 MORPHOLOGIES = {1: "single", 2: "double", 3: "triple"}
 
 
@@ -121,7 +121,8 @@ def draw_scene(wcs: WCS, shape: tuple[int, int], population: QTable, beam: Targe
                                            zoom * model.pixel_scale)
             measured.append({"zoom": zoom, "n_components": shapes.n_components, "core_frac": shapes.core_frac,
                              "b_maj": shapes.b_maj * zoom * model.pixel_scale,
-                             "b_min": shapes.b_min * zoom * model.pixel_scale, "core_offset": shapes.core - shapes.centre})
+                             "b_min": shapes.b_min * zoom * model.pixel_scale,
+                             "core_offset": shapes.core - shapes.centre})
             found = batch.components
             parts.append(_component_columns(batch, affines[here], position[here], ids[here]))
             peaks = _onto_image(found.peak, found.stamp, shapes.centre, affines[here], position[here])
@@ -158,7 +159,8 @@ def draw_scene(wcs: WCS, shape: tuple[int, int], population: QTable, beam: Targe
         "spectral_index": np.asarray(population["spectral_index"], float),
         "redshift": np.asarray(population["redshift"], float), "snr": snr, "local_rms": rms,
         "flux_in_image": np.array([p.flux_in_image for p in placed]), "edge": np.array([p.edge for p in placed], bool),
-        "blended": np.isin(ids, list(canvas.overlaps)), "beam_limited": np.array([p.beam_limited for p in placed], bool),
+        "blended": np.isin(ids, list(canvas.overlaps)),
+        "beam_limited": np.array([p.beam_limited for p in placed], bool),
         **{f"bbox_{end}": bbox[:, k] for k, end in enumerate(("xmin", "xmax", "ymin", "ymax"))},
         "extent": plan.extent, "las_requested": las, "flux_requested": flux, "latent_seed": keys,
     }
@@ -187,7 +189,8 @@ def _onto_image(place: np.ndarray, stamp: np.ndarray, centre: np.ndarray, affine
     return position[stamp] + np.einsum("nij,nj->ni", affines[stamp], place - centre[stamp])
 
 
-def _component_columns(batch: Batch, affines: np.ndarray, position: np.ndarray, ids: np.ndarray) -> dict[str, np.ndarray]:
+def _component_columns(batch: Batch, affines: np.ndarray, position: np.ndarray,
+                       ids: np.ndarray) -> dict[str, np.ndarray]:
     """Return the components of a batch: in pixels of the image, and with their part of the flux."""
     found, shapes = batch.components, batch.shapes
     k = found.stamp

@@ -80,7 +80,10 @@ def _largest_size(stamps: np.ndarray) -> np.ndarray:
         k, y, x = np.nonzero(above[tuple(first)] != above[tuple(second)])
         a = padded[k, y, x]
         b = padded[k, y + (axis == 1), x + (axis == 2)]
-        part = (a - level[k, 0, 0]) / (a - b)
+        # by logarithms, since brightness falls off like a beam; clipped pixels are zero
+        here = level[k, 0, 0]
+        a, b = np.log(np.maximum(a, 1e-3 * here)), np.log(np.maximum(b, 1e-3 * here))
+        part = (a - np.log(here)) / (a - b)
         points.append(np.stack([k, x + (axis == 2) * part, y + (axis == 1) * part]))
     k, x, y = np.concatenate(points, axis=1)
     order = np.argsort(k, kind="stable")

@@ -57,8 +57,9 @@ def measure_moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
     rows = images.sum(axis=2, dtype=np.float64)
     flux = columns.sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean_x = columns @ x / flux
-        mean_y = rows @ y / flux
+        # no matrix product here: its rounding would depend on how many images there are
+        mean_x = (columns * x).sum(axis=1) / flux
+        mean_y = (rows * y).sum(axis=1) / flux
         var_x = (columns * (x - mean_x[:, None]) ** 2).sum(axis=1) / flux
         var_y = (rows * (y - mean_y[:, None]) ** 2).sum(axis=1) / flux
         by_row = np.stack([image @ x for image in images.astype(np.float64, copy=False)]) \

@@ -1,0 +1,176 @@
+"""Adding sources: fluxes, borders, blank areas, PSF images, segmentation."""
+
+import numpy as np
+import pytest
+from astropy import units as u
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles import FWHM, Blobs
+from photutils.aperture import CircularAperture, aperture_photometry
+from radio_beam import Beam
+from scipy.signal import fftconvolve
+
+from skygal.rendering.beam import TargetBeam, ellipse_axes, ellipse_covariance, native_covariance
+from skygal.rendering.canvas import Canvas, Source
+from skygal.rendering.transform import matching_kernel
+
+NATIVE = native_covariance(3.0)
+PIXEL = np.diag([-1.0, 1.0]) / 1.8
+BEAM = TargetBeam.from_beam(Beam(6.3 * u.arcsec, 5.4 * u.arcsec, 20 * u.deg), PIXEL)
+Y, X = np.mgrid[:64, :64] - 31.5
+
+
+def source(position, *, flux=1.0, zoom=0.5, turn=0.3, label=1, rms=0.0, seed=0, blobs=None):
+    blobs = Blobs.random(np.random.default_rng(seed), length=12) if blobs is None else blobs
+    affine = zoom * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    return Source(blobs.on_grid(X, Y), np.full(2, 31.5), np.array(position, float), affine, flux, rms, label,
+                  np.zeros((0, 2)))
+
+
+def draw(sources, shape=(128, 120), beam=BEAM, **options):
+    canvas = Canvas(shape, beam, NATIVE, **options)
+    return canvas, list(canvas.draw(sources))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(0.05, 1.0), st.floats(0, 6.3), st.floats(-0.5, 0.5), st.floats(-0.5, 0.5), st.integers(0, 999))
+def test_aperture_flux(zoom, turn, dx, dy, seed):
+    canvas, (placed,) = draw([source((60 + dx, 64 + dy), flux=0.37, zoom=zoom, turn=turn, seed=seed)])
+    apertures = CircularAperture((60 + dx, 64 + dy), 50)
+    found = aperture_photometry(canvas.model().astype(float), apertures)["aperture_sum"][0] / BEAM.area
+    assert found == pytest.approx(0.37, rel=1e-4)
+    assert placed.flux == pytest.approx(0.37, rel=1e-4)
+    assert not placed.beam_limited
+
+
+def test_unresolved_source_peaks_at_its_flux():
+    point = Blobs(np.ones(1), np.zeros((1, 2)), NATIVE[None])
+    canvas, (placed,) = draw([source((60, 64), flux=0.02, zoom=0.05, blobs=point)])
+    assert placed.peak_flux == pytest.approx(0.02, rel=1e-3)
+    assert canvas.model()[64, 60] == pytest.approx(0.02, rel=1e-3)
+
+
+def test_border_takes_its_part_and_no_more():
+    whole, _ = draw([source((60, 64))], shape=(128, 120))
+    cut, (placed,) = draw([source((20, 64))], shape=(128, 120))
+    np.testing.assert_allclose(cut.model()[:, :60], whole.model()[:, 40:100], atol=1e-7)
+    assert not placed.edge
+    canvas, (placed,) = draw([source((2, 64))])
+    assert placed.edge
+    assert placed.flux == pytest.approx(1, rel=1e-4)
+    assert 0.2 < placed.flux_in_image < 0.9
+    assert placed.flux_in_image == pytest.approx(canvas.model().sum(dtype=float) / BEAM.area, rel=1e-5)
+    np.testing.assert_allclose(canvas.model()[:, :60], whole.model()[:, 58:118], atol=1e-7)
+
+
+def test_outside_and_nowhere():
+    canvas, placed = draw([source((500, 64)), source((np.nan, np.nan), label=2)])
+    assert canvas.model().max() == 0
+    for one in placed:
+        assert one.flux_in_image == 0 and one.edge and one.bbox == (-1, -1, -1, -1)
+
+
+def test_blank_pixels_do_not_count():
+    valid = np.ones((128, 120), bool)
+    valid[:, :60] = False
+    canvas, (placed,) = draw([source((60, 64))], valid=valid)
+    expected = canvas.model()[valid].sum(dtype=float) / BEAM.area
+    assert placed.flux_in_image == pytest.approx(expected, rel=1e-5)
+    assert placed.edge and placed.bbox[0] == 60
+
+
+def test_threads_and_company_do_not_change_a_bit():
+    many = [source((20 + 7 * k, 30 + 5 * k), seed=k, label=k + 1, zoom=0.2 + 0.05 * k) for k in range(12)]
+    one, three = Canvas((128, 120), BEAM, NATIVE), Canvas((128, 120), BEAM, NATIVE)
+    a, b = list(one.draw(many, workers=1)), list(three.draw(many, workers=3))
+    np.testing.assert_array_equal(one.model(), three.model())
+    np.testing.assert_array_equal(one.segmentation, three.segmentation)
+    assert [p.flux_in_image for p in a] == [p.flux_in_image for p in b]
+    alone, (placed,) = draw([many[3]])
+    assert placed.flux_in_image == a[3].flux_in_image and placed.peak_flux == a[3].peak_flux
+
+
+def test_segmentation_bbox_and_blends():
+    canvas, placed = draw([source((30, 30), label=7), source((90, 95), label=8), source((94, 97), label=9, flux=3.0)])
+    assert set(np.unique(canvas.segmentation)) == {0, 7, 8, 9}
+    assert canvas.overlaps == {8, 9}
+    y, x = np.nonzero(canvas.segmentation == 7)
+    assert placed[0].bbox == (x.min(), x.max(), y.min(), y.max())
+    faint, _ = draw([source((30, 30), label=7, rms=0.2 * placed[0].peak_flux)])
+    assert 0 < np.count_nonzero(faint.segmentation) < y.size
+    # over the noise, or over half of its peak where all of it is under the noise
+    assert (faint.model()[faint.segmentation == 7] > 0.2 * placed[0].peak_flux).all()
+    buried, (one,) = draw([source((30, 30), label=7, rms=1e9)])
+    assert (buried.model()[buried.segmentation == 7] > 0.5 * one.peak_flux).all()
+
+
+def test_beam_limited_is_flagged_and_not_sharpened():
+    canvas, (placed,) = draw([source((60, 64), zoom=1.9)])
+    assert placed.beam_limited
+    assert placed.flux == pytest.approx(1, rel=1e-4)
+    assert canvas.model().min() > -2e-3 * placed.peak_flux
+    kernel, limited = matching_kernel(np.eye(2) * 1.5, BEAM.covariance, NATIVE)
+    assert limited and np.linalg.eigvalsh(kernel)[0] >= -1e-12
+
+
+def lumpy_psf(half=30):
+    y, x = np.mgrid[-half:half + 1, -half:half + 1]
+    r = np.hypot(x, y)
+    return np.exp(-(x**2 / 7.0 + y**2 / 5.0 + x * y / 9.0)) - 0.05 * np.exp(-(r - 9) ** 2 / 5) \
+        + 0.03 * np.exp(-((x - 18) ** 2 + (y + 12) ** 2) / 8)
+
+
+def test_psf_image_against_a_convolution():
+    psf = lumpy_psf()
+    target = TargetBeam.from_psf(2.5 * psf, PIXEL)              # any peak will do
+    assert target.area == pytest.approx(psf.sum() / psf.max())
+    shape = (128, 120)
+    one = source((58.3, 66.6), flux=0.5, zoom=0.4)
+    canvas, (placed,) = draw([one], shape, target)
+    # the oracle: the source without its own beam, finely sampled, under the PSF as a sum of pixels
+    blobs = Blobs.random(np.random.default_rng(0), length=12)
+    bare = blobs.mapped(one.affine, -one.affine @ NATIVE @ one.affine.T + np.eye(2) * 0.8)
+    y, x = np.mgrid[:shape[0], :shape[1]]
+    wide = bare.on_grid(x - 58.3, y - 66.6)
+    frequency = np.add.outer(np.fft.fftfreq(61) ** 2, np.fft.fftfreq(61) ** 2)
+    gain = np.exp(2 * np.pi**2 * 0.8 * frequency) * (frequency < 0.16)
+    sharp = np.fft.fftshift(np.fft.ifft2(np.fft.fft2(np.fft.ifftshift(psf / psf.max())) * gain).real)
+    expected = 0.5 * fftconvolve(wide, sharp, mode="same")
+    assert abs(canvas.model() - expected).max() < 5e-3 * expected.max()
+    assert placed.peak_flux == pytest.approx(canvas.model().max(), rel=1e-4)
+    assert placed.flux == pytest.approx(0.5, rel=1e-4)
+    assert placed.flux_in_image == pytest.approx(canvas.model().sum(dtype=float) / target.area, rel=1e-5)
+
+
+def test_psf_image_at_the_border():
+    target = TargetBeam.from_psf(lumpy_psf(), PIXEL)
+    canvas, placed = draw([source((3, 5), zoom=0.4), source((100, 119), label=2)], (128, 120), target)
+    total = sum(p.flux_in_image for p in placed)
+    assert total == pytest.approx(canvas.model().sum(dtype=float) / target.area, rel=1e-5)
+
+
+@pytest.mark.parametrize(("psf", "message"), [
+    (np.ones(5), r"psf must be a two-dimensional array of numbers, got shape \(5,\)"),
+    (np.full((9, 9), np.nan), "psf must be finite, got 81 pixels that are not"),
+    (-lumpy_psf(), "psf must have a positive peak and sum"),
+    (np.pad(np.ones((1, 1)), 8), "psf must have a main lobe at least 2 pixels wide"),
+    (lumpy_psf()[28:, :], "psf must reach at least 3 pixels beyond its peak on each side, got 2"),
+    (np.zeros((9, 9)), "psf must have a positive peak and sum, got 0 and 0"),
+])
+def test_bad_psf(psf, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        TargetBeam.from_psf(psf, PIXEL)
+
+
+def test_narrow_beam_warns():
+    with pytest.warns(UserWarning, match=r"beam should be at least 2 pixels wide, got 1\.50 pixels"):
+        TargetBeam.from_beam(Beam(2.7 * u.arcsec), PIXEL)
+
+
+@given(st.floats(1, 50), st.floats(0.1, 1), st.floats(0, 3.141))
+def test_ellipse_round_trip(major, ratio, pa):
+    a, b, p = ellipse_axes(ellipse_covariance(major, ratio * major, pa))
+    assert a == pytest.approx(major) and b == pytest.approx(ratio * major, rel=1e-6)
+    if ratio < 0.99:
+        assert abs((p - pa + np.pi / 2) % np.pi - np.pi / 2) < 1e-5
+    assert FWHM == pytest.approx(2.35482, rel=1e-5)

@@ -1,0 +1,76 @@
+"""Clipping: the floor and specks go, lobes stay."""
+
+import numpy as np
+import pytest
+
+from skygal.morphology.clip import clip_stamps, noise_floor
+
+Y, X = np.mgrid[:80, :120]
+
+
+def blob(x, y, peak, width=1.6):
+    return peak * np.exp(-((X - x) ** 2 + (Y - y) ** 2) / 2 / width**2)
+
+
+def stamp(seed=0, floor=2e-3, scatter=5e-4):
+    """A double with one faint, detached lobe, on a floor with rings and a speck."""
+    rng = np.random.default_rng(seed)
+    r = np.hypot(X - 60, Y - 40)
+    rings = floor + 1e-3 * (1 + np.cos(r / 3)) / 2 + rng.normal(0, scatter, X.shape)
+    source = blob(35, 40, 1.0, 2.5) + blob(90, 41, 0.05, 4)
+    speck = np.zeros(X.shape)
+    speck[10:12, 100:102] = 0.02
+    return np.abs(rings), source, speck
+
+
+def test_floor_rings_and_specks_go_lobes_stay():
+    floor, source, speck = stamp()
+    (clipped,) = clip_stamps((floor + source + speck)[None], 3.0, beam_fwhm=3.0)
+    assert clipped[10:12, 100:102].max() == 0
+    assert clipped[source < 1e-5].max() == 0
+    assert (clipped[source > 0.01] > 0).all()
+    kept = clipped[(X > 75) & (source > 1e-4)]
+    assert kept.sum() == pytest.approx(source[X > 75].sum(), rel=0.2)
+
+
+def test_floor_is_measured_on_each_stamp():
+    floor, source, _ = stamp()
+    level, scatter = noise_floor(np.stack([floor + source, 10 * (floor + source), source * 0]))
+    assert level[0] == pytest.approx(np.median(floor), rel=0.05)
+    np.testing.assert_allclose([level[1], scatter[1]], [10 * level[0], 10 * scatter[0]], rtol=1e-6)
+    assert level[2] == scatter[2] == 0
+
+
+def test_sigma_is_the_threshold():
+    floor, source, _ = stamp()
+    image = (floor + source)[None]
+    sizes = [np.count_nonzero(clip_stamps(image, s, beam_fwhm=3.0)) for s in (1.0, 3.0, 10.0)]
+    assert sizes[0] > sizes[1] > sizes[2] > 0
+    level, scatter = noise_floor(image)
+    clipped = clip_stamps(image, 3.0, beam_fwhm=3.0)
+    assert clipped[clipped > 0].min() > (level + 3 * scatter)[0]
+
+
+def test_off():
+    image = np.random.default_rng(0).random((2, 30, 30)).astype(np.float32)
+    np.testing.assert_array_equal(clip_stamps(image, None, beam_fwhm=3.0), image)
+
+
+def test_an_unresolved_source_survives():
+    clipped = clip_stamps(blob(60, 40, 1.0, 3 / 2.3548)[None] + 1e-4, 3.0, beam_fwhm=3.0)
+    assert clipped.sum() > 0
+
+
+def test_a_batch_is_its_stamps_one_by_one():
+    images = np.stack([sum(stamp(seed)) for seed in range(4)])
+    together = clip_stamps(images, 3.0, beam_fwhm=3.0)
+    for image, expected in zip(images, together, strict=True):
+        np.testing.assert_array_equal(clip_stamps(image[None], 3.0, beam_fwhm=3.0)[0], expected)
+
+
+@pytest.mark.parametrize(("value", "message"), [
+    (-1, r"clip_sigma must be positive, got -1\.0"), (0, r"clip_sigma must be positive, got 0\.0"),
+    (np.nan, "clip_sigma must be finite, got nan"), ("three", "clip_sigma must be a Quantity")])
+def test_bad_sigma(value, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        clip_stamps(np.ones((1, 30, 30)), value, beam_fwhm=3.0)
