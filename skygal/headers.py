@@ -54,8 +54,8 @@ def field_header(wcs: WCS | fits.Header, shape: Sequence[int] | None = None, *, 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not what it must be, or if the WCS has a distortion that a FITS header
-        written this way would not reproduce to 1e-6 pixel.
+        If an argument is not what it must be, if the WCS has a distortion, or if it is of a kind that
+        a header written this way would not reproduce to 1e-6 pixel.
 
     Notes
     -----
@@ -74,6 +74,10 @@ def field_header(wcs: WCS | fits.Header, shape: Sequence[int] | None = None, *, 
     ('RA---SIN', 4, 'JY/BEAM')
     """
     sky = celestial(wcs).deepcopy()
+    if sky.has_distortion:
+        # readers refuse distortions in a 4-d header, or silently leave them out
+        raise ValueError("wcs must have no distortion (SIP or lookup tables) to be written in a 4-d header, "
+                         f"got axes {[str(ctype) for ctype in sky.wcs.ctype]}")
     ny, nx = image_shape(sky, shape)
     hertz = as_quantity("frequency", frequency, u.Hz)
     header = fits.Header()
@@ -115,9 +119,8 @@ def _split(sky: WCS) -> tuple[np.ndarray, np.ndarray]:
     cdelt = np.linalg.norm(matrix, axis=1)
     if not np.all(np.isfinite(matrix)) or not np.all(cdelt > 0) or np.linalg.det(matrix) == 0:
         raise ValueError(f"wcs must have an invertible pixel scale matrix, got {matrix.tolist()}")
-    lon, lat = sky.wcs.lng, sky.wcs.lat
-    if np.linalg.det(matrix[[lon, lat]]) < 0:
-        cdelt[lon] *= -1
+    if np.linalg.det(matrix) < 0:
+        cdelt[sky.wcs.lng] *= -1
     return cdelt, matrix / cdelt[:, None]
 
 
@@ -143,8 +146,6 @@ def _write_celestial(header: fits.Header, sky: WCS) -> None:
             header[keyword] = float(value)
     for keyword, value in _frame_cards(sky):
         header[keyword] = value
-    if sky.sip is not None:
-        _write_sip(header, sky.sip)
 
 
 def _frame_cards(sky: WCS) -> list[tuple[str, Any]]:
@@ -167,18 +168,8 @@ def _frame_cards(sky: WCS) -> list[tuple[str, Any]]:
     return cards
 
 
-def _write_sip(header: fits.Header, sip: Any) -> None:
-    for name in ("a", "b", "ap", "bp"):
-        coefficients = getattr(sip, name)
-        if coefficients is None:
-            continue
-        header[f"{name.upper()}_ORDER"] = getattr(sip, f"{name}_order")
-        for i, j in np.argwhere(coefficients):
-            header[f"{name.upper()}_{i}_{j}"] = float(coefficients[i, j])
-
-
 def _check_same(sky: WCS, header: fits.Header, ny: int, nx: int) -> None:
-    """Refuse a WCS that the header does not reproduce (tables of distortion, other conventions)."""
+    """Refuse a WCS that the header does not reproduce (conventions outside the standard)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FITSFixedWarning)
         back = WCS(header).celestial
@@ -192,5 +183,5 @@ def _check_same(sky: WCS, header: fits.Header, ny: int, nx: int) -> None:
         both_off = ~np.isfinite(first) & ~np.isfinite(second)
         same = bool(np.all(both_off | (shift < 1e-6)))
     if not same:
-        raise ValueError("wcs cannot be written as a FITS header: it has a distortion other than SIP, "
+        raise ValueError("wcs must be of a standard projection to be written as a FITS header, "
                          f"got axes {[str(ctype) for ctype in sky.wcs.ctype]}")
