@@ -57,7 +57,7 @@ def find_source(image: np.ndarray, clip: float, *, las: float = float("nan")) ->
 
     chosen = np.zeros(index.size, bool)
     # A bright island a little off the middle is a likelier start than a faint one on it.
-    chosen[np.argmin(nearest - 5 * np.log10(flux / flux.max()) * -1)] = True
+    chosen[np.argmin(nearest - 5 * np.log10(flux / flux.max()))] = True
     barred = np.zeros(index.size, bool)
     if np.isfinite(las) and las > 0:
         chosen |= offset < 0.55 * las + 2
@@ -74,7 +74,7 @@ def find_source(image: np.ndarray, clip: float, *, las: float = float("nan")) ->
 
 def restore_source(image: np.ndarray, mask: np.ndarray, clip: float, *, beam_sigma: float,
                    iterations: int = 40) -> np.ndarray:
-    """Restore a source from its noisy, clipped islands.
+    """Restore a source from its noisy, clipped islands, sharper than it was seen.
 
     Parameters
     ----------
@@ -87,12 +87,14 @@ def restore_source(image: np.ndarray, mask: np.ndarray, clip: float, *, beam_sig
     beam_sigma : float
         Standard deviation of the circular Gaussian beam, in pixels.
     iterations : int
-        How many to make; more follow the noise.
+        The most to make; they end earlier where the residuals are down to the noise, a third of
+        ``clip``.
 
     Returns
     -------
     `~numpy.ndarray`
-        A non-negative image at the beam's resolution, shape (ny, nx), in the unit of ``image``.
+        A non-negative image, shape (ny, nx), in the unit of ``image``, at a resolution of the beam's
+        FWHM over sqrt(2): convolved with a beam of that same width it is at the survey's own.
 
     Notes
     -----
@@ -101,10 +103,22 @@ def restore_source(image: np.ndarray, mask: np.ndarray, clip: float, *, beam_sig
     ``clip``: there the current model stands in for them, cut at half of it, so that the edges fall
     off as the beam does instead of being torn at the clip.
     """
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if rows.size == 0:
+        return np.zeros(image.shape)
+    margin = int(np.ceil(8 * beam_sigma))
+    box = tuple(slice(max(where[0] - margin, 0), where[-1] + margin + 1) for where in (rows, columns))
+    out = np.zeros(image.shape)
+    out[box] = _richardson_lucy(image[box], mask[box], clip, beam_sigma, iterations)
+    return out
+
+
+def _richardson_lucy(image: np.ndarray, mask: np.ndarray, clip: float, beam_sigma: float,
+                     iterations: int) -> np.ndarray:
     from scipy import ndimage
 
-    def blur(sky: np.ndarray) -> np.ndarray:
-        return ndimage.gaussian_filter(sky, beam_sigma, mode="constant", truncate=5.0)
+    def blur(sky: np.ndarray, sigma: float = beam_sigma) -> np.ndarray:
+        return ndimage.gaussian_filter(sky, sigma, mode="constant", truncate=4.0)
 
     data = np.where(mask, np.maximum(image, 0.0), 0.0)
     near = ndimage.binary_dilation(mask, iterations=max(1, int(round(2.5 * beam_sigma))))
@@ -112,7 +126,9 @@ def restore_source(image: np.ndarray, mask: np.ndarray, clip: float, *, beam_sig
     reach = np.maximum(blur(near.astype(float)), 1e-3)
     for _ in range(iterations):
         model = blur(sky)
+        if ((model - data)[mask] ** 2).mean() < (clip / 3) ** 2:
+            break
         target = np.where(mask, data, np.minimum(model, 0.5 * clip))
-        ratio = np.where(near, target / np.maximum(model, 1e-12), 1.0)
-        sky = sky * blur(np.where(near, ratio, 0.0)) / reach
-    return blur(sky)
+        ratio = np.where(near, target / np.maximum(model, 1e-12), 0.0)
+        sky = sky * blur(ratio) / reach
+    return blur(sky, beam_sigma * np.sqrt(0.5))

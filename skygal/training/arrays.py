@@ -1,0 +1,49 @@
+"""Stamps in NPZ files."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from skygal.training.readers import Stamps, class_names, make_stamps
+
+__all__ = ["read_arrays"]
+
+COLUMNS = ("ra", "dec", "pixel_scale", "rms", "las", "name")
+
+
+def read_arrays(path: Path) -> Stamps:
+    """Read an ``.npz`` file in the layout that `skygal.training.readers.read_stamps` describes.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged, or an array is missing or of the wrong shape.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            data = {key: file[key] for key in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"stamps {str(path)!r} cannot be read as an NPZ file of plain arrays: {error}") from None
+    if "train_image" in data:
+        for key in ("image", "label", "name"):
+            found = [data[f"{part}_{key}"] for part in ("train", "test") if f"{part}_{key}" in data]
+            if found:
+                data[key] = np.concatenate(found)
+    if "image" not in data or not ("label" in data or "fr_class" in data):
+        raise ValueError(f"stamps {str(path)!r} must hold 'image' and 'label' or 'fr_class', got {sorted(data)}")
+    image = data["image"]
+    if image.ndim != 3:
+        raise ValueError(f"'image' in {str(path)!r} must have shape (n, ny, nx), got {image.shape}")
+    labels = data["fr_class"] if "fr_class" in data else data["label"]
+    columns = {key: data[key] for key in COLUMNS if key in data}
+    for key, value in {"labels": labels, "scale": data.get("scale", labels), **columns}.items():
+        if value.shape != image.shape[:1]:
+            raise ValueError(f"{key!r} in {str(path)!r} must have shape {image.shape[:1]}, got {value.shape}")
+    scale = np.asarray(data.get("scale", np.ones(len(image))), np.float32)
+    blank = image == -32768 if image.dtype == np.int16 else np.zeros((1, 1, 1), bool)
+    images = np.where(blank, np.float32(np.nan), image * scale[:, None, None])
+    return make_stamps(images, class_names(labels, repr(str(path))), **columns)

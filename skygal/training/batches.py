@@ -1,0 +1,121 @@
+"""Stamps in the layout of CIFAR-10's batches, in which FRDEEP and MiraBest are published."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skygal.training.readers import Stamps, class_names, make_stamps
+
+__all__ = ["find_batches", "load_plain_pickle", "read_batch"]
+
+BATCH_KEYS = {"data", "labels"}
+
+
+def _encode(text: str, encoding: str = "latin1") -> bytes:
+    """Return the bytes that protocol 2 wrote as text; no other codec is looked up."""
+    if encoding not in ("latin1", "latin-1"):
+        raise ValueError(f"refuses to decode bytes by {encoding!r}")
+    return text.encode("latin-1")
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """An unpickler that admits numpy arrays and plain types only."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        # numpy's own makers, under the names of numpy 1 and 2
+        makers = {"_reconstruct": np.zeros(1).__reduce__()[0], "scalar": np.float64(0).__reduce__()[0]}
+        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name in makers:
+            return makers[name]
+        admitted = {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype, ("_codecs", "encode"): _encode}
+        if (module, name) not in admitted:
+            raise ValueError(f"refuses to load {module}.{name}: only numpy arrays and plain types are admitted")
+        return admitted[module, name]
+
+    def persistent_load(self, pid: Any) -> Any:
+        raise ValueError(f"refuses to load the persistent object {pid!r}")
+
+
+def load_plain_pickle(data: bytes) -> Any:
+    """Return what a pickle holds, if that is numpy arrays and plain types only.
+
+    Parameters
+    ----------
+    data : bytes
+        The pickle.
+
+    Raises
+    ------
+    ValueError
+        If it names anything else (nothing of it is run), or is damaged.
+    """
+    try:
+        return _PlainUnpickler(io.BytesIO(data), encoding="latin-1").load()
+    except ValueError:
+        raise
+    except Exception as error:
+        raise ValueError(f"is no whole pickle ({type(error).__name__}: {error})") from None
+
+
+def find_batches(folder: Path) -> list[Path]:
+    """Return the batch files of a folder, sorted: ``data_batch_1`` ... and ``test_batch``."""
+    return sorted(path for path in folder.iterdir()
+                  if path.is_file() and (path.name.startswith("data_batch") or path.name == "test_batch"))
+
+
+def read_batch(path: str | os.PathLike) -> Stamps:
+    """Read one batch: a pickled dict with ``data``, ``labels`` and maybe ``filenames``.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+
+    Returns
+    -------
+    Stamps
+        Clipped cutouts (they have no noise rms). A position and an angular size are taken from
+        names such as ``100_010.451-009.284_0.0529_0080.60``.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, holds anything but plain values, or its arrays do not fit.
+    """
+    path = Path(path)
+    shown = repr(str(path))
+    try:
+        batch = load_plain_pickle(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"stamps {shown} cannot be read as a batch: {error}") from None
+    if not isinstance(batch, dict):
+        raise ValueError(f"stamps {shown} must hold a dict, got {type(batch).__name__}")
+    batch = {key.decode("latin-1") if isinstance(key, bytes) else key: value for key, value in batch.items()}
+    if not set(batch) >= BATCH_KEYS:
+        raise ValueError(f"stamps {shown} must hold 'data' and 'labels', got {sorted(map(str, batch))}")
+    try:
+        labels = np.asarray(batch["labels"])
+        data = np.asarray(batch["data"])
+        if data.dtype.kind not in "uif" or labels.dtype.kind not in "iu" or data.ndim < 2:
+            raise ValueError(f"data of {data.dtype} {data.shape} and labels of {labels.dtype}")
+    except ValueError as error:
+        raise ValueError(f"stamps {shown} must hold rows of numbers of one length and whole labels: "
+                         f"{error}") from None
+    side = int(round(np.sqrt(data[0].size))) if len(data) else 0
+    if len(data) == 0 or side * side != data[0].size or labels.shape != (len(data),):
+        raise ValueError(f"stamps {shown} must hold square images and a label for each, "
+                         f"got data of shape {data.shape} and labels of shape {labels.shape}")
+    names = batch.get("filenames", batch.get("filename"))
+    names = [name.decode("latin-1") if isinstance(name, bytes) else str(name) for name in names] \
+        if names is not None and len(names) == len(data) else [f"{path.name} {i}" for i in range(len(data))]
+    from skygal.training.cutouts import parse_name
+
+    parsed = [parse_name(name) or {} for name in names]
+    columns = {key: np.asarray([found.get(key, np.nan) for found in parsed]) for key in ("ra", "dec", "las")}
+    return make_stamps(list(data.reshape(len(data), side, side)), class_names(labels, shown),
+                       name=np.asarray(names), **columns)

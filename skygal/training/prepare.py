@@ -1,0 +1,211 @@
+"""Cutouts to training stamps: one source each, restored, centred and turned to its principal axis."""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from skygal.morphology.moments import measure_moments
+from skygal.training.isolate import find_source, restore_source
+from skygal.training.readers import Stamps
+
+__all__ = ["TrainingSet", "prepare_stamps", "split_by_sky"]
+
+SPLITS = ("train", "validation", "test")
+#: share of the sky in the training and in the validation split; the rest is the test's
+TRAIN_SHARE, VALIDATION_SHARE = 0.8, 0.1
+#: cells of the split, degrees; a source and its neighbours lie in one
+CELL = 4.0
+#: two entries nearer than this are the same source, arcsec
+SAME_SOURCE = 60.0
+#: a principal axis shorter than this times the beam's sigma is no resolved source
+LEAST_EXTENT = 1.25
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Aligned stamps of one source each.
+
+    Attributes
+    ----------
+    images : `~numpy.ndarray`
+        Shape (n, ny, nx), float32, peak 1 when seen with the full beam; sharper than that: to be
+        convolved with a Gaussian of FWHM ``beam / sqrt(2)`` to get there.
+    fr_class : `~numpy.ndarray` of str
+        Shape (n,).
+    extent : `~numpy.ndarray`
+        Shape (n,), arcsec, at the full beam's resolution.
+    noise : `~numpy.ndarray`
+        Shape (n,), the original's noise rms over its peak.
+    split : `~numpy.ndarray` of str
+        Shape (n,), "train", "validation" or "test".
+    name : `~numpy.ndarray` of str
+        Shape (n,).
+    dropped : dict of str to int
+        How many cutouts were left out, and why.
+    """
+
+    images: np.ndarray
+    fr_class: np.ndarray
+    extent: np.ndarray
+    noise: np.ndarray
+    split: np.ndarray
+    name: np.ndarray
+    dropped: dict[str, int]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def select(self, rows: np.ndarray) -> TrainingSet:
+        """Return the chosen rows (an index or a boolean array)."""
+        return TrainingSet(self.images[rows], self.fr_class[rows], self.extent[rows], self.noise[rows],
+                           self.split[rows], self.name[rows], self.dropped)
+
+
+def split_by_sky(ra: np.ndarray, dec: np.ndarray, name: np.ndarray) -> np.ndarray:
+    """Assign sources to splits by their place on the sky.
+
+    Parameters
+    ----------
+    ra, dec : array_like
+        Shape (n,), degrees; NaN where unknown.
+    name : array_like of str
+        Shape (n,), used where there is no position.
+
+    Returns
+    -------
+    `~numpy.ndarray` of str
+        "train" (about 80 %), "validation" or "test" (about 10 % each).
+
+    Notes
+    -----
+    The sky is cut into cells of 4 degrees in declination and about as much in right ascension, and
+    a checksum of a cell's number chooses its split: it is the same in every run, and two sources in
+    one cell, or two images of one source, never stand on both sides.
+    """
+    ra, dec = np.asarray(ra, float), np.asarray(dec, float)
+    out = np.empty(len(ra), "<U10")
+    for i in range(len(ra)):
+        if np.isfinite(ra[i]) and np.isfinite(dec[i]):
+            band = int(np.floor((dec[i] + 90) / CELL))
+            around = max(1, int(round(360 / CELL * np.cos(np.radians(min(band * CELL + CELL / 2, 179.9) - 90)))))
+            key = f"{band}:{int(np.floor(ra[i] % 360 / 360 * around))}"
+        else:
+            key = str(name[i])
+        share = zlib.crc32(f"skygal:{key}".encode()) / 2**32
+        out[i] = SPLITS[0 if share < TRAIN_SHARE else 1 if share < TRAIN_SHARE + VALIDATION_SHARE else 2]
+    return out
+
+
+def _repeats(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
+    """Return which entries lie within a minute of arc of an earlier one."""
+    from scipy.spatial import cKDTree
+
+    repeat = np.zeros(len(ra), bool)
+    known = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
+    lon, lat = np.radians(ra[known]), np.radians(dec[known])
+    xyz = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
+    if known.size:
+        for a, b in sorted(cKDTree(xyz).query_pairs(np.radians(SAME_SOURCE / 3600))):
+            if not repeat[known[a]]:
+                repeat[known[b]] = True
+    return repeat
+
+
+def _align(image: np.ndarray, shape: tuple[int, int], blur: float) -> tuple[np.ndarray | None, float]:
+    """Return the source turned to its principal axis in a frame, and its extent in pixels.
+
+    ``blur`` is the variance in pixel^2 that the beam still adds. None if the frame cuts the source.
+    """
+    from scipy import ndimage
+
+    _, centre, covariance = measure_moments(image[None])
+    values, vectors = np.linalg.eigh(covariance[0])
+    cos, sin = vectors[:, 1]
+    y, x = np.indices(shape, float)
+    x, y = x - (shape[1] - 1) / 2, y - (shape[0] - 1) / 2
+    turned = ndimage.map_coordinates(
+        image, [centre[0, 1] + sin * x + cos * y, centre[0, 0] + cos * x - sin * y], order=3, mode="constant")
+    turned = np.maximum(turned, 0.0)
+    if turned.sum() < 0.99 * image.sum():
+        return None, np.nan
+    return turned, float(np.sqrt(values[1] + blur))
+
+
+def prepare_stamps(stamps: Stamps, *, classes: tuple[str, ...] = ("FRI", "FRII"),
+                   shape: tuple[int, int] = (80, 144), beam_fwhm: float = 5.4,
+                   pixel_scale: float = 1.8) -> TrainingSet:
+    """Prepare cutouts for training.
+
+    Parameters
+    ----------
+    stamps : Stamps
+        The cutouts, as read.
+    classes : tuple of str
+        The classes to keep.
+    shape : tuple of int
+        Rows and columns of the frame: minor and major axis.
+    beam_fwhm, pixel_scale : float
+        The survey's, arcsec.
+
+    Returns
+    -------
+    TrainingSet
+
+    Raises
+    ------
+    ValueError
+        If the cutouts have another pixel scale, or no stamp of a class is left.
+    """
+    from scipy import ndimage
+
+    keep, why = [], Counter[str]()
+    images, extents, noises = [], [], []
+    sigma = beam_fwhm / pixel_scale / 2.3548200450309493
+    repeat = _repeats(stamps.ra, stamps.dec)
+    for i in range(len(stamps)):
+        if stamps.fr_class[i] not in classes:
+            why["of another class"] += 1
+            continue
+        if repeat[i]:
+            why["repeated"] += 1
+            continue
+        if np.isfinite(scale := stamps.pixel_scale[i]) and abs(scale / pixel_scale - 1) > 0.01:
+            raise ValueError(f"pixel scale of stamps must be {pixel_scale} arcsec, "
+                             f"got {scale} arcsec for {stamps.name[i]}")
+        image = np.nan_to_num(np.asarray(stamps.images[i], float), nan=0.0, posinf=0.0, neginf=0.0)
+        clip = 3 * stamps.rms[i] if np.isfinite(stamps.rms[i]) else 0.0
+        mask = find_source(image, clip, las=stamps.las[i] / pixel_scale)
+        if not mask.any():
+            why["blank"] += 1
+            continue
+        if mask[[0, -1]].any() or mask[:, [0, -1]].any():
+            why["cut by the border"] += 1
+            continue
+        # a clipped cutout's faintest pixel shows where the clip was
+        level = clip if clip > 0 else float(image[mask].min())
+        sharp = restore_source(image, mask, level, beam_sigma=sigma)
+        turned, extent = _align(sharp, shape, 0.5 * sigma**2)
+        if turned is None:
+            why["too large for the frame"] += 1
+            continue
+        if extent < LEAST_EXTENT * sigma:
+            why["unresolved"] += 1
+            continue
+        peak = ndimage.gaussian_filter(turned, sigma * np.sqrt(0.5), mode="constant").max()
+        keep.append(i)
+        images.append((turned / peak).astype(np.float32))
+        extents.append(extent * pixel_scale)
+        noises.append(level / 3 / peak)
+    rows = np.asarray(keep, int)
+    kept = stamps.fr_class[rows]
+    for fr_class in classes:
+        if not (kept == fr_class).any():
+            raise ValueError(f"stamps must hold each class of {', '.join(classes)}, got none of {fr_class} "
+                             f"(left out: {dict(why) or 'none'})")
+    return TrainingSet(np.stack(images), kept, np.asarray(extents), np.asarray(noises),
+                       split_by_sky(stamps.ra[rows], stamps.dec[rows], stamps.name[rows]),
+                       stamps.name[rows], dict(why))

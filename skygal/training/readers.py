@@ -1,0 +1,154 @@
+"""Readers of published and own stamps, all to one form."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["CLASSES", "Stamps", "join_stamps", "read_stamps"]
+
+#: Every class a reader may name; models are trained on some of them.
+CLASSES = ("FRI", "FRII", "compact", "bent", "hybrid")
+#: MiraBest's three-digit labels (2017MNRAS.466.4346M, 2023RASTI...2..293P)
+MIRABEST = {100: "FRI", 102: "FRI", 104: "FRI", 110: "FRI", 112: "FRI",
+            200: "FRII", 201: "FRII", 210: "FRII", 300: "hybrid", 310: "hybrid"}
+#: labels of the Radio Galaxy Dataset (10.5281/zenodo.7689127); FRDEEP (10.5281/zenodo.4255826) has the first two
+SMALL = {0: "FRI", 1: "FRII", 2: "compact", 3: "bent"}
+
+
+@dataclass(frozen=True)
+class Stamps:
+    """Cutouts as read.
+
+    Attributes
+    ----------
+    images : list of `~numpy.ndarray`
+        Each (ny, nx), any unit, the source near the middle; sizes may differ.
+    fr_class : `~numpy.ndarray` of str
+        Shape (n,), out of `CLASSES`.
+    ra, dec : `~numpy.ndarray`
+        Shape (n,), degrees, ICRS; NaN where unknown.
+    pixel_scale : `~numpy.ndarray`
+        Shape (n,), arcsec; NaN where unknown.
+    rms : `~numpy.ndarray`
+        Shape (n,), noise rms in the image's unit; NaN for cutouts that are clipped already.
+    las : `~numpy.ndarray`
+        Shape (n,), largest angular size in arcsec; NaN where unknown.
+    name : `~numpy.ndarray` of str
+        Shape (n,).
+    skipped : int
+        Blank cutouts that were left out.
+    """
+
+    images: list[np.ndarray]
+    fr_class: np.ndarray
+    ra: np.ndarray
+    dec: np.ndarray
+    pixel_scale: np.ndarray
+    rms: np.ndarray
+    las: np.ndarray
+    name: np.ndarray
+    skipped: int = 0
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def make_stamps(images: list[np.ndarray] | np.ndarray, fr_class: np.ndarray, **columns: np.ndarray) -> Stamps:
+    """Return stamps from what a reader found: unknown columns are NaN, blank cutouts are left out."""
+    n = len(images)
+    filled = {key: np.asarray(columns.get(key, np.full(n, np.nan)), float)
+              for key in ("ra", "dec", "pixel_scale", "rms", "las")}
+    name = np.asarray(columns.get("name", [f"stamp {i}" for i in range(n)]), str)
+    good = np.asarray([bool(np.any(np.nan_to_num(image) > 0)) for image in images], bool)
+    return Stamps([np.asarray(image) for image, ok in zip(images, good, strict=True) if ok],
+                  np.asarray(fr_class, str)[good], name=name[good], skipped=int((~good).sum()),
+                  **{key: value[good] for key, value in filled.items()})
+
+
+def join_stamps(parts: list[Stamps]) -> Stamps:
+    """Return the stamps of several sources as one."""
+    columns = ("fr_class", "ra", "dec", "pixel_scale", "rms", "las", "name")
+    return Stamps([image for part in parts for image in part.images],
+                  **{key: np.concatenate([getattr(part, key) for part in parts]) for key in columns},
+                  skipped=sum(part.skipped for part in parts))
+
+
+def class_names(labels: np.ndarray, source: str) -> np.ndarray:
+    """Return class names of integer or text labels.
+
+    Raises
+    ------
+    ValueError
+        If a label is unknown.
+    """
+    labels = np.asarray(labels)
+    if labels.dtype.kind in "iu":
+        table: dict = MIRABEST if labels.size and labels.max() >= 100 else SMALL
+    else:
+        labels = labels.astype(str)
+        table = {name.lower(): name for name in CLASSES}
+    out = []
+    for label in labels.tolist():
+        key = label.lower() if isinstance(label, str) else label
+        if key not in table:
+            raise ValueError(f"labels in {source} must be one of {', '.join(map(str, table))}, got {label}")
+        out.append(table[key])
+    return np.asarray(out, str)
+
+
+def read_stamps(path: str | os.PathLike) -> Stamps:
+    """Read stamps, whatever their format.
+
+    Parameters
+    ----------
+    path : path or str
+        An ``.npz`` file, a batch file or a folder of batches in the layout of CIFAR-10 (FRDEEP and
+        MiraBest are published so), a FITS file or a folder of FITS cutouts, the wheel of
+        ``firstgalaxydata`` (``.whl``) or its ``galaxy_data.zip``, or the word ``firstgalaxydata``
+        for the installed package's.
+
+    Returns
+    -------
+    Stamps
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing under that name, or no stamps in the folder.
+    ValueError
+        If the format is unknown, or the file is damaged or holds something else than stamps.
+
+    Notes
+    -----
+    An ``.npz`` file holds ``image`` (n, ny, nx) and ``label`` (integers as in MiraBest or the Radio
+    Galaxy Dataset) or ``fr_class`` (names); and, each of shape (n,) and optional, ``scale`` (the
+    factor of integer images), ``ra``, ``dec`` (deg), ``pixel_scale``, ``las`` (arcsec), ``rms``
+    (in the unit of the scaled image; cutouts without one count as clipped) and ``name``. In integer images -32768
+    stands for NaN. FRDEEP's ``train_image``, ``train_label``, ``test_image`` ... are joined.
+    """
+    from skygal.training import batches, cutouts, wheel
+
+    shown = os.fspath(path)
+    if shown == wheel.PACKAGE:
+        return wheel.read_wheel(wheel.find_installed())
+    path = Path(shown)
+    if not path.exists():
+        raise FileNotFoundError(f"stamps {shown!r} not found; give a file, a folder or {wheel.PACKAGE!r}")
+    if path.is_dir():
+        if found := batches.find_batches(path):
+            return join_stamps([batches.read_batch(file) for file in found])
+        return cutouts.read_folder(path)
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        from skygal.training.arrays import read_arrays
+
+        return read_arrays(path)
+    if suffix in (".whl", ".zip"):
+        return wheel.read_wheel(path)
+    if cutouts.is_fits(path):
+        return cutouts.read_cutouts([path])
+    return batches.read_batch(path)
