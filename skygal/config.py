@@ -137,6 +137,10 @@ def as_plain(value: Any) -> Any:
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    # a Beam is a Quantity too: its solid angle
+    if all(hasattr(value, name) for name in ("major", "minor", "pa")):
+        major, minor = value.major.to_value(u.arcsec), value.minor.to_value(u.arcsec)
+        return f"{float(major)!r}x{float(minor)!r} arcsec, {float(value.pa.to_value(u.deg))!r} deg"
     if isinstance(value, u.Quantity):
         if not value.isscalar:
             return [as_plain(item) for item in value] if value.size <= 64 else _note(value)
@@ -151,9 +155,6 @@ def as_plain(value: Any) -> Any:
         return [as_plain(item) for item in value]
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    if all(hasattr(value, name) for name in ("major", "minor", "pa")):
-        major, minor = value.major.to_value(u.arcsec), value.minor.to_value(u.arcsec)
-        return f"{float(major)!r}x{float(minor)!r} arcsec, {float(value.pa.to_value(u.deg))!r} deg"
     return repr(value)
 
 

@@ -1,0 +1,195 @@
+"""Settings in words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.io import fits
+from astropy.wcs import WCS
+from hypothesis import given
+from hypothesis import strategies as st
+from radio_beam import Beam
+
+from skygal import options
+from skygal.config import as_plain
+from skygal.output import field_header
+from skygal.sky import make_wcs, pixel_to_icrs
+
+
+def test_quantities():
+    assert options.parse_quantity("noise", "0.15 mJy") == 0.15 * u.mJy
+    assert options.parse_quantity("las", "5.4arcsec") == 5.4 * u.arcsec
+    for bad in ("5.4", 5.4, "arcsec?", "", None):
+        with pytest.raises(ValueError, match="noise must be a number with a unit such as '5.4 arcsec', got"):
+            options.parse_quantity("noise", bad)
+
+
+def test_numbers():
+    assert options.parse_number("clip_sigma", "2.5") == 2.5
+    for bad in ("x", None, True, [1]):
+        with pytest.raises(ValueError, match="clip_sigma must be a number, got"):
+            options.parse_number("clip_sigma", bad)
+
+
+def test_ranges():
+    pair = (1 * u.mJy, 1 * u.Jy)
+    assert options.parse_range("flux", "1 mJy, 1 Jy") == pair
+    assert options.parse_range("flux", "1mJy,1Jy") == pair
+    assert options.parse_range("flux", ["1 mJy", "1 Jy"]) == pair
+    assert options.parse_range("flux", "1 mJy") == 1 * u.mJy
+    assert options.parse_range("index", -0.7, plain=True) == -0.7
+    assert options.parse_range("index", "-0.9,-0.6", plain=True) == (-0.9, -0.6)
+    with pytest.raises(ValueError, match="flux must be a pair LOW,HIGH, got '1 mJy, 2 mJy, 3 mJy'"):
+        options.parse_range("flux", "1 mJy, 2 mJy, 3 mJy")
+    with pytest.raises(ValueError, match="flux must be a number with a unit"):
+        options.parse_range("flux", "1, 2")
+
+
+def test_sizes():
+    assert options.parse_size("1024") == options.parse_size(1024) == (1024, 1024)
+    assert options.parse_size("300x200") == options.parse_size([300, 200]) == (200, 300)
+    for bad in ("0", "-4", "1.5", 1.5, "axb", "1x2x3", [], None, True):
+        with pytest.raises(ValueError, match="size must be a number of pixels N or NXxNY, got"):
+            options.parse_size(bad)
+
+
+@pytest.mark.parametrize("text, expected", [
+    ("5.4arcsec", (5.4, 5.4, 0)), ("5.4 arcsec", (5.4, 5.4, 0)), ("6x5arcsec", (6, 5, 0)),
+    ("6x5arcsec,30deg", (6, 5, 30)), ("0.1arcmin", (6, 6, 0)), ("6.0x5.0 arcsec, -30.5 deg", (6, 5, -30.5)),
+    ("6arcsec x 5arcsec, 1rad", (6, 5, 57.29578))])
+def test_beams(text, expected):
+    beam = options.parse_beam(text)
+    assert (beam.major.to_value("arcsec"), beam.minor.to_value("arcsec"), beam.pa.to_value("deg")) == \
+        pytest.approx(expected)
+
+
+@given(st.floats(0.01, 1e4), st.floats(0.01, 1), st.floats(-180, 180))
+def test_a_beam_written_to_a_configuration_is_read_back(major, ratio, pa):
+    beam = Beam(major * u.arcsec, major * ratio * u.arcsec, pa * u.deg)
+    back = options.parse_beam(as_plain(beam))
+    assert (back.major.value, back.minor.value, back.pa.value) == \
+        pytest.approx((beam.major.to_value("arcsec"), beam.minor.to_value("arcsec"), pa), rel=1e-12)
+
+
+@pytest.mark.parametrize("text, message", [
+    ("5.4", "beam must be a FWHM such as"), ("x", "beam must be a FWHM"), ("6x5furlong", "beam must be a FWHM"),
+    ("5x6arcsec", "beam must have its major axis first, got '5x6arcsec'"),
+    ("-5arcsec", "beam must be positive, got -5.0 arcsec"), ("0arcsec", "beam must be positive"),
+    ("5m", "beam must be in units convertible to arcsec, got 5.0 m"),
+    ("6x5arcsec,3s", "beam must have its position angle"),
+    ("1..2arcsec", "beam must be a FWHM")])
+def test_bad_beams(text, message):
+    with pytest.raises(ValueError, match=message):
+        options.parse_beam(text)
+
+
+def test_mixes():
+    assert options.parse_mix("balanced") is None and options.parse_mix("survey") == "survey"
+    assert options.parse_mix("FRI:0.3, FRII:0.7") == options.parse_mix({"FRI": 0.3, "FRII": "0.7"}) == \
+        {"FRI": 0.3, "FRII": 0.7}
+    with pytest.raises(ValueError, match="fr_mix must be 'balanced', 'survey' or shares"):
+        options.parse_mix("half")
+    with pytest.raises(ValueError, match="fr_mix must be a number, got 'x'"):
+        options.parse_mix("FRI:x")
+
+
+def test_arrays(tmp_path):
+    np.save(tmp_path / "a.npy", np.eye(3))
+    np.testing.assert_array_equal(options.parse_latents(str(tmp_path / "a.npy")), np.eye(3))
+    np.testing.assert_array_equal(options.parse_latents([[1, 2]]), [[1.0, 2.0]])
+    assert options.parse_latents("prior") == "prior"
+    with pytest.raises(FileNotFoundError, match="latents file '.*no.npy' does not exist"):
+        options.parse_latents(str(tmp_path / "no.npy"))
+    np.save(tmp_path / "object.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(ValueError, match="latents file '.*' cannot be read as an array"):
+        options.parse_latents(str(tmp_path / "object.npy"))
+
+
+def test_psf(tmp_path):
+    psf = np.arange(12.0).reshape(1, 1, 3, 4)
+    fits.PrimaryHDU(psf).writeto(tmp_path / "psf.fits")
+    np.save(tmp_path / "psf.npy", psf[0, 0])
+    for name in ("psf.fits", "psf.npy"):
+        np.testing.assert_array_equal(options.parse_psf(str(tmp_path / name)), psf[0, 0])
+    fits.PrimaryHDU(np.zeros((2, 3, 4))).writeto(tmp_path / "cube.fits")
+    fits.PrimaryHDU().writeto(tmp_path / "none.fits")
+    (tmp_path / "text.fits").write_text("x")
+    for name, message in (("cube.fits", r"must hold a two-dimensional image, got the shape \(2, 3, 4\)"),
+                          ("none.fits", "must hold a two-dimensional image, got no image"),
+                          ("text.fits", "psf file '.*' is not a FITS file")):
+        with pytest.raises(ValueError, match=message):
+            options.parse_psf(str(tmp_path / name))
+    with pytest.raises(FileNotFoundError, match="psf file '.*no.fits' does not exist"):
+        options.parse_psf(str(tmp_path / "no.fits"))
+
+
+def test_wcs_from_words():
+    wcs = options.parse_wcs(center="180 30", size="40x20", pixel_scale="2 arcsec", projection="TAN")
+    assert wcs.array_shape == (20, 40) and wcs.wcs.ctype[0] == "RA---TAN"
+    ra, dec = pixel_to_icrs(wcs, 19.5, 9.5)
+    assert (ra, dec) == (pytest.approx(180), pytest.approx(30))
+    assert options.parse_wcs(pixel_scale="2 arcsec").array_shape == (1024, 1024)
+    with pytest.raises(ValueError, match="pixel_scale must be given where there is neither a survey nor a wcs"):
+        options.parse_wcs()
+
+
+def test_wcs_from_a_file(tmp_path):
+    grid = make_wcs("10 20", (30, 50), 3 * u.arcsec)
+    header = field_header(grid, beam=Beam(9 * u.arcsec), frequency=1 * u.GHz)
+    path = str(tmp_path / "a.fits")
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.zeros((1, 1, 30, 50), np.float32), header)]).writeto(path)
+    wcs = options.parse_wcs(wcs=path, survey="FIRST")
+    assert wcs.array_shape == (30, 50) and wcs.naxis == 2
+    np.testing.assert_allclose(wcs.wcs.crval, [10, 20])
+    with pytest.raises(ValueError, match="size must be left out where wcs is given, got '10'"):
+        options.parse_wcs(wcs=path, size="10")
+    fits.PrimaryHDU(np.zeros((3, 3))).writeto(tmp_path / "none.fits")
+    with pytest.raises(ValueError, match="wcs file '.*none.fits' has no celestial WCS with a shape"):
+        options.parse_wcs(wcs=str(tmp_path / "none.fits"))
+    with pytest.raises(FileNotFoundError, match="wcs file '.*no.fits' does not exist"):
+        options.parse_wcs(wcs=str(tmp_path / "no.fits"))
+
+
+def test_make_wcs():
+    for center, expected in (("150.1 2.2", (150.1, 2.2)), ("10:00:24 +02:12:00", (150.1, 2.2)),
+                             ("10h00m24s +2d12m00s", (150.1, 2.2)), ("150.1d -2.2d", (150.1, -2.2))):
+        for projection in ("SIN", "TAN", "ARC", "ZEA", "STG", "CAR"):
+            wcs = make_wcs(center, (30, 41), 10 * u.arcsec, projection=projection)
+            assert np.allclose(pixel_to_icrs(wcs, 20, 14.5), expected, atol=1e-9)
+            east = pixel_to_icrs(wcs, 19, 14.5)[0] - pixel_to_icrs(wcs, 20, 14.5)[0]
+            north = pixel_to_icrs(wcs, 20, 15.5)[1] - pixel_to_icrs(wcs, 20, 14.5)[1]
+            assert east > 0 and north * 3600 == pytest.approx(10, rel=1e-6)
+
+
+def test_make_wcs_galactic():
+    from astropy.coordinates import SkyCoord
+
+    wcs = make_wcs(SkyCoord(30 * u.deg, 5 * u.deg, frame="galactic"), 11, 1 * u.arcmin)
+    assert isinstance(wcs, WCS) and wcs.wcs.ctype[0] == "GLON-SIN"
+    lon, lat = wcs.wcs_pix2world(5, 5, 0)
+    assert (lon, lat) == (pytest.approx(30), pytest.approx(5))
+
+
+@pytest.mark.parametrize("change, error, message", [
+    ({"center": "nowhere"}, ValueError, "center must be a position such as '150.1 2.2'"),
+    ({"center": 3}, TypeError, "center must be a SkyCoord or a string 'RA DEC', got 3"),
+    ({"size": 0}, ValueError, "size must be at least 1, got 0"),
+    ({"size": 1.5}, TypeError, "size must be a whole number, got 1.5"),
+    ({"size": (1, 2, 3)}, TypeError, r"shape must be a pair \(ny, nx\)"),
+    ({"pixel_scale": 1.8}, TypeError, "pixel_scale must be a Quantity in units of deg, got 1.8"),
+    ({"pixel_scale": -1 * u.arcsec}, ValueError, "pixel_scale must be positive"),
+    ({"pixel_scale": 1 * u.Jy}, u.UnitConversionError, "pixel_scale must be in units convertible to deg"),
+    ({"projection": "SIM"}, ValueError, r"projection must be one of 'SIN', .*, got 'SIM' \(did you mean 'SIN'\?\)")])
+def test_make_wcs_errors(change, error, message):
+    arguments = {"center": "1 2", "size": 4, "pixel_scale": 1 * u.arcsec, "projection": "SIN"} | change
+    with pytest.raises(error, match=message):
+        make_wcs(arguments["center"], arguments["size"], arguments["pixel_scale"],
+                 projection=arguments["projection"])
+
+
+def test_make_wcs_of_several_positions():
+    from astropy.coordinates import SkyCoord
+
+    with pytest.raises(ValueError, match="center must be one position, got 2"):
+        make_wcs(SkyCoord([1, 2] * u.deg, [1, 2] * u.deg), 4, 1 * u.arcsec)
