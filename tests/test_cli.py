@@ -1,0 +1,264 @@
+"""The command line: what it hands on, what it says, and what it leaves behind."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import types
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import yaml
+from astropy import units as u
+from astropy.io import fits
+
+from skygal.cli import main
+from skygal.config import dump_config
+from skygal.output import read_image, whole_directory
+from skygal.truth import read_truth
+
+TINY = ["--survey", "FIRST", "--size", "96", "--n-sources", "3", "--seed", "5", "--no-progress"]
+
+
+@dataclass(frozen=True)
+class FakeField:
+    """Stands in for a field where only the command line is on trial."""
+
+    provenance: dict
+    image: np.ndarray
+    truth: tuple = (1, 2)
+
+    def write(self, directory, *, overwrite=False, plot=False):
+        with whole_directory(directory, overwrite=overwrite) as part:
+            (part / "skygal.yaml").write_text(dump_config(self.provenance))
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Record what the commands hand to the functions behind them."""
+    seen = []
+
+    def fake(name):
+        def function(*positional, **named):
+            seen.append((name, positional, named))
+            return FakeField({"skygal_version": "0", "seed": named["seed"] or 77}, np.zeros((4, 6)))
+        return function
+
+    for module, name in (("skygal.simulate", "simulate_field"), ("skygal.inject", "inject")):
+        monkeypatch.setitem(sys.modules, module, types.SimpleNamespace(**{name: fake(name)}))
+    return seen
+
+
+def test_simulate_hands_everything_on(calls, tmp_path, capsys):
+    out = str(tmp_path / "out")
+    status = main(["simulate", "--size", "40x30", "--pixel-scale", "2arcsec", "--center", "10 20", "--projection",
+                   "TAN",
+                   "--beam", "6x5arcsec,30deg", "--noise", "0.15 mJy", "--frequency", "1.4GHz", "--n-sources", "7",
+                   "--flux", "1mJy,1Jy", "--las", "10 arcsec, 1 arcmin", "--fr-mix", "FRI:0.2,FRII:0.8",
+                   "--spectral-index=-0.9,-0.6", "--latents", "prior", "--clip-sigma", "none", "--model", "m",
+                   "--seed", "3", "--device", "cuda", "--workers", "1", "--no-progress", "--output", out])
+    assert status == 0, capsys.readouterr().err
+    (_, (wcs, n), named), = calls
+    assert n == 7 and wcs.array_shape == (30, 40) and wcs.wcs.ctype[0] == "RA---TAN"
+    beam = named.pop("beam")
+    assert (beam.major.to_value("arcsec"), beam.pa.to_value("deg")) == pytest.approx((6, 30))
+    assert named == {"survey": None, "noise": 0.15 * u.mJy, "table": None, "frequency": 1.4 * u.GHz,
+                     "flux": (1 * u.mJy, 1 * u.Jy), "las": (10 * u.arcsec, 1 * u.arcmin),
+                     "fr_mix": {"FRI": 0.2, "FRII": 0.8}, "spectral_index": (-0.9, -0.6), "latents": "prior",
+                     "clip_sigma": None, "model": "m", "seed": 3, "device": "cuda", "workers": 1, "progress": False}
+    assert capsys.readouterr().out == f"{out}: 2 sources in 6 x 4 pixels, seed 3\n"
+
+
+def test_defaults(calls, tmp_path):
+    assert main(["simulate", "--survey", "FIRST", "--pixel-scale", "2arcsec", "--noise", "none",
+                 "--output", str(tmp_path / "out")]) == 0
+    (_, (wcs, n), named), = calls
+    assert n is None and wcs.array_shape == (1024, 1024) and named["noise"] is False
+    assert named["latents"] == "balanced" and named["clip_sigma"] == 3.0 and named["progress"] is True
+    assert [named[name] for name in ("beam", "flux", "las", "fr_mix", "model", "seed")] == [None] * 6
+
+
+def test_config_gives_defaults_and_the_command_line_wins(calls, tmp_path):
+    config = tmp_path / "run.yaml"
+    config.write_text(f"pixel-scale: 2 arcsec\nsize: [40, 30]\nn_sources: 5\nflux: [1 mJy, 1 Jy]\nnoise: none\n"
+                      f"fr_mix: {{FRI: 0.2, FRII: 0.8}}\noutput: {tmp_path / 'out'}\nseed: 4\nclip_sigma: none\n"
+                      "spectral_index: -0.7\nprogress: false\n")
+    assert main(["simulate", "--config", str(config), "--n-sources", "9"]) == 0
+    (_, (wcs, n), named), = calls
+    assert n == 9 and wcs.array_shape == (30, 40) and named["seed"] == 4 and named["progress"] is False
+    assert named["flux"] == (1 * u.mJy, 1 * u.Jy) and named["fr_mix"] == {"FRI": 0.2, "FRII": 0.8}
+    assert named["clip_sigma"] is None and named["spectral_index"] == -0.7
+
+
+def test_what_was_run_can_be_run_again(calls, tmp_path):
+    first, second = tmp_path / "a", tmp_path / "b"
+    assert main(["simulate", "--pixel-scale", "2arcsec", "--beam", "6x5arcsec", "--flux", "1mJy,1Jy",
+                 "--output", str(first)]) == 0
+    written = yaml.safe_load((first / "skygal.yaml").read_text())
+    assert written["command"] == "simulate" and written["options"]["seed"] == 77
+    assert "output" not in written["options"]
+    assert main(["simulate", "--config", str(first / "skygal.yaml"), "--output", str(second)]) == 0
+    one, two = ({k: v for k, v in named.items() if k not in ("seed", "beam")} for _, _, named in calls)
+    assert one == two and calls[1][2]["seed"] == 77
+    assert calls[0][2]["beam"] == calls[1][2]["beam"]
+
+
+def test_inject_hands_everything_on(calls, tmp_path, capsys):
+    assert main(["inject", "m.fits", "--table", "t.ecsv", "--hdu", "1", "--unit", "Jy/beam", "--rms", "1 mJy",
+                 "--no-progress", "--output", str(tmp_path / "out")]) == 0
+    assert main(["inject", "m.fits", "--n-sources", "3", "--output", str(tmp_path / "two")]) == 0
+    (_, positional, named), (_, other, _) = calls
+    assert positional == ("m.fits", "t.ecsv") and other == ("m.fits", 3)
+    assert named["hdu"] == 1 and named["unit"] == "Jy/beam" and named["rms"] == 1 * u.mJy
+    assert "2 sources in m.fits, seed 77" in capsys.readouterr().out
+
+
+def test_psf(calls, tmp_path):
+    np.save(tmp_path / "psf.npy", np.eye(5))
+    words = ["simulate", "--pixel-scale", "2arcsec", "--psf", str(tmp_path / "psf.npy")]
+    assert main([*words, "--output", str(tmp_path / "out")]) == 0
+    np.testing.assert_array_equal(calls[0][2]["beam"], np.eye(5))
+    assert main([*words, "--beam", "5arcsec", "--output", str(tmp_path / "two")]) == 2
+
+
+@pytest.mark.parametrize("words, message", [
+    (["simulate"], "Error: Missing option '--output'."),
+    (["simulat"], "Error: No such command 'simulat'."),
+    (["simulate", "--sze", "3"], "Error: No such option"),
+    (["simulate", "--n-sources", "3.5", "--output", "x"],
+     "Error: Invalid value for '--n-sources': must be a whole number, got '3.5'"),
+    (["simulate", "--output", "x"], "Error: pixel_scale must be given where there is neither a survey nor a wcs"),
+    (["simulate", "--output", "x", "--pixel-scale", "2"], "Error: pixel_scale must be a number with a unit"),
+    (["simulate", "--output", "x", "--pixel-scale", "2arcsec", "--size", "big"],
+     "Error: size must be a number of pixels N or NXxNY, got 'big'"),
+    (["simulate", "--output", "x", "--pixel-scale", "2arcsec", "--noise", "-1"],
+     "Error: noise must be a number with a unit such as '5.4 arcsec', got '-1'"),
+    (["simulate", "--output", "x", "--pixel-scale", "2arcsec", "--clip-sigma", "high"],
+     "Error: clip_sigma must be a number, got 'high'"),
+    (["simulate", "--output", "x", "--pixel-scale", "2arcsec", "--beam", "wide"],
+     "Error: beam must be a FWHM such as"),
+    (["simulate", "--output", "x", "--wcs", "no.fits"], "Error: wcs file 'no.fits' does not exist"),
+    (["simulate", "--output", "x", "--wcs", "no.fits", "--size", "3"], "Error: size must be left out where wcs"),
+    (["simulate", "--config", "no.yaml", "--output", "x"], "Error: config file 'no.yaml' does not exist"),
+    (["simulate", "--config", "bad.yaml", "--output", "x"],
+     "Error: config file 'bad.yaml' has an unknown key 'sise' (did you mean 'size'?)"),
+    (["simulate", "--config", "float.yaml", "--output", "x"],
+     "Error: Invalid value for '--n-sources': must be a whole number, got 3.5"),
+    (["simulate", "--output", "there"], "Error: output folder 'there' exists; give overwrite=True (--overwrite)"),
+    (["simulate", "--output", "there", "--overwrite"],
+     "Error: output folder 'there' holds what skygal did not write ('mine')"),
+    (["inject", "--output", "x"], "Error: Missing argument 'IMAGE'."),
+    (["inject", "m.fits", "--n-sources", "2", "--table", "t.fits", "--output", "x"],
+     "Error: n_sources must be left out where table is given, got 2"),
+    (["stamps", "--output", "x"], "Error: Missing option '--n'."),
+    (["stamps", "--n", "4", "--output", "there"], "Error: output folder 'there' exists")])
+def test_errors_are_one_line(calls, tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.yaml").write_text("sise: 4\n")
+    (tmp_path / "float.yaml").write_text("n_sources: 3.5\n")
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "mine").write_text("x")
+    before = sorted(tmp_path.rglob("*"))
+    assert main(words) in (1, 2)
+    captured = capsys.readouterr()
+    assert captured.err.startswith(message) and captured.err.count("\n") == 1 and not captured.out
+    assert sorted(tmp_path.rglob("*")) == before and not calls
+
+
+def test_traceback_on_demand(tmp_path):
+    with pytest.raises(ValueError, match="pixel_scale must be given"):
+        main(["--traceback", "simulate", "--output", str(tmp_path / "x")])
+
+
+def test_plot_needs_matplotlib(calls, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main(["simulate", "--pixel-scale", "2arcsec", "--plot", "--output", str(tmp_path / "x")]) == 1
+    assert capsys.readouterr().err == "Error: plot needs matplotlib: pip install 'skygal[plot]'\n"
+
+
+def test_warnings_are_one_line(calls, tmp_path, monkeypatch, capsys):
+    import warnings
+
+    def warn(*_, **named):
+        warnings.warn("a stamp\nis coarse", stacklevel=1)
+        return FakeField({"seed": 1}, np.zeros((2, 2)))
+
+    monkeypatch.setattr(sys.modules["skygal.simulate"], "simulate_field", warn)
+    assert main(["simulate", "--pixel-scale", "2arcsec", "--output", str(tmp_path / "x")]) == 0
+    assert capsys.readouterr().err == "Warning: a stamp is coarse\n"
+
+
+def test_version_and_help(capsys):
+    assert main(["--version"]) == 0 and main(["--help"]) == 0 and main(["stamps", "-h"]) == 0
+    assert "skygal, version 0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_nothing(tmp_path, number, status):
+    code = ("import sys, time, types\n"
+            "from skygal.output import whole_directory\n"
+            "from skygal.cli import main\n"
+            "class Field:\n"
+            "    pass\n"
+            "def simulate_field(*a, **k):\n"
+            "    with whole_directory('out/deep') as part:\n"
+            "        (part / 'x').write_text('half')\n"
+            "        print('writing', flush=True)\n"
+            "        time.sleep(60)\n"
+            "sys.modules['skygal.simulate'] = types.SimpleNamespace(simulate_field=simulate_field)\n"
+            "sys.argv = ['skygal', 'simulate', '--pixel-scale', '2arcsec', '--output', 'out/deep']\n"
+            "sys.exit(main())\n")
+    with subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True) as process:
+        assert process.stdout.readline() == "writing\n"
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == status and "Traceback" not in errors
+    assert not list(tmp_path.iterdir())
+
+
+# ---- the real thing, small
+
+def test_a_field_from_start_to_end(tmp_path, capsys):
+    first, second = tmp_path / "a", tmp_path / "b"
+    assert main(["simulate", *TINY, "--plot", "--output", str(first)]) == 0, capsys.readouterr().err
+    image = read_image(first / "field.fits")
+    truth = read_truth(first / "truth.ecsv")
+    assert image.data.shape == (96, 96) and len(truth) == 3 and (first / "field.png").stat().st_size > 1000
+    assert image.header["SEED"] == truth.meta["seed"] == 5
+    assert main(["simulate", "--config", str(first / "skygal.yaml"), "--no-progress", "--output", str(second)]) == 0
+    np.testing.assert_array_equal(fits.getdata(first / "field.fits"), fits.getdata(second / "field.fits"))
+    assert (first / "truth.fits").read_bytes() == (second / "truth.fits").read_bytes()
+
+
+def test_an_injection_from_start_to_end(tmp_path, capsys):
+    assert main(["simulate", *TINY, "--output", str(tmp_path / "a")]) == 0, capsys.readouterr().err
+    mosaic = tmp_path / "a" / "field.fits"
+    before = mosaic.read_bytes()
+    assert main(["inject", str(mosaic), "--n-sources", "2", "--seed", "1", "--no-progress",
+                 "--output", str(tmp_path / "b")]) == 0, capsys.readouterr().err
+    assert mosaic.read_bytes() == before
+    added = fits.getdata(tmp_path / "b" / "field.fits") - fits.getdata(mosaic)
+    np.testing.assert_allclose(added, fits.getdata(tmp_path / "b" / "model.fits"), atol=1e-6)
+    assert len(read_truth(tmp_path / "b" / "truth.fits")) == 2
+
+
+def test_stamps_from_start_to_end(tmp_path, capsys):
+    assert main(["stamps", "--n", "4", "--size", "64", "--seed", "1", "--no-progress",
+                 "--output", str(tmp_path / "s")]) == 0, capsys.readouterr().err
+    assert fits.getdata(tmp_path / "s" / "stamps.fits").shape == (4, 64, 64)
+    assert sorted(read_truth(tmp_path / "s" / "table.fits")["fr_class"]) == ["FRI", "FRI", "FRII", "FRII"]
+
+
+@pytest.mark.parametrize("extra, message", [
+    (["--survey", "FIRTS"], "survey must be one of"), (["--model", "no-such"], "model"),
+    (["--latents", "normal"], "latents must be one of"), (["--flux", "1 Jy, 1 mJy"], "low < high"),
+    (["--flux", "1 s, 2 s"], "flux"), (["--n-sources=-1"], "n_sources must be at least 0, got -1"),
+    (["--noise=-1 mJy"], "noise must be positive"), (["--fr-mix", "FRX:1"], "FRX")])
+def test_bad_input_leaves_nothing(tmp_path, capsys, extra, message):
+    assert main(["simulate", *TINY, *extra, "--output", str(tmp_path / "x")]) == 2
+    captured = capsys.readouterr().err
+    assert captured.startswith("Error: ") and message in captured and captured.count("\n") == 1
+    assert not list(tmp_path.iterdir())
