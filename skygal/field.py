@@ -148,6 +148,10 @@ class Field:
         high = max(min(60 * spread, top), 1e-3 * top, 1e-30) if spread else max(0.3 * top, 1e-30)
         shown = ax.imshow(self.image, origin="lower", cmap="inferno", interpolation="nearest",
                           norm=ImageNormalize(vmin=low, vmax=high, stretch=AsinhStretch(0.15), clip=True))
+        if hasattr(ax, "coords"):
+            galactic = self.wcs.wcs.ctype[0].startswith("GL")
+            ax.set_xlabel("Galactic longitude" if galactic else "Right ascension")
+            ax.set_ylabel("Galactic latitude" if galactic else "Declination")
         unit = str(self.header.get("BUNIT", "")).strip()
         ax.figure.colorbar(shown, ax=ax, label={"JY/BEAM": "Jy/beam"}.get(unit.upper(), unit), fraction=0.046, pad=0.02)
         if truth:
@@ -155,14 +159,15 @@ class Field:
             x, y = np.asarray(self.truth["x"]), np.asarray(self.truth["y"])
             inside = (x > -0.5) & (x < nx - 0.5) & (y > -0.5) & (y < ny - 0.5)
             scale = 3600 * np.sqrt(abs(np.linalg.det(self.wcs.pixel_scale_matrix)))
+            handles = []
             for name, colour in (("FRI", "#6fd3ff"), ("FRII", "#9dff6f")):
                 rows = np.flatnonzero(inside & (np.asarray(self.truth["fr_class"]) == name))
                 radius = self.truth["las"][rows].to_value("arcsec") / scale / 2 + 5
-                for k, (row, r) in enumerate(zip(rows, radius, strict=True)):
-                    ax.add_patch(plt.Circle((x[row], y[row]), r, fill=False, color=colour, lw=0.6, alpha=0.8,
-                                            label=f"{name} ({rows.size})" if k == 0 else None))
-            if inside.any():
-                ax.legend(loc="upper right", framealpha=0.6, fontsize="small")
+                for row, r in zip(rows, radius, strict=True):
+                    ax.add_patch(plt.Circle((x[row], y[row]), r, fill=False, color=colour, lw=0.6, alpha=0.8))
+                handles.append(plt.Line2D([], [], marker="o", mfc="none", ls="none", color=colour,
+                                          label=f"{name} ({rows.size})"))
+            ax.legend(handles=handles, loc="upper right", framealpha=0.6, fontsize="small")
         return ax
 
 

@@ -41,7 +41,7 @@ def test_isolated_source(name):
         canvas = Canvas(SHAPE, beam, NATIVE)
         (placed,) = canvas.draw([Source(stamp, 49.5 + offset, position,
                                         stamp_affines(wcs, ra, dec, np.array([turn]), np.array([scale]))[0],
-                                        flux, 0.0, 1)])
+                                        flux, 0.0, 1, np.zeros((0, 2)))])
         image = canvas.model().astype(float)
 
         # the oracle: the same source on the sky, by spherical trigonometry on every pixel

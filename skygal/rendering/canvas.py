@@ -150,24 +150,27 @@ class Canvas:
         bright = _read_off(seen, source.peaks - np.array([patch.x0, patch.y0]))
         limit = min(max(source.rms, FAINTEST * peak), 0.5 * peak)
         flux = self._sum_up(patch)
-        met = patch.overlap(self.shape)
+        # only the pixels above the limit matter from here on
+        mask = seen > limit
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        bright_part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        mask, seen = mask[bright_part], seen[bright_part]
+        met = Patch(patch.x0 + int(columns[0]), patch.y0 + int(rows[0]), mask).overlap(self.shape)
         if met is None:
             return Placed(total, flux, peak, True, limited, bright, nowhere)
         onto, part = met
-        mask = seen > limit
         inside = mask[part] if self._valid is None else mask[part] & self._valid[onto]
         edge = bool(np.count_nonzero(mask) > np.count_nonzero(inside))
         rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
         if not rows.size:
             return Placed(total, flux, peak, edge, limited, bright, nowhere)
-        here, labels = seen[part], self.segmentation[onto]
-        shared = np.unique(labels[inside])
-        if shared[-1] > 0:
-            self.overlaps.update(int(label) for label in shared[shared > 0])
-            self.overlaps.add(source.label)
-        wins = inside & (here > self._brightest[onto])
+        here, labels, brightest = seen[part], self.segmentation[onto], self._brightest[onto]
+        taken = labels[inside]
+        if taken.any():
+            self.overlaps.update(np.unique(taken[taken > 0]).tolist(), [source.label])
+        wins = inside & (here > brightest)
         labels[wins] = source.label
-        self._brightest[onto][wins] = here[wins]
+        brightest[wins] = here[wins]
         left, bottom = onto[1].start, onto[0].start
         return Placed(total, flux, peak, edge, limited, bright, (int(left + columns[0]), int(left + columns[-1]),
                                                                  int(bottom + rows[0]), int(bottom + rows[-1])))
@@ -192,9 +195,12 @@ class Canvas:
 
 def _read_off(image: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Return the largest of the 3 x 3 pixels about each place (x, y); 0 outside."""
-    padded = np.pad(image, 2)
-    x, y = (np.clip(np.rint(c).astype(int), -1, n) + 2 for c, n in zip(places.T, image.shape[::-1], strict=True))
-    return np.max([padded[y + j, x + i] for j in (-1, 0, 1) for i in (-1, 0, 1)], axis=0)
+    ny, nx = image.shape
+    out = np.zeros(len(places))
+    for k, (x, y) in enumerate(np.rint(places).astype(int).tolist()):
+        if -1 <= x <= nx and -1 <= y <= ny:
+            out[k] = image[max(0, y - 1):y + 2, max(0, x - 1):x + 2].max()
+    return out
 
 
 def _remainder(beam: TargetBeam) -> np.ndarray:

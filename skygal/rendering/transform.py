@@ -79,13 +79,29 @@ def matching_kernel(affine: np.ndarray, target: np.ndarray, native: np.ndarray) 
 
 
 @lru_cache(maxsize=512)
-def _waves(size: int, period: int, order: int, signed: bool) -> np.ndarray:
-    """Return exp(-2 pi i f u), shape (frequencies, size), for u about the stamp's middle."""
-    k = np.arange(-order if signed else 0, order + 1)
-    offset = np.arange(size) - (size - 1) / 2
-    waves = np.exp(-2j * np.pi / period * np.outer(k, offset))
+def _waves(size: int, period: int, order: int) -> np.ndarray:
+    """Return exp(-2 pi i f u) for u = 0..size-1, shape (size, 2 * (order + 1)): real and imaginary parts in turn."""
+    waves = np.exp(-2j * np.pi / period * np.outer(np.arange(size), np.arange(order + 1))).view(float)
     waves.setflags(write=False)
     return waves
+
+
+def _spectrum(stamp: np.ndarray, ax: _Axis, ay: _Axis) -> np.ndarray:
+    """Return the Fourier transform from the first pixel on, at fy of both signs and fx from 0 up."""
+    along = (stamp @ _waves(stamp.shape[1], ax.period, ax.order)).T.copy()
+    both = (along @ _waves(stamp.shape[0], ay.period, ay.order)).reshape(ax.order + 1, 2, ay.order + 1, 2)
+    (cc, cs), (sc, ss) = both[:, 0].transpose(2, 1, 0), both[:, 1].transpose(2, 1, 0)
+    up, down = cc - ss + 1j * (cs + sc), cc + ss + 1j * (sc - cs)
+    return np.concatenate([down[:0:-1], up])
+
+
+def _crop(stamp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the part of a stamp that is not zero, with sides a multiple of 8, and its first pixel (x, y)."""
+    rows, columns = np.flatnonzero(stamp.any(axis=1)), np.flatnonzero(stamp.any(axis=0))
+    if not rows.size:
+        raise ValueError("stamp must have a pixel that is not zero")
+    part = stamp[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1].astype(float)
+    return np.pad(part, [(0, -n % 8) for n in part.shape]), np.array([columns[0], rows[0]])
 
 
 def _period(length: float) -> int:
@@ -144,19 +160,16 @@ def render_stamp(stamp: np.ndarray, centre: np.ndarray, position: np.ndarray, af
     Patch
         Brightness per image pixel, float64.
     """
-    ny, nx = stamp.shape
-    rows, columns = np.flatnonzero(stamp.any(axis=1)), np.flatnonzero(stamp.any(axis=0))
-    if not rows.size:
-        raise ValueError("stamp must have a pixel that is not zero")
+    part, corner = _crop(stamp)
+    first = corner - centre
+    last = first + part.shape[::-1] - 1
     precision = np.linalg.inv(kernel + native)
-    ax = _Axis.plan(columns[0] - centre[0], columns[-1] - centre[0], kernel[0, 0], precision[0, 0])
-    ay = _Axis.plan(rows[0] - centre[1], rows[-1] - centre[1], kernel[1, 1], precision[1, 1])
+    ax = _Axis.plan(first[0], last[0], kernel[0, 0], precision[0, 0])
+    ay = _Axis.plan(first[1], last[1], kernel[1, 1], precision[1, 1])
 
-    half = _waves(nx, ax.period, ax.order, False)
-    full = _waves(ny, ay.period, ay.order, True)
-    spectrum = full @ (stamp.astype(float) @ half.T)
-    fx, px = ax.factor(centre[0] - (nx - 1) / 2, False)
-    fy, py = ay.factor(centre[1] - (ny - 1) / 2, True)
+    spectrum = _spectrum(part, ax, ay)
+    fx, px = ax.factor(-first[0], False)
+    fy, py = ay.factor(-first[1], True)
     spectrum *= py[:, None] * px
     spectrum *= np.exp(-2 * np.pi**2 * ((kernel[1, 1] * fy**2)[:, None] + kernel[0, 0] * fx**2
                                         + np.multiply.outer(2 * kernel[0, 1] * fy, fx)))
@@ -171,9 +184,9 @@ def render_stamp(stamp: np.ndarray, centre: np.ndarray, position: np.ndarray, af
     x0, y0 = np.ceil(onto.min(axis=0)).astype(int)
     x1, y1 = np.floor(onto.max(axis=0)).astype(int) + 1
     inverse = np.linalg.inv(affine) * np.array([[ax.samples / ax.period], [ay.samples / ay.period]])
-    first = inverse @ (np.array([x0, y0]) - position)
-    first -= np.array([ax.start * ax.samples / ax.period, ay.start * ay.samples / ay.period])
-    patch = ndimage.affine_transform(fine, inverse[::-1, ::-1], offset=first[::-1],
+    offset = inverse @ (np.array([x0, y0]) - position)
+    offset -= np.array([ax.start * ax.samples / ax.period, ay.start * ay.samples / ay.period])
+    patch = ndimage.affine_transform(fine, inverse[::-1, ::-1], offset=offset[::-1],
                                      output_shape=(max(y1 - y0, 1), max(x1 - x0, 1)), order=3,
                                      mode="grid-constant", prefilter=False)
     patch /= abs(np.linalg.det(affine))
