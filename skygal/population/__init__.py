@@ -1,1 +1,23 @@
+"""Which sources there are: fluxes, sizes, classes, spectra and places, drawn or given."""
 
+from skygal.population.classes import FR_CLASSES, frii_fraction
+from skygal.population.counts import CountedFlux, SourceCounts, read_counts
+from skygal.population.distributions import (
+    Constant,
+    Distribution,
+    LogNormal,
+    LogUniform,
+    Normal,
+    PowerLaw,
+    Scipy,
+    Uniform,
+)
+from skygal.population.positions import image_area, sample_positions
+from skygal.population.sample import sample_population
+from skygal.population.sizes import MiraBestSizes, SizeRelation, WindhorstSizes
+from skygal.population.spectra import as_spectra
+from skygal.population.tables import read_population
+
+__all__ = ["FR_CLASSES", "Constant", "CountedFlux", "Distribution", "LogNormal", "LogUniform", "MiraBestSizes",
+           "Normal", "PowerLaw", "Scipy", "SizeRelation", "SourceCounts", "Uniform", "WindhorstSizes", "as_spectra",
+           "frii_fraction", "image_area", "read_counts", "read_population", "sample_population", "sample_positions"]

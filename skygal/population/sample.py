@@ -1,0 +1,201 @@
+"""Draw a population: one row a source, before it has a shape."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from astropy import units as u
+from astropy.table import QTable
+from astropy.wcs import WCS
+
+from skygal.checks import as_count, as_quantity
+from skygal.population.classes import check_mix, sample_classes
+from skygal.population.counts import COUNTS_SPECTRAL_INDEX, CountedFlux, SourceCounts, read_counts
+from skygal.population.distributions import Distribution, as_distribution, draw, uniforms
+from skygal.population.positions import check_mask, image_area, sample_positions
+from skygal.population.sizes import MiraBestSizes, SizeRelation
+from skygal.population.spectra import as_spectra
+from skygal.population.tables import as_population, read_population
+from skygal.seeds import Seeds
+from skygal.sky import celestial, image_shape
+
+__all__ = ["as_flux", "as_sizes", "sample_population"]
+
+#: Jy; the faint end where none is given: fainter sources are mostly star-forming galaxies
+FAINTEST = 1e-3
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, (tuple, list)) or (isinstance(value, u.Quantity) and value.ndim > 0)
+
+
+def as_flux(flux: Any, counts: SourceCounts) -> Distribution:
+    """Return the distribution of fluxes.
+
+    Parameters
+    ----------
+    flux : (Quantity, Quantity), Quantity, distribution or None
+        A range, or the faint end alone, of the source counts; None starts them at 1 mJy.
+    counts : SourceCounts
+        At the observing frequency.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none of these, or a range outside the counts.
+
+    Warns
+    -----
+    UserWarning
+        If the counts begin above the faint end that is given alone.
+    """
+    if flux is None:
+        return counts.between(max(FAINTEST, counts.low.value) * u.Jy)
+    if _is_pair(flux):
+        if len(flux) != 2:
+            raise TypeError(f"flux must be a (low, high) pair of quantities, got {flux!r}")
+        return counts.between(*flux)
+    if isinstance(flux, Distribution) and not isinstance(flux, type):
+        return flux
+    low = as_quantity("flux", flux, u.Jy)
+    if low < counts.low.value:
+        warnings.warn(f"flux starts at {counts.low.to('uJy'):.4g}, where the source counts begin at "
+                      f"{counts.frequency:.4g}, not at {(low * u.Jy).to('uJy'):.4g}", stacklevel=3)
+        return counts.between()
+    return counts.between(low * u.Jy)
+
+
+def as_sizes(las: Any) -> SizeRelation | Distribution:
+    """Return the distribution of largest angular sizes, or their relation to flux and class.
+
+    Parameters
+    ----------
+    las : (Quantity, Quantity), Quantity, distribution, SizeRelation or None
+        A range that the default relation, `MiraBestSizes`, is cut to, or one size for all.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none of these, or low is not below high.
+    """
+    if las is None:
+        return MiraBestSizes()
+    if _is_pair(las):
+        if len(las) != 2:
+            raise TypeError(f"las must be a (low, high) pair of quantities, got {las!r}")
+        return MiraBestSizes(*las)
+    if isinstance(las, SizeRelation) and not isinstance(las, type):
+        return las
+    return as_distribution("las", las, u.arcsec)
+
+
+def sample_population(wcs: WCS, shape: Sequence[int] | None = None, n_sources: int | None = None, *, seeds: Seeds,
+                      frequency: u.Quantity, flux: Any = None, las: Any = None,
+                      fr_mix: str | Mapping[str, float] | None = None, spectral_index: Any = None,
+                      mask: np.ndarray | None = None, table: Any = None, margin: float = 0.0) -> QTable:
+    """Draw a population of radio galaxies.
+
+    Parameters
+    ----------
+    wcs, shape : `~astropy.wcs.WCS`, (int, int)
+        The image's celestial WCS and (ny, nx).
+    n_sources : int, optional
+        How many. By default a Poisson number about what the source counts expect in the flux range
+        and the image's solid angle: radio sources of all kinds, each of which becomes a radio
+        galaxy here.
+    seeds : `~skygal.seeds.Seeds`
+        The run's random streams. Each column has its own, and source i does not depend on how many
+        there are.
+    frequency : `~astropy.units.Quantity`
+        Observing frequency. Counts are scaled to it from 1.4 GHz with S ~ nu^-0.7.
+    flux : (Quantity, Quantity), Quantity or distribution, optional
+        Range of the source counts, their faint end alone, or a distribution. By default they start at
+        1 mJy.
+    las : (Quantity, Quantity), Quantity or distribution, optional
+        Range that `MiraBestSizes` are cut to, one size, a distribution, or another relation of size
+        to flux and class, such as `WindhorstSizes`.
+    fr_mix : "balanced", "survey" or dict, optional
+        Equal numbers (the default), the observed share given flux and redshift (`frii_fraction`), or
+        shares that sum to 1.
+    spectral_index : float, (float, float) or distribution, optional
+        See `as_spectra`.
+    mask : ndarray of bool, shape (ny, nx), optional
+        True where sources may be.
+    table : `~astropy.table.Table` or path, optional
+        Columns that are given (see `read_population`); the others are drawn. Its positions may lie
+        outside the image.
+    margin : float
+        How far beyond the border, in pixels, drawn positions may be.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        source_id, ra and dec (ICRS, deg), flux (Jy at ``frequency``), las (arcsec), pa (deg east of
+        north, [0, 180)), fr_class, spectral_index, redshift (NaN where unknown).
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument that is not allowed, before anything is drawn.
+
+    Examples
+    --------
+    >>> from astropy import units as u
+    >>> from skygal.population import sample_population
+    >>> from skygal.seeds import Seeds
+    >>> from skygal.sky import make_wcs
+    >>> wcs = make_wcs("12h00m00s +30d00m00s", 256, 1.8 * u.arcsec)
+    >>> sources = sample_population(wcs, (256, 256), 4, seeds=Seeds(1), frequency=1.4 * u.GHz)
+    >>> sorted(sources["fr_class"])
+    [...'FRI'..., ...'FRI'..., ...'FRII'..., ...'FRII'...]
+    """
+    wcs = celestial(wcs)
+    shape = image_shape(wcs, shape)
+    if not isinstance(seeds, Seeds):
+        raise TypeError(f"seeds must be a skygal.seeds.Seeds, got {type(seeds).__name__}")
+    frequency = as_quantity("frequency", frequency, u.Hz) * u.Hz
+    n = None if n_sources is None else as_count("n_sources", n_sources)
+    mask = check_mask(mask, shape)
+    margin = as_quantity("margin", margin, u.one, positive=False, minimum=0)
+    mix, spectra, sizes = check_mix(fr_mix), as_spectra(spectral_index), as_sizes(las)
+    columns = {} if table is None else read_population(table, wcs)
+    if columns:
+        rows = len(next(iter(columns.values())))
+        if n is not None and n != rows:
+            raise ValueError(f"n_sources must be left out or the table's number of rows, {rows}, got {n}")
+        n = rows
+    # not needed where the fluxes are given
+    fluxes = None if "flux" in columns else as_flux(flux, read_counts().at(frequency.to(u.GHz)))
+    if n is None:
+        if not isinstance(fluxes, CountedFlux):
+            raise ValueError("n_sources must be given where flux is a distribution, since only the source counts say "
+                             "how many there are")
+        expected = fluxes.number.to_value(1 / u.sr) * image_area(wcs, shape, mask=mask)
+        n = int(seeds.generator("population: number").poisson(expected))
+    columns.setdefault("source_id", np.arange(1, n + 1))
+    columns["source_id"] = columns["source_id"].astype(np.int64)
+    if "ra" not in columns:
+        columns["ra"], columns["dec"] = sample_positions(wcs, shape, n, seeds.generator("population: position"),
+                                                         mask=mask, margin=margin)
+    if fluxes is not None:
+        columns["flux"] = draw("flux", fluxes, n, seeds.generator("population: flux"), u.Jy)
+    columns.setdefault("redshift", np.full(n, np.nan))
+    at_1400 = columns["flux"] * (1.4 / frequency.to_value(u.GHz))**COUNTS_SPECTRAL_INDEX
+    if "fr_class" not in columns:
+        columns["fr_class"] = sample_classes(mix, at_1400, columns["redshift"],
+                                             seeds.generator("population: class"))
+    if "las" not in columns:
+        stream = seeds.generator("population: las")
+        if isinstance(sizes, SizeRelation):
+            columns["las"] = sizes.sizes(uniforms(n, stream), at_1400, columns["fr_class"])
+        else:
+            columns["las"] = draw("las", sizes, n, stream, u.arcsec)
+    if "pa" not in columns:
+        columns["pa"] = 180 * seeds.generator("population: pa").random(n)
+    if "spectral_index" not in columns:
+        columns["spectral_index"] = draw("spectral_index", spectra, n, seeds.generator("population: spectra"), u.one,
+                                         positive=False)
+    return as_population(columns)

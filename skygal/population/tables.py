@@ -1,0 +1,161 @@
+"""A user's own population: read it, give it units, check every row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy import units as u
+from astropy.table import QTable, Table
+from astropy.wcs import WCS
+
+from skygal.population.classes import FR_CLASSES
+from skygal.sky import pixel_to_icrs
+
+__all__ = ["COLUMN_UNITS", "as_population", "read_population"]
+
+#: unit of each column, taken where the table gives none
+COLUMN_UNITS = {"source_id": None, "ra": u.deg, "dec": u.deg, "x": u.one, "y": u.one, "flux": u.Jy, "las": u.arcsec,
+                "pa": u.deg, "fr_class": None, "spectral_index": u.one, "redshift": u.one}
+SHOWN = 10
+
+
+def read_population(table: Any, wcs: WCS) -> dict[str, np.ndarray]:
+    """Return the columns of a population that a table has.
+
+    Parameters
+    ----------
+    table : `~astropy.table.Table` or path
+        With any of the columns source_id, ra and dec (or x and y, 0-based pixels), flux, las, pa,
+        fr_class, spectral_index, redshift; others are ignored. A path is read by
+        `astropy.table.Table.read`: FITS, ECSV, CSV, VOTable.
+    wcs : `~astropy.wcs.WCS`
+        For x and y.
+
+    Returns
+    -------
+    dict of str to ndarray
+        In deg, Jy and arcsec.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    TypeError
+        If it is neither a table nor a path.
+    ValueError
+        If it cannot be read, has none of the columns, only one of a pair, wrong units, or rows that
+        are not allowed; the message counts the bad rows of each column and shows the first ten.
+    """
+    data = _as_table(table)
+    names = {str(name).strip().lower(): name for name in data.colnames}
+    present = [name for name in COLUMN_UNITS if name in names]
+    if not present:
+        raise ValueError(f"table must have at least one of the columns {', '.join(COLUMN_UNITS)}, "
+                         f"got {', '.join(map(str, data.colnames)) or 'none'}")
+    for a, b in (("ra", "dec"), ("x", "y")):
+        if (a in present) != (b in present):
+            missing = b if a in present else a
+            raise ValueError(f"table must have both {a} and {b} or neither, got no {missing}")
+    columns = {name: _column(data[names[name]], name) for name in present}
+    problems = [_problem(*found) for found in _bad_rows(columns) if found[1].any()]
+    if not problems and "x" in columns and "ra" not in columns:
+        columns["ra"], columns["dec"] = pixel_to_icrs(wcs, columns["x"], columns["y"])
+        off = ~np.isfinite(columns["ra"])
+        if off.any():
+            problems.append(_problem("x and y where the image has sky", off))
+    if problems:
+        raise ValueError(f"table must have {'; '.join(problems)}")
+    columns.pop("x", None)
+    columns.pop("y", None)
+    if "ra" in columns:
+        columns["ra"] = columns["ra"] % 360
+    if "pa" in columns:
+        columns["pa"] = columns["pa"] % 180
+    return columns
+
+
+def _as_table(table: Any) -> Table:
+    if isinstance(table, Table):
+        return table
+    if not isinstance(table, (str, Path)):
+        raise TypeError(f"table must be an astropy Table or a path, got {type(table).__name__}")
+    path = Path(table)
+    if not path.is_file():
+        raise FileNotFoundError(f"table must be an existing file, got {str(path)!r}")
+    try:
+        return Table.read(path)
+    except Exception as error:  # readers raise whatever the format's parser does
+        reason = str(error).strip().splitlines()
+        raise ValueError(f"table must be a FITS, ECSV, CSV or VOTable file, got {str(path)!r}, which cannot be read"
+                         f"{': ' + reason[0] if reason else ''}") from error
+
+
+def _column(column: Any, name: str) -> np.ndarray:
+    """Return a column in its standard unit; masked numbers become NaN, masked words empty."""
+    unit = COLUMN_UNITS[name]
+    if getattr(column, "ndim", 1) != 1:
+        raise ValueError(f"table column {name} must have one value a row, got shape {column.shape[1:]} a row")
+    mask = np.asarray(getattr(column, "mask", False))
+    if name == "fr_class":
+        words = [word.decode("ascii", "replace") if isinstance(word, bytes) else str(word)
+                 for word in np.asarray(column).tolist()]
+        words = np.array([word.strip() for word in words], dtype=str)
+        return np.where(mask, "", words) if mask.any() else words
+    given = getattr(column, "unit", None)
+    plain = getattr(column, "value", column)
+    if hasattr(plain, "unmasked"):
+        plain = plain.unmasked
+    try:
+        values = np.array(np.ma.getdata(plain), float)
+        if unit is not None and given is not None:
+            values = (values * given).to_value(unit)
+    except u.UnitConversionError:
+        raise ValueError(f"table column {name} must be in units convertible to {unit}, got {given}") from None
+    except (TypeError, ValueError):
+        raise ValueError(f"table column {name} must be numbers, got {np.asarray(plain).dtype}") from None
+    if mask.any():
+        values[mask] = np.nan
+    return values
+
+
+def _bad_rows(columns: dict[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:
+    """Return what each column must be, and which rows are not."""
+    checks: list[tuple[str, np.ndarray]] = []
+    for name, values in columns.items():
+        if name == "fr_class":
+            checks.append((f"fr_class one of {', '.join(FR_CLASSES)}", ~np.isin(values, FR_CLASSES)))
+            continue
+        finite = np.isfinite(values)
+        if name == "source_id":
+            whole = finite & (np.where(finite, values, 0) > 0) & (np.where(finite, values, 0) % 1 == 0)
+            whole &= np.where(finite, values, 0) < 2**53
+            checks.append(("whole, positive source_id", ~whole))
+            _, place, number = np.unique(values, return_inverse=True, return_counts=True)
+            checks.append(("source_id without duplicates", whole & (number[place] > 1)))
+        elif name in ("flux", "las"):
+            checks.append((f"positive, finite {name}", ~(finite & (values > 0))))
+        elif name == "dec":
+            checks.append(("dec from -90 to 90 deg", ~(finite & (np.abs(values) <= 90))))
+        elif name == "redshift":
+            checks.append(("redshift positive, or NaN where it is unknown",
+                           np.isinf(values) | (np.where(finite, values, 1) <= 0)))
+        else:
+            checks.append((f"finite {name}", ~finite))
+    return checks
+
+
+def _problem(rule: str, bad: np.ndarray) -> str:
+    rows = np.flatnonzero(bad)
+    shown = ", ".join(map(str, rows[:SHOWN])) + (", ..." if rows.size > SHOWN else "")
+    return f"{rule}, got {rows.size} bad {'row' if rows.size == 1 else 'rows'} of {bad.size} (counted from 0: {shown})"
+
+
+def as_population(columns: dict[str, np.ndarray]) -> QTable:
+    """Return the columns as a table with units, in their order."""
+    out = QTable()
+    for name in (name for name in COLUMN_UNITS if name in columns):
+        unit = COLUMN_UNITS[name]
+        out[name] = columns[name] if unit is None or unit == u.one else columns[name] * unit
+    return out
