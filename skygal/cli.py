@@ -8,101 +8,16 @@ from __future__ import annotations
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import click
 
 from skygal import __version__
+from skygal.cli_options import POPULATION, RUN, RUN_ONLY, TRAINING, WHOLE, WORDS, add_options, add_training_options
 
 __all__ = ["cli", "main"]
-
-# options that say how a command runs, not what it makes
-_RUN_ONLY = {"config", "output", "overwrite", "progress", "plot", "device", "workers"}
-
-
-class _Whole(click.ParamType):
-    """A whole number; unlike click's own, 3.5 in a file is refused and not cut to 3."""
-
-    name = "integer"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
-        try:
-            return int(value if isinstance(value, str) else "")
-        except ValueError:
-            self.fail(f"must be a whole number, got {value!r}", param, ctx)
-
-
-class _Words(click.ParamType):
-    """Words that the command itself reads: a string, or what a configuration file makes of them."""
-
-    name = "text"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value
-
-
-_WHOLE, _WORDS = _Whole(), _Words()
-
-
-def _read_config(ctx: click.Context, param: click.Parameter, path: str | None) -> str | None:
-    """Make the file's settings the defaults of all options."""
-    if path is not None:
-        from skygal.config import load_config
-
-        names = {option.name for option in ctx.command.params if option.name} - {"config"}
-        ctx.default_map = {**(ctx.default_map or {}), **load_config(path, names)}
-    return path
-
-
-def _options(*names: str) -> Callable:
-    """Add the options that several commands share, in the order given."""
-    shared = {
-        "frequency": click.option("--frequency", type=_WORDS, help="Observing frequency, such as '1.4 GHz'."),
-        "beam": click.option("--beam", type=_WORDS,
-                             help="FWHM of the beam: '5.4arcsec', '6x5arcsec' or '6x5arcsec,30deg'."),
-        "psf": click.option("--psf", type=_WORDS, help="PSF image (FITS or .npy) instead of a Gaussian beam."),
-        "n_sources": click.option("--n-sources", type=_WHOLE,
-                                  help="Number of sources; drawn from the source counts if left out."),
-        "table": click.option("--table", type=_WORDS, help="A population of your own (FITS, ECSV or CSV)."),
-        "flux": click.option("--flux", type=_WORDS, help="Range of fluxes: '1 mJy, 1 Jy'."),
-        "las": click.option("--las", type=_WORDS,
-                            help="Range of largest angular sizes: '20 arcsec, 60 arcsec'."),
-        "fr_mix": click.option("--fr-mix", type=_WORDS,
-                               help="Classes: 'balanced', 'survey' or 'FRI:0.3,FRII:0.7'."),
-        "spectral_index": click.option("--spectral-index", type=_WORDS,
-                                       help="Spectral index, or its range: '-0.9,-0.6'."),
-        "latents": click.option("--latents", type=_WORDS, default="balanced", show_default=True,
-                                help="'balanced', 'prior', 'uniform', 'pairs' or a .npy file."),
-        "clip_sigma": click.option("--clip-sigma", type=_WORDS, default=3.0, show_default=True,
-                                   help="Clip of the generator's noise floor, or 'none'."),
-        "model": click.option("--model", type=_WORDS, help="A shipped model's name or a weights file."),
-        "seed": click.option("--seed", type=_WHOLE, help="The same seed gives the same result."),
-        "device": click.option("--device", default="cpu", show_default=True, help="'cpu' or 'cuda'."),
-        "workers": click.option("--workers", type=_WHOLE, default=2, show_default=True,
-                                help="Threads; the result does not depend on them."),
-        "plot": click.option("--plot/--no-plot", default=False, help="Draw a picture too (needs matplotlib)."),
-        "output": click.option("--output", type=click.Path(), required=True, help="Folder to write."),
-        "overwrite": click.option("--overwrite/--no-overwrite", default=False,
-                                  help="Replace a folder that skygal wrote before."),
-        "progress": click.option("--progress/--no-progress", default=True, help="Show progress."),
-        "config": click.option("--config", type=click.Path(), is_eager=True, callback=_read_config,
-                               help="YAML file with any of these options; the command line wins."),
-    }
-
-    def add(function: Callable) -> Callable:
-        for name in reversed(names):
-            function = shared[name](function)
-        return function
-
-    return add
-
-
-_RUN = ("seed", "device", "output", "overwrite", "progress", "config")
-_POPULATION = ("n_sources", "table", "flux", "las", "fr_mix", "spectral_index", "latents", "clip_sigma", "model")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -155,20 +70,24 @@ def _decoding(given: dict[str, Any]) -> dict[str, Any]:
 
 def _with_options(field: Any, command: str, given: dict[str, Any]) -> Any:
     """Return the field with the command's own options in its provenance, to run it again from."""
-    options = {name: value for name, value in given.items() if name not in _RUN_ONLY and value is not None}
-    options["seed"] = field.provenance["seed"]
+    options = _kept(given, field.provenance["seed"])
     return replace(field, provenance={**field.provenance, "command": command, "options": options})
 
 
+def _kept(given: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Return the options that a file of settings for the same result must hold."""
+    return {name: value for name, value in given.items() if name not in RUN_ONLY and value is not None} | {"seed": seed}
+
+
 @cli.command()
-@click.option("--survey", type=_WORDS, help="Named survey: its frequency, beam, pixel and noise are the defaults.")
-@click.option("--size", type=_WORDS, help="Pixels: N or NXxNY.  [default: 1024]")
-@click.option("--pixel-scale", type=_WORDS, help="Side of a pixel, such as '1.8 arcsec'.")
-@click.option("--center", type=_WORDS, help="RA and Dec of the image's centre: '12h00m +30d' or '180 30'.")
-@click.option("--projection", type=_WORDS, help="SIN, TAN, ARC, ZEA, STG or CAR.  [default: SIN]")
-@click.option("--wcs", type=_WORDS, help="Take the pixel grid from this FITS file.")
-@click.option("--noise", type=_WORDS, help="Rms per beam, such as '0.15 mJy', or 'none'.")
-@_options("frequency", "beam", "psf", *_POPULATION, "workers", "plot", *_RUN)
+@click.option("--survey", type=WORDS, help="Named survey: its frequency, beam, pixel and noise are the defaults.")
+@click.option("--size", type=WORDS, help="Pixels: N or NXxNY.  [default: 1024]")
+@click.option("--pixel-scale", type=WORDS, help="Side of a pixel, such as '1.8 arcsec'.")
+@click.option("--center", type=WORDS, help="RA and Dec of the image's centre: '12h00m +30d' or '180 30'.")
+@click.option("--projection", type=WORDS, help="SIN, TAN, ARC, ZEA, STG or CAR.  [default: SIN]")
+@click.option("--wcs", type=WORDS, help="Take the pixel grid from this FITS file.")
+@click.option("--noise", type=WORDS, help="Rms per beam, such as '0.15 mJy', or 'none'.")
+@add_options("frequency", "beam", "psf", *POPULATION, "workers", "plot", *RUN)
 def simulate(**given: Any) -> None:
     """Simulate a field of radio galaxies, with its truth."""
     _ready(given["output"], given["overwrite"], plot=given["plot"])
@@ -191,11 +110,11 @@ def simulate(**given: Any) -> None:
 
 
 @cli.command()
-@click.argument("image", type=_WORDS)
-@click.option("--hdu", type=_WHOLE, default=0, show_default=True, help="Which HDU of the file.")
-@click.option("--unit", type=_WORDS, help="Brightness unit, where the header has none.")
-@click.option("--rms", type=_WORDS, help="Noise per beam; estimated from the image if left out.")
-@_options("frequency", "beam", "psf", *_POPULATION, "workers", "plot", *_RUN)
+@click.argument("image", type=WORDS)
+@click.option("--hdu", type=WHOLE, default=0, show_default=True, help="Which HDU of the file.")
+@click.option("--unit", type=WORDS, help="Brightness unit, where the header has none.")
+@click.option("--rms", type=WORDS, help="Noise per beam; estimated from the image if left out.")
+@add_options("frequency", "beam", "psf", *POPULATION, "workers", "plot", *RUN)
 def inject(**given: Any) -> None:
     """Inject radio galaxies into IMAGE, a FITS file, which itself is not changed."""
     _ready(given["output"], given["overwrite"], plot=given["plot"])
@@ -216,12 +135,12 @@ def inject(**given: Any) -> None:
 
 
 @cli.command()
-@click.option("--n", type=_WHOLE, required=True, help="Number of stamps.")
-@click.option("--fr-class", type=_WORDS, help="FRI or FRII; equal numbers of both if left out.")
+@click.option("--n", type=WHOLE, required=True, help="Number of stamps.")
+@click.option("--fr-class", type=WORDS, help="FRI or FRII; equal numbers of both if left out.")
 @click.option("--scale", default="peak", show_default=True, help="Brightest pixel 1: 'peak'; sum 1: 'sum'.")
 @click.option("--orientation", default="random", show_default=True, help="'random' or 'aligned'.")
-@click.option("--size", type=_WHOLE, default=150, show_default=True, help="Pixels on a side.")
-@_options("latents", "clip_sigma", "model", *_RUN)
+@click.option("--size", type=WHOLE, default=150, show_default=True, help="Pixels on a side.")
+@add_options("latents", "clip_sigma", "model", *RUN)
 def stamps(**given: Any) -> None:
     """Sample labelled postage stamps of radio galaxies."""
     _ready(given["output"], given["overwrite"])
@@ -230,8 +149,39 @@ def stamps(**given: Any) -> None:
     from skygal.morphology.stamps import sample_stamps
 
     found = sample_stamps(given["n"], **arguments)
+    found.table.meta.update(skygal_version=__version__, command="stamps",
+                            options=_kept(given, found.table.meta["seed"]))
     found.write(given["output"], overwrite=given["overwrite"])
-    click.echo(f"{given['output']}: {len(found)} stamps")
+    click.echo(f"{given['output']}: {len(found)} stamps, seed {found.table.meta['seed']}")
+
+
+@cli.command()
+@click.argument("sources", type=WORDS, nargs=-1, required=True)
+@add_training_options
+@click.option("--name", type=WORDS, help="The model's name; the file's stem if left out.")
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint beside the output.")
+@add_options(*RUN)
+def train(**given: Any) -> None:
+    """Train a model on stamps from SOURCES, and write its weights (*.safetensors).
+
+    A source is a folder of FITS cutouts, an .npz file, a folder of published batches (FRDEEP,
+    MiraBest) or the name of an installed package of stamps.
+    """
+    _ready(given["output"], given["overwrite"], folder=False)
+    from skygal.options import parse_settings
+
+    settings = parse_settings({name: given[name] for name in (*TRAINING, "seed")})
+    from skygal.atomic import whole_file
+    from skygal.config import dump_config
+    from skygal.training.train import train_model
+
+    written = train_model(list(given["sources"]), given["output"], settings=settings, name=given["name"],
+                          **{name: given[name] for name in ("resume", "device", "progress", "overwrite")})
+    kept = _kept({name: value for name, value in given.items() if name != "resume"}, settings.seed)
+    record = {"skygal_version": __version__, "command": "train", "options": {**settings.to_dict(), **kept}}
+    with whole_file(written.with_suffix(".yaml"), overwrite=True) as part:
+        part.write_text(dump_config(record), encoding="utf-8")
+    click.echo(f"{written}")
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -266,7 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except click.exceptions.Exit as error:
             return error.exit_code
         except (click.Abort, KeyboardInterrupt):
-            click.echo("Interrupted: nothing is written", err=True)
+            click.echo("Interrupted", err=True)
             return 130
         except click.ClickException as error:
             click.echo(f"Error: {' '.join(error.format_message().split())}", err=True)

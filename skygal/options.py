@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy import units as u
@@ -16,8 +17,11 @@ from astropy.wcs import WCS, FITSFixedWarning
 from skygal.checks import as_quantity
 from skygal.sky import celestial, make_wcs
 
+if TYPE_CHECKING:
+    from skygal.training.settings import TrainSettings
+
 __all__ = ["DEFAULT_CENTER", "DEFAULT_SIZE", "parse_beam", "parse_latents", "parse_mix", "parse_number",
-           "parse_psf", "parse_quantity", "parse_range", "parse_size", "parse_wcs"]
+           "parse_psf", "parse_quantity", "parse_range", "parse_settings", "parse_size", "parse_wcs"]
 
 #: where a field lies and how many pixels it has on a side if nothing is said
 DEFAULT_CENTER, DEFAULT_SIZE = "12h00m00s +30d00m00s", 1024
@@ -246,3 +250,37 @@ def parse_wcs(*, wcs: str | None = None, center: str | None = None, size: Any = 
     return make_wcs(DEFAULT_CENTER if center is None else str(center),
                     parse_size(DEFAULT_SIZE if size is None else size), scale,
                     projection="SIN" if projection is None else projection)
+
+
+def parse_settings(words: dict[str, Any]) -> TrainSettings:
+    """Return the settings of a training run from words; what is None keeps its default.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a setting is not what it must be.
+    """
+    from skygal.training.settings import TrainSettings
+
+    chosen: dict[str, Any] = {}
+    for field in fields(TrainSettings):
+        value = words.get(field.name)
+        if value is None:
+            continue
+        if isinstance(field.default, tuple):
+            parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
+            kind = type(field.default[0])
+            chosen[field.name] = tuple(_number(field.name, part, kind) for part in parts)
+        else:
+            chosen[field.name] = _number(field.name, value, type(field.default))
+    return TrainSettings(**chosen)
+
+
+def _number(name: str, value: Any, kind: type) -> Any:
+    if kind is str:
+        return str(value).strip()
+    try:
+        # a float in a file is no whole number: the settings themselves refuse it
+        return kind(value) if isinstance(value, str) or kind is float else value
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be a {'whole ' if kind is int else ''}number, got {value!r}") from None

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import types
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +16,10 @@ from astropy import units as u
 from astropy.io import fits
 
 from skygal.cli import main
+from skygal.cli_options import TRAINING
 from skygal.config import dump_config
 from skygal.output import read_image, whole_directory
+from skygal.training.settings import TrainSettings
 from skygal.truth import read_truth
 
 TINY = ["--survey", "FIRST", "--size", "96", "--n-sources", "3", "--seed", "5", "--no-progress"]
@@ -217,6 +220,65 @@ def test_a_signal_leaves_nothing(tmp_path, number, status):
         _, errors = process.communicate(timeout=30)
     assert process.returncode == status and "Traceback" not in errors
     assert not list(tmp_path.iterdir())
+
+
+# ---- training
+
+@pytest.fixture
+def trainings(monkeypatch):
+    seen = []
+
+    def train_model(sources, output, **named):
+        seen.append((sources, named))
+        Path(output).write_text("weights")
+        return Path(output)
+
+    monkeypatch.setitem(sys.modules, "skygal.training.train", types.SimpleNamespace(train_model=train_model))
+    return seen
+
+
+def test_every_setting_of_training_is_an_option():
+    assert {*TRAINING, "seed"} == {field.name for field in fields(TrainSettings)}
+
+
+def test_train_hands_everything_on(trainings, tmp_path, capsys):
+    output = tmp_path / "m.safetensors"
+    assert main(["train", "a", "b", "--epochs", "3", "--learning-rate", "1e-4", "--classes", "FRI, FRII",
+                 "--shape", "32,64", "--seed", "8", "--resume", "--name", "mine", "--no-progress",
+                 "--output", str(output)]) == 0, capsys.readouterr().err
+    (sources, named), = trainings
+    assert sources == ["a", "b"] and named["settings"] == TrainSettings(epochs=3, learning_rate=1e-4, shape=(32, 64),
+                                                                        seed=8)
+    assert {k: named[k] for k in named if k != "settings"} == \
+        {"name": "mine", "resume": True, "device": "cpu", "progress": False, "overwrite": False}
+    assert capsys.readouterr().out == f"{output}\n"
+    again = tmp_path / "again.safetensors"
+    assert main(["train", "--config", str(tmp_path / "m.yaml"), "--output", str(again)]) == 0
+    assert trainings[1][0] == ["a", "b"] and trainings[1][1]["settings"] == named["settings"]
+
+
+def test_train_from_a_file(trainings, tmp_path):
+    (tmp_path / "run.yaml").write_text("sources: stamps\nepochs: 2\nshape: [32, 64]\nsigma: 1\nclasses: [FRI]\n")
+    assert main(["train", "--config", str(tmp_path / "run.yaml"), "--output", str(tmp_path / "m.safetensors")]) == 0
+    assert trainings[0][0] == ["stamps"]
+    assert trainings[0][1]["settings"] == TrainSettings(epochs=2, shape=(32, 64), sigma=1.0, classes=("FRI",))
+
+
+@pytest.mark.parametrize("words, message", [
+    (["--output", "m.safetensors"], "Error: Missing argument 'SOURCES...'."),
+    (["a"], "Error: Missing option '--output'."),
+    (["a", "--output", "m.safetensors", "--epochs", "2.5"], "Error: epochs must be a whole number, got '2.5'"),
+    (["a", "--output", "m.safetensors", "--sigma", "x"], "Error: sigma must be a number, got 'x'"),
+    (["a", "--output", "m.safetensors", "--epochs", "0"], "Error: epochs must be at least 1, got 0"),
+    (["a", "--output", "m.safetensors", "--classes", "FRX"], "Error: classes must be one of"),
+    (["a", "--output", "there"], "Error: output 'there' exists; give overwrite=True (--overwrite)")])
+def test_training_errors_are_one_line(trainings, tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").write_text("x")
+    assert main(["train", *words]) == 2 or "exists" in message
+    captured = capsys.readouterr()
+    assert captured.err.startswith(message) and captured.err.count("\n") == 1
+    assert not trainings and [path.name for path in tmp_path.iterdir()] == ["there"]
 
 
 # ---- the real thing, small

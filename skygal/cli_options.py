@@ -1,0 +1,130 @@
+"""The options that several commands share; nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+__all__ = ["POPULATION", "RUN", "RUN_ONLY", "TRAINING", "WHOLE", "WORDS", "add_options", "add_training_options"]
+
+#: options that say how a command runs, not what it makes
+RUN_ONLY = {"config", "output", "overwrite", "progress", "plot", "device", "workers"}
+#: names for `add_options`: of every command, and of those that draw a population
+RUN = ("seed", "device", "output", "overwrite", "progress", "config")
+POPULATION = ("n_sources", "table", "flux", "las", "fr_mix", "spectral_index", "latents", "clip_sigma", "model")
+#: settings of a training run (`skygal.training.settings.TrainSettings`) and what they are
+TRAINING = {
+    "classes": "Classes to learn, such as 'FRI,FRII'.",
+    "shape": "Rows and columns of a stamp.",
+    "latent_dim": "Number of latents.",
+    "decoder_widths": "Hidden layers of the decoder.",
+    "encoder_widths": "Hidden layers of the encoder.",
+    "flow_layers": "Coupling layers of the prior.",
+    "flow_width": "Width of the prior's hidden layers.",
+    "sigma": "Scatter of a pixel on the square-root scale.",
+    "epochs": "Passes over the stamps.",
+    "batch_size": "Stamps to a step.",
+    "learning_rate": "Highest learning rate.",
+    "weight_decay": "Weight decay.",
+    "warmup_epochs": "Epochs over which the Kullback-Leibler term comes in.",
+    "dropout": "Dropout in decoder and encoder.",
+    "flow_dropout": "Dropout in the prior.",
+    "zoom": "Scatter of ln(zoom) of the varied stamps.",
+    "noise": "Noise added to what the encoder sees, in each stamp's own.",
+    "checkpoint_every": "Epochs between checkpoints.",
+    "pixel_scale": "Pixel of the survey, arcsec.",
+    "beam_fwhm": "Beam of the survey, arcsec.",
+}
+
+
+class _Whole(click.ParamType):
+    """A whole number; unlike click's own, 3.5 in a file is refused and not cut to 3."""
+
+    name = "integer"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        try:
+            return int(value if isinstance(value, str) else "")
+        except ValueError:
+            self.fail(f"must be a whole number, got {value!r}", param, ctx)
+
+
+class _Words(click.ParamType):
+    """Words that the command itself reads: a string, or what a configuration file makes of them."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value
+
+
+WHOLE, WORDS = _Whole(), _Words()
+
+
+def _read_config(ctx: click.Context, param: click.Parameter, path: str | None) -> str | None:
+    """Make the file's settings the defaults of all options."""
+    if path is not None:
+        from skygal.config import load_config
+
+        names = {option.name for option in ctx.command.params if option.name} - {"config"}
+        found = load_config(path, names)
+        for option in ctx.command.params:
+            # one of a list of arguments may be written without the list
+            if option.nargs == -1 and isinstance(found.get(option.name or ""), str):
+                found[str(option.name)] = [found[str(option.name)]]
+        ctx.default_map = {**(ctx.default_map or {}), **found}
+    return path
+
+
+def add_options(*names: str) -> Callable:
+    """Add the options that several commands share, in the order given."""
+    shared = {
+        "frequency": click.option("--frequency", type=WORDS, help="Observing frequency, such as '1.4 GHz'."),
+        "beam": click.option("--beam", type=WORDS,
+                             help="FWHM of the beam: '5.4arcsec', '6x5arcsec' or '6x5arcsec,30deg'."),
+        "psf": click.option("--psf", type=WORDS, help="PSF image (FITS or .npy) instead of a Gaussian beam."),
+        "n_sources": click.option("--n-sources", type=WHOLE,
+                                  help="Number of sources; drawn from the source counts if left out."),
+        "table": click.option("--table", type=WORDS, help="A population of your own (FITS, ECSV or CSV)."),
+        "flux": click.option("--flux", type=WORDS, help="Range of fluxes: '1 mJy, 1 Jy'."),
+        "las": click.option("--las", type=WORDS,
+                            help="Range of largest angular sizes: '20 arcsec, 60 arcsec'."),
+        "fr_mix": click.option("--fr-mix", type=WORDS,
+                               help="Classes: 'balanced', 'survey' or 'FRI:0.3,FRII:0.7'."),
+        "spectral_index": click.option("--spectral-index", type=WORDS,
+                                       help="Spectral index, or its range: '-0.9,-0.6'."),
+        "latents": click.option("--latents", type=WORDS, default="balanced", show_default=True,
+                                help="'balanced', 'prior', 'uniform', 'pairs' or a .npy file."),
+        "clip_sigma": click.option("--clip-sigma", type=WORDS, default=3.0, show_default=True,
+                                   help="Clip of the generator's noise floor, or 'none'."),
+        "model": click.option("--model", type=WORDS, help="A shipped model's name or a weights file."),
+        "seed": click.option("--seed", type=WHOLE, help="The same seed gives the same result."),
+        "device": click.option("--device", default="cpu", show_default=True, help="'cpu' or 'cuda'."),
+        "workers": click.option("--workers", type=WHOLE, default=2, show_default=True,
+                                help="Threads; the result does not depend on them."),
+        "plot": click.option("--plot/--no-plot", default=False, help="Draw a picture too (needs matplotlib)."),
+        "output": click.option("--output", type=click.Path(), required=True, help="What to write."),
+        "overwrite": click.option("--overwrite/--no-overwrite", default=False,
+                                  help="Replace what skygal wrote before."),
+        "progress": click.option("--progress/--no-progress", default=True, help="Show progress."),
+        "config": click.option("--config", type=click.Path(), is_eager=True, callback=_read_config,
+                               help="YAML file with any of these options; the command line wins."),
+    }
+
+    def add(function: Callable) -> Callable:
+        for name in reversed(names):
+            function = shared[name](function)
+        return function
+
+    return add
+
+
+def add_training_options(function: Callable) -> Callable:
+    """Add an option for each setting of a training run."""
+    for name, text in reversed(TRAINING.items()):
+        function = click.option(f"--{name.replace('_', '-')}", name, type=WORDS, help=text)(function)
+    return function
