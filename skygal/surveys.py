@@ -134,9 +134,11 @@ def _number(where: str, value: Any, unit: u.UnitBase, *, positive: bool = True) 
     if not isinstance(value, str):
         raise ValueError(f"{where} must be a value with a unit, such as '1.8 {unit}', got {value!r}")
     try:
-        return as_quantity(where, value, unit, positive=positive) * unit
+        as_quantity(where, value, unit, positive=positive)
     except TypeError as error:
         raise ValueError(str(error)) from None
+    # as written, so that 943 MHz stays that
+    return u.Quantity(value)
 
 
 def _parse(text: str, file: str) -> Survey:

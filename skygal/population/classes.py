@@ -68,8 +68,8 @@ def frii_fraction(flux: u.Quantity, redshift: Any = None) -> np.ndarray:
     logit f = 0.06 + 1.40 (log10 L1.4 - 25), L1.4 in W/Hz, as fitted to the catalogue of Miraghaei &
     Best 2017 (2017MNRAS.466.4346M); L1.4 = 4 pi D_L^2 S (1 + z)^-(1 + alpha), alpha = -0.7, with the
     cosmology of Planck 2018. The assumed redshift is typical of flux-limited samples (after Condon
-    1989, 1989ApJ...338...13C). It makes 0.83 of the sources at 50 mJy FRII, and the more the
-    brighter; CoNFIG (2010MNRAS.404.1719G) has about 0.88 above 50 mJy.
+    1989, 1989ApJ...338...13C). With the source counts it makes 0.89 of
+    the sources above 50 mJy FRII; CoNFIG (2010MNRAS.404.1719G) has about 0.88.
 
     Examples
     --------

@@ -17,8 +17,8 @@ __all__ = ["check_mask", "image_area", "sample_positions"]
 GRID = 65
 #: where the pixels' solid angles differ by more than this, positions are drawn on the sphere
 EVEN = 2.0
-#: draws at a time, and without a single success before giving up
-CHUNK, PATIENCE = 65536, 400
+#: draws at a time, and how many such lots without a single success before giving up
+CHUNK, PATIENCE = 65536, 16
 #: points of the lattice that measures the solid angle of wide images
 LATTICE = 400_000
 
@@ -144,7 +144,7 @@ def sample_positions(wcs: WCS, shape: Sequence[int], n: int, rng: np.random.Gene
     found: list[np.ndarray] = []
     have, fails = 0, 0
     while have < n:
-        draws = rng.random((min(CHUNK, max(1024, 2 * (n - have))), 4))
+        draws = rng.random((CHUNK if fails else min(CHUNK, max(1024, 2 * (n - have))), 4))
         if geometry.even:
             if before is not None and mask is not None:
                 x, y = _in_mask(mask, before, draws)
@@ -160,7 +160,7 @@ def sample_positions(wcs: WCS, shape: Sequence[int], n: int, rng: np.random.Gene
         found.append(np.stack([ra[good], dec[good]]))
         have += int(good.sum())
         fails = 0 if have else fails + 1
-        if fails * len(draws) > PATIENCE * 4096:
+        if fails > PATIENCE:
             raise ValueError("wcs must have sky inside the image" + (" where mask is True" if mask is not None else "")
                              + f", got none in an image of shape {tuple(shape)}")
     ra, dec = np.concatenate(found, axis=1)[:, :n] if found else np.empty((2, 0))
@@ -192,7 +192,8 @@ def image_area(wcs: WCS, shape: Sequence[int], *, mask: np.ndarray | None = None
     ny, nx = shape
     geometry = _Geometry(wcs, shape, 0.0)
     if geometry.even:
-        rows, columns = (np.unique(np.linspace(0, side, min(side, 256) + 1).astype(int)) for side in (ny, nx))
+        most = 64 if mask is None else 128
+        rows, columns = (np.unique(np.linspace(0, side, min(side, most) + 1).astype(int)) for side in (ny, nx))
         x, y = np.meshgrid((columns[:-1] + columns[1:] - 1) / 2, (rows[:-1] + rows[1:] - 1) / 2)
         if mask is None:
             pixels = np.outer(np.diff(rows), np.diff(columns))

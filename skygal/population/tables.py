@@ -99,9 +99,9 @@ def _column(column: Any, name: str) -> np.ndarray:
         raise ValueError(f"table column {name} must have one value a row, got shape {column.shape[1:]} a row")
     mask = np.asarray(getattr(column, "mask", False))
     if name == "fr_class":
-        words = [word.decode("ascii", "replace") if isinstance(word, bytes) else str(word)
+        strings = [word.decode("ascii", "replace") if isinstance(word, bytes) else str(word)
                  for word in np.asarray(column).tolist()]
-        words = np.array([word.strip() for word in words], dtype=str)
+        words = np.array([word.strip() for word in strings], dtype=str)
         return np.where(mask, "", words) if mask.any() else words
     given = getattr(column, "unit", None)
     plain = getattr(column, "value", column)
