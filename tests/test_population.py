@@ -159,8 +159,8 @@ def test_every_bad_row_is_counted():
     las = np.ones(40)
     las[39] = np.inf
     with pytest.raises(ValueError, match=(
-            r"table must have positive, finite flux, got 15 bad rows of 40 \(counted from 0: 3, 4, 5, 6, 7, 8, 9, 10, 11,"
-            r" 12, \.\.\.\); positive, finite las, got 1 bad row of 40 \(counted from 0: 39\)")):
+            r"table must have positive, finite flux, got 15 bad rows of 40 \(counted from 0: 3, 4, 5, 6, 7, 8, 9, 10,"
+            r" 11, 12, \.\.\.\); positive, finite las, got 1 bad row of 40 \(counted from 0: 39\)")):
         sample(table=Table({"flux": flux, "las": las}))
 
 
