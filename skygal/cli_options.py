@@ -90,7 +90,7 @@ def add_options(*names: str) -> Callable:
         "n_sources": click.option("--n-sources", type=WHOLE,
                                   help="Number of sources; drawn from the source counts if left out."),
         "table": click.option("--table", type=WORDS, help="A population of your own (FITS, ECSV or CSV)."),
-        "flux": click.option("--flux", type=WORDS, help="Range of fluxes: '1 mJy, 1 Jy'."),
+        "flux": click.option("--flux", type=WORDS, help="Range of fluxes, '1 mJy, 1 Jy', or the least one."),
         "las": click.option("--las", type=WORDS,
                             help="Range of largest angular sizes: '20 arcsec, 60 arcsec'."),
         "fr_mix": click.option("--fr-mix", type=WORDS,

@@ -180,6 +180,7 @@ def parse_psf(path: str) -> np.ndarray:
     ValueError
         If it holds no two-dimensional image.
     """
+    data: np.ndarray | None
     if Path(path).suffix == ".npy":
         data = _load_array("psf", path)
     else:
