@@ -35,6 +35,8 @@ class Architecture:
         Number of latents.
     decoder_widths, encoder_widths : tuple of int
         Hidden layers, from input to output.
+    sky_step : float
+        Spacing in pixels of the sky that the decoder gives, before the beam.
     flow_layers, flow_width : int
         Coupling layers of the conditional prior and the width of their hidden layer.
     pixel_scale : float
@@ -50,6 +52,7 @@ class Architecture:
     latent_dim: int = 32
     decoder_widths: tuple[int, ...] = (256, 512)
     encoder_widths: tuple[int, ...] = (512, 256)
+    sky_step: float = 1.5
     flow_layers: int = 4
     flow_width: int = 64
     pixel_scale: float = 1.8
@@ -61,6 +64,11 @@ class Architecture:
     def beam_sigma(self) -> float:
         """Standard deviation of the beam in pixels."""
         return self.beam_fwhm / self.pixel_scale / FWHM_PER_SIGMA
+
+    @property
+    def sky_shape(self) -> tuple[int, int]:
+        """Rows and columns of the decoder's sky."""
+        return tuple(math.ceil(size / self.sky_step) for size in self.shape)
 
     @property
     def condition_dim(self) -> int:
@@ -96,25 +104,33 @@ class Architecture:
         return cls(**made)
 
 
-def beam_matrix(size: int, sigma: float) -> torch.Tensor:
-    """Return the matrix that convolves ``size`` pixels with a Gaussian, zero beyond the edges.
+def beam_matrix(size: int, nodes: int, step: float, sigma: float) -> torch.Tensor:
+    """Return the matrix from sky nodes to pixels: a Gaussian beam, zero beyond the edges.
 
     Parameters
     ----------
     size : int
         Number of pixels.
+    nodes : int
+        Number of nodes, centred on the pixels' middle.
+    step : float
+        Spacing of the nodes in pixels.
     sigma : float
-        Standard deviation in pixels.
+        Standard deviation of the beam in pixels.
 
     Returns
     -------
     `~torch.Tensor`
-        Shape (size, size), float32, symmetric; rows far from the edges sum to 1.
+        Shape (size, nodes), float32; rows far from the edges sum to 1.
+
+    Notes
+    -----
+    Nodes up to 1.2 sigma apart give a flat sky to exp(-2 pi^2 / 1.2^2), about 1e-6.
     """
-    step = torch.arange(size, dtype=torch.float64)
-    reach = torch.arange(-200, 201, dtype=torch.float64)
-    norm = torch.exp(-0.5 * (reach / sigma) ** 2).sum()
-    return (torch.exp(-0.5 * ((step[:, None] - step[None, :]) / sigma) ** 2) / norm).float()
+    pixel = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
+    node = (torch.arange(nodes, dtype=torch.float64) - (nodes - 1) / 2) * step
+    kernel = torch.exp(-0.5 * ((pixel[:, None] - node[None, :]) / sigma) ** 2)
+    return (kernel * step / (math.sqrt(2 * math.pi) * sigma)).float()
 
 
 def stretch(image: torch.Tensor) -> torch.Tensor:
@@ -139,19 +155,21 @@ class Decoder(nn.Module):
     def __init__(self, arch: Architecture, dropout: float = 0.0) -> None:
         super().__init__()
         self.arch = arch
-        ny, nx = arch.shape
+        ny, nx = arch.sky_shape
         self.body = _layers([arch.latent_dim + arch.condition_dim, *arch.decoder_widths], dropout)
         self.head = nn.Linear(arch.decoder_widths[-1], ny * nx)
         nn.init.normal_(self.head.weight, std=0.02)
         nn.init.constant_(self.head.bias, -4.0)
-        self.register_buffer("beam_y", beam_matrix(ny, arch.beam_sigma), persistent=False)
-        self.register_buffer("beam_x", beam_matrix(nx, arch.beam_sigma), persistent=False)
+        self.register_buffer("beam_y", beam_matrix(arch.shape[0], ny, arch.sky_step, arch.beam_sigma),
+                             persistent=False)
+        self.register_buffer("beam_x", beam_matrix(arch.shape[1], nx, arch.sky_step, arch.beam_sigma),
+                             persistent=False)
 
     def forward(self, z: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         """Return stamps (n, ny, nx) of latents ``z`` (n, d) and ``condition`` (n, k)."""
         hidden = self.body(torch.cat([z, condition], dim=1))
-        sky = functional.softplus(self.head(hidden)).view(-1, *self.arch.shape)
-        return self.beam_y @ (sky @ self.beam_x)
+        sky = functional.softplus(self.head(hidden)).view(-1, *self.arch.sky_shape)
+        return (self.beam_y @ sky) @ self.beam_x.T
 
 
 class Encoder(nn.Module):
@@ -159,7 +177,8 @@ class Encoder(nn.Module):
 
     def __init__(self, arch: Architecture, dropout: float = 0.0) -> None:
         super().__init__()
-        ny, nx = arch.shape
+        # two pixels to one: half the beam is still sampled
+        ny, nx = (size // 2 for size in arch.shape)
         self.body = _layers([ny * nx + arch.condition_dim, *arch.encoder_widths], dropout)
         self.location = nn.Linear(arch.encoder_widths[-1], arch.latent_dim)
         self.log_scale = nn.Linear(arch.encoder_widths[-1], arch.latent_dim)
@@ -168,7 +187,8 @@ class Encoder(nn.Module):
 
     def forward(self, stretched: torch.Tensor, condition: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return location and scale, each (n, d)."""
-        hidden = self.body(torch.cat([stretched.flatten(1), condition], dim=1))
+        coarse = functional.avg_pool2d(stretched[:, None], 2).flatten(1)
+        hidden = self.body(torch.cat([coarse, condition], dim=1))
         return self.location(hidden), torch.exp(self.log_scale(hidden).clamp(-6.0, 2.0))
 
 

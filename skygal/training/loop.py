@@ -1,0 +1,203 @@
+"""The training loop: epochs, validation, checkpoints that resume to the bit."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyro
+import torch
+from pyro.infer import SVI, Trace_ELBO
+
+from skygal.atomic import whole_file
+from skygal.morphology.model import GalaxyModel, LatentPrior
+from skygal.morphology.networks import Architecture, stretch
+from skygal.training.augment import StampBatches
+from skygal.training.prepare import TrainingSet
+from skygal.training.settings import TrainSettings
+
+__all__ = ["Trainer", "quiet_torch"]
+
+#: samples of the guide for a validation score
+SCORE_SAMPLES = 8
+#: how far below a whole learning rate the cosine ends
+LAST_RATE = 0.02
+RISE = 100  # steps to the whole learning rate
+CLIP_NORM = 2000.0
+
+
+@contextmanager
+def quiet_torch(seed: int) -> Iterator[None]:
+    """Seed torch for a run and leave its random state, its denormals and Pyro's store as they were."""
+    with torch.random.fork_rng(), pyro.get_param_store().scope():
+        torch.manual_seed(seed)
+        # numbers too small for a normal float slow a CPU tenfold
+        torch.set_flush_denormal(True)
+        try:
+            yield
+        finally:
+            torch.set_flush_denormal(False)
+
+
+class AnnealedAdamW(pyro.optim.PyroOptim):
+    """One AdamW for all parameters, as Pyro's SVI takes it; its state is saved whole."""
+
+    def __init__(self, model: torch.nn.Module, settings: TrainSettings, steps: int) -> None:
+        super().__init__(torch.optim.AdamW, {})
+        self.parameters = list(model.parameters())
+        self.adam = torch.optim.AdamW(self.parameters, lr=settings.learning_rate, betas=(0.9, 0.99),
+                                      weight_decay=settings.weight_decay)
+        self.rate, self.steps, self.step = settings.learning_rate, steps, 0
+
+    def __call__(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Take a step; ``params`` are the model's own."""
+        fall = 0.5 * (1 + math.cos(math.pi * min(1.0, self.step / self.steps)))
+        self.step += 1
+        self.adam.param_groups[0]["lr"] = (
+            self.rate * min(1.0, self.step / RISE) * (LAST_RATE + (1 - LAST_RATE) * fall))
+        torch.nn.utils.clip_grad_norm_(self.parameters, CLIP_NORM)
+        self.adam.step()
+
+
+class Trainer:
+    """A model in training.
+
+    Parameters
+    ----------
+    data : TrainingSet
+        The stamps.
+    settings : TrainSettings
+        The settings.
+    device : str
+        Where to train.
+    """
+
+    def __init__(self, data: TrainingSet, settings: TrainSettings, device: str) -> None:
+        self.settings, self.epoch, self.rows = settings, 0, []
+        train, validation = (data.select(data.split == split) for split in ("train", "validation"))
+        log_extent = np.log(train.extent)
+        self.arch = Architecture(
+            classes=settings.classes, shape=settings.shape, latent_dim=settings.latent_dim,
+            decoder_widths=settings.decoder_widths, encoder_widths=settings.encoder_widths,
+            flow_layers=settings.flow_layers, flow_width=settings.flow_width,
+            pixel_scale=float(settings.pixel_scale), beam_fwhm=float(settings.beam_fwhm),
+            log_extent_mean=float(log_extent.mean()), log_extent_std=float(max(log_extent.std(), 0.05)))
+        self.train, self.validation = (
+            StampBatches(torch.from_numpy(part.images).to(device),
+                         torch.tensor([settings.classes.index(name) for name in part.fr_class], device=device),
+                         torch.from_numpy(part.noise.astype(np.float32)).to(device), self.arch)
+            for part in (train, validation))
+        self.model = GalaxyModel(self.arch, sigma=settings.sigma, dropout=settings.dropout,
+                                 flow_dropout=settings.flow_dropout).to(device)
+        self.steps = len(self.train) // settings.batch_size
+        self.optimizer = AnnealedAdamW(self.model, settings, self.steps * settings.epochs)
+        self.svi = SVI(self.model.model, self.model.guide, self.optimizer, loss=Trace_ELBO())
+        self.best: dict[str, torch.Tensor] | None = None
+        self.best_row: dict[str, float] = {}
+        digest = hashlib.sha256(json.dumps(settings.to_dict(), sort_keys=True).encode())
+        for part in (train, validation):
+            digest.update(np.ascontiguousarray(part.images).tobytes())
+        self.fingerprint = digest.hexdigest()
+
+    def _seed(self, number: int) -> int:
+        """Return the seed of one epoch: a resumed run draws as an unbroken one."""
+        words = np.random.SeedSequence(self.settings.seed, spawn_key=(number,)).generate_state(1, np.uint64)
+        return int(words[0] >> np.uint64(1))
+
+    def run_epoch(self) -> float:
+        """Train for an epoch; return the mean loss of a stamp in nats."""
+        settings = self.settings
+        torch.manual_seed(self._seed(self.epoch))
+        generator = torch.Generator().manual_seed(self._seed(self.epoch) ^ 1)
+        weight = min(1.0, (self.epoch + 1) / max(settings.warmup_epochs, 1))
+        order = torch.randperm(len(self.train), generator=generator)
+        self.model.train()
+        total = 0.0
+        for step in range(self.steps):
+            rows = order[step * settings.batch_size:(step + 1) * settings.batch_size]
+            view, stamps, condition = self.train.varied(rows, generator, settings.zoom, settings.noise)
+            total += self.svi.step(view, condition, stamps, weight)
+        self.epoch += 1
+        return total / (self.steps * settings.batch_size)
+
+    def score(self, loss: float, seconds: float) -> dict[str, float]:
+        """Score the validation stamps; keep the weights if they are the best so far."""
+        torch.manual_seed(self._seed(self.epoch) ^ 2)
+        elbo, reconstruction, divergence = elbo_terms(self.model, self.validation)
+        row = {"epoch": self.epoch, "seconds": round(seconds, 1), "train_loss": loss, "validation_elbo": elbo,
+               "validation_reconstruction": reconstruction, "validation_kl": divergence,
+               "learning_rate": self.optimizer.adam.param_groups[0]["lr"]}
+        self.rows.append(row)
+        # under a lighter Kullback-Leibler term codes are not yet where the prior looks for them
+        settled = self.epoch >= min(self.settings.warmup_epochs, self.settings.epochs)
+        if settled and (self.best is None or elbo > self.best_row["validation_elbo"]):
+            self.best = copy.deepcopy(self.model.state_dict())
+            self.best_row = row
+        return row
+
+    def best_model(self) -> GalaxyModel:
+        """Return the model with its best weights, ready to decode."""
+        if self.best is not None:
+            self.model.load_state_dict(self.best)
+        return self.model.eval()
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint: whole, or the one before stays."""
+        state = {"fingerprint": self.fingerprint, "epoch": self.epoch, "rows": self.rows,
+                 "model": self.model.state_dict(), "adam": self.optimizer.adam.state_dict(),
+                 "step": self.optimizer.step, "best": self.best, "best_row": self.best_row}
+        with whole_file(path, overwrite=True) as temporary:
+            torch.save(state, temporary)
+
+    def load(self, path: str | os.PathLike) -> None:
+        """Go on from a checkpoint.
+
+        Raises
+        ------
+        ValueError
+            If it is damaged, or of a run with other settings or stamps.
+        """
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            fingerprint = state["fingerprint"]
+        except Exception as error:
+            raise ValueError(f"checkpoint {os.fspath(path)!r} is damaged: {str(error).splitlines()[0]}") from None
+        if fingerprint != self.fingerprint:
+            raise ValueError(f"checkpoint {os.fspath(path)!r} must be of the same settings and stamps, "
+                             "got one of another run")
+        self.model.load_state_dict(state["model"])
+        self.optimizer.adam.load_state_dict(state["adam"])
+        self.optimizer.step, self.epoch, self.rows = state["step"], state["epoch"], state["rows"]
+        self.best, self.best_row = state["best"], state["best_row"]
+
+
+def elbo_terms(model: GalaxyModel, batches: StampBatches, samples: int = SCORE_SAMPLES,
+               block: int = 64) -> tuple[float, float, float]:
+    """Return ELBO, reconstruction term and Kullback-Leibler divergence of a stamp, means in nats.
+
+    The Gaussian's constant is left out: reconstruction is -sum((sqrt(x) - sqrt(decoded))^2) / (2 sigma^2).
+    """
+    model.eval()
+    total = np.zeros(2)
+    with torch.no_grad():
+        for start in range(0, len(batches), block):
+            rows = torch.arange(start, min(start + block, len(batches)))
+            stamps, condition = batches.plain(rows)
+            loc, scale = model.encoder(stretch(stamps), condition)
+            prior = LatentPrior(model.flow, condition, model.arch.latent_dim)
+            for _ in range(samples):
+                z = loc + scale * torch.randn(loc.shape).to(loc.device)
+                residual = (stretch(model.decoder(z, condition)) - stretch(stamps)) / model.sigma
+                total[0] -= 0.5 * float((residual**2).sum())
+                total[1] += float((torch.distributions.Normal(loc, scale).log_prob(z).sum(dim=1)
+                                   - prior.log_prob(z)).sum())
+    reconstruction, divergence = total / (samples * len(batches))
+    return reconstruction - divergence, reconstruction, divergence

@@ -1,0 +1,168 @@
+"""Training of the conditional VAE by stochastic variational inference."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from skygal.atomic import check_writable, whole_file
+from skygal.training.prepare import TrainingSet, prepare_stamps
+from skygal.training.readers import join_stamps, read_stamps
+from skygal.training.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from skygal.training.loop import Trainer
+
+__all__ = ["load_training_set", "train_model"]
+
+
+def load_training_set(sources: Sequence[str | os.PathLike], settings: TrainSettings) -> TrainingSet:
+    """Read and prepare stamps of one or more sources.
+
+    Parameters
+    ----------
+    sources : sequence of path or str
+        See `skygal.training.readers.read_stamps`. Of a source that is in two of them, the first counts.
+    settings : TrainSettings
+        Classes, frame, beam and pixel.
+
+    Raises
+    ------
+    ValueError
+        If there are no sources, no stamps of a class, or too few for a split.
+    FileNotFoundError
+        If a source is missing.
+    """
+    if isinstance(sources, (str, os.PathLike)):
+        raise TypeError(f"sources must be a list of paths, got {sources!r}")
+    if not sources:
+        raise ValueError("sources must name at least one file, folder or package of stamps, got none")
+    stamps = join_stamps([read_stamps(source) for source in sources])
+    data = prepare_stamps(stamps, classes=settings.classes, shape=settings.shape,
+                          beam_fwhm=settings.beam_fwhm, pixel_scale=settings.pixel_scale)
+    if stamps.skipped:
+        data.dropped["blank"] = data.dropped.get("blank", 0) + stamps.skipped
+    count = {split: int((data.split == split).sum()) for split in ("train", "validation")}
+    if count["train"] < settings.batch_size or count["validation"] < 1:
+        raise ValueError(f"stamps must suffice for a batch of {settings.batch_size} and one for validation, "
+                         f"got {count['train']} and {count['validation']}")
+    return data
+
+
+def train_model(sources: Sequence[str | os.PathLike], output: str | os.PathLike, *,
+                settings: TrainSettings | None = None, resume: bool = False, device: str = "cpu",
+                progress: bool = True, overwrite: bool = False, name: str | None = None) -> Path:
+    """Train a model on stamps and write its weights.
+
+    Parameters
+    ----------
+    sources : sequence of path or str
+        See `skygal.training.readers.read_stamps`.
+    output : path
+        The weights file, ``*.safetensors``. Beside it ``*.ckpt``, from which training resumes, and
+        ``*.csv`` with the metrics of each checkpoint are written.
+    settings : TrainSettings, optional
+        The defaults are those of the weights that come with the package.
+    resume : bool
+        Whether to go on from ``*.ckpt``; the result is that of an unbroken run, bit by bit, on the
+        same machine with the same number of threads.
+    device : str
+        "cpu", "cuda" or "cuda:N".
+    progress : bool
+        Whether to show a progress bar.
+    overwrite : bool
+        Whether an output that is there may be replaced.
+    name : str, optional
+        The model's name; the file's stem if not given.
+
+    Returns
+    -------
+    `~pathlib.Path`
+        The weights file: those of the checkpoint with the best validation ELBO after the warm-up.
+
+    Raises
+    ------
+    ValueError
+        If the output's name has another suffix, the stamps do not suffice, or the checkpoint is
+        damaged or was made with other settings or stamps.
+    FileExistsError
+        If the output exists.
+    FileNotFoundError
+        If a source, or the checkpoint to resume from, is missing.
+
+    Notes
+    -----
+    Interrupted (Ctrl-C), the last checkpoint stays and no weights are written.
+    """
+    settings = settings or TrainSettings()
+    output = Path(output)
+    if output.suffix != ".safetensors":
+        raise ValueError(f"output must end in .safetensors, got {os.fspath(output)!r}")
+    checkpoint, metrics = output.with_suffix(".ckpt"), output.with_suffix(".csv")
+    check_writable(output, overwrite=overwrite, folder=False)
+    if resume:
+        if not checkpoint.is_file():
+            raise FileNotFoundError(f"checkpoint {str(checkpoint)!r} to resume from not found")
+    else:
+        for path in (checkpoint, metrics):
+            check_writable(path, overwrite=overwrite, folder=False)
+    from skygal.morphology.checkpoint import check_device, save_model
+    from skygal.training.loop import Trainer, quiet_torch
+
+    check_device(device)
+    data = load_training_set(sources, settings)
+    with quiet_torch(settings.seed):
+        trainer = Trainer(data, settings, device)
+        if resume:
+            trainer.load(checkpoint)
+        _run(trainer, checkpoint, metrics, progress)
+        best = trainer.best_model()
+    splits = {split: {fr_class: int(((data.split == split) & (data.fr_class == fr_class)).sum())
+                      for fr_class in settings.classes} for split in ("train", "validation", "test")}
+    train = data.select(data.split == "train")
+    extents = {fr_class: np.quantile(train.extent[train.fr_class == fr_class], np.linspace(0, 1, 65))
+               for fr_class in settings.classes}
+    from skygal import __version__
+
+    metadata = {"settings": settings.to_dict(), "stamps": splits, "left_out": data.dropped,
+                "sources": [Path(source).name for source in sources], "skygal": __version__,
+                "validation": trainer.best_row}
+    return save_model(best, output, name=name or output.stem, extents=extents, metadata=metadata,
+                      overwrite=overwrite)
+
+
+def _run(trainer: Trainer, checkpoint: Path, metrics: Path, progress: bool) -> None:
+    """Train to the last epoch; write checkpoint and metrics every few."""
+    from tqdm import tqdm
+
+    settings = trainer.settings
+    started = time.monotonic() - (trainer.rows[-1]["seconds"] if trainer.rows else 0.0)
+    with tqdm(total=settings.epochs, initial=trainer.epoch, unit="epoch", disable=not progress) as bar:
+        while trainer.epoch < settings.epochs:
+            loss = trainer.run_epoch()
+            if not math.isfinite(loss):
+                raise ValueError(f"loss must stay finite, got {loss} in epoch {trainer.epoch}: "
+                                 f"learning_rate {settings.learning_rate} may be too high")
+            bar.update()
+            if trainer.epoch % settings.checkpoint_every == 0 or trainer.epoch == settings.epochs:
+                row = trainer.score(loss, time.monotonic() - started)
+                trainer.save(checkpoint)
+                _write_metrics(metrics, trainer.rows)
+                bar.set_postfix(elbo=f"{row['validation_elbo']:.1f}")
+
+
+def _write_metrics(path: Path, rows: list[dict[str, Any]]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    with whole_file(path, overwrite=True) as temporary:
+        temporary.write_text(text.getvalue())
