@@ -5,6 +5,11 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
+
+# a slow machine is no reason to fail
+settings.register_profile("skygal", deadline=None)
+settings.load_profile("skygal")
 
 # before anything imports matplotlib: no test needs a screen
 os.environ.setdefault("MPLBACKEND", "Agg")

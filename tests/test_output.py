@@ -95,7 +95,7 @@ def grids(draw):
     return wcs
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(grids())
 def test_header_keeps_the_grid(wcs):
     header = header_for(wcs, (90, 110))
@@ -211,7 +211,7 @@ def test_provenance_survives_a_file(wcs, tmp_path):
     assert read_provenance(fits.Header()) == {}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.dictionaries(st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=12),
                        st.one_of(st.text(max_size=200), st.integers(), st.floats(allow_nan=False), st.none(),
                                  st.booleans(), st.lists(st.text(max_size=30), max_size=4)), max_size=5))
