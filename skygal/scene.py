@@ -21,8 +21,8 @@ from skygal.sky import icrs_to_pixel, pixel_affine, pixel_to_icrs
 
 __all__ = ["Scene", "draw_scene", "stamp_affines"]
 
-#: largest angular size of a stamp over its extent, low end: how large a stamp must be asked for
-SIZE_TO_EXTENT = 2.0
+#: largest angular size of a stamp over its extent: what a stamp is first asked for
+SIZE_TO_EXTENT = 3.0
 MORPHOLOGIES = {1: "single", 2: "double", 3: "triple"}
 
 
@@ -103,8 +103,9 @@ def draw_scene(wcs: WCS, shape: tuple[int, int], population: QTable, beam: Targe
     keys = seeds.keys("latent", n)
     if isinstance(latents, str) and latents == "pairs":
         keys = np.repeat(keys[:(n + 1) // 2], 2)[:n]
+    least = _least_size(wcs, ra, dec, las, beam, model)
     plan = Latents(draw_latents(latents, keys, model.latent_dim), classes,
-                   draw_extents(model, classes, keys, las * _coarseness(wcs, ra, dec, beam, model)), keys)
+                   draw_extents(model, classes, keys, least / SIZE_TO_EXTENT), keys)
     canvas = Canvas(shape, beam, native_covariance(model.beam_fwhm / model.pixel_scale), valid)
     ids = np.asarray(population["source_id"])
     flux, pa = population["flux"].to_value(u.Jy), population["pa"].to_value(u.rad)
@@ -113,13 +114,14 @@ def draw_scene(wcs: WCS, shape: tuple[int, int], population: QTable, beam: Targe
     affines = np.empty((n, 2, 2))
 
     def sources() -> Iterator[Source]:
-        for batch in make_stamps(model, plan, clip_sigma):
+        for batch in make_stamps(model, plan, clip_sigma, least / model.pixel_scale):
             here = slice(batch.start, batch.start + len(batch.stamps))
             shapes = batch.shapes
             zoom = las[here] / (shapes.las * model.pixel_scale)
             affines[here] = stamp_affines(wcs, ra[here], dec[here], pa[here] - np.radians(shapes.pa),
                                            zoom * model.pixel_scale)
-            measured.append({"zoom": zoom, "n_components": shapes.n_components, "core_frac": shapes.core_frac,
+            measured.append({"zoom": zoom, "extent": batch.extent, "core_frac": shapes.core_frac,
+                             "n_components": shapes.n_components,
                              "b_maj": shapes.b_maj * zoom * model.pixel_scale,
                              "b_min": shapes.b_min * zoom * model.pixel_scale,
                              "core_offset": shapes.core - shapes.centre})
@@ -162,7 +164,7 @@ def draw_scene(wcs: WCS, shape: tuple[int, int], population: QTable, beam: Targe
         "blended": np.isin(ids, list(canvas.overlaps)),
         "beam_limited": np.array([p.beam_limited for p in placed], bool),
         **{f"bbox_{end}": bbox[:, k] for k, end in enumerate(("xmin", "xmax", "ymin", "ymax"))},
-        "extent": plan.extent, "las_requested": las, "flux_requested": flux, "latent_seed": keys,
+        "las_requested": las, "flux_requested": flux, "latent_seed": keys,
     }
     return Scene(canvas.model(), canvas.segmentation, truth, components)
 
@@ -171,8 +173,9 @@ def _join(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
 
 
-def _coarseness(wcs: WCS, ra: np.ndarray, dec: np.ndarray, beam: TargetBeam, model: Any) -> np.ndarray:
-    """Return the extent, in arcsec at the model's scale, that each arcsec of a source's size needs.
+def _least_size(wcs: WCS, ra: np.ndarray, dec: np.ndarray, las: np.ndarray, beam: TargetBeam,
+                model: Any) -> np.ndarray:
+    """Return how large, in arcsec at the model's scale, each source's stamp has to be.
 
     A stamp that is zoomed down to the size asked for carries a beam that is zoomed down with it:
     it must not end up wider than the image's.
@@ -180,7 +183,7 @@ def _coarseness(wcs: WCS, ra: np.ndarray, dec: np.ndarray, beam: TargetBeam, mod
     inverse = np.linalg.inv(pixel_affine(wcs, ra, dec))
     on_sky = inverse @ beam.covariance @ np.swapaxes(inverse, 1, 2)
     narrow = FWHM * np.sqrt(np.linalg.eigvalsh(on_sky)[:, 0])
-    return model.beam_fwhm / narrow / SIZE_TO_EXTENT
+    return las * model.beam_fwhm / narrow
 
 
 def _onto_image(place: np.ndarray, stamp: np.ndarray, centre: np.ndarray, affines: np.ndarray,

@@ -15,7 +15,7 @@ from skygal.morphology.components import Components, find_components
 from skygal.morphology.moments import measure_moments
 from skygal.rendering.beam import ellipse_axes, native_covariance
 
-__all__ = ["ISOPHOTE", "Shapes", "measure_stamps"]
+__all__ = ["ISOPHOTE", "Shapes", "largest_size", "measure_stamps"]
 
 #: the largest angular size is taken at this part of a stamp's peak
 ISOPHOTE = 0.05
@@ -67,8 +67,8 @@ class Shapes:
         return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
 
 
-def _largest_size(stamps: np.ndarray) -> np.ndarray:
-    """Return the diameter of each stamp's isophote, with crossings placed between pixels."""
+def largest_size(stamps: np.ndarray) -> np.ndarray:
+    """Return the diameter, in pixels, of each stamp's isophote, with crossings placed between pixels."""
     padded = np.pad(stamps, [(0, 0), (1, 1), (1, 1)])
     level = ISOPHOTE * stamps.max(axis=(1, 2))[:, None, None]
     above = padded > level
@@ -132,7 +132,8 @@ def _core(stamps: np.ndarray, found: Components, centre: np.ndarray, las: np.nda
     return core, part
 
 
-def measure_stamps(stamps: np.ndarray, *, beam_fwhm: float) -> tuple[Shapes, Components]:
+def measure_stamps(stamps: np.ndarray, *, beam_fwhm: float,
+                   las: np.ndarray | None = None) -> tuple[Shapes, Components]:
     """Measure stamps.
 
     Parameters
@@ -141,6 +142,8 @@ def measure_stamps(stamps: np.ndarray, *, beam_fwhm: float) -> tuple[Shapes, Com
         Clipped stamps, each with a positive pixel.
     beam_fwhm : float
         FWHM of the beam that they carry, in pixels.
+    las : ndarray, shape (n,), optional
+        What `largest_size` gives, if it is known already.
 
     Returns
     -------
@@ -158,7 +161,7 @@ def measure_stamps(stamps: np.ndarray, *, beam_fwhm: float) -> tuple[Shapes, Com
     mirror = np.array([[1.0, -1.0], [-1.0, 1.0]])      # x runs west
     b_maj, b_min, pa = ellipse_axes(mirror * (covariance - native_covariance(beam_fwhm)))
     least = SMALLEST_AXIS * beam_fwhm
-    las = _largest_size(stamps)
+    las = largest_size(stamps) if las is None else las
     found = find_components(stamps)
     core, core_frac = _core(stamps, found, centre, las, flux, beam_fwhm)
     shapes = Shapes(flux, centre, las, np.maximum(b_maj, least), np.maximum(b_min, least), np.degrees(pa), core,

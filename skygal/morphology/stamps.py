@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from skygal.checks import as_count, as_seed, check_choice
 from skygal.morphology.clip import check_clip_sigma, clip_stamps
 from skygal.morphology.components import Components
 from skygal.morphology.latents import Latents, check_latents, draw_extents, draw_latents
-from skygal.morphology.measure import Shapes, measure_stamps
+from skygal.morphology.measure import Shapes, largest_size, measure_stamps
 from skygal.seeds import Seeds
 
 if TYPE_CHECKING:
@@ -23,22 +23,29 @@ if TYPE_CHECKING:
 __all__ = ["Batch", "StampSet", "make_stamps", "sample_stamps"]
 
 #: stamps to a batch; a multiple of the generator's block
-BATCH = 256
+BATCH = 128
+#: how often a stamp that is too small is asked for again
+TRIES = 3
 SCALES = ("peak", "sum")
 ORIENTATIONS = ("random", "aligned")
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Stamps number ``start`` and on: clipped, of unit sum, with what was measured on them."""
+    """Stamps number ``start`` and on: clipped, of unit sum, with what was measured on them.
+
+    ``extent`` is the extent that each was asked for in the end.
+    """
 
     start: int
+    extent: np.ndarray
     stamps: np.ndarray
     shapes: Shapes
     components: Components
 
 
-def make_stamps(model: Generator, latents: Latents, clip_sigma: float | None) -> Iterator[Batch]:
+def make_stamps(model: Generator, latents: Latents, clip_sigma: float | None,
+                least: np.ndarray | None = None) -> Iterator[Batch]:
     """Decode, clip and measure stamps, a bounded batch at a time.
 
     Parameters
@@ -49,6 +56,9 @@ def make_stamps(model: Generator, latents: Latents, clip_sigma: float | None) ->
         What to decode.
     clip_sigma : float or None
         See `skygal.morphology.clip.clip_stamps`.
+    least : ndarray, shape (n,), optional
+        Largest angular size, in stamp pixels, that each stamp should reach. One that falls short is
+        asked for again with a larger extent, as far as the model knows them.
 
     Yields
     ------
@@ -57,12 +67,30 @@ def make_stamps(model: Generator, latents: Latents, clip_sigma: float | None) ->
     fwhm = model.beam_fwhm / model.pixel_scale
     for start in range(0, len(latents), BATCH):
         part = latents[start:start + BATCH]
-        raw = model.decode(part.values, part.fr_class, part.extent)
-        stamps = clip_stamps(raw, clip_sigma, beam_fwhm=fwhm)
-        shapes, components = measure_stamps(stamps, beam_fwhm=fwhm)
+        stamps = clip_stamps(model.decode(part.values, part.fr_class, part.extent), clip_sigma, beam_fwhm=fwhm)
+        las, extent = largest_size(stamps), part.extent.copy()
+        short = [] if least is None else np.flatnonzero(las < least[start:start + BATCH])
+        for k in short:
+            _enlarge(model, part, clip_sigma, float(least[start + k]), k, stamps, las, extent)
+        shapes, components = measure_stamps(stamps, beam_fwhm=fwhm, las=las)
         unit = stamps / shapes.flux[:, None, None].astype(np.float32)
-        yield Batch(start, unit, shapes, replace(components, flux=components.flux / shapes.flux[components.stamp],
-                                                 peak_value=components.peak_value / shapes.flux[components.stamp]))
+        of_stamp = shapes.flux[components.stamp]
+        yield Batch(start, extent, unit, shapes, replace(components, flux=components.flux / of_stamp,
+                                                         peak_value=components.peak_value / of_stamp))
+
+
+def _enlarge(model: Generator, part: Latents, clip_sigma: float | None, least: float, k: int, stamps: np.ndarray,
+             las: np.ndarray, extent: np.ndarray) -> None:
+    """Replace stamp ``k`` by one of a larger extent. It is decoded by itself, so that company does not matter."""
+    largest = float(model.extents[str(part.fr_class[k])][-1])
+    one = slice(k, k + 1)
+    for _ in range(TRIES):
+        if las[k] >= least or extent[k] >= largest:
+            return
+        extent[k] = min(1.1 * extent[k] * least / las[k], largest)
+        raw = model.decode(part.values[one], part.fr_class[one], extent[one])
+        stamps[one] = clip_stamps(raw, clip_sigma, beam_fwhm=model.beam_fwhm / model.pixel_scale)
+        las[one] = largest_size(stamps[one])
 
 
 @dataclass(frozen=True)
@@ -131,8 +159,8 @@ def _turn(stamp: np.ndarray, centre: np.ndarray, angle: float, size: int, native
     return np.where(out < 0.5 * stamp[stamp > 0].min(), np.float32(0), out)
 
 
-def sample_stamps(n: int, *, fr_class: str | None = None, latents: Any = "balanced", seed: int | None = None,
-                  model: Any = None, clip_sigma: float | None = 3.0, scale: str = "peak",
+def sample_stamps(n: int, *, fr_class: str | None = None, fr_mix: Mapping[str, float] | None = None,
+                  latents: Any = "balanced", seed: int | None = None, model: Any = None, clip_sigma: float | None = 3.0, scale: str = "peak",
                   orientation: str = "random", size: int = 150, device: str = "cpu",
                   progress: bool = False) -> StampSet:
     """Sample postage stamps of radio galaxies, as FIRST would see them without noise.
@@ -142,7 +170,9 @@ def sample_stamps(n: int, *, fr_class: str | None = None, latents: Any = "balanc
     n : int
         How many.
     fr_class : str, optional
-        "FRI" or "FRII"; by default as many of each as can be, shuffled.
+        "FRI" or "FRII", for all.
+    fr_mix : dict, optional
+        Share of each class, as ``{"FRI": 0.4, "FRII": 0.6}``. By default equal numbers.
     latents : str or array_like
         "balanced" or "prior" (N(0, I), which is the model's own prior), "uniform" (a box of +-4),
         "pairs" (stamps 2k and 2k + 1 share latents, one of each class), or an array of shape
@@ -186,6 +216,7 @@ def sample_stamps(n: int, *, fr_class: str | None = None, latents: Any = "balanc
     from tqdm import tqdm
 
     from skygal.morphology.checkpoint import load_model
+    from skygal.population.classes import check_mix, sample_classes
     from skygal.rendering.beam import native_covariance
 
     n = as_count("n", n, minimum=1)
@@ -198,15 +229,17 @@ def sample_stamps(n: int, *, fr_class: str | None = None, latents: Any = "balanc
     generator = load_model(model, device=device)
     chosen = check_latents(chosen, generator.latent_dim, n)
     pairs = isinstance(chosen, str) and chosen == "pairs"
+    if pairs and (fr_class is not None or fr_mix is not None):
+        raise ValueError(f"fr_class and fr_mix must be left out with latents='pairs', got {fr_class!r} and {fr_mix!r}")
+    if fr_class is not None and fr_mix is not None:
+        raise ValueError(f"only one of fr_class and fr_mix may be given, got {fr_class!r} and {fr_mix!r}")
+    mix = check_mix(fr_mix)
+    if mix == "survey":
+        raise ValueError("fr_mix must be None or the share of each class: stamps have no flux, got 'survey'")
     if fr_class is not None:
-        check_choice("fr_class", fr_class, generator.classes)
-        if pairs:
-            raise ValueError(f"fr_class must be left out with latents='pairs', got {fr_class!r}")
-        classes = np.full(n, fr_class)
+        classes = np.full(n, check_choice("fr_class", fr_class, generator.classes))
     else:
-        classes = np.resize(np.array(generator.classes), n)
-        if not pairs:
-            classes = seeds.generator("class").permutation(classes)
+        classes = sample_classes(mix, np.zeros(n), np.zeros(n), seeds.generator("class"))
     keys = seeds.keys("latent", n)
     if pairs:
         keys = np.repeat(keys[:(n + 1) // 2], 2)[:n]
