@@ -160,9 +160,9 @@ def _turn(stamp: np.ndarray, centre: np.ndarray, angle: float, size: int, native
 
 
 def sample_stamps(n: int, *, fr_class: str | None = None, fr_mix: Mapping[str, float] | None = None,
-                  latents: Any = "balanced", seed: int | None = None, model: Any = None, clip_sigma: float | None = 3.0, scale: str = "peak",
-                  orientation: str = "random", size: int = 150, device: str = "cpu",
-                  progress: bool = False) -> StampSet:
+                  latents: Any = "balanced", seed: int | None = None, model: Any = None,
+                  clip_sigma: float | None = 3.0, scale: str = "peak", orientation: str = "random", size: int = 150,
+                  device: str = "cpu", progress: bool = False) -> StampSet:
     """Sample postage stamps of radio galaxies, as FIRST would see them without noise.
 
     Parameters
