@@ -53,8 +53,8 @@ class Architecture:
     decoder_widths: tuple[int, ...] = (256, 512)
     encoder_widths: tuple[int, ...] = (512, 256)
     sky_step: float = 1.5
-    flow_layers: int = 4
-    flow_width: int = 64
+    flow_layers: int = 8
+    flow_width: int = 128
     pixel_scale: float = 1.8
     beam_fwhm: float = 5.4
     log_extent_mean: float = 2.3

@@ -33,6 +33,8 @@ def read_arrays(path: Path) -> Stamps:
             found = [data[f"{part}_{key}"] for part in ("train", "test") if f"{part}_{key}" in data]
             if found:
                 data[key] = np.concatenate(found)
+    if "name" not in data and "source" in data:
+        data["name"] = np.asarray([f"{source} {i}" for i, source in enumerate(data["source"].tolist())])
     if "image" not in data or not ("label" in data or "fr_class" in data):
         raise ValueError(f"stamps {str(path)!r} must hold 'image' and 'label' or 'fr_class', got {sorted(data)}")
     image = data["image"]

@@ -137,7 +137,7 @@ def _align(image: np.ndarray, shape: tuple[int, int], blur: float) -> tuple[np.n
 
 def prepare_stamps(stamps: Stamps, *, classes: tuple[str, ...] = ("FRI", "FRII"),
                    shape: tuple[int, int] = (80, 144), beam_fwhm: float = 5.4,
-                   pixel_scale: float = 1.8) -> TrainingSet:
+                   pixel_scale: float = 1.8, exclude: tuple[str, ...] = ()) -> TrainingSet:
     """Prepare cutouts for training.
 
     Parameters
@@ -150,6 +150,8 @@ def prepare_stamps(stamps: Stamps, *, classes: tuple[str, ...] = ("FRI", "FRII")
         Rows and columns of the frame: minor and major axis.
     beam_fwhm, pixel_scale : float
         The survey's, arcsec.
+    exclude : tuple of str
+        Cutouts whose name holds one of these texts are left out.
 
     Returns
     -------
@@ -169,6 +171,9 @@ def prepare_stamps(stamps: Stamps, *, classes: tuple[str, ...] = ("FRI", "FRII")
     for i in range(len(stamps)):
         if stamps.fr_class[i] not in classes:
             why["of another class"] += 1
+            continue
+        if any(text in str(stamps.name[i]) for text in exclude):
+            why["excluded"] += 1
             continue
         if repeat[i]:
             why["repeated"] += 1

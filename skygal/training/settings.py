@@ -50,6 +50,8 @@ class TrainSettings:
         Of the initial weights and of every draw.
     pixel_scale, beam_fwhm : float
         The survey's, arcsec.
+    exclude : tuple of str
+        Cutouts whose name holds one of these texts are left out.
 
     Raises
     ------
@@ -64,22 +66,23 @@ class TrainSettings:
     latent_dim: int = 32
     decoder_widths: tuple[int, ...] = (256, 512)
     encoder_widths: tuple[int, ...] = (512, 256)
-    flow_layers: int = 4
-    flow_width: int = 64
-    sigma: float = 0.05
-    epochs: int = 400
+    flow_layers: int = 8
+    flow_width: int = 128
+    sigma: float = 0.04
+    epochs: int = 280
     batch_size: int = 32
     learning_rate: float = 3e-3
     weight_decay: float = 0.01
     warmup_epochs: int = 30
     dropout: float = 0.0
-    flow_dropout: float = 0.1
+    flow_dropout: float = 0.0
     zoom: float = 0.12
     noise: float = 0.5
     checkpoint_every: int = 10
     seed: int = 1
     pixel_scale: float = 1.8
     beam_fwhm: float = 5.4
+    exclude: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         from skygal.checks import check_choice
@@ -88,9 +91,12 @@ class TrainSettings:
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(field.default, tuple):
-                if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__") or not len(tuple(value)):
-                    raise ValueError(f"{field.name} must be like {field.default}, got {value!r}")
+                if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__") \
+                        or len(tuple(value)) < min(1, len(field.default)):
+                    raise ValueError(f"{field.name} must be a list like {list(field.default)}, got {value!r}")
                 object.__setattr__(self, field.name, tuple(value))
+        if not all(isinstance(text, str) and text for text in self.exclude):
+            raise ValueError(f"exclude must be a list of texts, got {self.exclude}")
         for name in self.classes:
             check_choice("classes", name, CLASSES)
         if len(set(self.classes)) < len(self.classes):

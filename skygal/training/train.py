@@ -47,7 +47,8 @@ def load_training_set(sources: Sequence[str | os.PathLike], settings: TrainSetti
         raise ValueError("sources must name at least one file, folder or package of stamps, got none")
     stamps = join_stamps([read_stamps(source) for source in sources])
     data = prepare_stamps(stamps, classes=settings.classes, shape=settings.shape,
-                          beam_fwhm=settings.beam_fwhm, pixel_scale=settings.pixel_scale)
+                          beam_fwhm=settings.beam_fwhm, pixel_scale=settings.pixel_scale,
+                          exclude=settings.exclude)
     if stamps.skipped:
         data.dropped["blank"] = data.dropped.get("blank", 0) + stamps.skipped
     count = {split: int((data.split == split).sum()) for split in ("train", "validation")}

@@ -1,0 +1,149 @@
+"""Weights files: what is written comes back, what was touched is refused."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file, save_file
+
+from skygal.morphology import checkpoint
+from skygal.morphology.checkpoint import list_models, load_model, save_model
+from skygal.morphology.model import GalaxyModel
+from skygal.morphology.networks import Architecture
+
+ARCH = Architecture(shape=(16, 24), latent_dim=3, decoder_widths=(8,), encoder_widths=(8,), flow_layers=2,
+                    flow_width=8)
+EXTENTS = {"FRI": np.linspace(5, 30, 65), "FRII": np.linspace(6, 40, 65)}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = GalaxyModel(ARCH)
+    return save_model(model, tmp_path_factory.mktemp("model") / "small.safetensors", name="small", extents=EXTENTS,
+                      metadata={"seed": 1}), model
+
+
+def test_round_trip(weights):
+    path, model = weights
+    generator = load_model(path)
+    assert (generator.name, generator.classes, generator.shape) == ("small", ("FRI", "FRII"), (16, 24))
+    assert generator.metadata == {"seed": 1} and len(generator.sha256) == 64
+    np.testing.assert_allclose(generator.extents["FRII"], EXTENTS["FRII"], rtol=1e-6)
+    latents = np.random.default_rng(0).standard_normal((4, 3))
+    condition = torch.tensor([[1.0, 0.0, (np.log(12) - ARCH.log_extent_mean) / ARCH.log_extent_std]] * 4)
+    model.eval()
+    with torch.no_grad():
+        expected = model.decoder(model.flow(torch.tensor(latents).float(), condition.float()), condition.float())
+    found = generator.decode(latents, np.full(4, "FRI"), np.full(4, 12.0))
+    # the file holds half precision
+    np.testing.assert_allclose(found, expected.numpy(), rtol=0.02, atol=1e-4)
+
+
+def test_a_generator_is_returned_as_it_is(weights):
+    generator = load_model(weights[0])
+    assert load_model(generator) is generator
+
+
+def test_shipped_model():
+    assert checkpoint.DEFAULT_MODEL in list_models()
+    for name in list_models():
+        path = checkpoint.WEIGHTS / f"{name}.safetensors"
+        assert path.stat().st_size < 20e6
+        assert path.with_suffix(".md").is_file()
+        assert load_model(name).name == name
+    generator = load_model()
+    assert generator.name == checkpoint.DEFAULT_MODEL and generator.classes == ("FRI", "FRII")
+    assert (generator.pixel_scale, generator.beam_fwhm) == (1.8, 5.4)
+
+
+def test_unknown_name():
+    with pytest.raises(ValueError, match=r"model must be a .safetensors file or one of 'first-cvae'.*did you mean"):
+        load_model("first-cvea")
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"model file '.*no.safetensors' not found"):
+        load_model(tmp_path / "no.safetensors")
+
+
+@pytest.mark.parametrize("keep", [0, 4, 40, 3000, -1])
+def test_truncated(weights, tmp_path, keep):
+    path = tmp_path / "cut.safetensors"
+    path.write_bytes(weights[0].read_bytes()[:keep])
+    with pytest.raises(ValueError, match="is truncated or no safetensors file"):
+        load_model(path)
+
+
+def test_one_changed_byte(weights, tmp_path):
+    data = bytearray(weights[0].read_bytes())
+    data[-5] ^= 1
+    path = tmp_path / "changed.safetensors"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="was changed since it was written: SHA-256 must be"):
+        load_model(path)
+
+
+def rewrite(weights, path, tensors=None, **change):
+    """Write the model again, whole and with a right digest, but changed."""
+    tensors = tensors or load_file(weights[0])
+    from safetensors import safe_open
+
+    with safe_open(weights[0], framework="np") as file:
+        described = json.loads(file.metadata()["description"])
+    described = json.dumps({**described, **change})
+    save_file(tensors, path, metadata={"description": described, "sha256": checkpoint._digest(tensors, described)})
+    return path
+
+
+def test_changed_description(weights, tmp_path):
+    from safetensors import safe_open
+
+    with safe_open(weights[0], framework="np") as file:
+        header = file.metadata()
+    header["description"] = header["description"].replace("small", "large")
+    path = tmp_path / "renamed.safetensors"
+    save_file(load_file(weights[0]), path, metadata=header)
+    with pytest.raises(ValueError, match="was changed since it was written"):
+        load_model(path)
+
+
+def test_wrong_architecture(weights, tmp_path):
+    wide = {**ARCH.to_dict(), "decoder_widths": [9]}
+    with pytest.raises(ValueError, match="does not fit its architecture"):
+        load_model(rewrite(weights, tmp_path / "wide.safetensors", architecture=wide))
+
+
+def test_missing_tensor(weights, tmp_path):
+    tensors = load_file(weights[0])
+    del tensors["extents.FRI"]
+    with pytest.raises(ValueError, match="does not fit its architecture: 'extents.FRI'"):
+        load_model(rewrite(weights, tmp_path / "lacking.safetensors", tensors))
+
+
+def test_other_format(weights, tmp_path):
+    with pytest.raises(ValueError, match="must have format skygal-cvae 1, got skygal-cvae 2"):
+        load_model(rewrite(weights, tmp_path / "newer.safetensors", format_version=2))
+
+
+def test_other_safetensors(tmp_path):
+    path = tmp_path / "other.safetensors"
+    save_file({"a": np.zeros(3)}, path)
+    with pytest.raises(ValueError, match="is no skygal model: it has no description and digest"):
+        load_model(path)
+
+
+def test_device():
+    with pytest.raises(ValueError, match="device must be 'cpu', 'cuda' or 'cuda:N', got 'tpu'"):
+        load_model(device="tpu")
+    with pytest.raises(ValueError, match="device must be one that this machine has, got 'cuda:99'"):
+        load_model(device="cuda:99")
+
+
+def test_existing_file_is_kept(weights):
+    before = weights[0].read_bytes()
+    with pytest.raises(FileExistsError):
+        save_model(weights[1], weights[0], name="other", extents=EXTENTS, metadata={})
+    assert weights[0].read_bytes() == before

@@ -1,0 +1,314 @@
+"""Readers: every published layout, and what is wrong with a file said plainly."""
+
+import io
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from training_stamps import stamps, write_batch, write_npz
+
+from skygal.training import wheel
+from skygal.training.batches import load_plain_pickle
+from skygal.training.cutouts import measure_rms, parse_name
+from skygal.training.readers import join_stamps, read_stamps
+
+
+def write_fits(path, image, **header):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fits.PrimaryHDU(image, fits.Header(header)).writeto(path)
+    return path
+
+
+def write_archive(path, names, inner=True):
+    from PIL import Image
+
+    images, _ = stamps(len(names))
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for image, name in zip(images, names, strict=True):
+            png = io.BytesIO()
+            Image.fromarray(np.clip(image * 255, 0, 255).astype(np.uint8)).save(png, "PNG")
+            for folder in ("all", "train"):
+                archive.writestr(f"galaxy_data/{folder}/FRI/{name}", png.getvalue())
+    if not inner:
+        path.write_bytes(data.getvalue())
+    else:
+        with zipfile.ZipFile(path, "w") as outer:
+            outer.writestr("firstgalaxydata/galaxy_data.zip", data.getvalue())
+    return path
+
+
+class TestArrays:
+    def test_simple_layout(self, tmp_path):
+        read = read_stamps(write_npz(tmp_path / "a.npz", 6, las=np.full(6, 20.0), name=np.array(list("abcdef"))))
+        images, labels = stamps(6)
+        assert len(read) == 6 and read.skipped == 0
+        assert read.fr_class.tolist() == [("FRI", "FRII")[label] for label in labels]
+        np.testing.assert_array_equal(read.images[3], images[3])
+        assert (read.las == 20).all() and (read.rms == 0.01).all() and read.name[1] == "b"
+        assert np.isnan(read.pixel_scale).all()
+
+    def test_class_names(self, tmp_path):
+        names = np.array(["FRI", "frii", "Bent", "compact", "hybrid", "FRI"])
+        read = read_stamps(write_npz(tmp_path / "a.npz", 6, label=None, fr_class=names))
+        assert read.fr_class.tolist() == ["FRI", "FRII", "bent", "compact", "hybrid", "FRI"]
+
+    def test_mirabest_layout(self, tmp_path):
+        images = np.full((3, 20, 20), 100, np.int16)
+        images[0, :3] = -32768
+        np.savez(tmp_path / "m.npz", image=images, scale=np.full(3, 1e-5, np.float32),
+                 label=np.array([100, 210, 300], np.int16))
+        read = read_stamps(tmp_path / "m.npz")
+        assert read.fr_class.tolist() == ["FRI", "FRII", "hybrid"]
+        assert np.isnan(read.images[0][:3]).all() and read.images[0][5, 5] == pytest.approx(1e-3)
+
+    def test_frdeep_layout(self, tmp_path):
+        images, labels = stamps(6)
+        np.savez(tmp_path / "f.npz", train_image=images[:4], train_label=labels[:4], test_image=images[4:],
+                 test_label=labels[4:], train_name=np.array(list("abcd")), test_name=np.array(list("ef")))
+        assert read_stamps(tmp_path / "f.npz").name.tolist() == list("abcdef")
+
+    def test_catalogue_is_part_of_the_name(self, tmp_path):
+        read = read_stamps(write_npz(tmp_path / "a.npz", 2, source=np.array(["Gendre", "MiraBest"])))
+        assert read.name.tolist() == ["Gendre 0", "MiraBest 1"]
+
+    def test_blank_stamps_are_counted(self, tmp_path):
+        images, _ = stamps(6)
+        images[2], images[4] = 0, np.nan
+        read = read_stamps(write_npz(tmp_path / "a.npz", 6, image=images))
+        assert len(read) == 4 and read.skipped == 2
+
+    @pytest.mark.parametrize("change, message", [
+        ({"image": None}, "must hold 'image' and 'label' or 'fr_class', got"),
+        ({"image": np.zeros((6, 400))}, r"'image' in '.*' must have shape \(n, ny, nx\), got \(6, 400\)"),
+        ({"label": np.zeros(5, int)}, r"'labels' in '.*' must have shape \(6,\), got \(5,\)"),
+        ({"rms": np.ones(2)}, r"'rms' in '.*' must have shape \(6,\), got \(2,\)"),
+        ({"label": np.full(6, 7)}, "labels in '.*' must be one of 0, 1, 2, 3, got 7"),
+        ({"label": np.full(6, 999)}, "labels in '.*' must be one of 100, 102, .*, got 999"),
+        ({"label": None, "fr_class": np.full(6, "FR3")}, "labels in '.*' must be one of fri, .*, got FR3"),
+    ])
+    def test_refuses(self, tmp_path, change, message):
+        with pytest.raises(ValueError, match=message):
+            read_stamps(write_npz(tmp_path / "a.npz", 6, **change))
+
+    def test_damaged(self, tmp_path):
+        path = write_npz(tmp_path / "a.npz", 6)
+        path.write_bytes(path.read_bytes()[:500])
+        with pytest.raises(ValueError, match="cannot be read as an NPZ file of plain arrays"):
+            read_stamps(path)
+
+    def test_objects(self, tmp_path):
+        np.savez(tmp_path / "a.npz", image=np.array([{}]), label=np.zeros(1, int))
+        with pytest.raises(ValueError, match="cannot be read as an NPZ file of plain arrays"):
+            read_stamps(tmp_path / "a.npz")
+
+
+class TestBatches:
+    def test_folder(self, tmp_path):
+        write_batch(tmp_path / "data_batch_1", 6)
+        write_batch(tmp_path / "test_batch", 4)
+        (tmp_path / "batches.meta").write_bytes(b"x")
+        read = read_stamps(tmp_path)
+        assert len(read) == 10 and read.images[0].shape == (64, 64) and np.isnan(read.rms).all()
+        assert read.fr_class[:2].tolist() == ["FRI", "FRII"] and read.name[0] == "0.png"
+
+    def test_array_data_and_names(self, tmp_path):
+        images, _ = stamps(2)
+        names = [b"100_010.451-009.284_0.0529_0080.60.png", b"other"]
+        path = write_batch(tmp_path / "test_batch", 2, data=(images.reshape(2, -1) * 255).clip(0).astype(np.uint8),
+                           labels=np.array([100, 210]), filenames=names)
+        read = read_stamps(path)
+        assert read.fr_class.tolist() == ["FRI", "FRII"]
+        assert (read.ra[0], read.dec[0], read.las[0]) == (10.451, -9.284, 80.6) and np.isnan(read.ra[1])
+
+    @pytest.mark.parametrize("entries, message", [
+        ({"labels": None}, "must hold 'data' and 'labels', got"),
+        ({"labels": [0, 1]}, "must hold square images and a label for each"),
+        ({"data": [np.zeros(10, np.uint8)] * 6}, "must hold square images and a label for each"),
+        ({"data": [np.zeros(9, np.uint8)] * 5 + [np.zeros(4, np.uint8)]}, "must hold rows of numbers of one length"),
+        ({"data": [["a"]] * 6}, "must hold rows of numbers of one length"),
+        ({"labels": [0, 1, 5, 0, 1, 0]}, "labels in '.*' must be one of 0, 1, 2, 3, got 5"),
+    ])
+    def test_refuses(self, tmp_path, entries, message):
+        with pytest.raises(ValueError, match=message):
+            read_stamps(write_batch(tmp_path / "test_batch", 6, **entries))
+
+    @pytest.mark.parametrize("keep", [0, 10, 5000])
+    def test_truncated(self, tmp_path, keep):
+        path = write_batch(tmp_path / "test_batch", 6)
+        path.write_bytes(path.read_bytes()[:keep])
+        with pytest.raises(ValueError, match="cannot be read as a batch: is no whole pickle"):
+            read_stamps(path)
+
+    def test_not_a_dict(self, tmp_path):
+        (tmp_path / "test_batch").write_bytes(pickle.dumps([1, 2]))
+        with pytest.raises(ValueError, match="must hold a dict, got list"):
+            read_stamps(tmp_path / "test_batch")
+
+
+class Runs:
+    """Pickled, it would write a file when loaded."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+class TestPlainPickles:
+    @pytest.mark.parametrize("protocol", range(6))
+    def test_plain_values(self, protocol):
+        value = {"a": [1, 2.5, "x", b"\xff", None, True], "b": np.arange(6).reshape(2, 3), "c": np.str_("name"),
+                 "d": np.float32(2)}
+        found = load_plain_pickle(pickle.dumps(value, protocol))
+        np.testing.assert_array_equal(found.pop("b"), value.pop("b"))
+        assert found == value
+
+    def test_code_is_refused_and_not_run(self, tmp_path):
+        target = tmp_path / "made"
+        with pytest.raises(ValueError, match=r"refuses to load \w*io.open: only numpy arrays and plain types"):
+            load_plain_pickle(pickle.dumps(Runs(target)))
+        assert not target.exists()
+
+    @pytest.mark.parametrize("module, name", [("os", "system"), ("builtins", "eval"), ("numpy", "load"),
+                                              ("numpy.core.multiarray", "fromfile"), ("torch", "load")])
+    def test_globals_are_named(self, module, name):
+        data = f"c{module}\n{name}\n(tR.".encode()
+        with pytest.raises(ValueError, match=f"refuses to load {module}.{name}"):
+            load_plain_pickle(data)
+
+    def test_other_codecs_are_refused(self):
+        data = b"c_codecs\nencode\n(Vabc\nVzip\ntR."
+        with pytest.raises(ValueError, match="refuses to decode bytes by 'zip'"):
+            load_plain_pickle(data)
+
+    def test_persistent_objects_are_refused(self):
+        with pytest.raises(ValueError, match="refuses to load the persistent object 'x'"):
+            load_plain_pickle(b"Px\n.")
+
+
+class TestCutouts:
+    def test_mirabest_names(self, tmp_path):
+        image = stamps(1)[0][0]
+        write_fits(tmp_path / "100_010.451-009.284_0.0529_0080.60.fits", image, CTYPE1="RA---TAN", CTYPE2="DEC--TAN",
+                   CRVAL1=10.451, CRVAL2=-9.284, CRPIX1=32.5, CRPIX2=32.5, CDELT1=-0.0005, CDELT2=0.0005)
+        write_fits(tmp_path / "201_010.451+009.284_0.0529_0012.00.fits", image)
+        read = read_stamps(tmp_path)
+        assert read.fr_class.tolist() == ["FRI", "FRII"]
+        assert read.ra[0] == 10.451 and read.dec[1] == 9.284 and read.las.tolist() == [80.6, 12.0]
+        assert read.pixel_scale[0] == pytest.approx(1.8) and np.isnan(read.pixel_scale[1])
+        assert read.rms == pytest.approx([0.01, 0.01], rel=0.2)
+
+    def test_folders_of_classes(self, tmp_path):
+        image = stamps(1)[0][0]
+        write_fits(tmp_path / "FRI" / "a.fits", image)
+        write_fits(tmp_path / "frii" / "b.fits", image[None, None], CTYPE1="RA---SIN", CTYPE2="DEC--SIN", CRVAL1=20.0,
+                   CRVAL2=30.0, CRPIX1=32.5, CRPIX2=32.5, CDELT1=-0.0005, CDELT2=0.0005, CTYPE3="FREQ", CTYPE4="STOKES")
+        read = read_stamps(tmp_path)
+        assert read.fr_class.tolist() == ["FRI", "FRII"] and np.isnan(read.ra[0])
+        assert (read.ra[1], read.dec[1]) == (pytest.approx(20), pytest.approx(30))
+        assert len(read_stamps(tmp_path / "FRI" / "a.fits")) == 1
+
+    def test_clipped_images_have_no_noise(self):
+        image = stamps(1)[0][0]
+        assert np.isnan(measure_rms(np.where(image > 0.1, image, 0)))
+        assert np.isnan(measure_rms(np.full((4, 4), np.nan)))
+
+    @pytest.mark.parametrize("name", ["100_010.451_0.0529.fits", "x.fits", "100_010.451-009.284_0.05_12.0.txt"])
+    def test_other_names(self, name):
+        assert parse_name(name) is None
+
+    def test_missing_redshift(self):
+        assert np.isnan(parse_name("100_010.451-009.284_._12.5.fits")["redshift"])
+
+    def test_no_class(self, tmp_path):
+        write_fits(tmp_path / "some" / "a.fits", np.ones((4, 4)))
+        with pytest.raises(ValueError, match="class of '.*a.fits' must be told by a name like .* got a.fits"
+                                             .replace("got a.fits", "got 'a.fits' in 'some'")):
+            read_stamps(tmp_path)
+
+    def test_damaged(self, tmp_path):
+        (tmp_path / "FRI").mkdir()
+        (tmp_path / "FRI" / "a.fits").write_bytes(b"no FITS at all")
+        with pytest.raises(ValueError, match="cannot be read as a FITS image"):
+            read_stamps(tmp_path)
+
+    def test_truncated(self, tmp_path):
+        path = write_fits(tmp_path / "FRI" / "a.fits", stamps(1)[0][0])
+        path.write_bytes(path.read_bytes()[:5000])
+        with pytest.raises(ValueError, match="cannot be read as a FITS image"):
+            read_stamps(tmp_path)
+
+    def test_cube(self, tmp_path):
+        write_fits(tmp_path / "FRI" / "a.fits", np.ones((3, 4, 4)))
+        with pytest.raises(ValueError, match=r"must hold a 2-d image, got shape \(3, 4, 4\)"):
+            read_stamps(tmp_path)
+
+    def test_empty_folder(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match="hold no FITS cutouts and no batches"):
+            read_stamps(tmp_path)
+
+
+class TestWheel:
+    NAMES = ("0.878_0.466_0_Gendre.png", "10.05_-1.43_1_Capetti2017b.png", "3.0_4.0_3_Proctor_Tab1.png")
+
+    @pytest.mark.parametrize("suffix, inner", [(".whl", True), (".zip", False)])
+    def test_reads_each_image_once(self, tmp_path, suffix, inner):
+        read = read_stamps(write_archive(tmp_path / f"data{suffix}", self.NAMES, inner))
+        assert read.fr_class.tolist() == ["FRI", "FRII", "bent"]
+        assert read.ra.tolist() == [0.878, 10.05, 3.0] and read.dec[1] == -1.43
+        assert (read.pixel_scale == 1.8).all() and read.images[0].shape == (64, 64)
+
+    def test_installed_package(self, tmp_path, monkeypatch):
+        path = write_archive(tmp_path / "galaxy_data.zip", self.NAMES, inner=False)
+
+        class Found:
+            name = "galaxy_data.zip"
+
+            def locate(self):
+                return path
+
+        monkeypatch.setattr("importlib.metadata.files", lambda package: [Found()])
+        assert len(read_stamps("firstgalaxydata")) == 3
+
+    def test_package_not_installed(self, monkeypatch):
+        from importlib.metadata import PackageNotFoundError
+
+        def missing(package):
+            raise PackageNotFoundError(package)
+
+        monkeypatch.setattr("importlib.metadata.files", missing)
+        with pytest.raises(FileNotFoundError, match="'firstgalaxydata' not found: install the package by 'pip install"):
+            read_stamps(wheel.PACKAGE)
+
+    def test_damaged(self, tmp_path):
+        path = write_archive(tmp_path / "data.whl", self.NAMES)
+        path.write_bytes(path.read_bytes()[:300])
+        with pytest.raises(ValueError, match="cannot be read as an archive"):
+            read_stamps(path)
+
+    def test_damaged_image(self, tmp_path):
+        with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+            archive.writestr(self.NAMES[0], b"no PNG")
+        with pytest.raises(ValueError, match="image '0.878_0.466_0_Gendre.png' is damaged"):
+            read_stamps(tmp_path / "a.zip")
+
+    def test_no_images(self, tmp_path):
+        with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+            archive.writestr("readme", b"")
+        with pytest.raises(ValueError, match="hold no images named like"):
+            read_stamps(tmp_path / "a.zip")
+
+
+def test_missing(tmp_path):
+    with pytest.raises(FileNotFoundError, match="stamps '.*gone' not found; give a file, a folder or"):
+        read_stamps(tmp_path / "gone")
+
+
+def test_join(tmp_path):
+    parts = [read_stamps(write_npz(tmp_path / f"{n}.npz", n)) for n in (2, 3)]
+    joined = join_stamps(parts)
+    assert len(joined) == 5 and joined.ra.shape == (5,)
