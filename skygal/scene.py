@@ -22,7 +22,7 @@ from skygal.sky import icrs_to_pixel, pixel_affine, pixel_to_icrs
 __all__ = ["Scene", "draw_scene", "stamp_affines"]
 
 #: largest angular size of a stamp over its extent: what a stamp is first asked for
-SIZE_TO_EXTENT = 3.0
+SIZE_TO_EXTENT = 2.6
 MORPHOLOGIES = {1: "single", 2: "double", 3: "triple"}
 
 
@@ -47,16 +47,22 @@ class Scene:
     components: dict[str, np.ndarray]
 
 
-def stamp_affines(wcs: WCS, ra: np.ndarray, dec: np.ndarray, turn: np.ndarray, scale: np.ndarray) -> np.ndarray:
+def stamp_affines(jacobian: np.ndarray, turn: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Return, for each source, the map from stamp pixels to image pixels.
 
-    ``turn`` is how far (radians, north through east) the stamp is turned on the sky, ``scale`` how
-    many arcsec one of its pixels takes there.
+    Parameters
+    ----------
+    jacobian : ndarray, shape (n, 2, 2)
+        Pixels per arcsec (east, north) at each source, see `skygal.sky.pixel_affine`.
+    turn : ndarray, shape (n,)
+        How far the stamp is turned on the sky, radians, north through east.
+    scale : ndarray, shape (n,)
+        Arcsec that one stamp pixel takes on the sky.
     """
     cos, sin = np.cos(turn), np.sin(turn)
     # a stamp's x runs to the west, its y to the north
     on_sky = np.stack([np.stack([-cos, sin], axis=-1), np.stack([sin, cos], axis=-1)], axis=-2)
-    return pixel_affine(wcs, ra, dec) @ (on_sky * scale[:, None, None])
+    return jacobian @ (on_sky * scale[:, None, None])
 
 
 def draw_scene(wcs: WCS, shape: tuple[int, int], population: QTable, beam: TargetBeam, *, model: Any,
@@ -103,7 +109,8 @@ def draw_scene(wcs: WCS, shape: tuple[int, int], population: QTable, beam: Targe
     keys = seeds.keys("latent", n)
     if isinstance(latents, str) and latents == "pairs":
         keys = np.repeat(keys[:(n + 1) // 2], 2)[:n]
-    least = _least_size(wcs, ra, dec, las, beam, model)
+    jacobian = pixel_affine(wcs, ra, dec)
+    least = _least_size(jacobian, las, beam, model)
     plan = Latents(draw_latents(latents, keys, model.latent_dim), classes,
                    draw_extents(model, classes, keys, least / SIZE_TO_EXTENT), keys)
     canvas = Canvas(shape, beam, native_covariance(model.beam_fwhm / model.pixel_scale), valid)
@@ -118,8 +125,7 @@ def draw_scene(wcs: WCS, shape: tuple[int, int], population: QTable, beam: Targe
             here = slice(batch.start, batch.start + len(batch.stamps))
             shapes = batch.shapes
             zoom = las[here] / (shapes.las * model.pixel_scale)
-            affines[here] = stamp_affines(wcs, ra[here], dec[here], pa[here] - np.radians(shapes.pa),
-                                           zoom * model.pixel_scale)
+            affines[here] = stamp_affines(jacobian[here], pa[here] - np.radians(shapes.pa), zoom * model.pixel_scale)
             measured.append({"zoom": zoom, "extent": batch.extent, "core_frac": shapes.core_frac,
                              "n_components": shapes.n_components,
                              "b_maj": shapes.b_maj * zoom * model.pixel_scale,
@@ -173,17 +179,17 @@ def _join(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
 
 
-def _least_size(wcs: WCS, ra: np.ndarray, dec: np.ndarray, las: np.ndarray, beam: TargetBeam,
-                model: Any) -> np.ndarray:
+def _least_size(jacobian: np.ndarray, las: np.ndarray, beam: TargetBeam, model: Any) -> np.ndarray:
     """Return how large, in arcsec at the model's scale, each source's stamp has to be.
 
     A stamp that is zoomed down to the size asked for carries a beam that is zoomed down with it:
     it must not end up wider than the image's.
     """
-    inverse = np.linalg.inv(pixel_affine(wcs, ra, dec))
+    known = np.isfinite(jacobian).all(axis=(1, 2))
+    inverse = np.linalg.inv(np.where(known[:, None, None], jacobian, np.eye(2)))
     on_sky = inverse @ beam.covariance @ np.swapaxes(inverse, 1, 2)
     narrow = FWHM * np.sqrt(np.linalg.eigvalsh(on_sky)[:, 0])
-    return las * model.beam_fwhm / narrow
+    return np.where(known, las * model.beam_fwhm / narrow, 0)
 
 
 def _onto_image(place: np.ndarray, stamp: np.ndarray, centre: np.ndarray, affines: np.ndarray,

@@ -40,7 +40,7 @@ def test_isolated_source(name):
         position = np.stack(icrs_to_pixel(wcs, ra, dec), axis=-1)[0]
         canvas = Canvas(SHAPE, beam, NATIVE)
         (placed,) = canvas.draw([Source(stamp, 49.5 + offset, position,
-                                        stamp_affines(wcs, ra, dec, np.array([turn]), np.array([scale]))[0],
+                                        stamp_affines(pixel_affine(wcs, ra, dec), np.array([turn]), np.array([scale]))[0],
                                         flux, 0.0, 1, np.zeros((0, 2)))])
         image = canvas.model().astype(float)
 

@@ -13,6 +13,7 @@ from astropy.table import QTable
 from skygal.checks import as_count, as_seed, check_choice
 from skygal.morphology.clip import check_clip_sigma, clip_stamps
 from skygal.morphology.components import Components
+from skygal.morphology.generator import BLOCK
 from skygal.morphology.latents import Latents, check_latents, draw_extents, draw_latents
 from skygal.morphology.measure import Shapes, largest_size, measure_stamps
 from skygal.seeds import Seeds
@@ -69,9 +70,8 @@ def make_stamps(model: Generator, latents: Latents, clip_sigma: float | None,
         part = latents[start:start + BATCH]
         stamps = clip_stamps(model.decode(part.values, part.fr_class, part.extent), clip_sigma, beam_fwhm=fwhm)
         las, extent = largest_size(stamps), part.extent.copy()
-        short = [] if least is None else np.flatnonzero(las < least[start:start + BATCH])
-        for k in short:
-            _enlarge(model, part, clip_sigma, float(least[start + k]), k, stamps, las, extent)
+        if least is not None:
+            _enlarge(model, part, clip_sigma, least[start:start + BATCH], stamps, las, extent)
         shapes, components = measure_stamps(stamps, beam_fwhm=fwhm, las=las)
         unit = stamps / shapes.flux[:, None, None].astype(np.float32)
         of_stamp = shapes.flux[components.stamp]
@@ -79,18 +79,22 @@ def make_stamps(model: Generator, latents: Latents, clip_sigma: float | None,
                                                          peak_value=components.peak_value / of_stamp))
 
 
-def _enlarge(model: Generator, part: Latents, clip_sigma: float | None, least: float, k: int, stamps: np.ndarray,
+def _enlarge(model: Generator, part: Latents, clip_sigma: float | None, least: np.ndarray, stamps: np.ndarray,
              las: np.ndarray, extent: np.ndarray) -> None:
-    """Replace stamp ``k`` by one of a larger extent. It is decoded by itself, so that company does not matter."""
-    largest = float(model.extents[str(part.fr_class[k])][-1])
-    one = slice(k, k + 1)
+    """Replace stamps smaller than ``least`` by ones of a larger extent, in place."""
+    largest = np.array([float(model.extents[str(name)][-1]) for name in part.fr_class])
     for _ in range(TRIES):
-        if las[k] >= least or extent[k] >= largest:
+        short = np.flatnonzero((las < least) & (extent < largest))
+        if not short.size:
             return
-        extent[k] = min(1.1 * extent[k] * least / las[k], largest)
-        raw = model.decode(part.values[one], part.fr_class[one], extent[one])
-        stamps[one] = clip_stamps(raw, clip_sigma, beam_fwhm=model.beam_fwhm / model.pixel_scale)
-        las[one] = largest_size(stamps[one])
+        extent[short] = np.minimum(1.1 * extent[short] * least[short] / las[short], largest[short])
+        # each in the block it was in before, so that its rounding does not depend on which others are short
+        for block in np.unique(short // BLOCK):
+            here = slice(block * BLOCK, (block + 1) * BLOCK)
+            rows = short[short // BLOCK == block]
+            raw = model.decode(part.values[here], part.fr_class[here], extent[here])[rows - here.start]
+            stamps[rows] = clip_stamps(raw, clip_sigma, beam_fwhm=model.beam_fwhm / model.pixel_scale)
+            las[rows] = largest_size(stamps[rows])
 
 
 @dataclass(frozen=True)

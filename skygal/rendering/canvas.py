@@ -21,6 +21,8 @@ __all__ = ["Canvas", "Placed", "Source"]
 
 #: a source's pixels are those above this part of its peak, or above the noise if that is more
 FAINTEST = 0.01
+#: sources that are held in memory at once, twice over
+AT_ONCE = 128
 
 
 @dataclass(frozen=True)
@@ -117,20 +119,30 @@ class Canvas:
     def draw(self, sources: Iterable[Source], *, workers: int = 2) -> Iterator[Placed]:
         """Add sources, yielding what became of each, in order."""
         sources = iter(sources)
-        with ThreadPoolExecutor(max(1, workers)) as pool:
-            # bounded batches: sources may be made lazily, and their stamps should not pile up
-            while batch := list(islice(sources, 256)):
-                for source, drawn in zip(batch, pool.map(self._patch, batch), strict=True):
+
+        def take() -> list[Source]:
+            return list(islice(sources, AT_ONCE))
+
+        # sources may be made as they are asked for: the next lot is, while this one is drawn
+        with ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(max(1, workers)) as pool:
+            coming = ahead.submit(take)
+            while batch := coming.result():
+                coming = ahead.submit(take)
+                affines = np.stack([source.affine for source in batch])
+                known = np.isfinite(affines).all(axis=(1, 2))
+                affines[~known] = np.eye(2)
+                kernels, limited = matching_kernel(affines, self.beam.covariance, self.native)
+                drawn_batch = pool.map(self._patch, batch, kernels, limited.tolist())
+                for source, drawn in zip(batch, drawn_batch, strict=True):
                     yield self._add(source, drawn)
 
-    def _patch(self, source: Source) -> tuple[Patch, np.ndarray, bool] | None:
+    def _patch(self, source: Source, kernel: np.ndarray, limited: bool) -> tuple[Patch, np.ndarray, bool] | None:
         """Return the patch to sum up, the same as it will appear in the image, and the beam's verdict.
 
         None where the image's projection cannot show the source's place at all.
         """
         if not (np.isfinite(source.position).all() and np.isfinite(source.affine).all()):
             return None
-        kernel, limited = matching_kernel(source.affine, self.beam.covariance, self.native)
         patch = render_stamp(source.stamp, source.centre, source.position, source.affine, kernel, self.native)
         patch.data[...] *= source.flux * (self.beam.area if self._rest is None else 1)
         if self._rest is None:

@@ -10,6 +10,7 @@ pixels are the same whatever it is drawn together with.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -49,12 +50,12 @@ class Patch:
                 (slice(low[0] - self.y0, high[0] - self.y0), slice(low[1] - self.x0, high[1] - self.x0)))
 
 
-def matching_kernel(affine: np.ndarray, target: np.ndarray, native: np.ndarray) -> tuple[np.ndarray, bool]:
+def matching_kernel(affine: np.ndarray, target: np.ndarray, native: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the Gaussian that a stamp still lacks, in the stamp's own frame.
 
     Parameters
     ----------
-    affine : ndarray, shape (2, 2)
+    affine : ndarray, shape (..., 2, 2)
         Stamp pixels to image pixels.
     target : ndarray, shape (2, 2)
         Covariance of the image's beam, in image pixels squared.
@@ -63,19 +64,17 @@ def matching_kernel(affine: np.ndarray, target: np.ndarray, native: np.ndarray) 
 
     Returns
     -------
-    kernel : ndarray, shape (2, 2)
+    kernel : ndarray, shape (..., 2, 2)
         target - native, both in the stamp's frame, in stamp pixels squared.
-    limited : bool
+    limited : ndarray of bool
         Whether the native beam is the wider one along some axis. No Gaussian can mend that: the
         kernel is zero along that axis, nothing is sharpened.
     """
     inverse = np.linalg.inv(affine)
-    missing = inverse @ target @ inverse.T - native
-    values, vectors = np.linalg.eigh((missing + missing.T) / 2)
-    limited = bool(values[0] < -TOLERANCE * native[0, 0])
-    if values[0] < 0:
-        missing = (vectors * np.clip(values, 0, None)) @ vectors.T
-    return missing, limited
+    values, vectors = np.linalg.eigh(inverse @ target @ np.swapaxes(inverse, -1, -2) - native)
+    limited = values[..., 0] < -TOLERANCE * native[0, 0]
+    kept = np.clip(values, 0, None)
+    return (vectors * kept[..., None, :]) @ np.swapaxes(vectors, -1, -2), limited
 
 
 @lru_cache(maxsize=512)
@@ -97,17 +96,26 @@ def _spectrum(stamp: np.ndarray, ax: _Axis, ay: _Axis) -> np.ndarray:
 
 def _crop(stamp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the part of a stamp that is not zero, with sides a multiple of 8, and its first pixel (x, y)."""
-    rows, columns = np.flatnonzero(stamp.any(axis=1)), np.flatnonzero(stamp.any(axis=0))
+    rows, columns = stamp.any(axis=1).nonzero()[0], stamp.any(axis=0).nonzero()[0]
     if not rows.size:
         raise ValueError("stamp must have a pixel that is not zero")
-    part = stamp[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1].astype(float)
-    return np.pad(part, [(0, -n % 8) for n in part.shape]), np.array([columns[0], rows[0]])
+    ny, nx = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
+    part = np.zeros((ny + -ny % 8, nx + -nx % 8))
+    part[:ny, :nx] = stamp[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
+    return part, np.array([columns[0], rows[0]])
 
 
 def _period(length: float) -> int:
     """Return a whole period of at least ``length``, on a ladder of few values."""
-    step = 2 ** max(0, int(np.floor(np.log2(max(length, 8)))) - 3)
-    return int(np.ceil(length / step)) * step
+    step = 2 ** max(0, math.floor(math.log2(max(length, 8))) - 3)
+    return math.ceil(length / step) * step
+
+
+@lru_cache(maxsize=512)
+def _response(period: int, order: int, samples: int, signed: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return the frequencies, and the scale of the inverse transform over the spline's response to them."""
+    f = np.arange(-order if signed else 0, order + 1) / period
+    return f, (samples / period) / np.sinc(f * period / samples) ** 4
 
 
 @dataclass(frozen=True)
@@ -121,20 +129,22 @@ class _Axis:
 
     @classmethod
     def plan(cls, low: float, high: float, kernel: float, precision: float) -> _Axis:
-        reach = REACH * np.sqrt(kernel) + 2
-        period = _period(high - low + 2 * reach)
-        start = (low + high - period) / 2
-        band = min(0.5, np.sqrt(-np.log(FLOOR) / (2 * np.pi**2) * precision))
-        order = int(np.ceil(band * period))
-        finest = SAMPLES * period * np.sqrt(precision) / FWHM
-        samples = fft.next_fast_len(int(np.ceil(max(finest, 2 * order + 2))), real=True)
-        return cls(start, period, order, samples)
+        period = _period(high - low + 2 * (REACH * math.sqrt(kernel) + 2))
+        band = min(0.5, math.sqrt(-math.log(FLOOR) / (2 * math.pi**2) * precision))
+        order = math.ceil(band * period)
+        finest = SAMPLES * period * math.sqrt(precision) / FWHM
+        samples = fft.next_fast_len(math.ceil(max(finest, 2 * order + 2)), real=True)
+        return cls((low + high - period) / 2, period, order, samples)
 
-    def factor(self, shift: float, signed: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Return the frequencies, and the phase to the grid's start over the spline's response."""
-        f = np.arange(-self.order if signed else 0, self.order + 1) / self.period
-        phase = np.exp(2j * np.pi * f * (shift + self.start))
-        return f, phase / np.sinc(f * self.period / self.samples) ** 4 * (self.samples / self.period)
+    @property
+    def density(self) -> float:
+        """Samples of the grid per stamp pixel."""
+        return self.samples / self.period
+
+    def factor(self, shift: float, kernel: float, signed: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Return the frequencies, and what the spectrum is multiplied by along this axis alone."""
+        f, response = _response(self.period, self.order, self.samples, signed)
+        return f, response * np.exp(f * (2j * math.pi * (shift + self.start) - 2 * math.pi**2 * kernel * f))
 
 
 def render_stamp(stamp: np.ndarray, centre: np.ndarray, position: np.ndarray, affine: np.ndarray,
@@ -161,33 +171,37 @@ def render_stamp(stamp: np.ndarray, centre: np.ndarray, position: np.ndarray, af
         Brightness per image pixel, float64.
     """
     part, corner = _crop(stamp)
-    first = corner - centre
-    last = first + part.shape[::-1] - 1
-    precision = np.linalg.inv(kernel + native)
-    ax = _Axis.plan(first[0], last[0], kernel[0, 0], precision[0, 0])
-    ay = _Axis.plan(first[1], last[1], kernel[1, 1], precision[1, 1])
+    (x_low, y_low), (ny, nx) = (corner - centre).tolist(), part.shape
+    (kxx, kxy), (_, kyy) = kernel.tolist()
+    (cxx, cxy), (_, cyy) = (kernel + native).tolist()
+    det = cxx * cyy - cxy**2
+    ax = _Axis.plan(x_low, x_low + nx - 1, kxx, cyy / det)
+    ay = _Axis.plan(y_low, y_low + ny - 1, kyy, cxx / det)
 
+    fx, px = ax.factor(-x_low, kxx, False)
+    fy, py = ay.factor(-y_low, kyy, True)
     spectrum = _spectrum(part, ax, ay)
-    fx, px = ax.factor(-first[0], False)
-    fy, py = ay.factor(-first[1], True)
-    spectrum *= py[:, None] * px
-    spectrum *= np.exp(-2 * np.pi**2 * ((kernel[1, 1] * fy**2)[:, None] + kernel[0, 0] * fx**2
-                                        + np.multiply.outer(2 * kernel[0, 1] * fy, fx)))
+    spectrum *= np.multiply.outer(py, px)
+    spectrum *= np.exp(np.multiply.outer(-4 * math.pi**2 * kxy * fy, fx))
     grid = np.zeros((ay.samples, ax.samples // 2 + 1), complex)
     grid[:ay.order + 1, :ax.order + 1] = spectrum[ay.order:]
     grid[-ay.order:, :ax.order + 1] = spectrum[:ay.order]
     fine = fft.irfft2(grid, s=(ay.samples, ax.samples))
 
     # the patch is the bounding box, on the image, of one period of the grid
-    corners = np.array([[x, y] for x in (ax.start, ax.start + ax.period) for y in (ay.start, ay.start + ay.period)])
-    onto = position + corners @ affine.T
-    x0, y0 = np.ceil(onto.min(axis=0)).astype(int)
-    x1, y1 = np.floor(onto.max(axis=0)).astype(int) + 1
-    inverse = np.linalg.inv(affine) * np.array([[ax.samples / ax.period], [ay.samples / ay.period]])
-    offset = inverse @ (np.array([x0, y0]) - position)
-    offset -= np.array([ax.start * ax.samples / ax.period, ay.start * ay.samples / ay.period])
-    patch = ndimage.affine_transform(fine, inverse[::-1, ::-1], offset=offset[::-1],
-                                     output_shape=(max(y1 - y0, 1), max(x1 - x0, 1)), order=3,
+    (a, b), (c, d) = affine.tolist()
+    x, y = position.tolist()
+    middle_x, middle_y = ax.start + ax.period / 2, ay.start + ay.period / 2
+    wide = (abs(a) * ax.period + abs(b) * ay.period) / 2
+    high = (abs(c) * ax.period + abs(d) * ay.period) / 2
+    x_middle, y_middle = x + a * middle_x + b * middle_y, y + c * middle_x + d * middle_y
+    x0, y0 = math.ceil(x_middle - wide), math.ceil(y_middle - high)
+    shape = max(math.floor(y_middle + high) - y0 + 1, 1), max(math.floor(x_middle + wide) - x0 + 1, 1)
+    scale = a * d - b * c
+    # grid index (y, x) of image pixel (y, x): down and across by rows of the inverse
+    matrix = np.array([[a * ay.density, -c * ay.density], [-b * ax.density, d * ax.density]]) / scale
+    offset = matrix @ (y0 - y, x0 - x) - (ay.start * ay.density, ax.start * ax.density)
+    patch = ndimage.affine_transform(fine, matrix, offset=offset, output_shape=shape, order=3,
                                      mode="grid-constant", prefilter=False)
-    patch /= abs(np.linalg.det(affine))
-    return Patch(int(x0), int(y0), patch)
+    patch /= abs(scale)
+    return Patch(x0, y0, patch)
