@@ -311,7 +311,9 @@ def test_stamps_from_start_to_end(tmp_path, capsys):
     assert main(["stamps", "--n", "4", "--size", "64", "--seed", "1", "--no-progress",
                  "--output", str(tmp_path / "s")]) == 0, capsys.readouterr().err
     assert fits.getdata(tmp_path / "s" / "stamps.fits").shape == (4, 64, 64)
-    assert sorted(read_truth(tmp_path / "s" / "table.fits")["fr_class"]) == ["FRI", "FRI", "FRII", "FRII"]
+    table = read_truth(tmp_path / "s" / "table.fits")
+    assert sorted(table["fr_class"]) == ["FRI", "FRI", "FRII", "FRII"]
+    assert table.meta["command"] == "stamps" and table.meta["options"]["n"] == 4 and table.meta["seed"] == 1
 
 
 @pytest.mark.parametrize("extra, message", [
