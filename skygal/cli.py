@@ -124,7 +124,7 @@ def inject(**given: Any) -> None:
         raise ValueError(f"n_sources must be left out where table is given, got {given['n_sources']}")
     rms = None if given["rms"] is None else options.parse_quantity("rms", given["rms"])
     arguments = _population(given)
-    from skygal.inject import inject as run
+    from skygal.injection import inject as run
 
     sources = given["n_sources"] if given["table"] is None else given["table"]
     field = run(given["image"], sources, hdu=given["hdu"], unit=given["unit"], rms=rms, **arguments)

@@ -49,7 +49,7 @@ def calls(monkeypatch):
             return FakeField({"skygal_version": "0", "seed": named["seed"] or 77}, np.zeros((4, 6)))
         return function
 
-    for module, name in (("skygal.simulate", "simulate_field"), ("skygal.inject", "inject")):
+    for module, name in (("skygal.simulate", "simulate_field"), ("skygal.injection", "inject")):
         monkeypatch.setitem(sys.modules, module, types.SimpleNamespace(**{name: fake(name)}))
     return seen
 
@@ -244,10 +244,10 @@ def test_every_setting_of_training_is_an_option():
 def test_train_hands_everything_on(trainings, tmp_path, capsys):
     output = tmp_path / "m.safetensors"
     assert main(["train", "a", "b", "--epochs", "3", "--learning-rate", "1e-4", "--classes", "FRI, FRII",
-                 "--shape", "32,64", "--seed", "8", "--resume", "--name", "mine", "--no-progress",
+                 "--shape", "32,64", "--seed", "8", "--resume", "--name", "mine", "--exclude", "J1,J2", "--no-progress",
                  "--output", str(output)]) == 0, capsys.readouterr().err
     (sources, named), = trainings
-    assert sources == ["a", "b"] and named["settings"] == TrainSettings(epochs=3, learning_rate=1e-4, shape=(32, 64),
+    assert sources == ["a", "b"] and named["settings"] == TrainSettings(epochs=3, learning_rate=1e-4, shape=(32, 64), exclude=("J1", "J2"),
                                                                         seed=8)
     assert {k: named[k] for k in named if k != "settings"} == \
         {"name": "mine", "resume": True, "device": "cpu", "progress": False, "overwrite": False}

@@ -13,7 +13,7 @@ from astropy.table import Table
 from astropy.wcs import WCS
 from tqdm import tqdm
 
-from skygal.checks import as_count, as_seed
+from skygal.checks import as_count, as_quantity, as_seed
 from skygal.field import Field
 from skygal.headers import field_header
 from skygal.morphology.checkpoint import load_model
@@ -26,8 +26,8 @@ from skygal.provenance import make_provenance, write_provenance
 from skygal.rendering.beam import TargetBeam
 from skygal.scene import draw_scene
 from skygal.seeds import Seeds
-from skygal.simulate import FAINTEST_SNR, default_mix, observe
-from skygal.sky import celestial, icrs_to_pixel
+from skygal.simulate import FAINTEST_SNR, Observation, default_mix, observe
+from skygal.sky import celestial, icrs_to_pixel, pixel_area
 
 __all__ = ["inject", "local_rms"]
 
@@ -50,43 +50,74 @@ def local_rms(data: np.ndarray, beam_pixels: float) -> np.ndarray:
     ndarray, shape (ny, nx)
         In the image's unit; NaN where the image is blank.
     """
-    from astropy.stats import SigmaClip
+    from astropy.stats import SigmaClip, mad_std
     from photutils.background import Background2D, MADStdBackgroundRMS
 
     blank = ~np.isfinite(data)
-    box = tuple(int(min(n, max(BOX_PIXELS, round(BOX_BEAMS * beam_pixels)))) for n in data.shape)
-    found = Background2D(np.where(blank, 0.0, data), box, coverage_mask=blank, fill_value=np.nan,
-                         sigma_clip=SigmaClip(3.0, maxiters=10), bkg_rms_estimator=MADStdBackgroundRMS(),
-                         exclude_percentile=90.0)
-    return np.where(blank, np.nan, found.background_rms)
+    rms = np.full(data.shape, np.nan)
+    # boxes are laid over the part that is not blank
+    part = tuple(slice(k.min(), k.max() + 1) for k in np.nonzero(~blank))
+    good, hole = data[part], blank[part]
+    box = tuple(int(min(n, max(BOX_PIXELS, round(BOX_BEAMS * beam_pixels)))) for n in good.shape)
+    clip = SigmaClip(3.0, maxiters=10)
+    try:
+        found = Background2D(np.where(hole, 0.0, good), box, coverage_mask=hole, fill_value=np.nan, sigma_clip=clip,
+                             bkg_rms_estimator=MADStdBackgroundRMS(), exclude_percentile=90.0).background_rms
+    except ValueError:
+        # no box has enough pixels to say anything: take all that there are
+        found = mad_std(clip(good[~hole], masked=False))
+    rms[part] = np.where(hole, np.nan, found)
+    return rms
 
 
 def _as_image(image: Any, wcs: Any, hdu: int) -> tuple[SkyImage, str]:
     """Return the image that was given and what to call it."""
+    if isinstance(image, np.ndarray):
+        return _as_array_image(image, wcs), "array"
+    if wcs is not None:
+        raise ValueError("wcs must be left out where image is a FITS file or HDU, which has its own, "
+                         f"got {type(wcs).__name__}")
+    hdu = as_count("hdu", hdu)
     if isinstance(image, (str, PathLike)):
         return read_image(image, hdu=hdu), fspath(image)
     if isinstance(image, fits.HDUList):
+        if hdu >= len(image):
+            raise ValueError(f"hdu must be from 0 to {len(image) - 1}, got {hdu}")
         image = image[hdu]
     if isinstance(image, (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)):
         return read_image(image), "HDU"
-    if isinstance(image, np.ndarray):
-        if image.ndim != 2 or image.dtype.kind not in "fiu" or not image.size:
-            raise ValueError(f"image must be a two-dimensional array of numbers, got shape {image.shape}, "
-                             f"dtype {image.dtype}")
-        if wcs is None:
-            raise ValueError("wcs must be given with an image that is an array")
-        # a header brings its beam, unit and frequency along
-        if isinstance(wcs, fits.Header):
-            bare = fits.PrimaryHDU(np.zeros((1,) * (wcs.get("NAXIS", 2) - 2) + image.shape, np.float32), wcs)
-            found = read_image(bare)
-            return SkyImage(image, found.wcs, found.beam, found.unit, found.frequency, found.header), "array"
-        return SkyImage(image, celestial(wcs), None, None, None, fits.Header()), "array"
     raise TypeError(f"image must be a FITS file, an image HDU or an array, got {type(image).__name__}")
 
 
-def _unit_scale(unit: Any, beam: TargetBeam, frequency: u.Quantity) -> float:
-    """Return how many of ``unit`` one Jy/beam is."""
-    solid = beam.beam.sr
+def _as_array_image(image: np.ndarray, wcs: Any) -> SkyImage:
+    """Return the image that an array and its WCS or header make up."""
+    own_unit = None
+    if isinstance(image, u.Quantity):
+        image, own_unit = image.value, image.unit
+    if isinstance(image, np.ma.MaskedArray):
+        image = np.ma.filled(image.astype(float), np.nan)
+    if image.ndim != 2 or image.dtype.kind not in "fiu" or not image.size:
+        raise ValueError(f"image must be a two-dimensional array of numbers, got shape {image.shape}, "
+                         f"dtype {image.dtype}")
+    if wcs is None:
+        raise ValueError("wcs must be given with an image that is an array")
+    sky = celestial(wcs)
+    known = sky.array_shape is not None and all(sky.array_shape)
+    if known and tuple(sky.array_shape) != image.shape:
+        raise ValueError(f"wcs must be that of the image, of shape {image.shape}, got one of shape "
+                         f"{tuple(sky.array_shape)}")
+    if not isinstance(wcs, fits.Header):
+        return SkyImage(image, sky, None, own_unit, None, fits.Header())
+    # a header brings its beam, unit and frequency along
+    bare = fits.PrimaryHDU(np.zeros((1,) * (wcs.get("NAXIS", 2) - 2) + image.shape, np.float32), wcs)
+    found = read_image(bare)
+    return SkyImage(image, found.wcs, found.beam, own_unit or found.unit, found.frequency, found.header)
+
+
+def _unit_scale(unit: Any, beam: TargetBeam, frequency: u.Quantity, pixel: u.Quantity) -> float:
+    """Return how many of ``unit`` one Jy/beam is; ``pixel`` is the solid angle of one."""
+    # a PSF image spreads the flux over more than the Gaussian fitted to its main lobe
+    solid = beam.beam.sr if beam.psf is None else beam.area * pixel
     known = [(u.Jy / u.beam, u.Jy / u.sr, lambda x: x / solid.value, lambda x: x * solid.value)]
     if unit.is_equivalent(u.Jy / u.pix):
         return float((u.Jy / u.pix).to(unit)) / beam.area
@@ -95,6 +126,18 @@ def _unit_scale(unit: Any, beam: TargetBeam, frequency: u.Quantity) -> float:
     except u.UnitConversionError:
         raise u.UnitConversionError("unit must be a brightness such as Jy/beam, mJy/beam, Jy/pixel, Jy/sr or K, "
                                     f"got {unit}") from None
+
+
+def _as_unit(unit: Any) -> u.UnitBase:
+    """Return the unit that was given."""
+    try:
+        return parse_unit(unit) if isinstance(unit, str) else u.Unit(unit)
+    except TypeError:
+        raise TypeError(f"unit must be an astropy unit or a string, got {unit!r}") from None
+
+
+def _is_per_beam(value: Any) -> bool:
+    return isinstance(value, u.Quantity) and value.unit.is_equivalent(u.Jy / u.beam)
 
 
 def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, wcs: WCS | fits.Header | None = None,
@@ -171,7 +214,7 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
     given, name = _as_image(image, wcs, hdu)
     beam = given.beam if beam is None else beam
     frequency = given.frequency if frequency is None else frequency
-    unit = given.unit if unit is None else parse_unit(unit) if isinstance(unit, str) else u.Unit(unit)
+    unit = given.unit if unit is None else _as_unit(unit)
     for what, value in (("beam", beam), ("frequency", frequency), ("unit", unit)):
         if value is None:
             raise ValueError(f"{what} must be given, since the image's header has none")
@@ -179,8 +222,11 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
     if not valid.any():
         raise ValueError("image must have pixels that are not blank, got none")
     shape = given.data.shape
+    if rms is not None:
+        rms = as_quantity("rms", rms * u.beam if _is_per_beam(rms) else rms, u.Jy) * u.Jy
     seen = observe(given.wcs, shape, survey=None, frequency=frequency, beam=beam, noise=rms)
-    scale = _unit_scale(unit, seen.beam, seen.frequency)
+    middle = pixel_area(given.wcs, *(valid.nonzero()[axis].mean() for axis in (1, 0)))
+    scale = _unit_scale(unit, seen.beam, seen.frequency, float(middle) * u.sr)
     width = np.sqrt(4 * np.log(2) / np.pi * abs(seen.beam.area))
     noise = np.where(valid, seen.noise, np.nan) if seen.noise > 0 else local_rms(given.data, width) / scale
     typical = float(np.nanmedian(noise))
@@ -202,7 +248,7 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
                        "beam": seen.beam.beam, "psf": seen.beam.psf, "unit": str(unit), "frequency": seen.frequency,
                        "rms": rms, "flux": flux, "las": las, "fr_mix": fr_mix, "spectral_index": spectral_index,
                        "latents": chosen, "clip_sigma": clip_sigma, "isophote": ISOPHOTE})
-    header = _header(given, seen.beam, seen.frequency, unit, provenance)
+    header = _header(given, seen, unit, provenance)
     total = (given.data + scene.model * scale).astype(np.float32)
     return Field.assemble(given.wcs, total, scene, header, provenance, scale)
 
@@ -218,21 +264,24 @@ def _at_sources(noise: np.ndarray, wcs: WCS, population: Table, typical: float) 
     return np.where(np.isfinite(out), out, typical)
 
 
-def _header(given: SkyImage, beam: TargetBeam, frequency: u.Quantity, unit: Any, provenance: Mapping[str, Any],
-            ) -> fits.Header:
+def _header(given: SkyImage, seen: Observation, unit: Any, provenance: Mapping[str, Any]) -> fits.Header:
     """Return the image's own header with what was done to it; a new one for a bare array."""
+    beam = seen.beam.beam
     if not len(given.header):
-        return field_header(given.wcs, given.data.shape, beam=beam.beam, frequency=frequency,
+        return field_header(given.wcs, given.data.shape, beam=beam, frequency=seen.frequency,
                             unit=unit.to_string("fits"), provenance=provenance)
     header = given.header.copy()
     for key in ("BSCALE", "BZERO", "BLANK", "DATAMIN", "DATAMAX", "CHECKSUM", "DATASUM", "XTENSION", "PCOUNT", "GCOUNT",
                 "EXTNAME"):
         header.remove(key, ignore_missing=True, remove_all=True)
     header["BITPIX"] = -32
-    if given.beam is None:
-        header["BMAJ"], header["BMIN"] = beam.beam.major.to_value(u.deg), beam.beam.minor.to_value(u.deg)
-        header["BPA"] = beam.beam.pa.to_value(u.deg)
-    if given.unit is None:
+    # what was given instead of what the header says, or where it says nothing
+    if beam != given.beam:
+        header["BMAJ"], header["BMIN"] = beam.major.to_value(u.deg), beam.minor.to_value(u.deg)
+        header["BPA"] = beam.pa.to_value(u.deg)
+    if unit != given.unit:
         header["BUNIT"] = unit.to_string("fits")
+    if given.frequency is None:
+        header["RESTFRQ"] = (seen.frequency.to_value(u.Hz), "[Hz] rest frequency")
     write_provenance(header, provenance)
     return header
