@@ -67,8 +67,9 @@ class Field:
 
         meta = dict(provenance)
         # a field without sources has tables all the same, of no rows
-        components = scene.components or {column.name: [] for column in COMPONENTS}
-        truth = {column.name: [] for column in TRUTH} if not len(scene.truth["source_id"]) else scene.truth
+        none = np.empty(0)
+        components = scene.components or {column.name: none for column in COMPONENTS}
+        truth = scene.truth if len(scene.truth["source_id"]) else {column.name: none for column in TRUTH}
         model = scene.model if scale == 1 else scene.model * np.float32(scale)
         return cls(image, model, scene.segmentation, header, make_truth(truth, meta), make_components(components, meta),
                    wcs, meta)
@@ -117,9 +118,7 @@ class Field:
                     write_truth(table, folder / f"{name}.{suffix}")
             (folder / "skygal.yaml").write_text(dump_config(self.provenance), encoding="utf-8")
             if plot:
-                axes = self.plot()
-                axes.figure.savefig(folder / "field.png", dpi=110)
-                _close(axes.figure)
+                _save(self.plot(), folder / "field.png")
         return Path(directory)
 
     def plot(self, ax: Axes | None = None, *, truth: bool = True) -> Axes:
@@ -175,7 +174,10 @@ def _shape(header: fits.Header) -> tuple[int, ...]:
     return tuple(header[f"NAXIS{axis}"] for axis in range(header["NAXIS"], 0, -1))
 
 
-def _close(figure: Any) -> None:
+def _save(axes: Axes, path: Path) -> None:
     import matplotlib.pyplot as plt
 
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.savefig(path, dpi=110)
     plt.close(figure)

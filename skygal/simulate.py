@@ -84,7 +84,7 @@ def observe(wcs: WCS, shape: tuple[int, int], *, survey: Survey | None, frequenc
         width = as_quantity("beam", beam, "arcsec")
         target = TargetBeam.from_beam(Beam(width * u.arcsec), affine)
     elif isinstance(beam, (np.ndarray, list)):
-        target = TargetBeam.from_psf(beam, affine)
+        target = TargetBeam.from_psf(np.asarray(beam), affine)
     else:
         raise TypeError("beam must be a radio_beam.Beam, a Quantity (FWHM of a circular Gaussian) or a PSF image as "
                         f"an array, got {type(beam).__name__}")

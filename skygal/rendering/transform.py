@@ -96,7 +96,7 @@ def _spectrum(stamp: np.ndarray, ax: _Axis, ay: _Axis) -> np.ndarray:
 
 def _crop(stamp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the part of a stamp that is not zero, with sides a multiple of 8, and its first pixel (x, y)."""
-    rows, columns = stamp.any(axis=1).nonzero()[0], stamp.any(axis=0).nonzero()[0]
+    rows, columns = np.flatnonzero(stamp.any(axis=1)), np.flatnonzero(stamp.any(axis=0))
     if not rows.size:
         raise ValueError("stamp must have a pixel that is not zero")
     ny, nx = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
