@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from skygal.morphology.checkpoint import load_model
 from skygal.morphology.clip import check_clip_sigma
 from skygal.morphology.latents import check_latents
 from skygal.morphology.measure import ISOPHOTE
+from skygal.options import parse_psf
 from skygal.output import field_header
 from skygal.population import sample_population
 from skygal.provenance import make_provenance
@@ -83,11 +85,13 @@ def observe(wcs: WCS, shape: tuple[int, int], *, survey: Survey | None, frequenc
     elif isinstance(beam, u.Quantity):
         width = as_quantity("beam", beam, "arcsec")
         target = TargetBeam.from_beam(Beam(width * u.arcsec), affine)
+    elif isinstance(beam, (str, PathLike)):
+        target = TargetBeam.from_psf(parse_psf(fspath(beam)), affine)
     elif isinstance(beam, (np.ndarray, list)):
         target = TargetBeam.from_psf(np.asarray(beam), affine)
     else:
-        raise TypeError("beam must be a radio_beam.Beam, a Quantity (FWHM of a circular Gaussian) or a PSF image as "
-                        f"an array, got {type(beam).__name__}")
+        raise TypeError("beam must be a radio_beam.Beam, a Quantity (FWHM of a circular Gaussian) or a PSF image (an "
+                        f"array or a file), got {type(beam).__name__}")
     if frequency is None:
         frequency = survey.frequency if survey is not None else DEFAULT_FREQUENCY
     frequency = as_quantity("frequency", frequency, "Hz") * u.Hz
@@ -130,9 +134,9 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
         they are not given.
     frequency : Quantity, optional
         Observing frequency; 1.4 GHz if neither it nor a survey is given.
-    beam : `~radio_beam.Beam`, Quantity or ndarray, optional
-        Elliptical Gaussian, FWHM of a circular one, or a PSF image on the pixels of the field with
-        its peak as the source's place. By default 3 pixels wide. It is the same on all of the
+    beam : `~radio_beam.Beam`, Quantity, ndarray or path, optional
+        Elliptical Gaussian, FWHM of a circular one, or a PSF image (an array, or a FITS or ``.npy`` file)
+        on the pixels of the field with its peak as the source's place. By default 3 pixels wide. It is the same on all of the
         grid, and a Gaussian's axes and angle are those at the image's centre.
     noise : Quantity or False, optional
         Standard deviation of the noise, Jy/beam; False for none even with a survey.

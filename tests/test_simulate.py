@@ -185,12 +185,15 @@ def test_four_dimensional_header():
     assert again.wcs.naxis == 2
 
 
-def test_psf_image():
+def test_psf_image(tmp_path):
     y, x = np.mgrid[-40:41, -40:41]
     psf = np.exp(-(x**2 + y**2) / 6.0) - 0.04 * np.exp(-(np.hypot(x, y) - 12) ** 2 / 8)
     field = skygal.simulate_field(make_wcs(), 10, beam=psf, frequency=1.4 * u.GHz, seed=1)
     assert field.image.sum(dtype=float) / psf.sum() == pytest.approx(field.truth["flux_in_image"].sum().value, rel=1e-5)
     assert field.image.min() < 0
+    fits.PrimaryHDU(psf[None, None]).writeto(tmp_path / "psf.fits")
+    again = skygal.simulate_field(make_wcs(), 10, beam=tmp_path / "psf.fits", frequency=1.4 * u.GHz, seed=1)
+    np.testing.assert_array_equal(again.image, field.image)
     assert field.header["BMAJ"] * 3600 == pytest.approx(np.sqrt(3) * 2.3548 * 1.8, rel=0.03)
 
 
