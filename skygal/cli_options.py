@@ -36,6 +36,7 @@ TRAINING = {
     "checkpoint_every": "Epochs between checkpoints.",
     "pixel_scale": "Pixel of the survey, arcsec.",
     "beam_fwhm": "Beam of the survey, arcsec.",
+    "exclude": "Leave out cutouts whose name holds one of these texts.",
 }
 
 

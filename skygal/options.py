@@ -270,7 +270,7 @@ def parse_settings(words: dict[str, Any]) -> TrainSettings:
             continue
         if isinstance(field.default, tuple):
             parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
-            kind = type(field.default[0])
+            kind = type(field.default[0]) if field.default else str
             chosen[field.name] = tuple(_number(field.name, part, kind) for part in parts)
         else:
             chosen[field.name] = _number(field.name, value, type(field.default))

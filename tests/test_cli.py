@@ -247,8 +247,9 @@ def test_train_hands_everything_on(trainings, tmp_path, capsys):
                  "--shape", "32,64", "--seed", "8", "--resume", "--name", "mine", "--exclude", "J1,J2", "--no-progress",
                  "--output", str(output)]) == 0, capsys.readouterr().err
     (sources, named), = trainings
-    assert sources == ["a", "b"] and named["settings"] == TrainSettings(epochs=3, learning_rate=1e-4, shape=(32, 64), exclude=("J1", "J2"),
-                                                                        seed=8)
+    assert sources == ["a", "b"]
+    assert named["settings"] == TrainSettings(epochs=3, learning_rate=1e-4, shape=(32, 64), exclude=("J1", "J2"),
+                                              seed=8)
     assert {k: named[k] for k in named if k != "settings"} == \
         {"name": "mine", "resume": True, "device": "cpu", "progress": False, "overwrite": False}
     assert capsys.readouterr().out == f"{output}\n"
