@@ -135,9 +135,10 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
     frequency : Quantity, optional
         Observing frequency; 1.4 GHz if neither it nor a survey is given.
     beam : `~radio_beam.Beam`, Quantity, ndarray or path, optional
-        Elliptical Gaussian, FWHM of a circular one, or a PSF image (an array, or a FITS or ``.npy`` file)
-        on the pixels of the field with its peak as the source's place. By default 3 pixels wide. It is the same on all of the
-        grid, and a Gaussian's axes and angle are those at the image's centre.
+        Elliptical Gaussian, FWHM of a circular one, or a PSF image (an array, or a FITS or ``.npy``
+        file) on the pixels of the field with its peak as the source's place. By default 3 pixels
+        wide. It is the same on all of the grid, and a Gaussian's axes and angle are those at the
+        image's centre.
     noise : Quantity or False, optional
         Standard deviation of the noise, Jy/beam; False for none even with a survey.
     flux : (Quantity, Quantity) or distribution, optional
