@@ -5,6 +5,7 @@
 #   make test-slow   the tests and the slow ones
 #   make lint        ruff and mypy
 #   make docs        the documentation, in docs/_build/html
+#   make figures     the figures of the README and the documentation, in docs/_static
 #   make benchmarks  the figures that the documentation quotes
 #
 # PYTHON is the interpreter that makes the environment, VENV where it lies, DEMO where the demo goes.
@@ -17,7 +18,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # the stamp files hold what was installed, so that the second call starts at once
 INPUTS := pyproject.toml constraints.txt
 
-.PHONY: help install demo test test-slow lint docs benchmarks clean
+.PHONY: help install demo test test-slow lint docs figures benchmarks clean
 
 help:
 	@sed -n '/^#   make/s/^# *//p' Makefile
@@ -52,6 +53,9 @@ lint: $(VENV)/.installed-dev
 docs: $(VENV)/.installed-dev
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+figures: $(VENV)/.installed
+	$(BIN)/python docs/make_figures.py
 
 benchmarks: $(VENV)/.installed
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
