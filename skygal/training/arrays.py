@@ -24,9 +24,9 @@ def read_arrays(path: Path) -> Stamps:
         If it is damaged, or an array is missing or of the wrong shape.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             data = {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"stamps {str(path)!r} cannot be read as an NPZ file of plain arrays: {error}") from None
     if "train_image" in data:
         for key in ("image", "label", "name"):

@@ -29,10 +29,12 @@ class _PlainUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         # numpy's own makers, under the names of numpy 1 and 2
-        makers = {"_reconstruct": np.zeros(1).__reduce__()[0], "scalar": np.float64(0).__reduce__()[0]}
-        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name in makers:
-            return makers[name]
-        admitted = {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype, ("_codecs", "encode"): _encode}
+        admitted: dict[tuple[str, str], Any] = {
+            ("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype, ("_codecs", "encode"): _encode}
+        for core in ("numpy.core", "numpy._core"):
+            admitted[f"{core}.multiarray", "_reconstruct"] = np.zeros(1).__reduce__()[0]
+            admitted[f"{core}.multiarray", "scalar"] = np.float64(0).__reduce__()[0]
+            admitted[f"{core}.numeric", "_frombuffer"] = np.zeros(1).__reduce_ex__(5)[0]
         if (module, name) not in admitted:
             raise ValueError(f"refuses to load {module}.{name}: only numpy arrays and plain types are admitted")
         return admitted[module, name]

@@ -50,7 +50,8 @@ def read_folder(folder: Path) -> Stamps:
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file() and is_fits(path))
     if not files:
-        raise FileNotFoundError(f"stamps {str(folder)!r} hold no FITS cutouts and no batches (data_batch_1, test_batch)")
+        raise FileNotFoundError(
+            f"stamps {str(folder)!r} hold no FITS cutouts and no batches (data_batch_1, test_batch)")
     return read_cutouts(files)
 
 

@@ -199,5 +199,5 @@ def elbo_terms(model: GalaxyModel, batches: StampBatches, samples: int = SCORE_S
                 total[0] -= 0.5 * float((residual**2).sum())
                 total[1] += float((torch.distributions.Normal(loc, scale).log_prob(z).sum(dim=1)
                                    - prior.log_prob(z)).sum())
-    reconstruction, divergence = total / (samples * len(batches))
+    reconstruction, divergence = (total / (samples * len(batches))).tolist()
     return reconstruction - divergence, reconstruction, divergence

@@ -127,8 +127,9 @@ def read_stamps(path: str | os.PathLike) -> Stamps:
     An ``.npz`` file holds ``image`` (n, ny, nx) and ``label`` (integers as in MiraBest or the Radio
     Galaxy Dataset) or ``fr_class`` (names); and, each of shape (n,) and optional, ``scale`` (the
     factor of integer images), ``ra``, ``dec`` (deg), ``pixel_scale``, ``las`` (arcsec), ``rms``
-    (in the unit of the scaled image; cutouts without one count as clipped) and ``name`` or ``source``. In integer images -32768
-    stands for NaN. FRDEEP's ``train_image``, ``train_label``, ``test_image`` ... are joined.
+    (in the unit of the scaled image; cutouts without one count as clipped) and ``name`` or
+    ``source``. In integer images -32768 stands for NaN. FRDEEP's ``train_image``, ``train_label``,
+    ``test_image`` ... are joined.
     """
     from skygal.training import batches, cutouts, wheel
 

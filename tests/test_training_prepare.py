@@ -1,0 +1,144 @@
+"""Isolating, restoring, aligning and splitting, on made-up sources with known answers."""
+
+import numpy as np
+import pytest
+from training_stamps import blob, source, stamps
+
+from skygal.morphology.moments import measure_moments
+from skygal.training.isolate import find_source, restore_source
+from skygal.training.prepare import prepare_stamps, split_by_sky
+from skygal.training.readers import make_stamps
+
+SIGMA = 3 / 2.3548200450309493
+
+
+def cutouts(images, fr_class=None, **columns):
+    n = len(images)
+    rng = np.random.default_rng(5)
+    given = {"ra": rng.uniform(0, 360, n), "dec": rng.uniform(-30, 60, n), "rms": np.full(n, 0.01), **columns}
+    return make_stamps(list(images), fr_class if fr_class is not None else np.where(np.arange(n) % 2, "FRII", "FRI"),
+                       **given)
+
+
+class TestFindSource:
+    def test_neighbour_and_specks_stay_out(self):
+        image = blob(0, 0, 1.0, 128) + blob(50, 40, 0.8, 128)
+        image[100, 20:22] = 0.5
+        mask = find_source(image, 0.03)
+        assert mask[63, 63] and not mask[100:, :].any() and mask.sum() == (blob(0, 0, 1.0, 128) > 0.03).sum()
+
+    def test_detached_lobe_joins(self):
+        image = blob(-12, 0, 1.0, 128) + blob(12, 0, 0.6, 128)
+        mask = find_source(image, 0.03)
+        assert mask[63, 51] and mask[63, 75]
+
+    def test_faint_island_far_off_does_not_join(self):
+        image = blob(0, 0, 1.0, 128) + blob(20, 0, 0.04, 128)
+        assert not find_source(image, 0.01)[:, 78:].any()
+
+    def test_angular_size_holds_lobes_together_and_neighbours_off(self):
+        image = blob(-35, 0, 1.0, 128) + blob(35, 0, 0.6, 128)
+        assert find_source(image, 0.03, las=75.0)[63, [28, 98]].all()
+        pair = blob(0, 0, 1.0, 128) + blob(20, 0, 0.6, 128)
+        assert not find_source(pair, 0.03, las=6.0)[:, 76:].any()
+
+    def test_blank(self):
+        assert not find_source(np.zeros((16, 16)), 0.0).any()
+        assert not find_source(np.eye(16) * 0.0 + (np.indices((16, 16)).sum(axis=0) == 3), 0.5).any()
+
+
+class TestRestoreSource:
+    def test_flux_and_shape_come_back_from_a_clipped_image(self):
+        clean = blob(-6, 0, 1.0, 64, SIGMA) + blob(6, 1, 0.5, 64, SIGMA)
+        noisy = clean + 0.01 * np.random.default_rng(0).standard_normal(clean.shape)
+        mask = find_source(noisy, 0.03)
+        sharp = restore_source(np.where(mask, noisy, 0), mask, 0.03, beam_sigma=SIGMA)
+        assert (sharp >= 0).all()
+        assert sharp.sum() == pytest.approx(clean.sum(), rel=0.03)
+        flux, centre, covariance = measure_moments(np.stack([clean, sharp]))
+        np.testing.assert_allclose(centre[1], centre[0], atol=0.15)
+        # the result lacks half of the beam's variance; so few iterations leave it a little wider than that
+        np.testing.assert_allclose(covariance[1] + 0.5 * SIGMA**2 * np.eye(2), covariance[0], rtol=0.03, atol=0.35)
+
+    def test_nothing_gives_nothing(self):
+        assert not restore_source(np.ones((9, 9)), np.zeros((9, 9), bool), 0.1, beam_sigma=SIGMA).any()
+
+
+class TestPrepare:
+    def test_sources_are_centred_and_lie_along_x(self):
+        images, _ = stamps(20)
+        data = prepare_stamps(cutouts(images), shape=(40, 64))
+        assert data.images.shape[1:] == (40, 64) and len(data) >= 15
+        _, centre, covariance = measure_moments(data.images)
+        np.testing.assert_allclose(centre, [[31.5, 19.5]] * len(data), atol=0.1)
+        assert (np.abs(covariance[:, 0, 1]) < 0.05 * covariance[:, 0, 0]).all()
+        assert (covariance[:, 0, 0] > covariance[:, 1, 1]).all()
+
+    def test_extent_is_that_of_the_source(self):
+        rng = np.random.default_rng(3)
+        images = np.stack([source("FRII", rng) for _ in range(4)])
+        _, _, covariance = measure_moments(images)
+        expected = np.sqrt(np.linalg.eigvalsh(covariance)[:, 1] - 1.4**2 + SIGMA**2) * 1.8
+        noisy = images + 0.001 * rng.standard_normal(images.shape)
+        data = prepare_stamps(cutouts(noisy, np.array(["FRI", "FRII"] * 2), rms=np.full(4, 0.001)), shape=(40, 64))
+        np.testing.assert_allclose(data.extent, expected, rtol=0.05)
+        np.testing.assert_allclose(data.noise, 0.001, rtol=0.2)
+
+    def test_what_is_left_out_is_counted(self):
+        images, _ = stamps(14)
+        images[0] = blob(0, 0, 1.0, 64, SIGMA)              # unresolved
+        images[1] = blob(-20, 0, 1, 64) + blob(0, 0, 1, 64) + blob(20, 0, 1, 64)   # longer than the frame
+        images[2] = blob(30, 0, 1, 64)                      # on the border
+        images[3] = -1e-3                                   # blank, but for one bright pixel
+        images[3, 5, 5] = 1
+        names = np.array([f"Gendre {i}" for i in range(14)], "<U20")
+        names[4] = "MiraBest 4"
+        ra, dec = np.linspace(0, 300, 14), np.zeros(14)
+        ra[7], dec[7] = ra[6], 0.005
+        kinds = np.where(np.arange(14) % 2, "FRII", "FRI")
+        kinds[5] = "bent"
+        data = prepare_stamps(cutouts(images, kinds, name=names, ra=ra, dec=dec), shape=(40, 40), exclude=("MiraBest",))
+        assert data.dropped == {"unresolved": 1, "too large for the frame": 1, "cut by the border": 1, "blank": 1,
+                                "excluded": 1, "of another class": 1, "repeated": 1}
+        assert len(data) == 7
+
+    def test_a_class_must_be_there(self):
+        images, _ = stamps(4)
+        with pytest.raises(ValueError, match="stamps must hold each class of FRI, FRII, got none of FRII"):
+            prepare_stamps(cutouts(images, np.full(4, "FRI")), shape=(40, 64))
+
+    def test_pixel_scale_must_fit(self):
+        images, _ = stamps(2)
+        with pytest.raises(ValueError, match="pixel scale of stamps must be 1.8 arcsec, got 1.5 arcsec for stamp 0"):
+            prepare_stamps(cutouts(images, pixel_scale=np.full(2, 1.5)))
+
+    def test_nan_pixels_count_as_empty(self):
+        images, _ = stamps(4)
+        images[:, :3] = np.nan
+        assert np.isfinite(prepare_stamps(cutouts(images), shape=(40, 64)).images).all()
+
+
+class TestSplit:
+    def test_shares(self):
+        rng = np.random.default_rng(0)
+        ra, dec = rng.uniform(0, 360, 20000), np.degrees(np.arcsin(rng.uniform(-1, 1, 20000)))
+        split = split_by_sky(ra, dec, np.arange(20000).astype(str))
+        share = {name: (split == name).mean() for name in ("train", "validation", "test")}
+        assert share["train"] == pytest.approx(0.8, abs=0.05)
+        assert share["validation"] == pytest.approx(0.1, abs=0.04)
+
+    def test_a_place_has_one_split_whatever_else_there_is(self):
+        ra, dec = np.array([10.0, 370.0, 10.0001]), np.array([5.0, 5.0, 5.0001])
+        whole = split_by_sky(ra, dec, np.array(["a", "b", "c"]))
+        assert len(set(whole)) == 1
+        assert split_by_sky(ra[1:2], dec[1:2], np.array(["z"]))[0] == whole[0]
+
+    def test_names_stand_in_for_places(self):
+        nowhere = np.full(200, np.nan)
+        names = np.arange(200).astype(str)
+        split = split_by_sky(nowhere, nowhere, names)
+        assert len(set(split)) == 3
+        np.testing.assert_array_equal(split_by_sky(nowhere[:9], nowhere[:9], names[:9]), split[:9])
+
+    def test_poles(self):
+        assert set(split_by_sky([0.0, 0.0], [90.0, -90.0], ["n", "s"])) <= {"train", "validation", "test"}
