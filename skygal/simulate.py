@@ -209,6 +209,8 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
         flux = FAINTEST_SNR * seen.noise * u.Jy
     generator = load_model(model, device=device)
     check_latents(chosen, generator.latent_dim)
+    # a WCS that a header cannot hold is refused here, before the work
+    field_header(sky, size, beam=seen.beam.beam, frequency=seen.frequency)
     population = sample_population(sky, size, n_sources, seeds=seeds, frequency=seen.frequency, flux=flux, las=las,
                                    fr_mix=default_mix(chosen) if fr_mix is None else fr_mix,
                                    spectral_index=spectral_index, table=table)

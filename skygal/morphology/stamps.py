@@ -123,7 +123,7 @@ class StampSet:
         return len(self.images)
 
     def write(self, directory: str | Path, *, overwrite: bool = False) -> Path:
-        """Write ``stamps.fits`` (a cube), and its table as ``table.fits`` and ``table.ecsv``.
+        """Write ``stamps.fits`` (a cube), its table as ``table.fits`` and ``table.ecsv``, and ``skygal.yaml``.
 
         Raises
         ------
@@ -133,6 +133,7 @@ class StampSet:
         from astropy.io import fits
 
         from skygal.atomic import whole_directory
+        from skygal.config import dump_config
         from skygal.truth import write_truth
 
         header = fits.Header()
@@ -146,6 +147,7 @@ class StampSet:
             fits.PrimaryHDU(self.images, header).writeto(folder / "stamps.fits")
             for suffix in ("fits", "ecsv"):
                 write_truth(self.table, folder / f"table.{suffix}")
+            (folder / "skygal.yaml").write_text(dump_config(self.table.meta), encoding="utf-8")
         return Path(directory)
 
 
@@ -213,7 +215,7 @@ def sample_stamps(n: int, *, fr_class: str | None = None, fr_mix: Mapping[str, f
     >>> stamps = skygal.sample_stamps(4, seed=1)
     >>> stamps.images.shape
     (4, 150, 150)
-    >>> sorted(stamps.table["fr_class"])
+    >>> sorted(stamps.table["fr_class"].tolist())
     ['FRI', 'FRI', 'FRII', 'FRII']
     """
     from astropy import units as u
