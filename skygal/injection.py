@@ -89,7 +89,7 @@ def _as_image(image: Any, wcs: Any, hdu: int) -> tuple[SkyImage, str]:
     raise TypeError(f"image must be a FITS file, an image HDU or an array, got {type(image).__name__}")
 
 
-def _as_array_image(image: np.ndarray, wcs: Any) -> SkyImage:
+def _as_array_image(image: Any, wcs: Any) -> SkyImage:
     """Return the image that an array and its WCS or header make up."""
     own_unit = None
     if isinstance(image, u.Quantity):

@@ -1,0 +1,83 @@
+"""How exact the images are: isolated sources, sums of fluxes, noise.
+
+    python benchmarks/accuracy.py [--draws 200] [--size 4096]
+
+Isolated sources are random sums of Gaussians, at zooms of 0.1 to 2, any angle and any shift, under
+elliptical beams, on four grids; what they must look like is written in closed form on the sky, by
+spherical trigonometry at every pixel, without the package (see tests/oracles.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+from astropy import units as u
+
+import skygal
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from oracles import FWHM, grids  # noqa: E402
+from test_render_oracle import worst_errors  # noqa: E402
+
+
+def sources(draws):
+    print(f"isolated sources, worst of {draws} random draws on each grid")
+    print(f"  {'grid':18s} {'flux':>9s} {'centroid/pixel':>15s} {'PA/deg':>9s} {'pixels/peak':>12s}")
+    for name in grids():
+        worst = worst_errors(name, draws, seed=1)
+        print(f"  {name:18s} {worst['flux']:9.1e} {worst['centroid']:15.1e} {worst['pa']:9.1e} {worst['pixel']:12.1e}")
+
+
+def sums():
+    print("noiseless fields: sum of the image over the beam's area, against the sum of flux_in_image")
+    for name, wcs in grids().items():
+        field = skygal.simulate_field(wcs, 60, survey="FIRST", noise=False, flux=3 * u.mJy, seed=1)
+        # the reference is the beam in pixels at the image's centre, where the grid's scale is taken
+        y, x = ((side - 1) / 2 for side in field.image.shape)
+        area = field.wcs.deepcopy()
+        corner = area.pixel_to_world([x - 0.5, x + 0.5, x, x], [y, y, y - 0.5, y + 0.5]).icrs
+        (e1, n1), (e2, n2) = ([d.to_value(u.deg) for d in corner[a].spherical_offsets_to(corner[b])]
+                              for a, b in ((0, 1), (2, 3)))
+        beam = 2 * np.pi / FWHM**2 * field.header["BMAJ"] * field.header["BMIN"] / abs(e1 * n2 - e2 * n1)
+        total = field.image.sum(dtype=float) / beam
+        print(f"  {name:18s} {total / field.truth['flux_in_image'].sum().value - 1:+.1e} "
+              f"({np.count_nonzero(field.truth['edge'])} of {len(field.truth)} sources at the edge)")
+
+
+def noise(size):
+    wcs = skygal.make_wcs("12h00m00s +30d00m00s", size, 1.8 * u.arcsec)
+    from radio_beam import Beam
+
+    major, minor, pa = 7.2, 5.4, 30.0
+    field = skygal.simulate_field(wcs, 0, beam=Beam(major * u.arcsec, minor * u.arcsec, pa * u.deg),
+                                  noise=0.15 * u.mJy, seed=1)
+    image = field.image.astype(float)
+    power = np.fft.irfft2(np.abs(np.fft.rfft2(image)) ** 2)
+    found = power / power[0, 0]
+    dy, dx = np.mgrid[-10:11, -10:11]
+    a = np.radians(pa)
+    east, north = -1.8 * dx, 1.8 * dy
+    along, across = east * np.sin(a) + north * np.cos(a), east * np.cos(a) - north * np.sin(a)
+    expected = np.exp(-((along / major) ** 2 + (across / minor) ** 2) * FWHM**2 / 4)
+    print(f"noise, {size} x {size} pixels, beam {major} x {minor} arcsec at {pa} deg: rms over the one asked for "
+          f"{image.std() / 1.5e-4:.5f}, mean {image.mean() / 1.5e-4:+.1e} rms, largest difference of the "
+          f"autocorrelation to the beam's {abs(found[dy, dx] - expected).max():.4f}")
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--draws", type=int, default=200)
+    options.add_argument("--size", type=int, default=4096, help="of the noise image")
+    given = options.parse_args()
+    warnings.simplefilter("ignore", UserWarning)
+    sources(given.draws)
+    sums()
+    noise(given.size)
+
+
+if __name__ == "__main__":
+    main()
