@@ -41,3 +41,34 @@ def test_judge_learns(tmp_path):
     right = np.array(judge.classes)[chance.argmax(axis=1)] == data.fr_class[half:]
     assert right.mean() > 0.85
     assert judge.classify(np.zeros((0, 32, 48))).shape == (0, 2)
+
+
+def test_fidelity_counts_what_the_judge_says(tmp_path):
+    from skygal.evaluation.fidelity import measure_fidelity
+    from skygal.evaluation.judge import ClassJudge
+    from skygal.morphology.checkpoint import load_model
+
+    generator = load_model()
+    data = prepare_stamps(read_stamps(write_npz(tmp_path / "s.npz", 40)), shape=generator.shape)
+    with torch.random.fork_rng():
+        judge = ClassJudge(generator.classes, generator.shape)
+    with torch.no_grad():
+        # it always says FRII
+        judge.head[-1].weight.zero_()
+        judge.head[-1].bias.copy_(torch.tensor([-1.0, 1.0]))
+    found = measure_fidelity(generator, data, [judge, judge], n=4)
+    assert found["FRII"]["generated"] == found["FRII"]["real"] == 1
+    assert found["FRI"]["generated"] == found["FRI"]["real"] == 0
+    assert found["FRI"]["judges_spread"] == found["FRI"]["real_error"] == 0
+    with pytest.raises(ValueError, match="n must be at least 1, got 0"):
+        measure_fidelity(generator, data, [judge], n=0)
+
+
+def test_drawn_stamps_grow(tmp_path):
+    from skygal.evaluation.fidelity import draw_stamps
+    from skygal.morphology.checkpoint import load_model
+    from skygal.morphology.moments import measure_moments
+
+    made = draw_stamps(load_model(), "FRI", 100, rng=np.random.default_rng(0))
+    width = measure_moments(np.where(made > 0.01, made, 0))[2][:, 0, 0]
+    assert np.corrcoef(np.arange(100), width)[0, 1] > 0.7

@@ -128,7 +128,7 @@ def load_model(model: str | os.PathLike | Generator | None = None, *, device: st
     if named:
         if model not in list_models():
             raise ValueError(f"model must be a .safetensors file or one of {', '.join(map(repr, list_models()))}, "
-                             f"got {model!r}{nearest_names(model, list_models())}")
+                             f"got {model!r}{nearest_names(str(model), list_models())}")
         path = WEIGHTS / f"{model}.safetensors"
     elif not path.is_file():
         raise FileNotFoundError(f"model file {os.fspath(model)!r} not found")
@@ -189,8 +189,8 @@ def _build(path: Path, tensors: dict[str, np.ndarray], description: dict[str, An
 
     try:
         arch = Architecture.from_dict(description["architecture"])
-        parts = {"decoder": Decoder(arch), "flow": ConditionalFlow(arch)}
-        for part, module in parts.items():
+        decoder, flow = Decoder(arch), ConditionalFlow(arch)
+        for part, module in (("decoder", decoder), ("flow", flow)):
             module.load_state_dict({
                 key.removeprefix(f"{part}."): torch.from_numpy(value.astype(np.float32))
                 for key, value in tensors.items() if key.startswith(f"{part}.")})
@@ -198,5 +198,5 @@ def _build(path: Path, tensors: dict[str, np.ndarray], description: dict[str, An
     except (RuntimeError, KeyError, ValueError) as error:
         reason = str(error).split("\n")[0]
         raise ValueError(f"model file {str(path)!r} does not fit its architecture: {reason}") from None
-    return Generator(arch, parts["decoder"], parts["flow"], name=description["name"], sha256=sha256,
+    return Generator(arch, decoder, flow, name=description["name"], sha256=sha256,
                      extents=extents, metadata=description["metadata"], device=device)

@@ -68,7 +68,7 @@ class Architecture:
     @property
     def sky_shape(self) -> tuple[int, int]:
         """Rows and columns of the decoder's sky."""
-        return tuple(math.ceil(size / self.sky_step) for size in self.shape)
+        return math.ceil(self.shape[0] / self.sky_step), math.ceil(self.shape[1] / self.sky_step)
 
     @property
     def condition_dim(self) -> int:
@@ -92,10 +92,11 @@ class Architecture:
         if not isinstance(values, dict) or set(values) != names:
             given = sorted(values) if isinstance(values, dict) else values
             raise ValueError(f"architecture must have the entries {sorted(names)}, got {given}")
-        made = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        made: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         default = cls()
         for name, value in made.items():
-            like = getattr(default, name)
+            like: Any = getattr(default, name)
             kind = (int, float) if isinstance(like, float) else type(like)
             if not isinstance(value, kind) or isinstance(value, bool):
                 raise ValueError(f"architecture entry {name} must be like {like!r}, got {value!r}")

@@ -81,7 +81,8 @@ class Trainer:
     """
 
     def __init__(self, data: TrainingSet, settings: TrainSettings, device: str) -> None:
-        self.settings, self.epoch, self.rows = settings, 0, []
+        self.settings, self.epoch = settings, 0
+        self.rows: list[dict[str, float]] = []
         train, validation = (data.select(data.split == split) for split in ("train", "validation"))
         log_extent = np.log(train.extent)
         self.arch = Architecture(
