@@ -126,7 +126,7 @@ def read_image(source: str | os.PathLike | fits.PrimaryHDU | fits.ImageHDU, *, h
 
 
 def _read_hdu(hdu: Any, name: str, others: list[str] | None = None) -> SkyImage:
-    if not getattr(hdu, "is_image", False) or hdu.data is None or hdu.data.ndim < 2:
+    if not getattr(hdu, "is_image", False) or len(hdu.shape) < 2:
         hint = f"; images are in HDU {', '.join(others)}" if others else ""
         raise ValueError(f"{name} holds no image{hint}")
     header = hdu.header.copy()
@@ -137,7 +137,7 @@ def _read_hdu(hdu: Any, name: str, others: list[str] | None = None) -> SkyImage:
         sky = celestial(full)
     except ValueError as error:
         raise ValueError(f"{name} cannot be used: {error}") from None
-    data = hdu.data
+    data = _pixels(hdu)
     # FITS axis k is array axis ndim - k; the other axes must be of one pixel
     keep = sorted(data.ndim - 1 - axis for axis in (full.wcs.lng, full.wcs.lat))
     extra = [length for axis, length in enumerate(data.shape) if axis not in keep]
@@ -152,6 +152,18 @@ def _read_hdu(hdu: Any, name: str, others: list[str] | None = None) -> SkyImage:
         unit = None  # the caller may know better
     return SkyImage(data=plane, wcs=sky, beam=_read_beam(header), unit=unit,
                     frequency=_read_frequency(header), header=header)
+
+
+def _pixels(hdu: Any) -> np.ndarray:
+    """Return an HDU's pixels without changing it.
+
+    A file that is open for updating and holds scaled integers is rewritten as floats, when closed, if
+    its HDU's ``data`` have been looked at.
+    """
+    scaled = any(keyword in hdu.header for keyword in ("BSCALE", "BZERO", "BLANK"))
+    if isinstance(hdu, fits.CompImageHDU) or not scaled or hdu.fileinfo() is None:
+        return hdu.data
+    return hdu.section[...]
 
 
 def parse_unit(text: str) -> u.UnitBase:
@@ -213,7 +225,8 @@ def _read_beam(header: fits.Header) -> Any:
 
 
 def _read_frequency(header: fits.Header) -> u.Quantity | None:
-    for axis in range(1, header.get("WCSAXES", header.get("NAXIS", 0)) + 1):
+    # a plane that was cut out of a cube may have kept the cards of more axes than it has
+    for axis in range(1, 10):
         if str(header.get(f"CTYPE{axis}", "")).strip().upper().startswith("FREQ"):
             step = header.get(f"CDELT{axis}", header.get(f"CD{axis}_{axis}", 0.0))
             value = header.get(f"CRVAL{axis}", 0.0) + (1 - header.get(f"CRPIX{axis}", 1.0)) * step

@@ -74,6 +74,9 @@ def _as_image(image: Any, wcs: Any, hdu: int) -> tuple[SkyImage, str]:
     """Return the image that was given and what to call it."""
     if isinstance(image, np.ndarray):
         return _as_array_image(image, wcs), "array"
+    hdus = fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU
+    if not isinstance(image, (str, PathLike, fits.HDUList, *hdus)):
+        raise TypeError(f"image must be a FITS file, an image HDU or an array, got {type(image).__name__}")
     if wcs is not None:
         raise ValueError("wcs must be left out where image is a FITS file or HDU, which has its own, "
                          f"got {type(wcs).__name__}")
@@ -84,9 +87,7 @@ def _as_image(image: Any, wcs: Any, hdu: int) -> tuple[SkyImage, str]:
         if hdu >= len(image):
             raise ValueError(f"hdu must be from 0 to {len(image) - 1}, got {hdu}")
         image = image[hdu]
-    if isinstance(image, (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)):
-        return read_image(image), "HDU"
-    raise TypeError(f"image must be a FITS file, an image HDU or an array, got {type(image).__name__}")
+    return read_image(image), "HDU"
 
 
 def _as_array_image(image: Any, wcs: Any) -> SkyImage:
@@ -111,6 +112,8 @@ def _as_array_image(image: Any, wcs: Any) -> SkyImage:
     # a header brings its beam, unit and frequency along
     bare = fits.PrimaryHDU(np.zeros((1,) * (wcs.get("NAXIS", 2) - 2) + image.shape, np.float32), wcs)
     found = read_image(bare)
+    if own_unit is not None:
+        found.header["BUNIT"] = _spell(own_unit)
     return SkyImage(image, found.wcs, found.beam, own_unit or found.unit, found.frequency, found.header)
 
 
@@ -264,23 +267,33 @@ def _at_sources(noise: np.ndarray, wcs: WCS, population: Table, typical: float) 
     return np.where(np.isfinite(out), out, typical)
 
 
+def _spell(unit: Any) -> str:
+    """Return a brightness unit as radio software spells it."""
+    if unit == u.Jy / u.beam:
+        return "JY/BEAM"
+    for area, name in ((u.beam, "beam"), (u.pix, "pixel"), (u.sr, "sr")):
+        if (unit * area).is_equivalent(u.Jy):
+            return f"{(unit * area).to_string('fits')}/{name}"
+    return unit.to_string("fits")
+
+
 def _header(given: SkyImage, seen: Observation, unit: Any, provenance: Mapping[str, Any]) -> fits.Header:
     """Return the image's own header with what was done to it; a new one for a bare array."""
     beam = seen.beam.beam
     if not len(given.header):
         return field_header(given.wcs, given.data.shape, beam=beam, frequency=seen.frequency,
-                            unit=unit.to_string("fits"), provenance=provenance)
+                            unit=_spell(unit), provenance=provenance)
     header = given.header.copy()
     for key in ("BSCALE", "BZERO", "BLANK", "DATAMIN", "DATAMAX", "CHECKSUM", "DATASUM", "XTENSION", "PCOUNT", "GCOUNT",
                 "EXTNAME"):
         header.remove(key, ignore_missing=True, remove_all=True)
     header["BITPIX"] = -32
     # what was given instead of what the header says, or where it says nothing
-    if beam != given.beam:
+    if given.beam is None or beam != given.beam:
         header["BMAJ"], header["BMIN"] = beam.major.to_value(u.deg), beam.minor.to_value(u.deg)
         header["BPA"] = beam.pa.to_value(u.deg)
     if unit != given.unit:
-        header["BUNIT"] = unit.to_string("fits")
+        header["BUNIT"] = _spell(unit)
     if given.frequency is None:
         header["RESTFRQ"] = (seen.frequency.to_value(u.Hz), "[Hz] rest frequency")
     write_provenance(header, provenance)
