@@ -1,0 +1,146 @@
+"""Sphinx configuration: the package's own definitions become tables, so that none is copied by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from docutils.parsers.rst import Directive
+from docutils.statemachine import StringList
+
+import skygal
+
+project = "skygal"
+author = "The skygal developers"
+copyright = "The skygal developers"
+version = release = skygal.__version__
+
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.mathjax", "numpydoc"]
+exclude_patterns = ["_build"]
+default_role = "py:obj"
+html_theme = "furo"
+html_title = f"skygal {version}"
+html_static_path = ["_static"]
+templates_path = ["_templates"]
+
+autosummary_generate = True
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+
+
+def _cell(text: str) -> str:
+    """Return text that reStructuredText takes as it is."""
+    return "".join(f"\\{c}" if c in "\\*`_|" else c for c in " ".join(str(text).split()))
+
+
+def _list_table(header: list[str], rows: list[list[str]], widths: str = "auto") -> str:
+    lines = [".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", ""]
+    for row in [header, *rows]:
+        for k, cell in enumerate(row):
+            lines.append(f"   {'*' if k == 0 else ' '} - {cell}")
+    return "\n".join(lines)
+
+
+def _schema_text(name: str) -> str:
+    from skygal.truth import schema
+
+    return _list_table(["column", "type", "unit", "description"],
+                       [[f"``{c.name}``", c.dtype.__name__, _cell(c.unit), _cell(c.description)]
+                        for c in getattr(schema, name)], "16 8 12 64")
+
+
+def _surveys_text(_: str) -> str:
+    rows, notes = [], []
+    for name in skygal.list_surveys():
+        survey = skygal.read_survey(name)
+        beam = survey.beam
+        axes = f"{beam.major.to_value('arcsec'):g}"
+        if beam.minor != beam.major:
+            axes += f" x {beam.minor.to_value('arcsec'):g}, {beam.pa.to_value('deg'):g} deg"
+        rows.append([f"``{name}``", _cell(survey.description), f"{survey.frequency:g}", axes,
+                     f"{survey.pixel_scale.to_value('arcsec'):g}", f"{survey.noise.to_value('uJy / beam'):g}"])
+        by_text: dict[str, list[str]] = {}
+        for key in ("frequency", "beam", "pixel_scale", "noise"):
+            text = ". ".join(t[key].rstrip(".") for t in (survey.references, survey.notes) if key in t)
+            by_text.setdefault(text or "no source given", []).append(key.replace("_", " "))
+        notes.append(f"``{name}``\n" + "\n".join(f"   - {', '.join(keys)}: {_cell(text)}."
+                                                 for text, keys in by_text.items()))
+    table = _list_table(["name", "survey", "frequency", "beam (arcsec)", "pixel (arcsec)", "noise (uJy/beam)"], rows,
+                        "14 36 12 14 12 12")
+    return table + "\n\nWhere each number is from:\n\n" + "\n".join(notes)
+
+
+def _command_text(name: str) -> str:
+    from skygal.cli import cli
+
+    command = cli.commands[name]
+    rows = []
+    for option in command.params:
+        if option.param_type_name == "argument":
+            continue
+        names = ", ".join(f"``{text}``" for text in (*option.opts, *option.secondary_opts))
+        needed = " Required." if option.required else ""
+        default = option.default
+        # unset defaults are a marker, and flags say theirs by their name
+        known = isinstance(default, (int, float, str)) and not isinstance(default, bool)
+        rows.append([names, _cell(option.help or "") + needed + (f" Default: ``{default}``." if known else "")])
+    argument = " ".join(p.human_readable_name.upper() + (" ..." if p.nargs == -1 else "") for p in command.params
+                        if p.param_type_name == "argument")
+    text = f"``skygal {name} [OPTIONS]{' ' + argument if argument else ''}``\n\n"
+    text += "\n\n".join(_cell(part) for part in (command.help or "").split("\n\n")) + "\n\n"
+    return text + _list_table(["option", ""], rows, "30 70")
+
+
+def _settings_text(_: str) -> str:
+    from skygal.cli_options import TRAINING
+    from skygal.training.settings import TrainSettings
+
+    settings = TrainSettings().to_dict()
+    return _list_table(["setting", "default", ""],
+                       [[f"``{key}``", f"``{settings[key]}``", _cell(text)] for key, text in TRAINING.items()],
+                       "22 22 56")
+
+
+def _model_text(_: str) -> str:
+    from skygal.morphology import checkpoint
+
+    rows = []
+    for name in skygal.list_models():
+        model = skygal.load_model(name)
+        extent = "; ".join(f"{key} {v[0]:.1f}, {v[len(v) // 2]:.1f}, {v[-1]:.1f}" for key, v in model.extents.items())
+        rows.append([f"``{name}``", f"{model.shape[1]} x {model.shape[0]} pixels of {model.pixel_scale:g}\"",
+                     f"{model.beam_fwhm:g}\"", str(model.latent_dim), extent])
+    text = _list_table(["model", "stamp", "beam", "latents", "extent: least, median, greatest (arcsec)"], rows)
+    cards = sorted((Path(checkpoint.__file__).parent / "weights").glob("*.md"))
+    for card in cards:
+        body = "\n".join(f"   {line}" for line in card.read_text(encoding="utf-8").splitlines())
+        text += f"\n\nThe card ``{card.name}``:\n\n.. code-block:: text\n\n{body}"
+    return text
+
+
+class _FromPackage(Directive):
+    """A directive whose content is made from the package."""
+
+    required_arguments, optional_arguments = 0, 1
+    make = staticmethod(lambda name: "")
+
+    def run(self):
+        """Return the parsed nodes."""
+        return _parse(self, type(self).make(self.arguments[0] if self.arguments else ""))
+
+
+def _parse(directive: Directive, text: str):
+    from docutils import nodes
+
+    node = nodes.Element()
+    source = directive.state_machine.get_source_and_line(directive.lineno)[0]
+    directive.state.nested_parse(StringList(text.splitlines(), source), directive.content_offset, node)
+    return node.children
+
+
+def setup(app) -> None:
+    """Register the directives."""
+    for name, make in (("schema", _schema_text), ("surveys", _surveys_text), ("command", _command_text),
+                       ("train-settings", _settings_text), ("models", _model_text)):
+        app.add_directive(name, type(f"_{name}", (_FromPackage,), {"make": staticmethod(make)}))

@@ -1,0 +1,94 @@
+"""The code of the README and the documentation runs as it stands, and the documentation is complete."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.rst"))) if path.exists()]
+
+pytestmark = [
+    pytest.mark.skipif(not (ROOT / "docs").exists(), reason="needs the checkout"),
+    # a field may tell that some of its sources are limited by the beam
+    pytest.mark.filterwarnings("ignore:.* sources have stamps coarser"),
+]
+
+
+def blocks(path: Path) -> list[tuple[str, str]]:
+    """Return (language, code) of each block of Python or of shell commands, in order."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".md":
+        return re.findall(r"^```(python|sh|yaml)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^\.\. code-block:: (python|sh|yaml)\n((?:   .*\n|\n)+)", text + "\n", re.MULTILINE)
+    return [(language, textwrap.dedent(code).strip() + "\n") for language, code in found]
+
+
+def commands(code: str) -> list[list[str]]:
+    """Return the words of each ``skygal`` command in a block of shell commands."""
+    lines = re.sub(r"\\\n\s*", " ", code).splitlines()
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("skygal ")]
+
+
+def run_command(words: list[str]) -> None:
+    from click.testing import CliRunner
+
+    from skygal.cli import cli
+
+    if words[0] == "train":
+        # hours on data that are not here: only whether it would be understood
+        command = cli.commands["train"]
+        command.make_context("train", words[1:])
+        return
+    done = CliRunner().invoke(cli, [*words, *(["--no-progress"] if "--help" not in words else [])],
+                              catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize("path", [path for path in PAGES if blocks(path)], ids=lambda path: path.name)
+def test_the_code_of_a_page_runs(path, tmp_path, monkeypatch):
+    """A page's blocks share their names and a directory."""
+    monkeypatch.chdir(tmp_path)
+    names: dict = {"__name__": path.stem}
+    for number, (language, code) in enumerate(blocks(path), start=1):
+        if language == "yaml":
+            name = re.match(r"# (\S+\.yaml)\n", code)
+            assert name, f"{path.name}, block {number} must begin with its file's name"
+            Path(name[1]).write_text(code, encoding="utf-8")
+        elif language == "sh":
+            for words in commands(code):
+                run_command(words)
+        else:
+            exec(compile(code, f"{path.name}, block {number}", "exec"), names)
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+
+
+def test_every_figure_is_shown_and_made():
+    made = set(re.findall(r"^@figure\ndef (\w+)", (ROOT / "docs" / "make_figures.py").read_text(), re.MULTILINE))
+    shown = {name for path in PAGES for name in re.findall(r"_static/(\w+)\.png", path.read_text(encoding="utf-8"))}
+    there = {path.stem for path in (ROOT / "docs" / "_static").glob("*.png")}
+    assert made == shown == there
+    sizes = [path.stat().st_size for path in (ROOT / "docs" / "_static").glob("*.png")]
+    assert sum(sizes) < 3e6 and (ROOT / "docs" / "_static" / "field.png").stat().st_size < 7e5
+
+
+def test_every_page_is_in_the_index():
+    index = (ROOT / "docs" / "index.rst").read_text()
+    listed = set(re.findall(r"^   (\w+)$", index, re.MULTILINE))
+    assert {path.stem for path in (ROOT / "docs").glob("*.rst")} - {"index"} == listed
+
+
+def test_links_of_the_readme_lead_somewhere():
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / "README.md").read_text(encoding="utf-8")):
+        assert (ROOT / target).exists(), target
+
+
+def test_tests_named_in_the_readme_exist():
+    for target in re.findall(r"`(tests/\w+\.py)`", (ROOT / "README.md").read_text(encoding="utf-8")):
+        assert (ROOT / target).exists(), target
