@@ -272,7 +272,7 @@ def _spell(unit: Any) -> str:
     if unit == u.Jy / u.beam:
         return "JY/BEAM"
     for area, name in ((u.beam, "beam"), (u.pix, "pixel"), (u.sr, "sr")):
-        if (unit * area).is_equivalent(u.Jy):
+        if (unit * area).is_equivalent(u.Jy) and len((unit * area).bases) == 1:
             return f"{(unit * area).to_string('fits')}/{name}"
     return unit.to_string("fits")
 

@@ -1,0 +1,201 @@
+"""Stamps: labels, orientation, scale, seeds, and what is written."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.io import fits
+from oracles import angle_between, position_angle
+
+import skygal
+from skygal.morphology.latents import Latents, draw_latents
+from skygal.morphology.stamps import make_stamps
+from skygal.seeds import Seeds
+from skygal.truth import read_truth
+
+
+@pytest.fixture(scope="module")
+def stamps():
+    return skygal.sample_stamps(24, seed=3)
+
+
+def centre_of(image):
+    y, x = np.mgrid[:image.shape[0], :image.shape[1]]
+    return (image * x).sum() / image.sum(), (image * y).sum() / image.sum()
+
+
+def elongation(image):
+    """Return the ratio of the standard deviations along the axes."""
+    y, x = np.mgrid[:image.shape[0], :image.shape[1]]
+    low, high = np.linalg.eigvalsh(np.cov(np.stack([x.ravel(), y.ravel()]), aweights=image.ravel()))
+    return np.sqrt(high / low)
+
+
+def test_classes(stamps):
+    assert stamps.images.shape == (24, 150, 150) and stamps.images.dtype == np.float32 and len(stamps) == 24
+    assert np.unique(stamps.table["fr_class"], return_counts=True)[1].tolist() == [12, 12]
+    assert set(skygal.sample_stamps(3, fr_class="FRI", seed=1).table["fr_class"]) == {"FRI"}
+    mixed = skygal.sample_stamps(60, fr_mix={"FRI": 0.1, "FRII": 0.9}, seed=1, orientation="aligned").table["fr_class"]
+    assert 0 < np.count_nonzero(mixed == "FRI") < 20
+    odd = skygal.sample_stamps(5, seed=2, orientation="aligned").table["fr_class"]
+    assert sorted(np.unique(odd, return_counts=True)[1]) == [2, 3]
+
+
+def test_scales(stamps):
+    np.testing.assert_array_equal(stamps.images.max(axis=(1, 2)), 1)
+    assert stamps.images.min() == 0
+    sums = skygal.sample_stamps(24, seed=3, scale="sum").images
+    np.testing.assert_allclose(sums.sum(axis=(1, 2), dtype=float), 1, rtol=1e-5)
+    np.testing.assert_allclose(sums / sums.max(axis=(1, 2), keepdims=True), stamps.images, atol=1e-6)
+
+
+def test_angles_in_the_table_are_those_of_the_images(stamps):
+    ny, nx = stamps.images.shape[1:]
+    north, west = np.mgrid[:ny, :nx]
+    found = [position_angle(image.astype(float), -west.astype(float), north.astype(float)) for image in stamps.images]
+    table = stamps.table["pa"].to_value(u.deg)
+    long = np.array([elongation(image.astype(float)) > 1.15 for image in stamps.images])
+    assert long.sum() > 12
+    assert max(angle_between(a, b) for a, b in zip(np.array(found)[long], table[long], strict=True)) < 0.5
+    # all quarters are there
+    assert (np.histogram(table, bins=4, range=(0, 180))[0] > 0).all()
+
+
+def test_aligned_lie_along_x():
+    aligned = skygal.sample_stamps(16, seed=3, orientation="aligned", clip_sigma=3)
+    assert aligned.images.shape[1:] == skygal.load_model().shape
+    north, west = np.mgrid[:aligned.images.shape[1], :aligned.images.shape[2]]
+    for image, pa in zip(aligned.images.astype(float), aligned.table["pa"].to_value(u.deg), strict=True):
+        if elongation(image) > 1.3:
+            assert angle_between(position_angle(image, -west, north), pa) < 0.5
+            assert angle_between(pa, 90) < 10
+
+
+def test_turned_and_aligned_are_the_same_sources(stamps):
+    aligned = skygal.sample_stamps(24, seed=3, orientation="aligned")
+    for name in ("fr_class", "latents", "latent_seed", "extent"):
+        np.testing.assert_array_equal(stamps.table[name], aligned.table[name], err_msg=name)
+    np.testing.assert_allclose(stamps.table["las"].value, aligned.table["las"].value, rtol=0.06)
+    np.testing.assert_allclose(stamps.table["b_maj"].value, aligned.table["b_maj"].value, rtol=0.03)
+    # whether a faint hill counts may hang on a pixel
+    assert np.mean(np.isclose(stamps.table["core_frac"], aligned.table["core_frac"], atol=0.06)) > 0.8
+    assert np.mean(stamps.table["n_components"] == aligned.table["n_components"]) > 0.8
+
+
+def test_centre_is_in_the_middle(stamps):
+    for image in stamps.images.astype(float):
+        assert np.hypot(*(np.array(centre_of(image)) - 74.5)) < 0.1
+    for size in (121, 160):
+        (image,) = skygal.sample_stamps(1, seed=3, size=size).images.astype(float)
+        assert centre_of(image) == pytest.approx(((size - 1) / 2,) * 2, abs=0.1)
+
+
+def test_pairs():
+    pairs = skygal.sample_stamps(7, latents="pairs", seed=5)
+    table = pairs.table
+    for k in (0, 2, 4):
+        assert table["latent_seed"][k] == table["latent_seed"][k + 1]
+        assert {table["fr_class"][k], table["fr_class"][k + 1]} == {"FRI", "FRII"}
+        np.testing.assert_array_equal(table["latents"][k], table["latents"][k + 1])
+        assert angle_between(*table["pa"][k:k + 2].to_value(u.deg)) < 25
+        # the same rank in the sizes of either class
+        quantiles = [np.asarray(skygal.load_model().extents[str(table["fr_class"][i])]) for i in (k, k + 1)]
+        ranks = [np.interp(table["extent"][k + j].value, q, np.linspace(0, 1, q.size)) for j, q in enumerate(quantiles)]
+        assert ranks[0] == pytest.approx(ranks[1], abs=1e-5)
+    assert len(set(table["latent_seed"][::2])) == 4
+
+
+def test_seeds_and_number(stamps):
+    again, fewer, other = (skygal.sample_stamps(n, seed=s) for n, s in ((24, 3), (9, 3), (9, 4)))
+    np.testing.assert_array_equal(again.images, stamps.images)
+    np.testing.assert_array_equal(fewer.images, stamps.images[:9])
+    for name in stamps.table.colnames:
+        np.testing.assert_array_equal(again.table[name], stamps.table[name], err_msg=name)
+        np.testing.assert_array_equal(fewer.table[name], stamps.table[name][:9], err_msg=name)
+    assert not np.array_equal(other.images, fewer.images)
+    fresh = [skygal.sample_stamps(1, orientation="aligned") for _ in range(2)]
+    assert fresh[0].table.meta["seed"] != fresh[1].table.meta["seed"]
+
+
+def test_more_than_a_batch_does_not_change_the_first():
+    many = skygal.sample_stamps(140, seed=3, orientation="aligned")
+    few = skygal.sample_stamps(130, seed=3, orientation="aligned")
+    np.testing.assert_array_equal(many.images[:130], few.images)
+
+
+def test_latents_given():
+    d = skygal.load_model().latent_dim
+    values = np.random.default_rng(0).normal(size=(3, d))
+    found = skygal.sample_stamps(3, latents=values, fr_class="FRII", seed=1)
+    np.testing.assert_allclose(found.table["latents"], values, rtol=1e-6)
+    box = np.asarray(skygal.sample_stamps(20, latents="uniform", seed=1, orientation="aligned").table["latents"])
+    assert np.abs(box).max() <= 4 and np.abs(box).max() > 3.5 and box.std() == pytest.approx(8 / np.sqrt(12), rel=0.1)
+    normal = np.asarray(skygal.sample_stamps(20, seed=1, orientation="aligned").table["latents"])
+    assert normal.std() == pytest.approx(1, rel=0.1)
+
+
+def test_clip():
+    raw = skygal.sample_stamps(4, seed=3, clip_sigma=None, orientation="aligned").images
+    kept = skygal.sample_stamps(4, seed=3, orientation="aligned").images
+    more = skygal.sample_stamps(4, seed=3, clip_sigma=20, orientation="aligned").images
+    lit = [np.count_nonzero(images) for images in (raw, kept, more)]
+    assert lit[0] > lit[1] > lit[2] > 0
+    np.testing.assert_allclose(raw[kept > 0], kept[kept > 0], rtol=1e-6)
+
+
+def test_asked_again_until_they_are_large_enough():
+    model = skygal.load_model()
+    keys = Seeds(1).keys("latent", 12)
+    classes = np.repeat(["FRI", "FRII"], 6)
+    small = Latents(draw_latents("prior", keys, model.latent_dim), classes, np.full(12, 4.0), keys)
+    (plain,) = make_stamps(model, small, 3.0)
+    wanted = 1.3 * plain.shapes.las
+    (again,) = make_stamps(model, small, 3.0, wanted)
+    at_end = np.isclose(again.extent, [model.extents[name][-1] for name in classes])
+    assert ((again.shapes.las >= wanted) | at_end).mean() > 0.8
+    assert (again.shapes.las > plain.shapes.las).all() and (again.extent > 4).all()
+    np.testing.assert_allclose(again.stamps.sum(axis=(1, 2)), 1, rtol=1e-5)
+    # one alone is the same as one among others
+    (alone,) = make_stamps(model, small[3:4], 3.0, wanted[3:4])
+    np.testing.assert_allclose(alone.stamps[0], again.stamps[3], atol=1e-7)
+
+
+def test_write(stamps, tmp_path):
+    folder = stamps.write(tmp_path / "out")
+    with fits.open(folder / "stamps.fits") as hdus:
+        np.testing.assert_array_equal(hdus[0].data, stamps.images)
+        header = hdus[0].header
+        assert [header[k] * 3600 for k in ("CDELT1", "CDELT2", "BMAJ", "BMIN")] == pytest.approx([-1.8, 1.8, 5.4, 5.4])
+    for name in ("table.fits", "table.ecsv"):
+        table = read_truth(folder / name)
+        np.testing.assert_array_equal(table["latents"], stamps.table["latents"])
+        np.testing.assert_array_equal(np.asarray(table["fr_class"]).astype(str), stamps.table["fr_class"])
+        assert table["pa"].unit == u.deg and table.meta["seed"] == 3
+    with pytest.raises(FileExistsError, match="overwrite"):
+        stamps.write(folder)
+    stamps.write(folder, overwrite=True)
+
+
+@pytest.mark.parametrize(("change", "error", "message"), [
+    ({"n": 0}, ValueError, "n must be at least 1, got 0"),
+    ({"n": 2.0}, TypeError, "n must be a whole number, got 2.0"),
+    ({"size": 15}, ValueError, "size must be at least 16, got 15"),
+    ({"scale": "flux"}, ValueError, "scale must be one of 'peak', 'sum', got 'flux'"),
+    ({"orientation": "align"}, ValueError, "orientation must be one of 'random', 'aligned', got 'align' .*'aligned'"),
+    ({"fr_class": "FRIII"}, ValueError, "fr_class must be one of 'FRI', 'FRII', got 'FRIII'"),
+    ({"fr_class": "FRI", "fr_mix": {"FRI": 1.0}}, ValueError, "only one of fr_class and fr_mix may be given"),
+    ({"fr_mix": "survey"}, ValueError, "fr_mix must be None or the share of each class: stamps have no flux"),
+    ({"latents": "pairs", "fr_class": "FRI"}, ValueError,
+     "fr_class and fr_mix must be left out with latents='pairs', got 'FRI' and None"),
+    ({"latents": "pair"}, ValueError, "latents must be one of .*did you mean 'pairs'"),
+    ({"latents": np.zeros((3, 2))}, ValueError, r"latents must have shape \(2, \d+\) or \(\d+,\), got \(3, 2\)"),
+    ({"latents": object()}, TypeError, "latents must be one of .* or an array .* got object"),
+    ({"clip_sigma": -1}, ValueError, "clip_sigma must be positive, got -1.0"),
+    ({"seed": 1.5}, TypeError, "seed must be a whole number, got 1.5"),
+    ({"model": "nosuch"}, ValueError, "nosuch"),
+])
+def test_bad_input(change, error, message):
+    given = {"n": 2, "seed": 1, **change}
+    with pytest.raises(error, match=message):
+        skygal.sample_stamps(given.pop("n"), **given)
