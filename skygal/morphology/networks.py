@@ -100,7 +100,7 @@ class Architecture:
             kind = (int, float) if isinstance(like, float) else type(like)
             if not isinstance(value, kind) or isinstance(value, bool):
                 raise ValueError(f"architecture entry {name} must be like {like!r}, got {value!r}")
-            if isinstance(like, tuple) and not (value and all(isinstance(v, type(like[0])) for v in value)):
+            if isinstance(value, tuple) and not (value and all(isinstance(v, type(like[0])) for v in value)):
                 raise ValueError(f"architecture entry {name} must be like {like!r}, got {value!r}")
         return cls(**made)
 
