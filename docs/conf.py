@@ -17,6 +17,9 @@ version = release = skygal.__version__
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.mathjax", "numpydoc"]
 exclude_patterns = ["_build"]
 default_role = "py:obj"
+highlight_language = "none"
+# bibcodes have dots, and arcsec marks are no quotes
+smartquotes = False
 html_theme = "furo"
 html_title = f"skygal {version}"
 html_static_path = ["_static"]
@@ -46,8 +49,8 @@ def _schema_text(name: str) -> str:
     from skygal.truth import schema
 
     return _list_table(["column", "type", "unit", "description"],
-                       [[f"``{c.name}``", c.dtype.__name__, _cell(c.unit), _cell(c.description)]
-                        for c in getattr(schema, name)], "16 8 12 64")
+                       [[f"``{c.name}``", c.dtype.__name__, _cell(c.unit).replace(" ", "\N{NO-BREAK SPACE}"),
+                         _cell(c.description)] for c in getattr(schema, name)], "16 8 12 64")
 
 
 def _surveys_text(_: str) -> str:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 import textwrap
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -67,6 +71,32 @@ def test_the_code_of_a_page_runs(path, tmp_path, monkeypatch):
     import matplotlib.pyplot as plt
 
     plt.close("all")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not find_spec("bdsf"), reason="needs PyBDSF: pip install 'skygal[finders]'")
+def test_the_code_for_pybdsf_runs(tmp_path):
+    """In a process of its own, since PyBDSF leaves files open."""
+    text = (ROOT / "docs" / "finders.rst").read_text(encoding="utf-8")
+    found = re.findall(r"^\.\. code-block:: python3\n((?:   .*\n|\n)+)", text, re.MULTILINE)
+    run_command(["simulate", "--survey", "FIRST", "--size", "384", "--n-sources", "20", "--seed", "1", "--las",
+                 "10 arcsec, 60 arcsec", "--output", str(tmp_path / "field")])
+    done = subprocess.run([sys.executable, "-c", "\n".join(map(textwrap.dedent, found))], cwd=tmp_path, text=True,
+                          capture_output=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    ratios = [float(line.split()[2]) for line in done.stdout.splitlines() if re.fullmatch(r"\d+ \d+ [\d.]+", line)]
+    assert len(ratios) > 3 and 0.8 < sorted(ratios)[len(ratios) // 2] < 1.2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (find_spec("sphinx") and find_spec("furo") and find_spec("numpydoc")),
+                    reason="needs Sphinx: pip install 'skygal[docs]'")
+def test_the_documentation_builds_without_warnings(tmp_path):
+    shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("_build", "api"))
+    done = subprocess.run([sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html",
+                           str(tmp_path / "docs"), str(tmp_path / "html")], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "latent_seed" in (tmp_path / "html" / "truth.html").read_text(encoding="utf-8")
 
 
 def test_every_figure_is_shown_and_made():
