@@ -70,5 +70,5 @@ def test_drawn_stamps_grow(tmp_path):
     from skygal.morphology.moments import measure_moments
 
     made = draw_stamps(load_model(), "FRI", 100, rng=np.random.default_rng(0))
-    width = measure_moments(np.where(made > 0.01, made, 0))[2][:, 0, 0]
+    width = np.log(measure_moments(np.where(made > 0.01, made, 0))[2][:, 0, 0])
     assert np.corrcoef(np.arange(100), width)[0, 1] > 0.7

@@ -40,6 +40,12 @@ def test_makes_a_model(trained):
         assert values.shape == (65,) and (np.diff(values) >= 0).all()
 
 
+def test_progress_is_shown(data, tmp_path, capsys):
+    train_model([data], tmp_path / "m.safetensors", settings=replace(SMALL, epochs=1), progress=True)
+    shown = capsys.readouterr().err
+    assert "preparing" in shown and "training" in shown
+
+
 def test_metrics(trained):
     rows = list(csv.DictReader(trained.with_suffix(".csv").read_text().splitlines()))
     assert [int(row["epoch"]) for row in rows] == [2, 4]

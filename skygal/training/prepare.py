@@ -137,7 +137,8 @@ def _align(image: np.ndarray, shape: tuple[int, int], blur: float) -> tuple[np.n
 
 def prepare_stamps(stamps: Stamps, *, classes: tuple[str, ...] = ("FRI", "FRII"),
                    shape: tuple[int, int] = (80, 144), beam_fwhm: float = 5.4,
-                   pixel_scale: float = 1.8, exclude: tuple[str, ...] = ()) -> TrainingSet:
+                   pixel_scale: float = 1.8, exclude: tuple[str, ...] = (),
+                   progress: bool = False) -> TrainingSet:
     """Prepare cutouts for training.
 
     Parameters
@@ -152,6 +153,8 @@ def prepare_stamps(stamps: Stamps, *, classes: tuple[str, ...] = ("FRI", "FRII")
         The survey's, arcsec.
     exclude : tuple of str
         Cutouts whose name holds one of these texts are left out.
+    progress : bool
+        Whether to show a progress bar.
 
     Returns
     -------
@@ -163,12 +166,13 @@ def prepare_stamps(stamps: Stamps, *, classes: tuple[str, ...] = ("FRI", "FRII")
         If the cutouts have another pixel scale, or no stamp of a class is left.
     """
     from scipy import ndimage
+    from tqdm import tqdm
 
     keep, why = [], Counter[str]()
     images, extents, noises = [], [], []
     sigma = beam_fwhm / pixel_scale / 2.3548200450309493
     repeat = _repeats(stamps.ra, stamps.dec)
-    for i in range(len(stamps)):
+    for i in tqdm(range(len(stamps)), desc="preparing", unit="stamp", disable=not progress):
         if stamps.fr_class[i] not in classes:
             why["of another class"] += 1
             continue

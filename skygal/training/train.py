@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["load_training_set", "train_model"]
 
 
-def load_training_set(sources: Sequence[str | os.PathLike], settings: TrainSettings) -> TrainingSet:
+def load_training_set(sources: Sequence[str | os.PathLike], settings: TrainSettings, *,
+                      progress: bool = False) -> TrainingSet:
     """Read and prepare stamps of one or more sources.
 
     Parameters
@@ -33,6 +34,8 @@ def load_training_set(sources: Sequence[str | os.PathLike], settings: TrainSetti
         See `skygal.training.readers.read_stamps`. Of a source that is in two of them, the first counts.
     settings : TrainSettings
         Classes, frame, beam and pixel.
+    progress : bool
+        Whether to show a progress bar.
 
     Raises
     ------
@@ -48,7 +51,7 @@ def load_training_set(sources: Sequence[str | os.PathLike], settings: TrainSetti
     stamps = join_stamps([read_stamps(source) for source in sources])
     data = prepare_stamps(stamps, classes=settings.classes, shape=settings.shape,
                           beam_fwhm=settings.beam_fwhm, pixel_scale=settings.pixel_scale,
-                          exclude=settings.exclude)
+                          exclude=settings.exclude, progress=progress)
     if stamps.skipped:
         data.dropped["blank"] = data.dropped.get("blank", 0) + stamps.skipped
     count = {split: int((data.split == split).sum()) for split in ("train", "validation")}
@@ -119,7 +122,7 @@ def train_model(sources: Sequence[str | os.PathLike], output: str | os.PathLike,
     from skygal.training.loop import Trainer, quiet_torch
 
     check_device(device)
-    data = load_training_set(sources, settings)
+    data = load_training_set(sources, settings, progress=progress)
     with quiet_torch(settings.seed):
         trainer = Trainer(data, settings, device)
         if resume:
@@ -146,7 +149,8 @@ def _run(trainer: Trainer, checkpoint: Path, metrics: Path, progress: bool) -> N
 
     settings = trainer.settings
     started = time.monotonic() - (trainer.rows[-1]["seconds"] if trainer.rows else 0.0)
-    with tqdm(total=settings.epochs, initial=trainer.epoch, unit="epoch", disable=not progress) as bar:
+    with tqdm(total=settings.epochs, initial=trainer.epoch, desc="training", unit="epoch",
+              disable=not progress) as bar:
         while trainer.epoch < settings.epochs:
             loss = trainer.run_epoch()
             if not math.isfinite(loss):
