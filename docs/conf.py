@@ -14,7 +14,7 @@ author = "The skygal developers"
 copyright = "The skygal developers"
 version = release = skygal.__version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.mathjax", "numpydoc"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc"]
 exclude_patterns = ["_build"]
 default_role = "py:obj"
 highlight_language = "none"

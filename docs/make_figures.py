@@ -224,7 +224,7 @@ def measure():
     for k, ax in enumerate(axes[0]):
         show(ax, stamps[k], root=True)
         cx, cy = shapes.centre[k]
-        half = 0.75 * shapes.las[k] + 5
+        half = 0.85 * shapes.las[k] + 6
         ax.set(xlim=(cx - half, cx + half), ylim=(cy - half, cy + half))
         peak = stamps[k].max()
         ax.contour(stamps[k], [ISOPHOTE * peak], colors="#7fe0ff", linewidths=0.8)
@@ -239,7 +239,7 @@ def measure():
             ax.plot(*shapes.core[k], "x", color="#ff4fd8", ms=6)
         core = f"{shapes.core_frac[k]:.2f}" if shapes.core_frac[k] > 0 else "none"
         name = found.table["fr_class"][chosen[k]]
-        label(ax, f"{name}  LAS {shapes.las[k] * 1.8:.0f}\"  PA {shapes.pa[k]:.0f}\N{DEGREE SIGN}\n"
+        label(ax, f"{name}  LAS {shapes.las[k] * 1.8:.0f}\"  PA {round(shapes.pa[k]) % 180}\N{DEGREE SIGN}\n"
                   f'axes {shapes.b_maj[k] * 1.8:.0f}" x {shapes.b_min[k] * 1.8:.0f}"\n'
                   f"components {shapes.n_components[k]}, core fraction {core}")
     fig.legend([Line2D([], [], color="#35a8cc"), Line2D([], [], color="#35a8cc", ls="--"),
