@@ -58,8 +58,8 @@ TRUTH: tuple[Column, ...] = (
     Column("flux_apparent", float, "Jy", "flux after the primary beam; equal to flux where there is none"),
     Column("peak_flux", float, "Jy beam-1", "Largest pixel of the source alone, without noise"),
     Column("las", float, "arcsec",
-           "Largest angular size: the greatest distance across the isophote at the stated fraction of the "
-           "stamp's peak, the stamp's own beam included"),
+           "Largest angular size: the greatest distance across the isophote at 5 % of the stamp's peak, the "
+           "stamp's own beam included"),
     Column("b_maj", float, "arcsec",
            "FWHM along the major axis of the Gaussian with the source's second moments, deconvolved from "
            "the stamp's own beam"),
