@@ -51,14 +51,14 @@ def _climb(padded: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     width = padded.shape[2]
     offsets = np.array([0, -1, 1, -width, width, -width - 1, -width + 1, width - 1, width + 1])
     flat = padded.ravel()
-    up = np.zeros(pixels.size, int)
+    up = np.zeros(pixels.size, np.int32)
     best = flat[pixels]
     for offset in offsets[1:]:
         value = flat[pixels + offset]
-        higher = value > best
-        up[higher], best = offset, np.maximum(best, value)
-    place = np.zeros(flat.size, np.int64)
-    place[pixels] = np.arange(pixels.size)
+        np.putmask(up, value > best, offset)
+        np.maximum(best, value, out=best)
+    place = np.empty(flat.size, np.int32)
+    place[pixels] = np.arange(pixels.size, dtype=np.int32)
     root = place[pixels + up]
     while True:
         further = root[root]
@@ -80,7 +80,10 @@ class _Hills:
 
 
 def _saddles(padded: np.ndarray, pixels: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return pairs of hills that touch, and the lower of the two pixels where they do."""
+    """Return pairs of hills that touch, each once, and the height of the highest saddle between them.
+
+    The height of a saddle is that of the lower of the two pixels where the hills touch.
+    """
     flat, width = padded.ravel(), padded.shape[2]
     owner = np.full(flat.size, -1, np.int32)
     owner[pixels] = label
@@ -90,7 +93,13 @@ def _saddles(padded: np.ndarray, pixels: np.ndarray, label: np.ndarray) -> tuple
         here = np.flatnonzero((other >= 0) & (other != label))
         pairs.append((label[here], other[here], np.minimum(flat[pixels[here]], flat[pixels[here] + offset])))
     first, second, height = (np.concatenate(column) for column in zip(*pairs, strict=True))
-    return first.astype(int), second.astype(int), height
+    if not first.size:
+        return first, second, height
+    pair = np.minimum(first, second).astype(np.int64) << 32 | np.maximum(first, second)
+    order = np.argsort(pair, kind="stable")
+    pair = pair[order]
+    starts = np.flatnonzero(np.r_[True, pair[1:] != pair[:-1]])
+    return pair[starts] >> 32, pair[starts] & (2**32 - 1), np.maximum.reduceat(height[order], starts)
 
 
 def _follow(target: np.ndarray) -> np.ndarray:
@@ -144,7 +153,7 @@ def find_components(stamps: np.ndarray) -> Components:
     stamps : ndarray, shape (n, ny, nx)
         Brightness, zero outside the sources.
     """
-    stamps = np.asarray(stamps, float)
+    stamps = np.asarray(stamps)
     padded = np.pad(stamps, [(0, 0), (1, 1), (1, 1)])
     ny, nx = padded.shape[1:]
     pixels = np.flatnonzero(padded > 0)

@@ -154,7 +154,7 @@ def measure_stamps(stamps: np.ndarray, *, beam_fwhm: float,
     ValueError
         If a stamp has no flux.
     """
-    stamps = np.asarray(stamps, float)
+    stamps = np.asarray(stamps)
     flux, centre, covariance = measure_moments(stamps)
     if not np.all(flux > 0):
         raise ValueError(f"stamps must have flux, got {np.count_nonzero(~(flux > 0))} without any")
