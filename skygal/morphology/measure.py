@@ -70,21 +70,20 @@ class Shapes:
 def largest_size(stamps: np.ndarray) -> np.ndarray:
     """Return the diameter, in pixels, of each stamp's isophote, with crossings placed between pixels."""
     padded = np.pad(stamps, [(0, 0), (1, 1), (1, 1)])
-    level = ISOPHOTE * stamps.max(axis=(1, 2))[:, None, None]
-    above = padded > level
+    width = padded.shape[2]
+    level = ISOPHOTE * stamps.max(axis=(1, 2))
+    above, flat = (padded > level[:, None, None]).ravel(), padded.ravel()
     points = []
-    for axis in (1, 2):
-        first: list[slice] = [slice(None)] * 3
-        second = list(first)
-        first[axis], second[axis] = slice(None, -1), slice(1, None)
-        k, y, x = np.nonzero(above[tuple(first)] != above[tuple(second)])
-        a = padded[k, y, x]
-        b = padded[k, y + (axis == 1), x + (axis == 2)]
+    # the rim of zeros keeps the end of a row, or of a stamp, apart from the start of the next
+    for step in (1, width):
+        first = np.flatnonzero(above[:-step] != above[step:])
+        k, place = np.divmod(first, padded[0].size)
+        y, x = np.divmod(place, width)
         # by logarithms, since brightness falls off like a beam; clipped pixels are zero
-        here = level[k, 0, 0]
-        a, b = np.log(np.maximum(a, 1e-3 * here)), np.log(np.maximum(b, 1e-3 * here))
+        here = level[k]
+        a, b = (np.log(np.maximum(value, 1e-3 * here)) for value in (flat[first], flat[first + step]))
         part = (a - np.log(here)) / (a - b)
-        points.append(np.stack([k, x + (axis == 2) * part, y + (axis == 1) * part]))
+        points.append(np.stack([k, x + (step == 1) * part, y + (step == width) * part]))
     k, x, y = np.concatenate(points, axis=1)
     order = np.argsort(k, kind="stable")
     k, x, y = k[order].astype(int), x[order], y[order]
