@@ -104,12 +104,12 @@ class Canvas:
     def __init__(self, shape: tuple[int, int], beam: TargetBeam, native: np.ndarray,
                  valid: np.ndarray | None = None) -> None:
         self.shape, self.beam, self.native, self._valid = shape, beam, native, valid
-        self.segmentation = np.zeros(shape, np.int32)
+        self.segmentation = _blank(shape, np.int32)
         self.overlaps: set[int] = set()
-        self._brightest = np.zeros(shape, np.float32)
+        self._brightest = _blank(shape, np.float32)
         self._rest = None if beam.psf is None else _remainder(beam)
         self._pad = (0, 0) if self._rest is None else tuple(s // 2 for s in self._rest.shape)
-        self._sum = np.zeros(tuple(n + 2 * p for n, p in zip(shape, self._pad, strict=True)), np.float32)
+        self._sum = _blank(tuple(n + 2 * p for n, p in zip(shape, self._pad, strict=True)), np.float32)
         self._share = valid
         if self._rest is not None:
             # what part of a pixel's flux ends up inside the image, once the PSF has spread it
@@ -203,6 +203,12 @@ class Canvas:
         if self._rest is None:
             return self._sum
         return signal.oaconvolve(self._sum.astype(float), self._rest, mode="valid").astype(np.float32)
+
+
+def _blank(shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    # written in full, so that it lies on large pages of memory: those of np.zeros come one small page at
+    # a time, when a source first touches them, which takes longer than drawing the source
+    return np.full(shape, 0, dtype)
 
 
 def _read_off(image: np.ndarray, places: np.ndarray) -> np.ndarray:
