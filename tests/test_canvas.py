@@ -70,6 +70,26 @@ def test_outside_and_nowhere():
         assert one.flux_in_image == 0 and one.edge and one.bbox == (-1, -1, -1, -1)
 
 
+def test_a_source_far_larger_than_the_image_is_drawn_within_it():
+    # as near the pole of a cylindrical grid, where a few arcsec are all of its width
+    blobs = Blobs.random(np.random.default_rng(0), length=12)
+    stretched = np.array([[900.0, 0], [0, 1.2]])
+    stamp = blobs.on_grid(X, Y)
+    one = Source(stamp, np.full(2, 31.5), np.array([60.0, 64]), stretched, 2.0, 0.0, 1, np.zeros((1, 2)))
+    canvas, (placed,) = draw([one])
+    assert placed.edge and placed.beam_limited and placed.flux == 2
+    assert placed.flux_in_image == pytest.approx(canvas.model().sum(dtype=float) / BEAM.area, rel=1e-5)
+    assert 0 < placed.flux_in_image < 2
+    mapped = blobs.mapped(stretched, np.zeros((2, 2)))
+    y, x = np.mgrid[:128, :120]
+    expected = 2 * BEAM.area * mapped.on_grid(x - 60, y - 64)
+    # across the grid the beam is added, along it the source is as flat as it was
+    assert canvas.model().sum(dtype=float) == pytest.approx(expected.sum(), rel=0.02)
+    away, (placed,) = draw([Source(stamp, np.full(2, 31.5), np.array([9e5, 64]), stretched, 2.0, 0.0, 1,
+                                   np.zeros((1, 2)))])
+    assert placed.flux_in_image == 0 and away.model().max() == 0
+
+
 def test_blank_pixels_do_not_count():
     valid = np.ones((128, 120), bool)
     valid[:, :60] = False
@@ -173,4 +193,4 @@ def test_ellipse_round_trip(major, ratio, pa):
     assert a == pytest.approx(major) and b == pytest.approx(ratio * major, rel=1e-6)
     if ratio < 0.99:
         assert abs((p - pa + np.pi / 2) % np.pi - np.pi / 2) < 1e-5
-    assert FWHM == pytest.approx(2.35482, rel=1e-5)
+    assert pytest.approx(2.35482, rel=1e-5) == FWHM

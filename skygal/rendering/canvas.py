@@ -143,7 +143,9 @@ class Canvas:
         """
         if not (np.isfinite(source.position).all() and np.isfinite(source.affine).all()):
             return None
-        patch = render_stamp(source.stamp, source.centre, source.position, source.affine, kernel, self.native)
+        (ny, nx), (py, px) = self.shape, self._pad
+        patch = render_stamp(source.stamp, source.centre, source.position, source.affine, kernel, self.native,
+                             window=(-px, nx - 1 + px, -py, ny - 1 + py))
         patch.data[...] *= source.flux * (self.beam.area if self._rest is None else 1)
         if self._rest is None:
             return patch, patch.data, limited
@@ -157,7 +159,8 @@ class Canvas:
         if drawn is None:
             return Placed(source.flux, 0.0, np.nan, True, False, np.full(len(source.peaks), np.nan), nowhere)
         patch, seen, limited = drawn
-        total = float(patch.data.sum() / (self.beam.area if self._rest is None else 1))
+        # of a source too large to be drawn whole, the flux is the one that its spectrum was given
+        total = source.flux if patch.cut else float(patch.data.sum() / (self.beam.area if self._rest is None else 1))
         peak = float(seen.max())
         bright = _read_off(seen, source.peaks - np.array([patch.x0, patch.y0]))
         limit = min(max(source.rms, FAINTEST * peak), 0.5 * peak)
@@ -165,6 +168,8 @@ class Canvas:
         # only the pixels above the limit matter from here on
         mask = seen > limit
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        if not rows.size:
+            return Placed(total, flux, peak, True, limited, bright, nowhere)
         bright_part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
         mask, seen = mask[bright_part], seen[bright_part]
         met = Patch(patch.x0 + int(columns[0]), patch.y0 + int(rows[0]), mask).overlap(self.shape)
@@ -172,7 +177,7 @@ class Canvas:
             return Placed(total, flux, peak, True, limited, bright, nowhere)
         onto, part = met
         inside = mask[part] if self._valid is None else mask[part] & self._valid[onto]
-        edge = bool(np.count_nonzero(mask) > np.count_nonzero(inside))
+        edge = patch.cut or bool(np.count_nonzero(mask) > np.count_nonzero(inside))
         rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
         if not rows.size:
             return Placed(total, flux, peak, edge, limited, bright, nowhere)

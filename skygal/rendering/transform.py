@@ -27,17 +27,23 @@ REACH = 5.0
 FLOOR = 1e-6
 #: samples of the intermediate grid to one FWHM of the target beam
 SAMPLES = 7.0
+#: a patch of more pixels than this, and than four times the window, is made within the window only
+LARGEST_PATCH = 2**20
 #: eigenvalues of the kernel above this part of the native beam's count as not negative
 TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
 class Patch:
-    """A source's own pixels: ``data[j, i]`` belongs at image pixel (y0 + j, x0 + i)."""
+    """A source's own pixels: ``data[j, i]`` belongs at image pixel (y0 + j, x0 + i).
+
+    ``cut`` tells that the source was too large for all of its pixels to be made.
+    """
 
     x0: int
     y0: int
     data: np.ndarray
+    cut: bool = False
 
     def overlap(self, shape: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]] | None:
         """Return the slices of an image and of the patch that meet, or None if they do not."""
@@ -148,7 +154,8 @@ class _Axis:
 
 
 def render_stamp(stamp: np.ndarray, centre: np.ndarray, position: np.ndarray, affine: np.ndarray,
-                 kernel: np.ndarray, native: np.ndarray) -> Patch:
+                 kernel: np.ndarray, native: np.ndarray, *,
+                 window: tuple[int, int, int, int] | None = None) -> Patch:
     """Return a stamp as it appears on the image's grid.
 
     Parameters
@@ -164,6 +171,9 @@ def render_stamp(stamp: np.ndarray, centre: np.ndarray, position: np.ndarray, af
     kernel, native : ndarray, shape (2, 2)
         Covariances, in stamp pixels squared, of the Gaussian to convolve with (see
         `matching_kernel`) and of the beam that the stamp carries.
+    window : (int, int, int, int), optional
+        xmin, xmax, ymin, ymax, ends included, of the pixels that matter. The patch reaches beyond, so
+        that it holds the whole source, unless that would be a great many pixels.
 
     Returns
     -------
@@ -195,8 +205,14 @@ def render_stamp(stamp: np.ndarray, centre: np.ndarray, position: np.ndarray, af
     wide = (abs(a) * ax.period + abs(b) * ay.period) / 2
     high = (abs(c) * ax.period + abs(d) * ay.period) / 2
     x_middle, y_middle = x + a * middle_x + b * middle_y, y + c * middle_x + d * middle_y
-    x0, y0 = math.ceil(x_middle - wide), math.ceil(y_middle - high)
-    shape = max(math.floor(y_middle + high) - y0 + 1, 1), max(math.floor(x_middle + wide) - x0 + 1, 1)
+    x0, x1 = math.ceil(x_middle - wide), math.floor(x_middle + wide)
+    y0, y1 = math.ceil(y_middle - high), math.floor(y_middle + high)
+    cut = False
+    if window is not None:
+        cut = 4 * wide * high > max(LARGEST_PATCH, 4 * (window[1] - window[0] + 1) * (window[3] - window[2] + 1))
+        if cut:
+            x0, x1, y0, y1 = max(x0, window[0]), min(x1, window[1]), max(y0, window[2]), min(y1, window[3])
+    shape = max(y1 - y0 + 1, 1), max(x1 - x0 + 1, 1)
     scale = a * d - b * c
     # grid index (y, x) of image pixel (y, x): down and across by rows of the inverse
     matrix = np.array([[a * ay.density, -c * ay.density], [-b * ax.density, d * ax.density]]) / scale
@@ -204,4 +220,4 @@ def render_stamp(stamp: np.ndarray, centre: np.ndarray, position: np.ndarray, af
     patch = ndimage.affine_transform(fine, matrix, offset=offset, output_shape=shape, order=3,
                                      mode="grid-constant", prefilter=False)
     patch /= abs(scale)
-    return Patch(x0, y0, patch)
+    return Patch(x0, y0, patch, cut)
