@@ -54,12 +54,21 @@ def default_mix(latents: Any) -> str | None:
 
 
 def _centre_affine(wcs: WCS, shape: tuple[int, int]) -> np.ndarray:
-    """Return pixels per arcsec (east, north) where the beam is defined: at the image's centre."""
+    """Return pixels per arcsec (east, north) where the beam is defined: at the image's centre.
+
+    A beam's angle is from the north of the image's own frame, as all that read BPA take it to be, so
+    the frame is left out: longitude and latitude count as if they were right ascension and declination.
+    """
+    plain = wcs.deepcopy()
+    plain.wcs.ctype = [("RA---" if axis == wcs.wcs.lng else "DEC--") + str(name)[5:]
+                       for axis, name in enumerate(wcs.wcs.ctype)]
+    plain.wcs.radesys = "ICRS"
+    plain.wcs.set()
     y, x = ((n - 1) / 2 for n in shape)
-    ra, dec = pixel_to_icrs(wcs, x, y)
-    if not np.isfinite(ra):
-        ra, dec = pixel_to_icrs(wcs, *(wcs.wcs.crpix - 1))
-    return pixel_affine(wcs, ra, dec)[0]
+    lon, lat = pixel_to_icrs(plain, x, y)
+    if not np.isfinite(lon):
+        lon, lat = pixel_to_icrs(plain, *(wcs.wcs.crpix - 1))
+    return pixel_affine(plain, lon, lat)[0]
 
 
 def observe(wcs: WCS, shape: tuple[int, int], *, survey: Survey | None, frequency: Any, beam: Any,
@@ -166,7 +175,8 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
     device : str
         "cpu" or "cuda", for decoding.
     workers : int
-        Threads that draw. The result does not depend on their number.
+        Threads for the noise, and for drawing with a PSF image. The result does not depend on their
+        number.
     progress : bool
         Whether to show progress.
 

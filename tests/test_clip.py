@@ -61,6 +61,11 @@ def test_an_unresolved_source_survives():
     assert clipped.sum() > 0
 
 
+def test_a_stamp_that_is_all_floor_keeps_its_peak():
+    image = np.random.default_rng(0).random((1, 80, 120)) + blob(60, 40, 1.0, 4)
+    assert clip_stamps(image, 10.0, beam_fwhm=3.0).max() == np.float32(image.max())
+
+
 def test_a_batch_is_its_stamps_one_by_one():
     images = np.stack([sum(stamp(seed)) for seed in range(4)])
     together = clip_stamps(images, 3.0, beam_fwhm=3.0)

@@ -65,8 +65,8 @@ def clip_stamps(stamps: np.ndarray, clip_sigma: float | None = 3.0, *, beam_fwhm
     stamps : ndarray, shape (n, ny, nx)
         Decoder output.
     clip_sigma : float or None
-        Pixels below level + ``clip_sigma`` * scatter of the floor become zero. None returns the
-        stamps as they are.
+        Pixels below level + ``clip_sigma`` * scatter of the floor become zero, or below half of the
+        peak where that is less. None returns the stamps as they are.
     beam_fwhm : float
         The stamps' own beam, in pixels: islands smaller than its area become zero.
 
@@ -80,7 +80,9 @@ def clip_stamps(stamps: np.ndarray, clip_sigma: float | None = 3.0, *, beam_fwhm
     if clip_sigma is None:
         return stamps
     level, scatter = noise_floor(stamps)
-    threshold = (level + clip_sigma * scatter)[:, None, None]
+    # never so high that a stamp that is all floor would be left empty
+    highest = 0.5 * stamps.max(axis=(1, 2))
+    threshold = np.minimum(level + clip_sigma * scatter, highest)[:, None, None]
     kept = np.where(stamps > threshold, stamps, np.float32(0))
     labels, count = ndimage.label(kept, structure=_IN_PLANE)
     lit = np.flatnonzero(labels)

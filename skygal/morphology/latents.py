@@ -17,12 +17,15 @@ from skygal.seeds import key_generator
 if TYPE_CHECKING:
     from skygal.morphology.generator import Generator
 
-__all__ = ["LATENTS", "Latents", "check_latents", "draw_extents", "draw_latents"]
+__all__ = ["LATENTS", "Latents", "check_latents", "draw_extents", "draw_latents", "largest_extent"]
 
 #: the named ways to draw latents
 LATENTS = ("balanced", "prior", "uniform", "pairs")
 #: half the side of the box of Bastien et al. (2021, 2021MNRAS.503.3351B)
 BOX = 4.0
+#: no extent beyond this part of the training distribution is asked for: the few sources there are too
+#: few to learn from
+LARGEST_RANK = 0.98
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,12 @@ def draw_latents(latents: str | np.ndarray, keys: np.ndarray, latent_dim: int) -
     return out
 
 
+def largest_extent(model: Generator, fr_class: str) -> float:
+    """Return the largest extent, in arcsec, that a model is asked for of a class."""
+    quantiles = np.asarray(model.extents[str(fr_class)], float)
+    return float(np.interp(LARGEST_RANK, np.linspace(0, 1, quantiles.size), quantiles))
+
+
 def draw_extents(model: Generator, fr_class: np.ndarray, keys: np.ndarray, least: Any = 0.0) -> np.ndarray:
     """Return the angular extent of each source, from the training distribution of its class.
 
@@ -123,7 +132,7 @@ def draw_extents(model: Generator, fr_class: np.ndarray, keys: np.ndarray, least
     keys : ndarray of int, shape (n,)
     least : array_like
         Smallest extent allowed, arcsec. The part of the distribution above it is drawn from; above
-        its end, the end is taken.
+        `largest_extent`, that is taken.
 
     Returns
     -------
@@ -136,6 +145,6 @@ def draw_extents(model: Generator, fr_class: np.ndarray, keys: np.ndarray, least
         here = fr_class == name
         quantiles = np.asarray(model.extents[str(name)], float)
         rank = np.linspace(0, 1, quantiles.size)
-        from_rank = np.interp(least[here], quantiles, rank)
-        out[here] = np.interp(from_rank + (1 - from_rank) * share[here], rank, quantiles)
+        first = np.minimum(np.interp(least[here], quantiles, rank), LARGEST_RANK)
+        out[here] = np.interp(first + (LARGEST_RANK - first) * share[here], rank, quantiles)
     return out

@@ -14,7 +14,7 @@ from skygal.checks import as_count, as_seed, check_choice
 from skygal.morphology.clip import check_clip_sigma, clip_stamps
 from skygal.morphology.components import Components
 from skygal.morphology.generator import BLOCK
-from skygal.morphology.latents import Latents, check_latents, draw_extents, draw_latents
+from skygal.morphology.latents import Latents, check_latents, draw_extents, draw_latents, largest_extent
 from skygal.morphology.measure import Shapes, largest_size, measure_stamps
 from skygal.seeds import Seeds
 
@@ -82,7 +82,7 @@ def make_stamps(model: Generator, latents: Latents, clip_sigma: float | None,
 def _enlarge(model: Generator, part: Latents, clip_sigma: float | None, least: np.ndarray, stamps: np.ndarray,
              las: np.ndarray, extent: np.ndarray) -> None:
     """Replace stamps smaller than ``least`` by ones of a larger extent, in place."""
-    largest = np.array([float(model.extents[str(name)][-1]) for name in part.fr_class])
+    largest = np.array([largest_extent(model, name) for name in part.fr_class])
     for _ in range(TRIES):
         short = np.flatnonzero((las < least) & (extent < largest))
         if not short.size:

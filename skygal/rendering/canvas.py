@@ -1,7 +1,6 @@
 """The image that sources are added to, and what is learnt of each while it is added.
 
-Sources are drawn in threads but added in order, so that rounding is the same however many threads
-there are.
+Sources are added in order, so that rounding is the same however many threads draw them.
 """
 
 from __future__ import annotations
@@ -125,6 +124,8 @@ class Canvas:
 
         # sources may be made as they are asked for: the next lot is, while this one is drawn
         with ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(max(1, workers)) as pool:
+            # drawing is made of steps too short for threads to gain from, but with a PSF image it is not
+            each = pool.map if workers > 1 and self._rest is not None else map
             coming = ahead.submit(take)
             while batch := coming.result():
                 coming = ahead.submit(take)
@@ -132,7 +133,7 @@ class Canvas:
                 known = np.isfinite(affines).all(axis=(1, 2))
                 affines[~known] = np.eye(2)
                 kernels, limited = matching_kernel(affines, self.beam.covariance, self.native)
-                drawn_batch = pool.map(self._patch, batch, kernels, limited.tolist())
+                drawn_batch = each(self._patch, batch, kernels, limited.tolist())
                 for source, drawn in zip(batch, drawn_batch, strict=True):
                     yield self._add(source, drawn)
 

@@ -91,10 +91,19 @@ def _waves(size: int, period: int, order: int) -> np.ndarray:
     return waves
 
 
+def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return ``a @ b``, in parts too small for the linear algebra library to share out among threads.
+
+    Threads gain nothing at this size, and the rounding could depend on their number.
+    """
+    rows = max(1, 200_000 // b.size)
+    return a @ b if len(a) <= rows else np.concatenate([a[k:k + rows] @ b for k in range(0, len(a), rows)])
+
+
 def _spectrum(stamp: np.ndarray, ax: _Axis, ay: _Axis) -> np.ndarray:
     """Return the Fourier transform from the first pixel on, at fy of both signs and fx from 0 up."""
-    along = (stamp @ _waves(stamp.shape[1], ax.period, ax.order)).T.copy()
-    both = (along @ _waves(stamp.shape[0], ay.period, ay.order)).reshape(ax.order + 1, 2, ay.order + 1, 2)
+    along = _product(stamp, _waves(stamp.shape[1], ax.period, ax.order)).T.copy()
+    both = _product(along, _waves(stamp.shape[0], ay.period, ay.order)).reshape(ax.order + 1, 2, ay.order + 1, 2)
     (cc, cs), (sc, ss) = both[:, 0].transpose(2, 1, 0), both[:, 1].transpose(2, 1, 0)
     up, down = cc - ss + 1j * (cs + sc), cc + ss + 1j * (sc - cs)
     return np.concatenate([down[:0:-1], up])
@@ -147,10 +156,10 @@ class _Axis:
         """Samples of the grid per stamp pixel."""
         return self.samples / self.period
 
-    def factor(self, shift: float, kernel: float, signed: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Return the frequencies, and what the spectrum is multiplied by along this axis alone."""
+    def factor(self, shift: float, signed: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Return the frequencies, and the phase to the grid's start over the spline's response."""
         f, response = _response(self.period, self.order, self.samples, signed)
-        return f, response * np.exp(f * (2j * math.pi * (shift + self.start) - 2 * math.pi**2 * kernel * f))
+        return f, response * np.exp(2j * math.pi * (shift + self.start) * f)
 
 
 def render_stamp(stamp: np.ndarray, centre: np.ndarray, position: np.ndarray, affine: np.ndarray,
@@ -188,11 +197,12 @@ def render_stamp(stamp: np.ndarray, centre: np.ndarray, position: np.ndarray, af
     ax = _Axis.plan(x_low, x_low + nx - 1, kxx, cyy / det)
     ay = _Axis.plan(y_low, y_low + ny - 1, kyy, cxx / det)
 
-    fx, px = ax.factor(-x_low, kxx, False)
-    fy, py = ay.factor(-y_low, kyy, True)
+    fx, px = ax.factor(-x_low, False)
+    fy, py = ay.factor(-y_low, True)
     spectrum = _spectrum(part, ax, ay)
     spectrum *= np.multiply.outer(py, px)
-    spectrum *= np.exp(np.multiply.outer(-4 * math.pi**2 * kxy * fy, fx))
+    # one exponent: apart, its terms can be out of range where their sum is not
+    spectrum *= np.exp(-2 * math.pi**2 * (np.multiply.outer(2 * kxy * fy, fx) + kxx * fx**2 + (kyy * fy**2)[:, None]))
     grid = np.zeros((ay.samples, ax.samples // 2 + 1), complex)
     grid[:ay.order + 1, :ax.order + 1] = spectrum[ay.order:]
     grid[-ay.order:, :ax.order + 1] = spectrum[:ay.order]
