@@ -98,14 +98,15 @@ def as_quantity(name: str, value: Any, unit: u.UnitBase | str, *, minimum: float
         If it is not finite, not positive or below ``minimum``.
     """
     unit = u.Unit(unit)
+    kind = "number" if unit == u.dimensionless_unscaled else f"Quantity in units of {unit}"
     if isinstance(value, str):
         try:
             value = u.Quantity(value)
         except (TypeError, ValueError):
-            raise TypeError(f"{name} must be a Quantity in units of {unit}, got {value!r}") from None
+            raise TypeError(f"{name} must be a {kind}, got {value!r}") from None
     if not isinstance(value, u.Quantity):
         if unit != u.dimensionless_unscaled or isinstance(value, bool):
-            raise TypeError(f"{name} must be a Quantity in units of {unit}, got {value!r}")
+            raise TypeError(f"{name} must be a {kind}, got {value!r}")
         try:
             value = u.Quantity(value, unit)
         except (TypeError, ValueError):

@@ -21,7 +21,7 @@ from skygal.morphology.clip import check_clip_sigma
 from skygal.morphology.latents import check_latents
 from skygal.morphology.measure import ISOPHOTE
 from skygal.output import SkyImage, parse_unit, read_image
-from skygal.population import sample_population
+from skygal.population import Distribution, sample_population
 from skygal.provenance import make_provenance, write_provenance
 from skygal.rendering.beam import TargetBeam
 from skygal.scene import draw_scene
@@ -214,6 +214,9 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
         table = sources
     elif sources is not None:
         number = as_count("sources", sources)
+    elif isinstance(flux, Distribution):
+        raise ValueError("sources must be given where flux is a distribution, since only the source counts say how "
+                         "many there are, got None")
     workers = as_count("workers", workers, minimum=1)
     clip_sigma = check_clip_sigma(clip_sigma)
     chosen = check_latents(latents)

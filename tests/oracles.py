@@ -54,9 +54,12 @@ class Blobs:
 
 
 def sky_offsets(wcs: WCS, shape: tuple[int, int], centre: SkyCoord) -> tuple[np.ndarray, np.ndarray]:
-    """Return the (east, north) offsets in arcsec of every pixel from a position, by spherical trigonometry."""
+    """Return the offsets in arcsec of every pixel from a position, by spherical trigonometry.
+
+    East and north are those of the frame that ``centre`` is in.
+    """
     y, x = np.mgrid[:shape[0], :shape[1]]
-    world = wcs.pixel_to_world(x, y).icrs
+    world = wcs.pixel_to_world(x, y).transform_to(centre.frame)
     distance, angle = centre.separation(world).to_value(u.arcsec), centre.position_angle(world).to_value(u.rad)
     return distance * np.sin(angle), distance * np.cos(angle)
 

@@ -36,14 +36,15 @@ def fit_gaussian(image, east, north, start):
 
 
 @pytest.mark.parametrize("bpa", [0.0, 35.0, 120.0])
-@pytest.mark.parametrize("name", [name for name in grids() if "galactic" not in name])
+@pytest.mark.parametrize("name", list(grids()))
 def test_an_unresolved_source_is_the_beam_of_the_header(name, bpa):
     wcs = grids()[name]
     point = QTable({"x": [127.0], "y": [130.0], "flux": [0.2] * u.Jy, "las": [0.05] * u.arcsec})
     field = skygal.simulate_field(wcs, table=point, beam=Beam(9 * u.arcsec, 6 * u.arcsec, bpa * u.deg), seed=1)
     header = field.header
     again = WCS(header).celestial
-    east, north = sky_offsets(again, field.image.shape, again.pixel_to_world(127, 130).icrs)
+    # BPA is from the north of the image's own frame
+    east, north = sky_offsets(again, field.image.shape, again.pixel_to_world(127, 130))
     peak, major, minor, pa = fit_gaussian(field.image.astype(float), east, north,
                                           (9.5, 5.5, np.radians(bpa + 5)))
     assert peak == pytest.approx(0.2, rel=1e-3)
@@ -79,7 +80,7 @@ def fields(draw):
         width = draw(st.floats(1, 3))
         beam = np.exp(-(x**2 + y**2 * draw(st.floats(0.6, 1))) / 2 / width**2) \
             - 0.04 * np.exp(-((np.hypot(x, y) - 4 * width) ** 2) / 8)
-    return wcs, beam, minor * 10 ** draw(st.floats(-2, 0.7)) * u.arcsec
+    return wcs, beam, minor * 10 ** draw(st.floats(-2, 1.5)) * u.arcsec
 
 
 @settings(max_examples=30)
@@ -91,14 +92,14 @@ def test_pixels_agree_with_truth(given_field, n, seed):
     flux, inside = truth["flux"].to_value(u.Jy), truth["flux_in_image"].to_value(u.Jy)
     area = observe(wcs, image.shape, survey=None, frequency=None, beam=beam, noise=None).beam.area
     assert image.sum() / area == pytest.approx(inside.sum(), rel=1e-5, abs=1e-8 * (1 + flux.sum()))
-    np.testing.assert_allclose(flux, truth["flux_requested"].to_value(u.Jy), rtol=5e-4)
+    np.testing.assert_allclose(flux, truth["flux_requested"].to_value(u.Jy), rtol=1e-4)
     x, y = np.asarray(truth["x"]), np.asarray(truth["y"])
     assert ((x > -0.5) & (x < image.shape[1] - 0.5) & (y > -0.5) & (y < image.shape[0] - 0.5)).all()
     again = WCS(field.header).celestial
     here = again.pixel_to_world(x, y).icrs
     assert (here.separation(SkyCoord(truth["ra"], truth["dec"])) < 1 * u.mas).all()
     if isinstance(beam, Beam):
-        assert image.min() >= -2e-3 * image.max(initial=0)
+        assert image.min() >= -1e-3 * truth["peak_flux"].value.max(initial=0)
         assert (inside <= flux * 1.001).all()
         assert (truth["peak_flux"].to_value(u.Jy / u.beam) <= flux * 1.01).all()
     assert set(np.unique(field.segmentation)) <= {0, *truth["source_id"].tolist()}

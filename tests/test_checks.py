@@ -73,7 +73,7 @@ def test_numbers_without_a_unit():
     (None, "Jy", {}, TypeError, "x must be a Quantity in units of Jy, got None"),
     ("three", "Jy", {}, TypeError, "x must be a Quantity in units of Jy, got 'three'"),
     ("3 Yj", "Jy", {}, TypeError, "x must be a Quantity in units of Jy, got '3 Yj'"),
-    (True, "", {}, TypeError, "x must be a Quantity in units of , got True"),
+    (True, "", {}, TypeError, "x must be a number, got True"),
     (object, "", {}, TypeError, "x must be a number, got <class 'object'>"),
     (1 * u.m, "Jy", {}, u.UnitConversionError, "x must be in units convertible to Jy, got 1.0 m"),
     ("3", "Jy", {}, u.UnitConversionError, "x must be in units convertible to Jy, got 3.0"),

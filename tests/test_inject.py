@@ -103,7 +103,7 @@ def test_every_form_of_image_gives_the_same(mosaic, tmp_path):
     for other in forms[:-1]:
         np.testing.assert_allclose(other.image, first.image, atol=1e-9)
         np.testing.assert_array_equal(other.truth["ra"], first.truth["ra"])
-    np.testing.assert_allclose(forms[-1].image, first.image * 1e3, rtol=1e-5)      # a Quantity's unit is its own
+    np.testing.assert_allclose(forms[-1].image, first.image * 1e3, rtol=1e-5, atol=1e-6)  # a Quantity's unit is its own
     assert forms[-1].header["BUNIT"] == "mJy/beam"
     masked = np.ma.masked_invalid(make_pixels())
     masked.data[:40, :60] = 7.0
@@ -370,3 +370,10 @@ def test_bad_input(change, error, message):
         warnings.simplefilter("error")
         with pytest.raises(error, match=message):
             skygal.inject(given.pop("image"), given.pop("sources"), **given)
+
+
+def test_a_distribution_needs_a_number(mosaic):
+    from skygal.population import LogUniform
+
+    with pytest.raises(ValueError, match="sources must be given where flux is a distribution, .* got None"):
+        skygal.inject(mosaic, flux=LogUniform(1 * u.mJy, 1 * u.Jy), seed=1)
