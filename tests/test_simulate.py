@@ -129,11 +129,11 @@ def test_same_seed_same_bits_whatever_the_batching(monkeypatch):
     from skygal.rendering import canvas
 
     def run(workers):
-        return skygal.simulate_field(make_wcs(), 70, survey="FIRST", seed=9, workers=workers)
+        return skygal.simulate_field(make_wcs(), 150, survey="FIRST", seed=9, workers=workers)
 
     first = run(2)
     threads = torch.get_num_threads()
-    monkeypatch.setattr(stamps, "BATCH", 64)
+    monkeypatch.setattr(stamps, "BATCH", 192)
     monkeypatch.setattr(canvas, "AT_ONCE", 7)
     torch.set_num_threads(1)
     try:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Batch", "StampSet", "make_stamps", "sample_stamps"]
 
 #: stamps to a batch; a multiple of the generator's block
-BATCH = 128
+BATCH = 64
 #: how often a stamp that is too small is asked for again
 TRIES = 3
 SCALES = ("peak", "sum")

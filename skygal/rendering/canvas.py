@@ -21,7 +21,7 @@ __all__ = ["Canvas", "Placed", "Source"]
 #: a source's pixels are those above this part of its peak, or above the noise if that is more
 FAINTEST = 0.01
 #: sources that are held in memory at once, twice over
-AT_ONCE = 128
+AT_ONCE = 64
 
 
 @dataclass(frozen=True)
