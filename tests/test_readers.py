@@ -129,11 +129,52 @@ class TestBatches:
         ({"data": [np.zeros(10, np.uint8)] * 6}, "must hold square images and a label for each"),
         ({"data": [np.zeros(9, np.uint8)] * 5 + [np.zeros(4, np.uint8)]}, "must hold rows of numbers of one length"),
         ({"data": [["a"]] * 6}, "must hold rows of numbers of one length"),
-        ({"labels": [0, 1, 5, 0, 1, 0]}, "labels in '.*' must be one of 0, 1, 2, 3, got 5"),
+        ({"labels": [0, 1, 12, 0, 1, 0]}, "labels in '.*' must be one of 0, 1, .*, 9, got 12"),
+        ({"labels": [0, -1, 1, 0, 1, 0]}, "labels in '.*' must be one of 0, 1, got -1"),
+        ({"labels": [0, 1, 3, 0, 1, 0]}, "must be told by a batches.meta .* names that begin with .*, got label 3"),
+        ({"labels": [5, 1, 1, 0, 1, 0], "filenames": ["999_1.0+2.0_0.1_10.0.png"] * 6}, "must be one of 100, .*999"),
+        ({"labels": [0, 1, 1, 0, 1, 0], "filenames": ["200_1.0+2.0_0.1_10.0.png"] * 2 + ["a.png"] * 4},
+         "must be told by a batches.meta"),
     ])
     def test_refuses(self, tmp_path, entries, message):
         with pytest.raises(ValueError, match=message):
             read_stamps(write_batch(tmp_path / "test_batch", 6, **entries))
+
+    #: of MiraBest's ten labels, in their order
+    TEN = ("100", "102", "104", "110", "112", "200", "201", "210", "300", "310")
+    CLASSES = ["FRI"] * 5 + ["FRII"] * 3 + ["hybrid"] * 2
+
+    def test_labels_of_mirabest(self, tmp_path):
+        path = write_batch(tmp_path / "data_batch_1", 10, labels=list(range(10)))
+        assert read_stamps(path).fr_class.tolist() == self.CLASSES
+
+    def test_names_of_mirabest(self, tmp_path):
+        """They come with the folder that the batch was made from, and win over the labels."""
+        names = [f"./MiraBest_data/{label}_010.451-009.284_0.0529_0080.60.png" for label in self.TEN]
+        read = read_stamps(write_batch(tmp_path / "data_batch_1", 10, labels=[0] * 10, filenames=names))
+        assert read.fr_class.tolist() == self.CLASSES
+        assert (read.ra == 10.451).all() and (read.las == 80.6).all()
+
+    def test_some_names_of_mirabest(self, tmp_path):
+        names = ["112_010.451-009.284_0.0529_0080.60.png", "other"]
+        read = read_stamps(write_batch(tmp_path / "data_batch_1", 2, labels=[4, 1], filenames=names))
+        assert read.fr_class.tolist() == ["FRI", "FRI"]
+
+    @pytest.mark.parametrize("label_names, labels, classes", [
+        (TEN, [1, 2, 3, 0], ["FRI"] * 4), ([b"100", b"200"], [0, 1, 1, 0], ["FRI", "FRII", "FRII", "FRI"]),
+        (["FRI", "FRII"], [0, 1, 1, 0], ["FRI", "FRII", "FRII", "FRI"]),
+        (["FRI", "FRII", "compact", "bent"], [3, 1, 2, 0], ["bent", "FRII", "compact", "FRI"])])
+    def test_label_names(self, tmp_path, label_names, labels, classes):
+        path = write_batch(tmp_path / "data_batch_1", 4, labels=labels)
+        (tmp_path / "batches.meta").write_bytes(pickle.dumps({"label_names": list(label_names), "num_vis": 22500}))
+        assert read_stamps(path).fr_class.tolist() == classes
+        assert read_stamps(tmp_path).fr_class.tolist() == classes
+
+    def test_foreign_label_names(self, tmp_path):
+        path = write_batch(tmp_path / "data_batch_1", 4)
+        (tmp_path / "batches.meta").write_bytes(pickle.dumps({"label_names": ["airplane", "truck"]}))
+        with pytest.raises(ValueError, match="labels in batches.meta of '.*' must be one of fri, .*, got airplane"):
+            read_stamps(path)
 
     @pytest.mark.parametrize("keep", [0, 10, 5000])
     def test_truncated(self, tmp_path, keep):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from skygal.training.readers import Stamps, class_names, make_stamps
+from skygal.training.readers import MIRABEST, MIRABEST_BATCHES, Stamps, class_names, make_stamps
 
 __all__ = ["find_batches", "load_plain_pickle", "read_batch"]
 
@@ -81,13 +82,15 @@ def read_batch(path: str | os.PathLike) -> Stamps:
     Returns
     -------
     Stamps
-        Clipped cutouts (they have no noise rms). A position and an angular size are taken from
-        names such as ``100_010.451-009.284_0.0529_0080.60``.
+        Clipped cutouts (they have no noise rms). Label, position and angular size are taken from
+        names such as ``100_010.451-009.284_0.0529_0080.60``; a label that no name tells is looked up
+        in the ``label_names`` of the ``batches.meta`` beside the file, and else by its value.
 
     Raises
     ------
     ValueError
-        If the file is damaged, holds anything but plain values, or its arrays do not fit.
+        If the file is damaged, holds anything but plain values, its arrays do not fit, or what its
+        labels mean cannot be told.
     """
     path = Path(path)
     shown = repr(str(path))
@@ -117,7 +120,62 @@ def read_batch(path: str | os.PathLike) -> Stamps:
         if names is not None and len(names) == len(data) else [f"{path.name} {i}" for i in range(len(data))]
     from skygal.training.cutouts import parse_name
 
-    parsed = [parse_name(name) or {} for name in names]
+    # MiraBest's names come with the folder in which the batch was made
+    parsed = [parse_name(re.split(r"[/\\]", name)[-1]) or {} for name in names]
     columns = {key: np.asarray([found.get(key, np.nan) for found in parsed]) for key in ("ra", "dec", "las")}
-    return make_stamps(list(data.reshape(len(data), side, side)), class_names(labels, shown),
-                       name=np.asarray(names), **columns)
+    named = np.asarray([int(found.get("label", -1)) for found in parsed])
+    fr_class = _batch_classes(labels, named, _label_names(path.parent), shown)
+    return make_stamps(list(data.reshape(len(data), side, side)), fr_class, name=np.asarray(names), **columns)
+
+
+def _label_names(folder: Path) -> list[str] | None:
+    """Return the ``label_names`` of a folder's ``batches.meta``; None if it has none that can be read."""
+    try:
+        meta = load_plain_pickle((folder / "batches.meta").read_bytes())
+        found = meta.get("label_names", meta.get(b"label_names"))
+        return [name.decode("latin-1") if isinstance(name, bytes) else str(name) for name in found]
+    except (OSError, ValueError, AttributeError, TypeError):
+        return None
+
+
+def _batch_classes(labels: np.ndarray, named: np.ndarray, meta: list[str] | None, shown: str) -> np.ndarray:
+    """Return the classes of a batch.
+
+    Parameters
+    ----------
+    labels : `~numpy.ndarray`
+        Shape (n,), the batch's own.
+    named : `~numpy.ndarray`
+        Shape (n,), three-digit labels out of the file names, -1 where a name has none.
+    meta : list of str or None
+        What each label stands for, three-digit labels or names of classes.
+    shown : str
+        The file, for messages.
+    """
+    rest = named < 0
+    out = np.empty(len(labels), object)
+    if not rest.all():
+        out[~rest] = class_names(named[~rest], shown)
+    if not rest.any():
+        return out
+    own = labels[rest]
+    if own.max() >= 100:
+        out[rest] = class_names(own, shown)
+        return out
+    if meta is not None:
+        table = {i: class_names(np.asarray([int(name) if name.isdecimal() else name]), f"batches.meta of {shown}")[0]
+                 for i, name in enumerate(meta)}
+    elif labels.max() > 3 or not rest.all() and out[~rest].tolist() == list(
+            map(MIRABEST_BATCHES.get, labels[~rest].tolist())):
+        table = MIRABEST_BATCHES
+    elif labels.max() <= 1 and rest.all():
+        # all that FRDEEP has; a whole batch of MiraBest has more
+        table = {0: "FRI", 1: "FRII"}
+    else:
+        raise ValueError(f"labels in {shown} must be told by a batches.meta beside it or by file names that begin "
+                         f"with one of {', '.join(map(str, MIRABEST))}, got label {own.max()} without either")
+    for label in own.tolist():
+        if label not in table:
+            raise ValueError(f"labels in {shown} must be one of {', '.join(map(str, table))}, got {label}")
+    out[rest] = [table[label] for label in own.tolist()]
+    return out

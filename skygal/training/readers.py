@@ -15,6 +15,8 @@ CLASSES = ("FRI", "FRII", "compact", "bent", "hybrid")
 #: MiraBest's three-digit labels (2017MNRAS.466.4346M, 2023RASTI...2..293P)
 MIRABEST = {100: "FRI", 102: "FRI", 104: "FRI", 110: "FRI", 112: "FRI",
             200: "FRII", 201: "FRII", 210: "FRII", 300: "hybrid", 310: "hybrid"}
+#: the labels in MiraBest's batches are places in this order of the three-digit ones (10.5281/zenodo.4288837)
+MIRABEST_BATCHES = dict(enumerate(MIRABEST.values()))
 #: labels of the Radio Galaxy Dataset (10.5281/zenodo.7689127); FRDEEP (10.5281/zenodo.4255826) has the first two
 SMALL = {0: "FRI", 1: "FRII", 2: "compact", 3: "bent"}
 
@@ -130,6 +132,10 @@ def read_stamps(path: str | os.PathLike) -> Stamps:
     (in the unit of the scaled image; cutouts without one count as clipped) and ``name`` or
     ``source``. In integer images -32768 stands for NaN. FRDEEP's ``train_image``, ``train_label``,
     ``test_image`` ... are joined.
+
+    The labels of a batch are places in the ``label_names`` of the ``batches.meta`` beside it; the three-digit
+    label in a cutout's own name wins. Without either, labels up to 9 are MiraBest's, and 0 and 1 alone FRDEEP's
+    FRI and FRII.
     """
     from skygal.training import batches, cutouts, wheel
 
