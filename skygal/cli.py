@@ -41,6 +41,18 @@ def _ready(output: str, overwrite: bool, *, plot: bool = False, folder: bool = T
             raise ModuleNotFoundError("plot needs matplotlib: pip install 'skygal[plot]'") from None
 
 
+def _training_ready(given: dict[str, Any]) -> None:
+    """Check the files that a training writes beside its weights before any work is done."""
+    from skygal.output import check_writable
+
+    for suffix in (".yaml", ".ckpt", ".csv"):
+        path = Path(given["output"]).with_suffix(suffix)
+        if given["config"] is not None and path.resolve() == Path(given["config"]).resolve():
+            raise FileExistsError(f"output {str(path)!r} is the config file itself, which is not replaced: "
+                                  "give output another name")
+        check_writable(path, overwrite=given["overwrite"] or given["resume"], folder=False)
+
+
 def _population(given: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments that simulate and inject share."""
     from skygal import options
@@ -165,9 +177,11 @@ def train(**given: Any) -> None:
     """Train a model on stamps from SOURCES, and write its weights (*.safetensors).
 
     A source is a folder of FITS cutouts, an .npz file, a folder of published batches (FRDEEP,
-    MiraBest) or the name of an installed package of stamps.
+    MiraBest) or the name of an installed package of stamps. Beside the weights go the settings (*.yaml),
+    the checkpoint (*.ckpt) and its metrics (*.csv).
     """
     _ready(given["output"], given["overwrite"], folder=False)
+    _training_ready(given)
     from skygal.options import parse_settings
 
     settings = parse_settings({name: given[name] for name in (*TRAINING, "seed")})

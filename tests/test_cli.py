@@ -282,6 +282,30 @@ def test_training_errors_are_one_line(trainings, tmp_path, monkeypatch, capsys, 
     assert not trainings and [path.name for path in tmp_path.iterdir()] == ["there"]
 
 
+@pytest.mark.parametrize("suffix", [".yaml", ".ckpt", ".csv"])
+def test_training_replaces_nothing_unasked(trainings, tmp_path, capsys, suffix):
+    there = tmp_path / f"m{suffix}"
+    there.write_text("mine")
+    words = ["train", "a", "--output", str(tmp_path / "m.safetensors")]
+    assert main(words) == 1
+    assert capsys.readouterr().err.startswith(f"Error: output {str(there)!r} exists; give overwrite=True")
+    assert not trainings and there.read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
+    assert main([*words, "--resume"]) == 0
+    (tmp_path / "m.safetensors").unlink()
+    assert main([*words, "--overwrite"]) == 0 and len(trainings) == 2
+    assert (there.read_text() == "mine") == (suffix != ".yaml")
+
+
+@pytest.mark.parametrize("flag", [[], ["--overwrite"], ["--resume"]])
+def test_training_keeps_its_config(trainings, tmp_path, monkeypatch, capsys, flag):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text("sources: stamps\nepochs: 2\n")
+    assert main(["train", "--config", "mine.yaml", *flag, "--output", str(tmp_path / "mine.safetensors")]) == 1
+    captured = capsys.readouterr().err
+    assert "mine.yaml' is the config file itself, which is not replaced" in captured and captured.count("\n") == 1
+    assert not trainings and Path("mine.yaml").read_text() == "sources: stamps\nepochs: 2\n"
+
+
 # ---- the real thing, small
 
 def test_a_field_from_start_to_end(tmp_path, capsys):
