@@ -80,7 +80,7 @@ def main() -> None:
     canvas.Canvas.draw = draw
     model = skygal.load_model()
     native = np.eye(2) * (model.beam_fwhm / model.pixel_scale / FWHM) ** 2
-    from skygal.simulate import observe
+    from skygal.observation import observe
     from skygal.surveys import read_survey
 
     beam = observe(wcs, wcs.array_shape, survey=read_survey("FIRST"), frequency=None, beam=None, noise=False).beam

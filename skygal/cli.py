@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -62,7 +63,7 @@ def _population(given: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"beam must be left out where psf is given, got {given['beam']!r}")
     words["beam"] = None if given["beam"] is None else options.parse_beam(given["beam"])
     if given["psf"] is not None:
-        words["beam"] = options.parse_psf(given["psf"])
+        words["beam"] = Path(given["psf"])
     for name, parse in (("frequency", options.parse_quantity), ("flux", options.parse_range),
                         ("las", options.parse_range)):
         words[name] = None if given[name] is None else parse(name, given[name])
@@ -149,6 +150,7 @@ def inject(**given: Any) -> None:
 @cli.command()
 @click.option("--n", type=WHOLE, required=True, help="Number of stamps.")
 @click.option("--fr-class", type=WORDS, help="FRI or FRII; equal numbers of both if left out.")
+@click.option("--fr-mix", type=WORDS, help="Share of each class: 'FRI:0.3,FRII:0.7'.")
 @click.option("--scale", default="peak", show_default=True, help="Brightest pixel 1: 'peak'; sum 1: 'sum'.")
 @click.option("--orientation", default="random", show_default=True, help="'random' or 'aligned'.")
 @click.option("--size", type=WHOLE, default=150, show_default=True, help="Pixels on a side.")
@@ -158,7 +160,10 @@ def stamps(**given: Any) -> None:
     _ready(given["output"], given["overwrite"])
     arguments = {name: given[name] for name in ("fr_class", "scale", "orientation", "size", "model", "seed",
                                                 "device", "progress")} | _decoding(given)
+    from skygal import options
     from skygal.morphology.stamps import sample_stamps
+
+    arguments["fr_mix"] = None if given["fr_mix"] is None else options.parse_mix(given["fr_mix"])
 
     found = sample_stamps(given["n"], **arguments)
     found.table.meta.update(skygal_version=__version__, command="stamps",

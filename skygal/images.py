@@ -16,7 +16,7 @@ from astropy.wcs import WCS, FITSFixedWarning
 from skygal.atomic import whole_file
 from skygal.sky import celestial
 
-__all__ = ["SkyImage", "parse_unit", "read_image", "write_image"]
+__all__ = ["SkyImage", "parse_unit", "read_image", "read_psf", "write_image"]
 
 # cards that describe how other pixels were stored, not what these are
 _STORAGE = ("BSCALE", "BZERO", "BLANK", "DATAMIN", "DATAMAX", "CHECKSUM", "DATASUM")
@@ -137,7 +137,10 @@ def _read_hdu(hdu: Any, name: str, others: list[str] | None = None) -> SkyImage:
         sky = celestial(full)
     except ValueError as error:
         raise ValueError(f"{name} cannot be used: {error}") from None
-    data = _pixels(hdu)
+    try:
+        data = _pixels(hdu)
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"{name} has a header but not all of its pixels, the file may be truncated: {error}") from None
     # FITS axis k is array axis ndim - k; the other axes must be of one pixel
     keep = sorted(data.ndim - 1 - axis for axis in (full.wcs.lng, full.wcs.lat))
     extra = [length for axis, length in enumerate(data.shape) if axis not in keep]
@@ -164,6 +167,34 @@ def _pixels(hdu: Any) -> np.ndarray:
     if isinstance(hdu, fits.CompImageHDU) or not scaled or hdu.fileinfo() is None:
         return hdu.data
     return hdu.section[...]
+
+
+def read_psf(path: str | os.PathLike) -> np.ndarray:
+    """Return the PSF image in a FITS or ``.npy`` file, axes of one pixel dropped.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it cannot be read, or holds no two-dimensional image.
+    """
+    name = f"psf file {os.fspath(path)!r}"
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{name} does not exist")
+    data: np.ndarray | None = None
+    try:
+        if os.fspath(path).endswith(".npy"):
+            data = np.load(path, allow_pickle=False)
+        else:
+            with fits.open(path, memmap=False) as hdus:
+                data = next((hdu.data for hdu in hdus if hdu.is_image and hdu.data is not None), None)
+    except (OSError, ValueError, TypeError, EOFError) as error:
+        raise ValueError(f"{name} cannot be read: {error}") from None
+    if data is None or np.squeeze(data).ndim != 2:
+        got = "no image" if data is None else f"the shape {data.shape}"
+        raise ValueError(f"{name} must hold a two-dimensional image, got {got}")
+    return np.squeeze(data).astype(float)
 
 
 def parse_unit(text: str) -> u.UnitBase:

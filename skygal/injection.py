@@ -16,62 +16,21 @@ from tqdm import tqdm
 from skygal.checks import as_count, as_quantity, as_seed
 from skygal.field import Field
 from skygal.headers import field_header
+from skygal.images import SkyImage, parse_unit, read_image
 from skygal.morphology.checkpoint import load_model
 from skygal.morphology.clip import check_clip_sigma
-from skygal.morphology.latents import check_latents
+from skygal.morphology.latents import check_latents, check_pairs, default_mix
 from skygal.morphology.measure import ISOPHOTE
-from skygal.output import SkyImage, parse_unit, read_image
+from skygal.noise_map import local_rms
+from skygal.observation import Observation, faintest_flux, observe
 from skygal.population import Distribution, sample_population
-from skygal.provenance import make_provenance, write_provenance
+from skygal.provenance import describe_table, make_provenance, write_provenance
 from skygal.rendering.beam import TargetBeam
 from skygal.scene import draw_scene
 from skygal.seeds import Seeds
-from skygal.simulate import FAINTEST_SNR, Observation, default_mix, observe
 from skygal.sky import celestial, icrs_to_pixel, pixel_area
 
-__all__ = ["inject", "local_rms"]
-
-#: side, in beams, of the boxes in which the noise is estimated, and the least in pixels
-BOX_BEAMS, BOX_PIXELS = 20, 32
-
-
-def local_rms(data: np.ndarray, beam_pixels: float) -> np.ndarray:
-    """Return a map of the noise: the scaled median absolute deviation in boxes of 20 beams.
-
-    Parameters
-    ----------
-    data : ndarray, shape (ny, nx)
-        An image; NaN where it is blank.
-    beam_pixels : float
-        FWHM of the beam in pixels.
-
-    Returns
-    -------
-    ndarray, shape (ny, nx)
-        In the image's unit; NaN where the image is blank.
-    """
-    from astropy.stats import SigmaClip, mad_std
-    from photutils.background import Background2D, MADStdBackgroundRMS
-
-    blank = ~np.isfinite(data)
-    rms = np.full(data.shape, np.nan, np.float32)
-    # boxes are laid over the part that is not blank; pixels closer than the beam hardly tell more
-    part = tuple(slice(k.min(), k.max() + 1) for k in map(np.flatnonzero, (~blank.all(axis=1), ~blank.all(axis=0))))
-    step = max(1, int(beam_pixels / 1.5))
-    thin = data[part][::step, ::step]
-    hole = ~np.isfinite(thin)
-    side = max(BOX_PIXELS, round(BOX_BEAMS * beam_pixels)) // step
-    clip = SigmaClip(3.0, maxiters=10)
-    try:
-        found = Background2D(np.where(hole, 0, thin), [min(n, side) for n in thin.shape], mask=hole, sigma_clip=clip,
-                             bkg_rms_estimator=MADStdBackgroundRMS(), exclude_percentile=90.0).background_rms
-    except ValueError:
-        # no box has enough pixels to say anything: take all that there are
-        found = np.full(thin.shape, mad_std(clip(data[~blank], masked=False)))
-    rms[part] = found.astype(np.float32).repeat(step, 0).repeat(step, 1)[:data[part].shape[0], :data[part].shape[1]]
-    rms[blank] = np.nan
-    return rms
-
+__all__ = ["inject"]
 
 def _as_image(image: Any, wcs: Any, hdu: int) -> tuple[SkyImage, str]:
     """Return the image that was given and what to call it."""
@@ -239,24 +198,27 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
     width = np.sqrt(4 * np.log(2) / np.pi * abs(seen.beam.area))
     noise = np.where(valid, seen.noise, np.nan) if seen.noise > 0 else local_rms(given.data, width) / scale
     typical = float(np.nanmedian(noise))
-    if flux is None and typical > 0:
-        flux = FAINTEST_SNR * typical * u.Jy
+    faintest = faintest_flux(typical)
+    mix = default_mix(chosen) if fr_mix is None else fr_mix
     generator = load_model(model, device=device)
     check_latents(chosen, generator.latent_dim)
     population = sample_population(given.wcs, shape, number, seeds=seeds, frequency=seen.frequency, flux=flux, las=las,
-                                   fr_mix=default_mix(chosen) if fr_mix is None else fr_mix,
-                                   spectral_index=spectral_index, mask=valid, table=table)
+                                   fr_mix=mix, spectral_index=spectral_index, mask=valid, table=table,
+                                   faintest=faintest)
     check_latents(chosen, generator.latent_dim, len(population))
+    check_pairs(chosen, np.asarray(population["fr_class"]))
     with tqdm(total=len(population), desc="sources", disable=not progress, delay=2) as bar:
         scene = draw_scene(given.wcs, shape, population, seen.beam, model=generator, latents=chosen,
                            clip_sigma=clip_sigma, seeds=seeds, rms=_at_sources(noise, given.wcs, population, typical),
                            workers=workers, progress=bar.update, valid=valid)
     provenance = make_provenance(
         seed=seeds.seed, model=generator.name, model_sha256=generator.sha256, frequency=seen.frequency,
-        configuration={"command": "inject", "image": name, "hdu": hdu, "sources": number, "table": table,
+        configuration={"command": "inject", "image": name, "hdu": hdu, "sources": len(population),
+                       "table": describe_table(table),
                        "beam": seen.beam.beam, "psf": seen.beam.psf, "unit": str(unit), "frequency": seen.frequency,
-                       "rms": rms, "flux": flux, "las": las, "fr_mix": fr_mix, "spectral_index": spectral_index,
-                       "latents": chosen, "clip_sigma": clip_sigma, "isophote": ISOPHOTE})
+                       "rms": rms, "flux": faintest if flux is None else flux, "las": las, "fr_mix": mix,
+                       "spectral_index": spectral_index, "latents": chosen, "clip_sigma": clip_sigma,
+                       "isophote": ISOPHOTE})
     header = _header(given, seen, unit, provenance)
     total = (given.data + scene.model * scale).astype(np.float32)
     return Field.assemble(given.wcs, total, scene, header, provenance, scale)
@@ -294,13 +256,22 @@ def _header(given: SkyImage, seen: Observation, unit: Any, provenance: Mapping[s
                 "EXTNAME"):
         header.remove(key, ignore_missing=True, remove_all=True)
     header["BITPIX"] = -32
-    # what was given instead of what the header says, or where it says nothing
-    if given.beam is None or beam != given.beam:
+    # finders need all three cards, which a header can lack though its beam is known (from its history)
+    if given.beam is None or beam != given.beam or not all(key in header for key in ("BMAJ", "BMIN", "BPA")):
         header["BMAJ"], header["BMIN"] = beam.major.to_value(u.deg), beam.minor.to_value(u.deg)
         header["BPA"] = beam.pa.to_value(u.deg)
     if unit != given.unit:
         header["BUNIT"] = _spell(unit)
-    if given.frequency is None:
-        header["RESTFRQ"] = (seen.frequency.to_value(u.Hz), "[Hz] rest frequency")
+    if given.frequency is None or seen.frequency != given.frequency:
+        _set_frequency(header, seen.frequency.to_value(u.Hz))
     write_provenance(header, provenance)
     return header
+
+
+def _set_frequency(header: fits.Header, frequency: float) -> None:
+    """Write a frequency (Hz) wherever a reader may look for it."""
+    for axis in range(1, header.get("NAXIS", 0) + 1):
+        if str(header.get(f"CTYPE{axis}", "")).startswith("FREQ"):
+            header[f"CRPIX{axis}"], header[f"CRVAL{axis}"], header[f"CUNIT{axis}"] = 1.0, frequency, "Hz"
+    for key in ("RESTFRQ", "RESTFREQ"):
+        header[key] = (frequency, "[Hz] rest frequency")

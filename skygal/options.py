@@ -6,7 +6,6 @@ import os
 import re
 import warnings
 from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from skygal.training.settings import TrainSettings
 
 __all__ = ["DEFAULT_CENTER", "DEFAULT_SIZE", "parse_beam", "parse_latents", "parse_mix", "parse_number",
-           "parse_psf", "parse_quantity", "parse_range", "parse_settings", "parse_size", "parse_wcs"]
+           "parse_quantity", "parse_range", "parse_settings", "parse_size", "parse_wcs"]
 
 #: where a field lies and how many pixels it has on a side if nothing is said
 DEFAULT_CENTER, DEFAULT_SIZE = "12h00m00s +30d00m00s", 1024
@@ -134,7 +133,7 @@ def parse_beam(value: Any) -> Any:
 
 
 def parse_mix(value: Any) -> Any:
-    """Return a class mix: None for ``"balanced"``, ``"survey"``, or a dict from ``"FRI:0.3,FRII:0.7"``.
+    """Return a class mix: ``"balanced"``, ``"survey"``, or a dict from ``"FRI:0.3,FRII:0.7"``.
 
     Raises
     ------
@@ -143,9 +142,7 @@ def parse_mix(value: Any) -> Any:
     """
     if isinstance(value, dict):
         return {str(key): parse_number("fr_mix", share) for key, share in value.items()}
-    if value == "balanced":
-        return None
-    if value == "survey":
+    if value in ("balanced", "survey"):
         return value
     pairs = [part.split(":") for part in str(value).split(",")]
     if any(len(pair) != 2 for pair in pairs):
@@ -170,35 +167,11 @@ def _load_array(name: str, path: str) -> np.ndarray:
         raise ValueError(f"{name} file {path!r} cannot be read as an array: {error}") from None
 
 
-def parse_psf(path: str) -> np.ndarray:
-    """Return the PSF image in a FITS or ``.npy`` file, axes of one pixel dropped.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it holds no two-dimensional image.
-    """
-    data: np.ndarray | None
-    if Path(path).suffix == ".npy":
-        data = _load_array("psf", path)
-    else:
-        data = next((hdu.data for hdu in _open("psf", path) if hdu.is_image and hdu.data is not None), None)
-    if data is None or np.squeeze(data).ndim != 2:
-        got = "no image" if data is None else f"the shape {data.shape}"
-        raise ValueError(f"psf file {path!r} must hold a two-dimensional image, got {got}")
-    return np.squeeze(data).astype(float)
-
-
 def _open(name: str, path: str) -> fits.HDUList:
     if not os.path.exists(path):
         raise FileNotFoundError(f"{name} file {path!r} does not exist")
     try:
         with fits.open(path, memmap=False, lazy_load_hdus=False) as hdus:
-            # data are read while the file is open
-            for hdu in hdus if name == "psf" else ():
-                _ = hdu.data
             return hdus
     except (OSError, ValueError) as error:
         raise ValueError(f"{name} file {path!r} is not a FITS file: {error}") from None

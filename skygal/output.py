@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from skygal.atomic import MANIFEST, check_writable, whole_directory, whole_file
 from skygal.headers import field_header
-from skygal.images import SkyImage, parse_unit, read_image, write_image
+from skygal.images import SkyImage, parse_unit, read_image, read_psf, write_image
 
 __all__ = ["MANIFEST", "SkyImage", "check_writable", "field_header", "parse_unit", "read_image",
-           "whole_directory", "whole_file", "write_image"]
+           "read_psf", "whole_directory", "whole_file", "write_image"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from astropy.io import fits
 import skygal
 from skygal.config import as_plain, dump_config
 
-__all__ = ["make_provenance", "read_provenance", "restore_provenance", "write_provenance"]
+__all__ = ["describe_table", "make_provenance", "read_provenance", "restore_provenance", "write_provenance"]
 
 # key in the mapping, keyword in a header, comment
 _CARDS = (
@@ -24,6 +25,13 @@ _CARDS = (
 _FIRST, _NEXT = "skygal| ", "skygal+ "
 _WIDTH = 64
 _VALUE = 66
+
+
+def describe_table(table: Any) -> Any:
+    """Return what tells a user's table in a configuration: its path, or its rows and columns."""
+    if table is None or isinstance(table, (str, os.PathLike)):
+        return table
+    return f"table of {len(table)} rows with the columns {', '.join(table.colnames)}"
 
 
 def make_provenance(*, seed: int, model: str, model_sha256: str, frequency: u.Quantity,

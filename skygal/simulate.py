@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from os import PathLike, fspath
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -13,114 +12,27 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from tqdm import tqdm
 
-from skygal.checks import as_count, as_quantity, as_seed
+from skygal.checks import as_count, as_seed
 from skygal.field import Field
+from skygal.headers import field_header
 from skygal.morphology.checkpoint import load_model
 from skygal.morphology.clip import check_clip_sigma
-from skygal.morphology.latents import check_latents
+from skygal.morphology.latents import check_latents, check_pairs, default_mix
 from skygal.morphology.measure import ISOPHOTE
-from skygal.options import parse_psf
-from skygal.output import field_header
+from skygal.observation import faintest_flux, observe
 from skygal.population import sample_population
-from skygal.provenance import make_provenance
-from skygal.rendering.beam import TargetBeam
+from skygal.provenance import describe_table, make_provenance
 from skygal.rendering.noise import make_noise
 from skygal.scene import draw_scene
 from skygal.seeds import Seeds
-from skygal.sky import celestial, image_shape, pixel_affine, pixel_to_icrs
+from skygal.sky import celestial, image_shape
 from skygal.surveys import Survey, read_survey
 
-__all__ = ["Observation", "default_mix", "observe", "simulate_field"]
-
-#: without a survey, frequency or beam: L band, and a beam that the pixels sample well
-DEFAULT_FREQUENCY = 1.4 * u.GHz
-DEFAULT_BEAM_PIXELS = 3.0
-#: with noise and no flux range given, sources start at this many times its rms
-FAINTEST_SNR = 20.0
-
-
-@dataclass(frozen=True)
-class Observation:
-    """How the sky is seen: beam on the grid, noise in Jy/beam (0 for none), frequency in Hz."""
-
-    beam: TargetBeam
-    noise: float
-    frequency: u.Quantity
-
-
-def default_mix(latents: Any) -> str | None:
-    """Return the class mix that goes with ``latents`` where none is asked for."""
-    return "survey" if isinstance(latents, str) and latents == "prior" else None
-
-
-def _centre_affine(wcs: WCS, shape: tuple[int, int]) -> np.ndarray:
-    """Return pixels per arcsec (east, north) where the beam is defined: at the image's centre.
-
-    A beam's angle is from the north of the image's own frame, as all that read BPA take it to be, so
-    the frame is left out: longitude and latitude count as if they were right ascension and declination.
-    """
-    plain = wcs.deepcopy()
-    plain.wcs.ctype = [("RA---" if axis == wcs.wcs.lng else "DEC--") + str(name)[5:]
-                       for axis, name in enumerate(wcs.wcs.ctype)]
-    plain.wcs.radesys = "ICRS"
-    plain.wcs.set()
-    y, x = ((n - 1) / 2 for n in shape)
-    lon, lat = pixel_to_icrs(plain, x, y)
-    if not np.isfinite(lon):
-        lon, lat = pixel_to_icrs(plain, *(wcs.wcs.crpix - 1))
-    return pixel_affine(plain, lon, lat)[0]
-
-
-def observe(wcs: WCS, shape: tuple[int, int], *, survey: Survey | None, frequency: Any, beam: Any,
-            noise: Any) -> Observation:
-    """Return how the sky is seen, from what was given, else the survey, else the defaults.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For a beam, frequency or noise that is not allowed.
-    """
-    from radio_beam import Beam
-
-    affine = _centre_affine(wcs, shape)
-    if beam is None and survey is not None:
-        beam = survey.beam
-    if beam is None:
-        beam = Beam(DEFAULT_BEAM_PIXELS / np.sqrt(abs(np.linalg.det(affine))) * u.arcsec)
-    if isinstance(beam, Beam):
-        if not beam.isfinite or beam.minor <= 0 * u.deg:
-            raise ValueError(f"beam must have finite, positive axes, got {beam!r}")
-        target = TargetBeam.from_beam(beam, affine)
-    elif isinstance(beam, u.Quantity):
-        width = as_quantity("beam", beam, "arcsec")
-        target = TargetBeam.from_beam(Beam(width * u.arcsec), affine)
-    elif isinstance(beam, (str, PathLike)):
-        target = TargetBeam.from_psf(parse_psf(fspath(beam)), affine)
-    elif isinstance(beam, (np.ndarray, list)):
-        target = TargetBeam.from_psf(np.asarray(beam), affine)
-    else:
-        raise TypeError("beam must be a radio_beam.Beam, a Quantity (FWHM of a circular Gaussian) or a PSF image (an "
-                        f"array or a file), got {type(beam).__name__}")
-    if frequency is None:
-        frequency = survey.frequency if survey is not None else DEFAULT_FREQUENCY
-    frequency = as_quantity("frequency", frequency, "Hz") * u.Hz
-    if noise is None and survey is not None:
-        noise = survey.noise
-    rms = 0.0 if noise is None or noise is False else as_quantity("noise", _per_beam("noise", noise), "Jy")
-    return Observation(target, rms, frequency)
-
-
-def _per_beam(name: str, value: Any) -> Any:
-    """Return a brightness in Jy/beam as one in Jy."""
-    if isinstance(value, str):
-        value = u.Quantity(value)
-    if isinstance(value, u.Quantity) and value.unit.is_equivalent(u.Jy / u.beam):
-        return value * u.beam
-    return value
+__all__ = ["simulate_field"]
 
 
 def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shape: tuple[int, int] | None = None,
-                   seed: int | None = None, survey: str | Survey | None = None, frequency: Any = None,
+                   seed: int | None = None, survey: str | PathLike | Survey | None = None, frequency: Any = None,
                    beam: Any = None, noise: Any = None, flux: Any = None, las: Any = None,
                    fr_mix: str | Mapping[str, float] | None = None, spectral_index: Any = None, table: Any = None,
                    latents: Any = "balanced", clip_sigma: float | None = 3.0, model: Any = None,
@@ -138,8 +50,8 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
         (ny, nx); by default that of the WCS.
     seed : int, optional
         The same seed gives the same image and truth. By default a fresh one, recorded in truth.
-    survey : str or Survey, optional
-        Named survey (see `skygal.list_surveys`) whose frequency, beam and noise are used where
+    survey : str, path or Survey, optional
+        Named survey (see `skygal.list_surveys`), or a YAML file of one, whose frequency, beam and noise are used where
         they are not given.
     frequency : Quantity, optional
         Observing frequency; 1.4 GHz if neither it nor a survey is given.
@@ -150,24 +62,25 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
         image's centre.
     noise : Quantity or False, optional
         Standard deviation of the noise, Jy/beam; False for none even with a survey.
-    flux : (Quantity, Quantity) or distribution, optional
-        Range of the fluxes, drawn from the source counts, or a distribution from
-        `skygal.population`. By default from 20 times the noise (1 mJy without noise) up.
-    las : (Quantity, Quantity) or distribution, optional
-        Range or distribution of the largest angular sizes; by default as observed, given class
-        and flux.
-    fr_mix : "survey" or dict, optional
-        Share of each class, as ``{"FRI": 0.4, "FRII": 0.6}``, or "survey" for the observed mix,
-        given the flux. By default equal numbers ("survey" with ``latents="prior"``).
-    spectral_index : Quantity, float or distribution, optional
-        Of S ~ nu^alpha.
+    flux : (Quantity, Quantity), Quantity or distribution, optional
+        Range of the fluxes, or their faint end, drawn from the source counts; or a distribution
+        from `skygal.population`. By default from 20 times the noise (1 mJy without noise) up.
+    las : (Quantity, Quantity), Quantity, distribution or relation, optional
+        Range of the largest angular sizes, one for all, a distribution, or a relation of size to flux
+        and class; by default `skygal.population.MiraBestSizes`.
+    fr_mix : "balanced", "survey" or dict, optional
+        Equal numbers, the observed mix given the flux, or the share of each class, as
+        ``{"FRI": 0.4, "FRII": 0.6}``. By default "balanced" ("survey" with ``latents="prior"``).
+    spectral_index : float, (float, float) or distribution, optional
+        Of S ~ nu^alpha: one for all, a range, or a distribution.
     table : `~astropy.table.Table` or path, optional
         A population of one's own, with any of the columns ra, dec (or x, y), flux, las, pa,
         fr_class, spectral_index, redshift; the others are drawn.
     latents : str or array_like
         "balanced" or "prior" (both N(0, I), the model's own prior), "uniform" (a box of +-4),
         "pairs" (sources 2k and 2k + 1 share latents, one of each class), or an array of shape
-        (n_sources, latent_dim).
+        (n_sources, latent_dim). Those further from the origin than sqrt(latent_dim) + 1 are drawn in
+        to the shell that the model has learnt (see `Generator.decode`).
     clip_sigma : float or None
         Threshold above the decoder's floor, in its scatter; None leaves the floor in.
     model : str, path or Generator, optional
@@ -209,27 +122,27 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
     if n_sources is not None:
         n_sources = as_count("n_sources", n_sources)
     workers = as_count("workers", workers, minimum=1)
-    known = read_survey(survey) if isinstance(survey, str) else survey
+    known = read_survey(survey) if isinstance(survey, (str, PathLike)) else survey
     if known is not None and not isinstance(known, Survey):
-        raise TypeError(f"survey must be a name or a Survey, got {type(survey).__name__}")
+        raise TypeError(f"survey must be a name, a path or a Survey, got {type(survey).__name__}")
     clip_sigma = check_clip_sigma(clip_sigma)
     chosen = check_latents(latents)
     seen = observe(sky, size, survey=known, frequency=frequency, beam=beam, noise=noise)
-    if flux is None and seen.noise > 0:
-        flux = FAINTEST_SNR * seen.noise * u.Jy
+    faintest = faintest_flux(seen.noise)
+    mix = default_mix(chosen) if fr_mix is None else fr_mix
     generator = load_model(model, device=device)
     check_latents(chosen, generator.latent_dim)
     # a WCS that a header cannot hold is refused here, before the work
     field_header(sky, size, beam=seen.beam.beam, frequency=seen.frequency)
     population = sample_population(sky, size, n_sources, seeds=seeds, frequency=seen.frequency, flux=flux, las=las,
-                                   fr_mix=default_mix(chosen) if fr_mix is None else fr_mix,
-                                   spectral_index=spectral_index, table=table)
+                                   fr_mix=mix, spectral_index=spectral_index, table=table, faintest=faintest)
     check_latents(chosen, generator.latent_dim, len(population))
+    check_pairs(chosen, np.asarray(population["fr_class"]))
     with tqdm(total=len(population), desc="sources", disable=not progress, delay=2) as bar:
         scene = draw_scene(sky, size, population, seen.beam, model=generator, latents=chosen, clip_sigma=clip_sigma,
                            seeds=seeds, rms=np.full(len(population), seen.noise), workers=workers,
                            progress=bar.update)
-    image = scene.model
+    image = scene.model.copy()
     if seen.noise > 0:
         with tqdm(total=size[0] * size[1], desc="noise", unit="pixel", unit_scale=True, disable=not progress,
                   delay=2) as bar:
@@ -237,10 +150,11 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
         image += scene.model
     provenance = make_provenance(
         seed=seeds.seed, model=generator.name, model_sha256=generator.sha256, frequency=seen.frequency,
-        configuration={"command": "simulate_field", "n_sources": n_sources, "shape": size,
+        configuration={"command": "simulate_field", "n_sources": len(population), "shape": size,
                        "survey": known.name if known is not None else None, "frequency": seen.frequency,
-                       "beam": seen.beam.beam, "psf": seen.beam.psf, "noise": seen.noise * u.Jy / u.beam, "flux": flux,
-                       "las": las, "fr_mix": fr_mix, "spectral_index": spectral_index, "table": table,
+                       "beam": seen.beam.beam, "psf": seen.beam.psf, "noise": seen.noise * u.Jy / u.beam,
+                       "flux": faintest if flux is None else flux, "las": las, "fr_mix": mix,
+                       "spectral_index": spectral_index, "table": describe_table(table),
                        "latents": chosen, "clip_sigma": clip_sigma, "isophote": ISOPHOTE})
     header = field_header(sky, size, beam=seen.beam.beam, frequency=seen.frequency, provenance=provenance)
     return Field.assemble(sky, image, scene, header, provenance)

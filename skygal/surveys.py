@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +73,7 @@ def list_surveys() -> list[str]:
     return list(_shipped())
 
 
-def read_survey(name: str | Path) -> Survey:
+def read_survey(name: str | PathLike) -> Survey:
     """Return a survey that comes with the package, or one of your own.
 
     Parameters

@@ -185,6 +185,9 @@ def test_bad_psf(psf, message):
 def test_narrow_beam_warns():
     with pytest.warns(UserWarning, match=r"beam should be at least 2 pixels wide, got 1\.50 pixels"):
         TargetBeam.from_beam(Beam(2.7 * u.arcsec), PIXEL)
+    y, x = np.mgrid[-9:10, -9:10]
+    with pytest.warns(UserWarning, match=r"beam should be at least 2 pixels wide, got 1\.80 pixels"):
+        TargetBeam.from_psf(np.exp(-4 * np.log(2) * (x**2 + y**2) / 1.8**2), PIXEL)
 
 
 @given(st.floats(1, 50), st.floats(0.1, 1), st.floats(0, 3.141))

@@ -122,7 +122,7 @@ def test_psf(calls, tmp_path):
     np.save(tmp_path / "psf.npy", np.eye(5))
     words = ["simulate", "--pixel-scale", "2arcsec", "--psf", str(tmp_path / "psf.npy")]
     assert main([*words, "--output", str(tmp_path / "out")]) == 0
-    np.testing.assert_array_equal(calls[0][2]["beam"], np.eye(5))
+    assert calls[0][2]["beam"] == tmp_path / "psf.npy"
     assert main([*words, "--beam", "5arcsec", "--output", str(tmp_path / "two")]) == 2
 
 
@@ -351,3 +351,13 @@ def test_bad_input_leaves_nothing(tmp_path, capsys, extra, message):
     captured = capsys.readouterr().err
     assert captured.startswith("Error: ") and message in captured and captured.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_stamps_of_a_mix(tmp_path):
+    from skygal.truth import read_truth
+
+    words = ["stamps", "--n", "6", "--seed", "1", "--fr-mix"]
+    assert main([*words, "FRI:0,FRII:1", "--output", str(tmp_path / "out")]) == 0
+    assert set(read_truth(tmp_path / "out" / "table.fits")["fr_class"]) == {"FRII"}
+    assert main([*words, "survey", "--output", str(tmp_path / "no")]) != 0
+    assert not (tmp_path / "no").exists()

@@ -153,6 +153,8 @@ def test_given_ones_win_over_the_header(mosaic):
     assert np.array([header["BMAJ"], header["BMIN"]]) * 3600 == pytest.approx([9, 7])
     assert header["BPA"] == pytest.approx(30) and u.Unit(header["BUNIT"]) == u.mJy / u.beam
     assert field.provenance["frequency"] == 3 * u.GHz
+    assert header["RESTFRQ"] == header["RESTFREQ"] == 3e9
+    assert [header[f"CRVAL{k}"] for k in (3, 4) if header.get(f"CTYPE{k}", "").startswith("FREQ")] in ([], [3e9])
     np.testing.assert_allclose(field.truth["local_rms"].to_value(u.Jy / u.beam), 1e-3 * RMS, rtol=0.1)
     plain = inject(mosaic)
     assert plain.provenance["frequency"] == GHZ * u.GHz

@@ -85,7 +85,7 @@ def test_bad_beams(text, message):
 
 
 def test_mixes():
-    assert options.parse_mix("balanced") is None and options.parse_mix("survey") == "survey"
+    assert options.parse_mix("balanced") == "balanced" and options.parse_mix("survey") == "survey"
     assert options.parse_mix("FRI:0.3, FRII:0.7") == options.parse_mix({"FRI": 0.3, "FRII": "0.7"}) == \
         {"FRI": 0.3, "FRII": 0.7}
     with pytest.raises(ValueError, match="fr_mix must be 'balanced', 'survey' or shares"):
@@ -104,24 +104,6 @@ def test_arrays(tmp_path):
     np.save(tmp_path / "object.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match="latents file '.*' cannot be read as an array"):
         options.parse_latents(str(tmp_path / "object.npy"))
-
-
-def test_psf(tmp_path):
-    psf = np.arange(12.0).reshape(1, 1, 3, 4)
-    fits.PrimaryHDU(psf).writeto(tmp_path / "psf.fits")
-    np.save(tmp_path / "psf.npy", psf[0, 0])
-    for name in ("psf.fits", "psf.npy"):
-        np.testing.assert_array_equal(options.parse_psf(str(tmp_path / name)), psf[0, 0])
-    fits.PrimaryHDU(np.zeros((2, 3, 4))).writeto(tmp_path / "cube.fits")
-    fits.PrimaryHDU().writeto(tmp_path / "none.fits")
-    (tmp_path / "text.fits").write_text("x")
-    for name, message in (("cube.fits", r"must hold a two-dimensional image, got the shape \(2, 3, 4\)"),
-                          ("none.fits", "must hold a two-dimensional image, got no image"),
-                          ("text.fits", "psf file '.*' is not a FITS file")):
-        with pytest.raises(ValueError, match=message):
-            options.parse_psf(str(tmp_path / name))
-    with pytest.raises(FileNotFoundError, match="psf file '.*no.fits' does not exist"):
-        options.parse_psf(str(tmp_path / "no.fits"))
 
 
 def test_wcs_from_words():

@@ -22,6 +22,7 @@ from skygal.output import (
     field_header,
     parse_unit,
     read_image,
+    read_psf,
     whole_directory,
     whole_file,
     write_image,
@@ -494,3 +495,31 @@ def test_a_full_disk_names_the_output(tmp_path):
     with pytest.raises(OSError) as caught, whole_file(tmp_path / "x.fits"):
         raise OSError("Not enough space on disk: requested 10, available 5")
     assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(tmp_path / "x.fits")
+
+
+def test_psf(tmp_path):
+    psf = np.arange(12.0).reshape(1, 1, 3, 4)
+    fits.PrimaryHDU(psf).writeto(tmp_path / "psf.fits")
+    np.save(tmp_path / "psf.npy", psf[0, 0])
+    for name in ("psf.fits", "psf.npy"):
+        np.testing.assert_array_equal(read_psf(tmp_path / name), psf[0, 0])
+    fits.PrimaryHDU(np.zeros((2, 3, 4))).writeto(tmp_path / "cube.fits")
+    fits.PrimaryHDU().writeto(tmp_path / "none.fits")
+    (tmp_path / "text.fits").write_text("x")
+    for name, message in (("cube.fits", r"must hold a two-dimensional image, got the shape \(2, 3, 4\)"),
+                          ("none.fits", "must hold a two-dimensional image, got no image"),
+                          ("text.fits", "psf file '.*' cannot be read")):
+        with pytest.raises(ValueError, match=message):
+            read_psf(tmp_path / name)
+    with pytest.raises(FileNotFoundError, match="psf file '.*no.fits' does not exist"):
+        read_psf(tmp_path / "no.fits")
+
+
+def test_truncated_image(tmp_path):
+    fits.PrimaryHDU(np.zeros((100, 100), np.float32), make_wcs("150d 2d", 100, 1 * u.arcsec).to_header()).writeto(
+        tmp_path / "whole.fits")
+    (tmp_path / "cut.fits").write_bytes((tmp_path / "whole.fits").read_bytes()[:8000])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(ValueError, match="cut.fits.*(truncated|not a FITS file)"):
+            read_image(tmp_path / "cut.fits")

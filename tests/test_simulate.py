@@ -51,6 +51,7 @@ def test_pixels_sum_to_truth(clean):
     np.testing.assert_allclose(clean.truth["flux"][inside], clean.truth["flux_in_image"][inside], rtol=2e-3)
     np.testing.assert_allclose(clean.truth["flux"], clean.truth["flux_requested"], rtol=1e-4)
     np.testing.assert_array_equal(clean.image, clean.model)
+    assert not np.shares_memory(clean.image, clean.model)
 
 
 def test_noise_is_added_to_the_same_sources(clean, noisy):
@@ -131,8 +132,9 @@ def test_same_seed_same_bits_whatever_the_batching(monkeypatch):
     def run(workers):
         return skygal.simulate_field(make_wcs(), 150, survey="FIRST", seed=9, workers=workers)
 
-    first = run(2)
     threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    first = run(2)
     monkeypatch.setattr(stamps, "BATCH", 192)
     monkeypatch.setattr(canvas, "AT_ONCE", 7)
     torch.set_num_threads(1)
@@ -250,12 +252,17 @@ GOOD = {"survey": "FIRST", "seed": 1}
     ({"n_sources": 2.5}, TypeError, "n_sources must be a whole number, got 2.5"),
     ({"seed": -4}, ValueError, "seed must be at least 0, got -4"),
     ({"survey": "FRIST"}, ValueError, r"FRIST.*did you mean 'FIRST'"),
-    ({"survey": 3}, TypeError, "survey must be a name or a Survey, got int"),
-    ({"noise": 0 * u.Jy}, ValueError, r"noise must be positive, got 0\.0 Jy"),
-    ({"noise": -1 * u.mJy / u.beam}, ValueError, r"noise must be positive, got -0\.001 Jy"),
-    ({"noise": np.nan * u.Jy}, ValueError, "noise must be finite, got nan Jy"),
-    ({"noise": 1 * u.arcsec}, u.UnitConversionError, "noise must be in units convertible to Jy, got 1.0 arcsec"),
-    ({"noise": 0.1}, TypeError, "noise must be a Quantity in units of Jy, got 0.1"),
+    ({"survey": 3}, TypeError, "survey must be a name, a path or a Survey, got int"),
+    ({"noise": 0 * u.Jy}, ValueError, r"noise must be positive, got 0\.0 Jy / beam"),
+    ({"noise": -1 * u.mJy / u.beam}, ValueError, r"noise must be positive, got -0\.001 Jy / beam"),
+    ({"noise": np.nan * u.Jy}, ValueError, "noise must be finite, got nan Jy / beam"),
+    ({"noise": 1 * u.arcsec}, u.UnitConversionError, "noise must be in units convertible to Jy / beam, got 1.0 arcsec"),
+    ({"noise": 0.1}, TypeError, "noise must be a Quantity in units of Jy / beam, got 0.1"),
+    ({"noise": "loud"}, TypeError, "noise must be a Quantity in units of Jy / beam, got 'loud'"),
+    ({"latents": "pairs", "fr_mix": {"FRI": 1.0}}, ValueError,
+     "latents='pairs' must have one source of each class in each pair, got FRI and FRI as sources 0 and 1"),
+    ({"n_sources": None, "table": QTable({"flux": [1] * u.Jy}), "flux": (1 * u.mJy, 1 * u.Jy)}, ValueError,
+     "flux must be left out where the table has the column 'flux'"),
     ({"beam": 5.4}, TypeError, "beam must be a radio_beam.Beam, a Quantity .* or a PSF image"),
     ({"beam": -5 * u.arcsec}, ValueError, "beam must be positive"),
     ({"beam": np.zeros((9, 9))}, ValueError, "psf must have a positive peak and sum"),

@@ -17,7 +17,8 @@ from skygal.seeds import key_generator
 if TYPE_CHECKING:
     from skygal.morphology.generator import Generator
 
-__all__ = ["LATENTS", "Latents", "check_latents", "draw_extents", "draw_latents", "largest_extent"]
+__all__ = ["LATENTS", "Latents", "check_latents", "check_pairs", "default_mix", "draw_extents", "draw_latents",
+           "largest_extent"]
 
 #: the named ways to draw latents
 LATENTS = ("balanced", "prior", "uniform", "pairs")
@@ -85,6 +86,29 @@ def check_latents(latents: Any, latent_dim: int | None = None, n: int | None = N
     if not np.isfinite(values).all():
         raise ValueError(f"latents must be finite, got {np.count_nonzero(~np.isfinite(values))} values that are not")
     return values
+
+
+def default_mix(latents: str | np.ndarray) -> str:
+    """Return the class mix that goes with ``latents`` where none is asked for."""
+    return "survey" if isinstance(latents, str) and latents == "prior" else "balanced"
+
+
+def check_pairs(latents: str | np.ndarray, fr_class: np.ndarray) -> None:
+    """Check that with "pairs" each pair has one source of each class.
+
+    Raises
+    ------
+    ValueError
+        If a pair has not.
+    """
+    if isinstance(latents, str) and latents == "pairs":
+        even = fr_class[:len(fr_class) // 2 * 2]
+        alike = np.flatnonzero(even[::2] == even[1::2])
+        if alike.size:
+            k = 2 * int(alike[0])
+            raise ValueError("latents='pairs' must have one source of each class in each pair, got "
+                             f"{fr_class[k]} and {fr_class[k + 1]} as sources {k} and {k + 1} (0-based): leave fr_mix "
+                             "out, or give a table with such classes")
 
 
 def draw_latents(latents: str | np.ndarray, keys: np.ndarray, latent_dim: int) -> np.ndarray:

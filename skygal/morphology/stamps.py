@@ -182,7 +182,8 @@ def sample_stamps(n: int, *, fr_class: str | None = None, fr_mix: Mapping[str, f
     latents : str or array_like
         "balanced" or "prior" (N(0, I), which is the model's own prior), "uniform" (a box of +-4),
         "pairs" (stamps 2k and 2k + 1 share latents, one of each class), or an array of shape
-        (n, latent_dim).
+        (n, latent_dim). Those further from the origin than sqrt(latent_dim) + 1 are drawn in to the
+        shell that the model has learnt (see `Generator.decode`).
     seed : int, optional
         The same seed gives the same stamps.
     model : str, path or Generator, optional

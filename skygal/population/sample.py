@@ -95,7 +95,8 @@ def as_sizes(las: Any) -> SizeRelation | Distribution:
 def sample_population(wcs: WCS, shape: Sequence[int] | None = None, n_sources: int | None = None, *, seeds: Seeds,
                       frequency: u.Quantity, flux: Any = None, las: Any = None,
                       fr_mix: str | Mapping[str, float] | None = None, spectral_index: Any = None,
-                      mask: np.ndarray | None = None, table: Any = None, margin: float = 0.0) -> QTable:
+                      mask: np.ndarray | None = None, table: Any = None, margin: float = 0.0,
+                      faintest: u.Quantity | None = None) -> QTable:
     """Draw a population of radio galaxies.
 
     Parameters
@@ -129,6 +130,8 @@ def sample_population(wcs: WCS, shape: Sequence[int] | None = None, n_sources: i
         outside the image.
     margin : float
         How far beyond the border, in pixels, drawn positions may be.
+    faintest : `~astropy.units.Quantity`, optional
+        Where the counts begin if no ``flux`` is given; by default at 1 mJy.
 
     Returns
     -------
@@ -162,17 +165,24 @@ def sample_population(wcs: WCS, shape: Sequence[int] | None = None, n_sources: i
     margin = as_quantity("margin", margin, u.one, positive=False, minimum=0)
     mix, spectra, sizes = check_mix(fr_mix), as_spectra(spectral_index), as_sizes(las)
     columns = {} if table is None else read_population(table, wcs)
+    given = {"flux": flux, "las": las, "spectral_index": spectral_index,
+             "fr_class": fr_mix if isinstance(fr_mix, Mapping) else None}
+    for name, value in given.items():
+        if name in columns and value is not None:
+            word = "fr_mix" if name == "fr_class" else name
+            raise ValueError(f"{word} must be left out where the table has the column {name!r}, got {value!r}")
     if columns:
         rows = len(next(iter(columns.values())))
         if n is not None and n != rows:
             raise ValueError(f"n_sources must be left out or the table's number of rows, {rows}, got {n}")
         n = rows
     # not needed where the fluxes are given
-    fluxes = None if "flux" in columns else as_flux(flux, read_counts().at(frequency.to(u.GHz)))
+    counts = read_counts().at(frequency.to(u.GHz))
+    fluxes = None if "flux" in columns else as_flux(faintest if flux is None else flux, counts)
     if n is None:
         if not isinstance(fluxes, CountedFlux):
             raise ValueError("n_sources must be given where flux is a distribution, since only the source counts say "
-                             "how many there are")
+                             "how many there are, got None")
         expected = fluxes.number.to_value(1 / u.sr) * image_area(wcs, shape, mask=mask)
         n = int(seeds.generator("population: number").poisson(expected))
     columns.setdefault("source_id", np.arange(1, n + 1))

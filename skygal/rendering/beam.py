@@ -98,10 +98,7 @@ class TargetBeam:
         sky = ellipse_covariance(beam.major.to_value(u.arcsec), beam.minor.to_value(u.arcsec),
                                  beam.pa.to_value(u.rad))
         covariance = affine @ sky @ affine.T
-        narrow = FWHM * np.sqrt(np.linalg.eigvalsh(covariance)[0])
-        if narrow < 2 * (1 - 1e-6):
-            warnings.warn(f"beam should be at least 2 pixels wide, got {narrow:.2f} pixels: "
-                          "the image is undersampled and sources will look blocky", stacklevel=4)
+        _warn_if_narrow(covariance)
         return cls(covariance, float(2 * np.pi * np.sqrt(np.linalg.det(covariance))), beam)
 
     @classmethod
@@ -115,6 +112,11 @@ class TargetBeam:
         ValueError
             If it is not finite, has no positive peak or no positive sum, or is cut too close
             to its peak.
+
+        Warns
+        -----
+        UserWarning
+            If its main lobe is under two pixels wide.
         """
         psf = _centred(psf)
         main = fit_main_lobe(psf)
@@ -123,8 +125,17 @@ class TargetBeam:
         beam = Beam(float(major) * u.arcsec, float(minor) * u.arcsec, float(pa) * u.rad)
         # Each source gets a narrower Gaussian than the main lobe, so that it can be divided out of the
         # PSF's transform without amplifying rounding, yet one that the pixels can still sample.
-        narrow = FWHM * np.sqrt(np.linalg.eigvalsh(main)[0])
+        narrow = _warn_if_narrow(main)
         return cls(main * np.clip((2.2 / narrow) ** 2, 0.5, 0.85), float(psf.sum()), beam, psf)
+
+
+def _warn_if_narrow(covariance: np.ndarray) -> float:
+    """Return the FWHM along the minor axis, in pixels; warn if it is under two."""
+    narrow = float(FWHM * np.sqrt(np.linalg.eigvalsh(covariance)[0]))
+    if narrow < 2 * (1 - 1e-6):
+        warnings.warn(f"beam should be at least 2 pixels wide, got {narrow:.2f} pixels: "
+                      "the image is undersampled and sources will look blocky", stacklevel=5)
+    return narrow
 
 
 def _centred(psf: np.ndarray) -> np.ndarray:

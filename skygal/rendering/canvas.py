@@ -138,7 +138,7 @@ class Canvas:
                     yield self._add(source, drawn)
 
     def _patch(self, source: Source, kernel: np.ndarray, limited: bool) -> tuple[Patch, np.ndarray, bool] | None:
-        """Return the patch to sum up, the same as it will appear in the image, and the beam's verdict.
+        """Return the patch to sum up, the same as it will appear in the image, and whether it is beam-limited.
 
         None where the image's projection cannot show the source's place at all.
         """
