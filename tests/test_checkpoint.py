@@ -135,6 +135,18 @@ def test_other_safetensors(tmp_path):
         load_model(path)
 
 
+@pytest.mark.parametrize("model", [3, b"first-cvae", ["first-cvae"], object])
+def test_what_is_no_model(model):
+    with pytest.raises(TypeError, match=r"model must be a shipped model's name, the path of .* or None, got"):
+        load_model(model)
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:", "cuda:-1", "cuda:\N{SUPERSCRIPT TWO}", "CPU", "", 0, None])
+def test_what_is_no_device(device):
+    with pytest.raises(ValueError, match=f"device must be 'cpu', 'cuda' or 'cuda:N', got {device!r}"):
+        load_model(device=device)
+
+
 def test_device():
     with pytest.raises(ValueError, match="device must be 'cpu', 'cuda' or 'cuda:N', got 'tpu'"):
         load_model(device="tpu")

