@@ -102,4 +102,4 @@ def _brightness(name: str, value: Any) -> float:
 
 def faintest_flux(noise: float) -> u.Quantity:
     """Return where fluxes start if no range is given: at 20 times the noise (Jy/beam), 1 mJy without noise."""
-    return FAINTEST_SNR * noise * u.Jy if noise > 0 else FAINTEST_FLUX
+    return float(f"{FAINTEST_SNR * noise:.6g}") * u.Jy if noise > 0 else FAINTEST_FLUX
