@@ -1,5 +1,9 @@
 """The judge of class tells made-up doubles from cores with jets."""
 
+import runpy
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -72,3 +76,18 @@ def test_drawn_stamps_grow(tmp_path):
     made = draw_stamps(load_model(), "FRI", 100, rng=np.random.default_rng(0))
     width = np.log(measure_moments(np.where(made > 0.01, made, 0))[2][:, 0, 0])
     assert np.corrcoef(np.arange(100), width)[0, 1] > 0.7
+
+
+@pytest.mark.parametrize("words, lines", [
+    ([], ["needs real stamps: python benchmarks/model.py SOURCE..."]),
+    (["s.npz", "--n", "4", "--judges", "1", "--epochs", "1"],
+     ["model 'first-cvae', 60 stamps: ", "16/50/84 % of the extent", "  FRI ", "  FRII ",
+      "class fidelity: mean of 1 networks", "  FRI   generated ", "  FRII  generated "])])
+def test_benchmark_prints_the_figures(tmp_path, monkeypatch, capsys, words, lines):
+    script = Path(__file__).resolve().parents[1] / "benchmarks" / "model.py"
+    write_npz(tmp_path / "s.npz", 60)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(script), *words])
+    runpy.run_path(str(script), run_name="__main__")
+    shown = capsys.readouterr().out.splitlines()
+    assert len(shown) == len(lines) and all(map(str.startswith, shown, lines)), shown
