@@ -158,7 +158,7 @@ def draw_scene(wcs: WCS, shape: tuple[int, int], population: QTable, beam: Targe
         components["peak_flux"] = np.concatenate([p.brightness for p in placed])
     peak = np.array([p.peak_flux for p in placed])
     bbox = np.array([p.bbox for p in placed], int).reshape(n, 4)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         snr = peak / rms
     truth = {
         "source_id": ids, "fr_class": classes, "ra": ra, "dec": dec, "x": position[:, 0], "y": position[:, 1],

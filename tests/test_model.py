@@ -65,5 +65,5 @@ def test_prior_draws_one_sample_each(made):
     model, _, condition = made
     prior = LatentPrior(model.flow, condition, 3)
     assert prior.rsample().shape == (5, 3)
-    with pytest.raises(NotImplementedError, match="one sample for each condition"):
+    with pytest.raises(ValueError, match=r"sample_shape must be empty, .* got \(2,\)"):
         prior.rsample(torch.Size([2]))

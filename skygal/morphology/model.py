@@ -38,7 +38,8 @@ class LatentPrior(TorchDistribution):
     def rsample(self, sample_shape: torch.Size = torch.Size()) -> torch.Tensor:  # noqa: B008
         """Return a sample; ``sample_shape`` must be empty."""
         if sample_shape:
-            raise NotImplementedError("LatentPrior draws one sample for each condition")
+            raise ValueError("sample_shape must be empty, since each condition has one sample, "
+                             f"got {tuple(sample_shape)}")
         u = torch.randn(*self.batch_shape, *self.event_shape)
         return self.flow(u, self.condition)
 
