@@ -15,8 +15,8 @@ from skygal.training.readers import Stamps
 __all__ = ["TrainingSet", "prepare_stamps", "split_by_sky"]
 
 SPLITS = ("train", "validation", "test")
-#: share of the sky in the training and in the validation split; the rest is the test's
-TRAIN_SHARE, VALIDATION_SHARE = 0.8, 0.1
+#: share of the sky in the training and in the validation split; the rest, which judges and measures use, is the test's
+TRAIN_SHARE, VALIDATION_SHARE = 0.7, 0.08
 #: cells of the split, degrees; a source and its neighbours lie in one
 CELL = 4.0
 #: two entries nearer than this are the same source, arcsec
@@ -44,6 +44,8 @@ class TrainingSet:
         Shape (n,), "train", "validation" or "test".
     name : `~numpy.ndarray` of str
         Shape (n,).
+    row : `~numpy.ndarray` of int
+        Shape (n,), each stamp's place among the cutouts as they were read.
     dropped : dict of str to int
         How many cutouts were left out, and why.
     """
@@ -54,6 +56,7 @@ class TrainingSet:
     noise: np.ndarray
     split: np.ndarray
     name: np.ndarray
+    row: np.ndarray
     dropped: dict[str, int]
 
     def __len__(self) -> int:
@@ -62,7 +65,7 @@ class TrainingSet:
     def select(self, rows: np.ndarray) -> TrainingSet:
         """Return the chosen rows (an index or a boolean array)."""
         return TrainingSet(self.images[rows], self.fr_class[rows], self.extent[rows], self.noise[rows],
-                           self.split[rows], self.name[rows], self.dropped)
+                           self.split[rows], self.name[rows], self.row[rows], self.dropped)
 
 
 def split_by_sky(ra: np.ndarray, dec: np.ndarray, name: np.ndarray) -> np.ndarray:
@@ -78,7 +81,7 @@ def split_by_sky(ra: np.ndarray, dec: np.ndarray, name: np.ndarray) -> np.ndarra
     Returns
     -------
     `~numpy.ndarray` of str
-        "train" (about 80 %), "validation" or "test" (about 10 % each).
+        "train" (about 70 %), "validation" (about 8 %) or "test".
 
     Notes
     -----
@@ -217,4 +220,4 @@ def prepare_stamps(stamps: Stamps, *, classes: tuple[str, ...] = ("FRI", "FRII")
                              f"(left out: {dict(why) or 'none'})")
     return TrainingSet(np.stack(images), kept, np.asarray(extents), np.asarray(noises),
                        split_by_sky(stamps.ra[rows], stamps.dec[rows], stamps.name[rows]),
-                       stamps.name[rows], dict(why))
+                       stamps.name[rows], rows, dict(why))
