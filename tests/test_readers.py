@@ -56,13 +56,20 @@ class TestArrays:
         read = read_stamps(write_npz(tmp_path / "a.npz", 6, label=None, fr_class=names))
         assert read.fr_class.tolist() == ["FRI", "FRII", "bent", "compact", "hybrid", "FRI"]
 
+    def test_morphology(self, tmp_path):
+        read = read_stamps(write_npz(tmp_path / "a.npz", 4, label=np.arange(4)))
+        assert read.morphology.tolist() == ["", "", "", "bent"]
+        given = np.array(["head-tail", "", "bent", "double-double"])
+        assert read_stamps(write_npz(tmp_path / "b.npz", 4, morphology=given)).morphology.tolist() == given.tolist()
+
     def test_mirabest_layout(self, tmp_path):
         images = np.full((3, 20, 20), 100, np.int16)
         images[0, :3] = -32768
+        images[:, 9:12, 9:12] = 200
         np.savez(tmp_path / "m.npz", image=images, scale=np.full(3, 1e-5, np.float32),
-                 label=np.array([100, 210, 300], np.int16))
+                 label=np.array([104, 210, 300], np.int16))
         read = read_stamps(tmp_path / "m.npz")
-        assert read.fr_class.tolist() == ["FRI", "FRII", "hybrid"]
+        assert read.fr_class.tolist() == ["FRI", "FRII", "hybrid"] and read.morphology.tolist() == ["head-tail", "", ""]
         assert np.isnan(read.images[0][:3]).all() and read.images[0][5, 5] == pytest.approx(1e-3)
 
     def test_frdeep_layout(self, tmp_path):
@@ -89,6 +96,7 @@ class TestArrays:
         ({"label": np.full(6, 7)}, "labels in '.*' must be one of 0, 1, 2, 3, got 7"),
         ({"label": np.full(6, 999)}, "labels in '.*' must be one of 100, 102, .*, got 999"),
         ({"label": None, "fr_class": np.full(6, "FR3")}, "labels in '.*' must be one of fri, .*, got FR3"),
+        ({"morphology": np.full(6, "curly")}, "'morphology' in '.*' must be one of '', 'bent', .*, got 'curly'"),
     ])
     def test_refuses(self, tmp_path, change, message):
         with pytest.raises(ValueError, match=message):
@@ -144,16 +152,17 @@ class TestBatches:
     #: of MiraBest's ten labels, in their order
     TEN = ("100", "102", "104", "110", "112", "200", "201", "210", "300", "310")
     CLASSES = ["FRI"] * 5 + ["FRII"] * 3 + ["hybrid"] * 2
+    MORPHOLOGIES = ["", "wide-angle tail", "head-tail", "", "wide-angle tail", "", "double-double", "", "", ""]
 
     def test_labels_of_mirabest(self, tmp_path):
-        path = write_batch(tmp_path / "data_batch_1", 10, labels=list(range(10)))
-        assert read_stamps(path).fr_class.tolist() == self.CLASSES
+        read = read_stamps(write_batch(tmp_path / "data_batch_1", 10, labels=list(range(10))))
+        assert read.fr_class.tolist() == self.CLASSES and read.morphology.tolist() == self.MORPHOLOGIES
 
     def test_names_of_mirabest(self, tmp_path):
         """They come with the folder that the batch was made from, and win over the labels."""
         names = [f"./MiraBest_data/{label}_010.451-009.284_0.0529_0080.60.png" for label in self.TEN]
         read = read_stamps(write_batch(tmp_path / "data_batch_1", 10, labels=[0] * 10, filenames=names))
-        assert read.fr_class.tolist() == self.CLASSES
+        assert read.fr_class.tolist() == self.CLASSES and read.morphology.tolist() == self.MORPHOLOGIES
         assert (read.ra == 10.451).all() and (read.las == 80.6).all()
 
     def test_some_names_of_mirabest(self, tmp_path):
@@ -239,7 +248,7 @@ class TestCutouts:
                    CRVAL1=10.451, CRVAL2=-9.284, CRPIX1=32.5, CRPIX2=32.5, CDELT1=-0.0005, CDELT2=0.0005)
         write_fits(tmp_path / "201_010.451+009.284_0.0529_0012.00.fits", image)
         read = read_stamps(tmp_path)
-        assert read.fr_class.tolist() == ["FRI", "FRII"]
+        assert read.fr_class.tolist() == ["FRI", "FRII"] and read.morphology.tolist() == ["", "double-double"]
         assert read.ra[0] == 10.451 and read.dec[1] == 9.284 and read.las.tolist() == [80.6, 12.0]
         assert read.pixel_scale[0] == pytest.approx(1.8) and np.isnan(read.pixel_scale[1])
         assert read.rms == pytest.approx([0.01, 0.01], rel=0.2)
@@ -300,7 +309,7 @@ class TestWheel:
     @pytest.mark.parametrize("suffix, inner", [(".whl", True), (".zip", False)])
     def test_reads_each_image_once(self, tmp_path, suffix, inner):
         read = read_stamps(write_archive(tmp_path / f"data{suffix}", self.NAMES, inner))
-        assert read.fr_class.tolist() == ["FRI", "FRII", "bent"]
+        assert read.fr_class.tolist() == ["FRI", "FRII", "bent"] and read.morphology.tolist() == ["", "", "bent"]
         assert read.ra.tolist() == [0.878, 10.05, 3.0] and read.dec[1] == -1.43
         assert (read.pixel_scale == 1.8).all() and read.images[0].shape == (64, 64)
 
@@ -357,6 +366,6 @@ def test_missing(tmp_path):
 
 
 def test_join(tmp_path):
-    parts = [read_stamps(write_npz(tmp_path / f"{n}.npz", n)) for n in (2, 3)]
+    parts = [read_stamps(write_npz(tmp_path / f"{n}.npz", n, label=np.arange(n))) for n in (2, 4)]
     joined = join_stamps(parts)
-    assert len(joined) == 5 and joined.ra.shape == (5,)
+    assert len(joined) == 6 and joined.ra.shape == (6,) and joined.morphology.tolist() == [""] * 5 + ["bent"]

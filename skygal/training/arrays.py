@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from skygal.training.readers import Stamps, class_names, make_stamps
+from skygal.training.readers import MORPHOLOGIES, Stamps, make_stamps, read_labels
 
 __all__ = ["read_arrays"]
 
-COLUMNS = ("ra", "dec", "pixel_scale", "rms", "las", "name")
+COLUMNS = ("ra", "dec", "pixel_scale", "rms", "las", "name", "morphology")
 
 
 def read_arrays(path: Path) -> Stamps:
@@ -48,4 +48,10 @@ def read_arrays(path: Path) -> Stamps:
     scale = np.asarray(data.get("scale", np.ones(len(image))), np.float32)
     blank = image == -32768 if image.dtype == np.int16 else np.zeros((1, 1, 1), bool)
     images = np.where(blank, np.float32(np.nan), image * scale[:, None, None])
-    return make_stamps(images, class_names(labels, repr(str(path))), **columns)
+    fr_class, morphology = read_labels(labels, repr(str(path)))
+    given = columns.setdefault("morphology", morphology)
+    unknown = np.setdiff1d(given, MORPHOLOGIES)
+    if unknown.size:
+        raise ValueError(f"'morphology' in {str(path)!r} must be one of {', '.join(map(repr, MORPHOLOGIES))}, "
+                         f"got {str(unknown[0])!r}")
+    return make_stamps(images, fr_class, **columns)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from skygal.training.readers import MIRABEST, MIRABEST_BATCHES, Stamps, class_names, make_stamps
+from skygal.training.readers import MIRABEST, MIRABEST_BATCHES, SMALL, Stamps, make_stamps, read_labels
 
 __all__ = ["find_batches", "load_plain_pickle", "read_batch"]
 
@@ -124,8 +124,9 @@ def read_batch(path: str | os.PathLike) -> Stamps:
     parsed = [parse_name(re.split(r"[/\\]", name)[-1]) or {} for name in names]
     columns = {key: np.asarray([found.get(key, np.nan) for found in parsed]) for key in ("ra", "dec", "las")}
     named = np.asarray([int(found.get("label", -1)) for found in parsed])
-    fr_class = _batch_classes(labels, named, _label_names(path.parent), shown)
-    return make_stamps(list(data.reshape(len(data), side, side)), fr_class, name=np.asarray(names), **columns)
+    fr_class, morphology = _batch_classes(labels, named, _label_names(path.parent), shown)
+    return make_stamps(list(data.reshape(len(data), side, side)), fr_class, morphology=morphology,
+                       name=np.asarray(names), **columns)
 
 
 def _label_names(folder: Path) -> list[str] | None:
@@ -138,8 +139,9 @@ def _label_names(folder: Path) -> list[str] | None:
         return None
 
 
-def _batch_classes(labels: np.ndarray, named: np.ndarray, meta: list[str] | None, shown: str) -> np.ndarray:
-    """Return the classes of a batch.
+def _batch_classes(labels: np.ndarray, named: np.ndarray, meta: list[str] | None,
+                   shown: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the classes and morphologies of a batch.
 
     Parameters
     ----------
@@ -153,29 +155,34 @@ def _batch_classes(labels: np.ndarray, named: np.ndarray, meta: list[str] | None
         The file, for messages.
     """
     rest = named < 0
-    out = np.empty(len(labels), object)
-    if not rest.all():
-        out[~rest] = class_names(named[~rest], shown)
-    if not rest.any():
-        return out
-    own = labels[rest]
-    if own.max() >= 100:
-        out[rest] = class_names(own, shown)
-        return out
+    out = np.full((2, len(labels)), "", object)
+    out[:, ~rest] = read_labels(named[~rest], shown)
+    if rest.any():
+        own = labels[rest]
+        if own.max() >= 100:
+            out[:, rest] = read_labels(own, shown)
+        else:
+            table = _small_labels(labels, rest, out, meta, shown)
+            for label in own.tolist():
+                if label not in table:
+                    raise ValueError(f"labels in {shown} must be one of {', '.join(map(str, table))}, got {label}")
+            out[:, rest] = np.asarray([table[label] for label in own.tolist()]).T
+    return out[0].astype(str), out[1].astype(str)
+
+
+def _small_labels(labels: np.ndarray, rest: np.ndarray, named: np.ndarray, meta: list[str] | None,
+                  shown: str) -> dict[int, tuple[str, str]]:
+    """Return what small labels stand for; those not in ``rest`` are told by their names, as in ``named``."""
     if meta is not None:
-        table = {i: class_names(np.asarray([int(name) if name.isdecimal() else name]), f"batches.meta of {shown}")[0]
-                 for i, name in enumerate(meta)}
-    elif labels.max() > 3 or not rest.all() and out[~rest].tolist() == list(
-            map(MIRABEST_BATCHES.get, labels[~rest].tolist())):
-        table = MIRABEST_BATCHES
-    elif labels.max() <= 1 and rest.all():
+        found = [read_labels(np.asarray([int(name) if name.isdecimal() else name]), f"batches.meta of {shown}")
+                 for name in meta]
+        return {i: (str(fr_class[0]), str(morphology[0])) for i, (fr_class, morphology) in enumerate(found)}
+    known = ~rest
+    if labels.max() > 3 or known.any() and list(zip(*named[:, known], strict=True)) == [
+            MIRABEST_BATCHES.get(label) for label in labels[known].tolist()]:
+        return MIRABEST_BATCHES
+    if labels.max() <= 1 and rest.all():
         # all that FRDEEP has; a whole batch of MiraBest has more
-        table = {0: "FRI", 1: "FRII"}
-    else:
-        raise ValueError(f"labels in {shown} must be told by a batches.meta beside it or by file names that begin "
-                         f"with one of {', '.join(map(str, MIRABEST))}, got label {own.max()} without either")
-    for label in own.tolist():
-        if label not in table:
-            raise ValueError(f"labels in {shown} must be one of {', '.join(map(str, table))}, got {label}")
-    out[rest] = [table[label] for label in own.tolist()]
-    return out
+        return {label: SMALL[label] for label in (0, 1)}
+    raise ValueError(f"labels in {shown} must be told by a batches.meta beside it or by file names that begin "
+                     f"with one of {', '.join(map(str, MIRABEST))}, got label {labels[rest].max()} without either")

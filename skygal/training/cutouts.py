@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skygal.training.readers import CLASSES, Stamps, class_names, make_stamps
+from skygal.training.readers import CLASSES, NAMED, Stamps, make_stamps, read_labels
 
 __all__ = ["is_fits", "parse_name", "read_cutouts", "read_folder"]
 
@@ -74,14 +74,14 @@ def read_cutouts(files: Iterable[Path]) -> Stamps:
     ValueError
         If a file cannot be read, holds no image, or its class cannot be told.
     """
-    by_folder = {name.lower(): name for name in CLASSES}
     images, classes, rows = [], [], []
     for path in files:
         found = parse_name(path.name) or {}
         if "label" in found:
-            classes.append(class_names(np.asarray([int(found["label"])]), repr(str(path)))[0])
-        elif path.parent.name.lower() in by_folder:
-            classes.append(by_folder[path.parent.name.lower()])
+            ((fr_class,), (morphology,)) = read_labels(np.asarray([int(found["label"])]), repr(str(path)))
+            classes.append((fr_class, morphology))
+        elif path.parent.name.lower() in NAMED:
+            classes.append(NAMED[path.parent.name.lower()])
         else:
             raise ValueError(f"class of {str(path)!r} must be told by a name like 'label_ra+dec_redshift_las.fits' "
                              f"or by a folder named {', '.join(CLASSES)}, got {path.name!r} in {path.parent.name!r}")
@@ -92,7 +92,9 @@ def read_cutouts(files: Iterable[Path]) -> Stamps:
                      "rms": measure_rms(image)})
     columns = {key: np.asarray([row[key] for row in rows], float)
                for key in ("ra", "dec", "las", "pixel_scale", "rms")}
-    return make_stamps(images, np.asarray(classes), name=np.asarray([path.name for path in files]), **columns)
+    fr_class, morphology = np.asarray(classes, str).reshape(-1, 2).T
+    return make_stamps(images, fr_class, morphology=morphology, name=np.asarray([path.name for path in files]),
+                       **columns)
 
 
 def _read_image(path: Path) -> tuple[np.ndarray, dict[str, float]]:

@@ -8,17 +8,24 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["CLASSES", "Stamps", "join_stamps", "read_stamps"]
+__all__ = ["CLASSES", "MORPHOLOGIES", "Stamps", "join_stamps", "make_stamps", "read_labels", "read_stamps"]
 
 #: Every class a reader may name; models are trained on some of them.
 CLASSES = ("FRI", "FRII", "compact", "bent", "hybrid")
-#: MiraBest's three-digit labels (2017MNRAS.466.4346M, 2023RASTI...2..293P)
-MIRABEST = {100: "FRI", 102: "FRI", 104: "FRI", 110: "FRI", 112: "FRI",
-            200: "FRII", 201: "FRII", 210: "FRII", 300: "hybrid", 310: "hybrid"}
+#: What a label may say beyond the class; empty where it says nothing.
+MORPHOLOGIES = ("", "bent", "wide-angle tail", "head-tail", "double-double")
+#: class and morphology of MiraBest's three-digit labels (2017MNRAS.466.4346M, 2023RASTI...2..293P)
+MIRABEST = {100: ("FRI", ""), 102: ("FRI", "wide-angle tail"), 104: ("FRI", "head-tail"), 110: ("FRI", ""),
+            112: ("FRI", "wide-angle tail"), 200: ("FRII", ""), 201: ("FRII", "double-double"), 210: ("FRII", ""),
+            300: ("hybrid", ""), 310: ("hybrid", "")}
 #: the labels in MiraBest's batches are places in this order of the three-digit ones (10.5281/zenodo.4288837)
 MIRABEST_BATCHES = dict(enumerate(MIRABEST.values()))
 #: labels of the Radio Galaxy Dataset (10.5281/zenodo.7689127); FRDEEP (10.5281/zenodo.4255826) has the first two
-SMALL = {0: "FRI", 1: "FRII", 2: "compact", 3: "bent"}
+SMALL = {0: ("FRI", ""), 1: ("FRII", ""), 2: ("compact", ""), 3: ("bent", "bent")}
+#: classes given by name
+NAMED = {name.lower(): (name, "bent" if name == "bent" else "") for name in CLASSES}
+#: columns of `Stamps`: numbers, NaN where unknown, and texts
+NUMBERS, TEXTS = ("ra", "dec", "pixel_scale", "rms", "las"), ("fr_class", "name", "morphology")
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,8 @@ class Stamps:
         Shape (n,), largest angular size in arcsec; NaN where unknown.
     name : `~numpy.ndarray` of str
         Shape (n,).
+    morphology : `~numpy.ndarray` of str
+        Shape (n,), out of `MORPHOLOGIES`: what the label says beyond the class.
     skipped : int
         Blank cutouts that were left out.
     """
@@ -53,6 +62,7 @@ class Stamps:
     rms: np.ndarray
     las: np.ndarray
     name: np.ndarray
+    morphology: np.ndarray
     skipped: int = 0
 
     def __len__(self) -> int:
@@ -60,27 +70,53 @@ class Stamps:
 
 
 def make_stamps(images: list[np.ndarray] | np.ndarray, fr_class: np.ndarray, **columns: np.ndarray) -> Stamps:
-    """Return stamps from what a reader found: unknown columns are NaN, blank cutouts are left out."""
+    """Return stamps from what a reader found.
+
+    Parameters
+    ----------
+    images : list of `~numpy.ndarray`
+        The cutouts.
+    fr_class : `~numpy.ndarray` of str
+        Shape (n,).
+    **columns : `~numpy.ndarray`
+        Any other column of `Stamps`, shape (n,). Unknown numbers are NaN, an unknown morphology is empty.
+
+    Returns
+    -------
+    Stamps
+        Without the cutouts that are blank.
+    """
     n = len(images)
-    filled = {key: np.asarray(columns.get(key, np.full(n, np.nan)), float)
-              for key in ("ra", "dec", "pixel_scale", "rms", "las")}
-    name = np.asarray(columns.get("name", [f"stamp {i}" for i in range(n)]), str)
+    filled = {key: np.asarray(columns.get(key, np.full(n, np.nan)), float) for key in NUMBERS}
+    texts = {"fr_class": fr_class, "name": columns.get("name", [f"stamp {i}" for i in range(n)]),
+             "morphology": columns.get("morphology", np.full(n, ""))}
     good = np.asarray([bool(np.any(np.nan_to_num(image) > 0)) for image in images], bool)
     return Stamps([np.asarray(image) for image, ok in zip(images, good, strict=True) if ok],
-                  np.asarray(fr_class, str)[good], name=name[good], skipped=int((~good).sum()),
-                  **{key: value[good] for key, value in filled.items()})
+                  **{key: np.asarray(value, str)[good] for key, value in texts.items()},
+                  **{key: value[good] for key, value in filled.items()}, skipped=int((~good).sum()))
 
 
 def join_stamps(parts: list[Stamps]) -> Stamps:
     """Return the stamps of several sources as one."""
-    columns = ("fr_class", "ra", "dec", "pixel_scale", "rms", "las", "name")
     return Stamps([image for part in parts for image in part.images],
-                  **{key: np.concatenate([getattr(part, key) for part in parts]) for key in columns},
+                  **{key: np.concatenate([getattr(part, key) for part in parts]) for key in (*NUMBERS, *TEXTS)},
                   skipped=sum(part.skipped for part in parts))
 
 
-def class_names(labels: np.ndarray, source: str) -> np.ndarray:
-    """Return class names of integer or text labels.
+def read_labels(labels: np.ndarray, source: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return classes and morphologies that integer or text labels stand for.
+
+    Parameters
+    ----------
+    labels : `~numpy.ndarray`
+        Shape (n,): MiraBest's three digits, or 0 to 3 as in the Radio Galaxy Dataset, or names of classes.
+    source : str
+        Where they come from, for the message.
+
+    Returns
+    -------
+    fr_class, morphology : `~numpy.ndarray` of str
+        Shape (n,), out of `CLASSES` and `MORPHOLOGIES`.
 
     Raises
     ------
@@ -91,15 +127,15 @@ def class_names(labels: np.ndarray, source: str) -> np.ndarray:
     if labels.dtype.kind in "iu":
         table: dict = MIRABEST if labels.size and labels.max() >= 100 else SMALL
     else:
-        labels = labels.astype(str)
-        table = {name.lower(): name for name in CLASSES}
+        labels, table = labels.astype(str), NAMED
     out = []
     for label in labels.tolist():
         key = label.lower() if isinstance(label, str) else label
         if key not in table:
             raise ValueError(f"labels in {source} must be one of {', '.join(map(str, table))}, got {label}")
         out.append(table[key])
-    return np.asarray(out, str)
+    fr_class, morphology = np.asarray(out, str).reshape(-1, 2).T
+    return fr_class, morphology
 
 
 def read_stamps(path: str | os.PathLike) -> Stamps:
@@ -129,8 +165,8 @@ def read_stamps(path: str | os.PathLike) -> Stamps:
     An ``.npz`` file holds ``image`` (n, ny, nx) and ``label`` (integers as in MiraBest or the Radio
     Galaxy Dataset) or ``fr_class`` (names); and, each of shape (n,) and optional, ``scale`` (the
     factor of integer images), ``ra``, ``dec`` (deg), ``pixel_scale``, ``las`` (arcsec), ``rms``
-    (in the unit of the scaled image; cutouts without one count as clipped) and ``name`` or
-    ``source``. In integer images -32768 stands for NaN. FRDEEP's ``train_image``, ``train_label``,
+    (in the unit of the scaled image; cutouts without one count as clipped), ``morphology`` and
+    ``name`` or ``source``. In integer images -32768 stands for NaN. FRDEEP's ``train_image``, ``train_label``,
     ``test_image`` ... are joined.
 
     The labels of a batch are places in the ``label_names`` of the ``batches.meta`` beside it; the three-digit

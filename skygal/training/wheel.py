@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skygal.training.readers import Stamps, class_names, make_stamps
+from skygal.training.readers import Stamps, make_stamps, read_labels
 
 __all__ = ["PACKAGE", "find_installed", "read_wheel"]
 
@@ -80,8 +80,8 @@ def read_wheel(path: Path) -> Stamps:
         raise ValueError(f"stamps {shown} cannot be read as an archive: {error}") from None
     if not images:
         raise ValueError(f"stamps {shown} hold no images named like ra_dec_label_catalogue.png")
-    labels = np.asarray([int(row["label"]) for row in rows.values()])
-    return make_stamps(images, class_names(labels, shown), name=np.asarray(list(rows)),
+    fr_class, morphology = read_labels(np.asarray([int(row["label"]) for row in rows.values()]), shown)
+    return make_stamps(images, fr_class, morphology=morphology, name=np.asarray(list(rows)),
                        ra=np.asarray([float(row["ra"]) for row in rows.values()]),
                        dec=np.asarray([float(row["dec"]) for row in rows.values()]),
                        pixel_scale=np.full(len(rows), 1.8))
