@@ -168,6 +168,10 @@ class PaperModel(nn.Module):
         self.arch, self.autocast = arch, autocast
         self.encoder, self.decoder = PaperEncoder(arch), PaperDecoder(arch)
 
+    def set_dropout(self, dropout: float) -> None:
+        """Set the dropout of both networks."""
+        self.encoder.dropout = self.decoder.dropout = dropout
+
     def encode(self, images: torch.Tensor, labels: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
         """Return location and scale of q(z | x, y), float32."""
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.autocast):

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skygal.checks import nearest_names
+from skygal.morphology import bastien2021_generator
+from skygal.morphology.bastien2021_generator import PaperGenerator
 from skygal.morphology.generator import Generator
 
 if TYPE_CHECKING:
@@ -89,7 +91,8 @@ def save_model(model: GalaxyModel, path: str | os.PathLike, *, name: str, extent
     return Path(path)
 
 
-def load_model(model: str | os.PathLike | Generator | None = None, *, device: str = "cpu") -> Generator:
+def load_model(model: str | os.PathLike | Generator | PaperGenerator | None = None, *,
+               device: str = "cpu") -> Generator | PaperGenerator:
     """Load a trained model.
 
     Parameters
@@ -121,7 +124,7 @@ def load_model(model: str | os.PathLike | Generator | None = None, *, device: st
     >>> generator.classes
     ('FRI', 'FRII')
     """
-    if isinstance(model, Generator):
+    if isinstance(model, (Generator, PaperGenerator)):
         return model
     check_device(device)
     if model is None:
@@ -139,6 +142,8 @@ def load_model(model: str | os.PathLike | Generator | None = None, *, device: st
     elif not path.is_file():
         raise FileNotFoundError(f"model file {os.fspath(model)!r} not found")
     tensors, description, sha256 = _read(path)
+    if description["format"] == bastien2021_generator.FORMAT:
+        return bastien2021_generator.build_paper_generator(path, tensors, description, sha256, device)
     return _build(path, tensors, description, sha256, device)
 
 
@@ -180,7 +185,8 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], str]:
         raise ValueError(f"model file {str(path)!r} was changed since it was written: SHA-256 must be "
                          f"{header['sha256']}, got {sha256}")
     description = json.loads(header["description"])
-    if description.get("format") != FORMAT or description.get("format_version") != FORMAT_VERSION:
+    if (description.get("format"), description.get("format_version")) not in (
+            (FORMAT, FORMAT_VERSION), (bastien2021_generator.FORMAT, bastien2021_generator.FORMAT_VERSION)):
         raise ValueError(f"model file {str(path)!r} must have format {FORMAT} {FORMAT_VERSION}, got "
                          f"{description.get('format')} {description.get('format_version')}")
     return tensors, description, sha256

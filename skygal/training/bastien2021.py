@@ -1,0 +1,171 @@
+"""Training of the VAE and CVAE of Bastien et al. (2021, 2021MNRAS.503.3351B)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skygal.atomic import check_writable, whole_file
+from skygal.training.bastien2021_settings import PaperSettings, preset_settings
+
+if TYPE_CHECKING:
+    from skygal.evaluation.ramis import PaperClassifier
+    from skygal.training.bastien2021_data import PaperImages
+    from skygal.training.bastien2021_loop import PaperTrainer
+
+__all__ = ["run_files", "train_paper_model"]
+
+
+def run_files(output: str | os.PathLike) -> dict[str, Path]:
+    """Return the files of a run: ``weights``, ``checkpoint``, ``metrics``, ``seconds`` and ``classifier``.
+
+    Parameters
+    ----------
+    output : path
+        The weights file, ``*.safetensors``.
+
+    Raises
+    ------
+    ValueError
+        If it ends otherwise.
+    """
+    output = Path(output)
+    if output.suffix != ".safetensors":
+        raise ValueError(f"output must end in .safetensors, got {os.fspath(output)!r}")
+    return {"weights": output, "checkpoint": output.with_suffix(".ckpt"), "metrics": output.with_suffix(".csv"),
+            "seconds": output.with_suffix(".seconds.csv"),
+            "classifier": output.with_suffix(".classifier.safetensors")}
+
+
+def train_paper_model(source: str | os.PathLike, output: str | os.PathLike, *, settings: PaperSettings | None = None,
+                      classifier: str | os.PathLike | PaperClassifier | None = None, resume: bool = False,
+                      device: str = "cpu", progress: bool = False, overwrite: bool = False,
+                      name: str | None = None) -> Path:
+    """Train the paper's VAE or CVAE on FRDEEP and write its weights.
+
+    Parameters
+    ----------
+    source : path
+        FRDEEP; see `skygal.training.bastien2021_data.read_frdeep`.
+    output : path
+        The weights file, ``*.safetensors``: encoder and decoder, float32, 417 MB. Beside it go ``*.ckpt``, from which
+        training resumes, ``*.csv`` with the metrics, ``*.seconds.csv`` with the time each row was reached, and the
+        classifier's weights (``*.classifier.safetensors``) where it is trained here.
+    settings : PaperSettings, optional
+        Those of the preset "bastien2021-cvae" if not given.
+    classifier : path or PaperClassifier, optional
+        Names the class of what is generated; trained first, on the same images with the same seed, if not given.
+    resume : bool
+        Whether to go on from ``*.ckpt``; the result is that of an unbroken run, bit by bit, on the same machine with
+        the same number of threads.
+    device : str
+        "cpu", "cuda" or "cuda:N".
+    progress : bool
+        Whether to show a progress bar.
+    overwrite : bool
+        Whether files that are there may be replaced.
+    name : str, optional
+        The model's name; the file's stem if not given.
+
+    Returns
+    -------
+    `~pathlib.Path`
+        The weights file, of the last epoch.
+
+    Raises
+    ------
+    ValueError
+        If the output's name ends otherwise, the images do not suffice, the loss is not finite, or the checkpoint is
+        damaged, of another architecture or of another run.
+    FileExistsError
+        If a file exists.
+    FileNotFoundError
+        If the source, the classifier or the checkpoint to resume from is missing.
+
+    Notes
+    -----
+    Columns of ``*.csv``: ``epoch`` (1 is after one pass; the authors' logs begin with 0), ``train_loss`` (mean over the
+    epoch's steps, dropout on), ``test_loss``, ``ramis`` of 100 images a class with latents from the box of +-4,
+    ``fri_fraction`` and ``frii_fraction`` (of the images made as that class, those the classifier calls so; of all
+    images, for the VAE), ``kl_weight`` and ``learning_rate``.
+    """
+    settings = settings or preset_settings("bastien2021-cvae")
+    files = run_files(output)
+    check_writable(files["weights"], overwrite=overwrite, folder=False)
+    if resume and not files["checkpoint"].is_file():
+        raise FileNotFoundError(f"checkpoint {str(files['checkpoint'])!r} to resume from not found")
+    for key in ("checkpoint", "metrics", "seconds"):
+        check_writable(files[key], overwrite=overwrite or resume, folder=False)
+    from skygal.morphology.bastien2021_generator import save_paper_model
+    from skygal.morphology.checkpoint import check_device
+    from skygal.training.bastien2021_data import read_frdeep
+    from skygal.training.bastien2021_loop import PaperTrainer, keep_freed_memory
+    from skygal.training.loop import quiet_torch
+
+    check_device(device)
+    data = read_frdeep(source)
+    judge = _classifier(classifier, data, files["classifier"], settings.seed, resume, overwrite, progress)
+    with quiet_torch(settings.seed), keep_freed_memory():
+        trainer = PaperTrainer(data, settings, judge, device)
+        if resume:
+            trainer.load(files["checkpoint"])
+        _run(trainer, files, progress)
+    from skygal import __version__
+
+    metadata = {"settings": settings.to_dict(), "skygal": __version__, "source": Path(source).name,
+                "left_out": data.skipped, "metrics": trainer.rows[-1],
+                "reference": "Bastien et al. 2021, 2021MNRAS.503.3351B"}
+    return save_paper_model(trainer.model, files["weights"], name=name or files["weights"].stem, metadata=metadata,
+                            overwrite=overwrite)
+
+
+def _classifier(given: str | os.PathLike | PaperClassifier | None, data: PaperImages, home: Path, seed: int,
+                resume: bool, overwrite: bool, progress: bool) -> PaperClassifier:
+    """Return the classifier: given, read, or trained and kept beside the run."""
+    from skygal.evaluation.ramis import PaperClassifier, load_paper_classifier, train_paper_classifier
+
+    if isinstance(given, PaperClassifier):
+        return given
+    if given is not None:
+        return load_paper_classifier(given)
+    if resume and home.is_file():
+        return load_paper_classifier(home)
+    check_writable(home, overwrite=overwrite or resume, folder=False)
+    classifier = train_paper_classifier(data.train, data.train_label, seed=seed, progress=progress)
+    classifier.save(home, overwrite=overwrite or resume)
+    return classifier
+
+
+def _run(trainer: PaperTrainer, files: dict[str, Path], progress: bool) -> None:
+    """Train to the last epoch; write checkpoint and metrics every few."""
+    from tqdm import tqdm
+
+    settings = trainer.settings
+    started = time.monotonic() - (trainer.seconds[-1]["seconds"] if trainer.seconds else 0.0)
+    with tqdm(total=settings.epochs * trainer.steps, initial=trainer.epoch * trainer.steps, desc="training",
+              unit="step", disable=not progress) as bar:
+        while trainer.epoch < settings.epochs:
+            loss = trainer.run_epoch(bar)
+            if not math.isfinite(loss):
+                raise ValueError(f"loss must stay finite, got {loss} in epoch {trainer.epoch}: "
+                                 f"learning_rate {settings.learning_rate} may be too high")
+            if trainer.epoch % settings.log_every == 0 or trainer.epoch == settings.epochs:
+                row = trainer.score(loss, time.monotonic() - started)
+                trainer.save(files["checkpoint"])
+                _write_rows(files["metrics"], trainer.rows)
+                _write_rows(files["seconds"], trainer.seconds)
+                bar.set_postfix(test=f"{row['test_loss']:.1f}", ramis=f"{row['ramis']:.2f}")
+
+
+def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    with whole_file(path, overwrite=True) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8")
