@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 
-__all__ = ["as_count", "as_quantity", "as_range", "as_seed", "check_choice", "nearest_names"]
+__all__ = ["as_count", "as_quantity", "as_range", "as_seed", "check_choice", "nearest_names", "open_range"]
 
 
 def nearest_names(value: str, allowed: Iterable[str]) -> str:
@@ -153,4 +153,29 @@ def as_range(name: str, value: Any, unit: u.UnitBase | str) -> tuple[float, floa
     high = as_quantity(f"{name} (high end)", high, unit)
     if low >= high:
         raise ValueError(f"{name} must have low < high, got low = {low} {unit} and high = {high} {unit}")
+    return low, high
+
+
+def open_range(name: str, value: Any, unit: u.UnitBase | str, highest: float) -> tuple[float, float]:
+    """Return (low, high) in ``unit`` of a pair of which either may be None: 0 and ``highest`` then.
+
+    Raises
+    ------
+    TypeError
+        If it is not a pair of quantities or None.
+    astropy.units.UnitConversionError
+        If a unit cannot be converted.
+    ValueError
+        If an end is negative, not finite or above ``highest``, or low is not below high.
+    """
+    unit = u.Unit(unit)
+    try:
+        low, high = (None, None) if value is None else value
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a (low, high) pair of quantities or None, got {value!r}") from None
+    low = 0.0 if low is None else as_quantity(f"{name} (low end)", low, unit, positive=False, minimum=0)
+    high = highest if high is None else as_quantity(f"{name} (high end)", high, unit)
+    if not low < high <= highest:
+        raise ValueError(f"{name} must have low < high, and high at most {highest:g} {unit}, got low = {low:g} {unit} "
+                         f"and high = {high:g} {unit}")
     return low, high

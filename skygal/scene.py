@@ -12,7 +12,8 @@ from astropy import units as u
 from astropy.table import QTable
 from astropy.wcs import WCS
 
-from skygal.morphology.latents import Latents, draw_extents, draw_latents
+from skygal.morphology.conditions import SIZE_TO_EXTENT
+from skygal.morphology.latents import Latents, draw_conditions, draw_latents
 from skygal.morphology.stamps import Batch, make_stamps
 from skygal.rendering.beam import FWHM, TargetBeam, native_covariance
 from skygal.rendering.canvas import Canvas, Placed, Source
@@ -21,8 +22,6 @@ from skygal.sky import icrs_to_pixel, pixel_affine, pixel_to_icrs
 
 __all__ = ["Scene", "draw_scene", "stamp_affines"]
 
-#: largest angular size of a stamp over its extent: what a stamp is first asked for
-SIZE_TO_EXTENT = 2.6
 MORPHOLOGIES = {1: "single", 2: "double", 3: "triple"}
 
 
@@ -112,7 +111,7 @@ def draw_scene(wcs: WCS, shape: tuple[int, int], population: QTable, beam: Targe
     jacobian = pixel_affine(wcs, ra, dec)
     least = _least_size(jacobian, las, beam, model)
     plan = Latents(draw_latents(latents, keys, model.latent_dim), classes,
-                   draw_extents(model, classes, keys, least / SIZE_TO_EXTENT), keys)
+                   *draw_conditions(model, classes, keys, least=least / SIZE_TO_EXTENT), keys)
     canvas = Canvas(shape, beam, native_covariance(model.beam_fwhm / model.pixel_scale), valid)
     ids = np.asarray(population["source_id"])
     flux, pa = population["flux"].to_value(u.Jy), population["pa"].to_value(u.rad)
@@ -126,7 +125,7 @@ def draw_scene(wcs: WCS, shape: tuple[int, int], population: QTable, beam: Targe
             shapes = batch.shapes
             zoom = las[here] / (shapes.las * model.pixel_scale)
             affines[here] = stamp_affines(jacobian[here], pa[here] - np.radians(shapes.pa), zoom * model.pixel_scale)
-            measured.append({"zoom": zoom, "extent": batch.extent, "core_frac": shapes.core_frac,
+            measured.append({"zoom": zoom, "extent": batch.latents.extent, "bending": np.degrees(np.abs(batch.bending)), "core_frac": shapes.core_frac,
                              "n_components": shapes.n_components,
                              "b_maj": shapes.b_maj * zoom * model.pixel_scale,
                              "b_min": shapes.b_min * zoom * model.pixel_scale,

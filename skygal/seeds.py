@@ -11,7 +11,7 @@ import zlib
 
 import numpy as np
 
-__all__ = ["Seeds", "key_generator"]
+__all__ = ["Seeds", "key_generator", "next_keys"]
 
 
 class Seeds:
@@ -49,3 +49,9 @@ class Seeds:
 def key_generator(key: int) -> np.random.Generator:
     """Return the counter-based generator that belongs to one source's key."""
     return np.random.Generator(np.random.Philox(key=int(key)))
+
+
+def next_keys(keys: np.ndarray, draw: int) -> np.ndarray:
+    """Return the keys that take the place of ``keys`` where those are not to be had, in draw number ``draw``."""
+    words = [np.random.SeedSequence(int(key), spawn_key=(draw,)).generate_state(1, np.uint64)[0] for key in keys]
+    return (np.asarray(words, np.uint64) >> np.uint64(1)).astype(np.int64)

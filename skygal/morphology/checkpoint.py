@@ -15,6 +15,7 @@ import numpy as np
 from skygal.checks import nearest_names
 from skygal.morphology import bastien2021_generator
 from skygal.morphology.bastien2021_generator import PaperGenerator
+from skygal.morphology.conditions import ConditionTable
 from skygal.morphology.generator import Generator
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ __all__ = ["DEFAULT_MODEL", "list_models", "load_model", "save_model"]
 #: The model used where none is named.
 DEFAULT_MODEL = "first-cvae"
 FORMAT = "skygal-cvae"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 WEIGHTS = Path(__file__).parent / "weights"
 
 
@@ -44,9 +45,9 @@ def _digest(tensors: Mapping[str, np.ndarray], description: str) -> str:
     return digest.hexdigest()
 
 
-def save_model(model: GalaxyModel, path: str | os.PathLike, *, name: str, extents: Mapping[str, np.ndarray],
+def save_model(model: GalaxyModel, path: str | os.PathLike, *, name: str, tables: Mapping[str, ConditionTable],
                metadata: Mapping[str, Any], overwrite: bool = False) -> Path:
-    """Write what decoding needs of a trained model: decoder, flow, extents and their description.
+    """Write what decoding needs of a trained model: decoder, flow, condition tables and their description.
 
     Parameters
     ----------
@@ -56,8 +57,8 @@ def save_model(model: GalaxyModel, path: str | os.PathLike, *, name: str, extent
         The file, usually ``*.safetensors``; it appears whole or not at all.
     name : str
         The model's name.
-    extents : mapping of str to array_like
-        Quantiles of the extent (arcsec) for each class.
+    tables : mapping of str to ConditionTable
+        How extent and bending are distributed in each class.
     metadata : mapping
         JSON-able: data, licence, seed, settings, figures.
     overwrite : bool
@@ -81,8 +82,9 @@ def save_model(model: GalaxyModel, path: str | os.PathLike, *, name: str, extent
     for part, module in (("decoder", model.decoder), ("flow", model.flow)):
         for key, value in module.state_dict().items():
             tensors[f"{part}.{key}"] = value.detach().cpu().numpy().astype(np.float16)
-    for fr_class, values in extents.items():
-        tensors[f"extents.{fr_class}"] = np.asarray(values, np.float32)
+    for fr_class, table in tables.items():
+        tensors[f"extents.{fr_class}"] = np.asarray(table.extent, np.float32)
+        tensors[f"bendings.{fr_class}"] = np.asarray(table.bending, np.float32)
     description = json.dumps({"name": name, "format": FORMAT, "format_version": FORMAT_VERSION,
                               "architecture": model.arch.to_dict(), "metadata": dict(metadata)}, sort_keys=True)
     data = save(tensors, metadata={"description": description, "sha256": _digest(tensors, description)})
@@ -122,7 +124,7 @@ def load_model(model: str | os.PathLike | Generator | PaperGenerator | None = No
     >>> from skygal.morphology.checkpoint import load_model
     >>> generator = load_model()
     >>> generator.classes
-    ('FRI', 'FRII')
+    ('FRI', 'FRII', 'hybrid', 'compact')
     """
     if isinstance(model, (Generator, PaperGenerator)):
         return model
@@ -206,9 +208,10 @@ def _build(path: Path, tensors: dict[str, np.ndarray], description: dict[str, An
             module.load_state_dict({
                 key.removeprefix(f"{part}."): torch.from_numpy(value.astype(np.float32))
                 for key, value in tensors.items() if key.startswith(f"{part}.")})
-        extents = {fr_class: np.sort(tensors[f"extents.{fr_class}"]) for fr_class in arch.classes}
+        tables = {fr_class: ConditionTable(tensors[f"extents.{fr_class}"], tensors[f"bendings.{fr_class}"])
+                  for fr_class in arch.classes}
     except (RuntimeError, KeyError, ValueError) as error:
         reason = str(error).split("\n")[0]
         raise ValueError(f"model file {str(path)!r} does not fit its architecture: {reason}") from None
     return Generator(arch, decoder, flow, name=description["name"], sha256=sha256,
-                     extents=extents, metadata=description["metadata"], device=device)
+                     tables=tables, metadata=description["metadata"], device=device)

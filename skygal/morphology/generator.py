@@ -11,6 +11,7 @@ from skygal.checks import check_choice
 if TYPE_CHECKING:
     import torch
 
+    from skygal.morphology.conditions import ConditionTable
     from skygal.morphology.networks import Architecture, ConditionalFlow, Decoder
 
 __all__ = ["BLOCK", "Generator"]
@@ -48,17 +49,16 @@ class Generator:
         Rows and columns (ny, nx) of a stamp.
     pixel_scale, beam_fwhm : float
         Arcsec per pixel, and FWHM in arcsec of the circular Gaussian beam that stamps carry.
-    extents : dict of str to `~numpy.ndarray`
-        For each class, quantiles of the extent (arcsec) over its training stamps, evenly spaced in
-        probability from 0 to 1, ascending, float32.
+    tables : dict of str to `~skygal.morphology.conditions.ConditionTable`
+        For each class, how extent and bending are distributed over its training stamps.
     metadata : dict
         Where the weights come from: data, licence, seed, settings, figures.
     """
 
     def __init__(self, arch: Architecture, decoder: Decoder, flow: ConditionalFlow, *, name: str, sha256: str,
-                 extents: dict[str, np.ndarray], metadata: dict, device: str) -> None:
+                 tables: dict[str, ConditionTable], metadata: dict, device: str) -> None:
         self.arch, self.metadata, self.device = arch, metadata, device
-        self.name, self.sha256, self.extents = name, sha256, extents
+        self.name, self.sha256, self.tables = name, sha256, tables
         self.classes, self.latent_dim, self.shape = arch.classes, arch.latent_dim, arch.shape
         self.pixel_scale, self.beam_fwhm = arch.pixel_scale, arch.beam_fwhm
         self._decoder, self._flow = decoder.eval().to(device), flow.eval().to(device)
@@ -66,7 +66,13 @@ class Generator:
     def __repr__(self) -> str:
         return f"Generator({self.name!r}, sha256={self.sha256[:12]!r}, device={self.device!r})"
 
-    def decode(self, latents: np.ndarray, fr_class: np.ndarray, extent: np.ndarray) -> np.ndarray:
+    @property
+    def extents(self) -> dict[str, np.ndarray]:
+        """For each class, quantiles of the extent (arcsec), evenly spaced in probability from 0 to 1."""
+        return {name: table.extent for name, table in self.tables.items()}
+
+    def decode(self, latents: np.ndarray, fr_class: np.ndarray, extent: np.ndarray,
+               bending: np.ndarray | None = None) -> np.ndarray:
         """Decode stamps.
 
         Parameters
@@ -76,8 +82,10 @@ class Generator:
         fr_class : array_like of str
             Shape (n,); names out of `classes`.
         extent : array_like
-            Shape (n,), arcsec: the square root of the larger eigenvalue of the flux-weighted
-            covariance, beam included. It conditions the decoder; a stamp's own may differ from it.
+            Shape (n,), arcsec: see `skygal.morphology.conditions.measure_extent_bending`, beam included. It
+            conditions the decoder; a stamp's own may differ from it.
+        bending : array_like, optional
+            Shape (n,), radians, from the same place; 0, straight, if not given.
 
         Returns
         -------
@@ -88,8 +96,8 @@ class Generator:
         Raises
         ------
         ValueError
-            If an array has the wrong shape, a latent is not finite, a class is unknown or an extent
-            is not positive and finite.
+            If an array has the wrong shape, a latent is not finite, a class is unknown, an extent
+            is not positive and finite, or a bending not between -pi and pi.
 
         Notes
         -----
@@ -103,7 +111,7 @@ class Generator:
         """
         import torch
 
-        condition = self._condition(latents := np.asarray(latents, np.float32), fr_class, extent)
+        condition = self._condition(latents := np.asarray(latents, np.float32), fr_class, extent, bending)
         n = len(latents)
         out = np.empty((n, *self.shape), np.float32)
         with torch.inference_mode():
@@ -118,25 +126,30 @@ class Generator:
                 out[start:stop] = stamps[:stop - start].cpu().numpy()
         return out
 
-    def _condition(self, latents: np.ndarray, fr_class: np.ndarray, extent: np.ndarray) -> np.ndarray:
-        """Return the checked condition, shape (n, number of classes + 1)."""
+    def _condition(self, latents: np.ndarray, fr_class: np.ndarray, extent: np.ndarray,
+                   bending: np.ndarray | None) -> np.ndarray:
+        """Return the checked condition, shape (n, number of classes + 2)."""
+        import torch
+
         if latents.ndim != 2 or latents.shape[1] != self.latent_dim:
             raise ValueError(f"latents must have shape (n, {self.latent_dim}), got {latents.shape}")
         if not np.isfinite(latents).all():
             raise ValueError(f"latents must be finite, got {latents[~np.isfinite(latents)][0]}")
         n = len(latents)
         fr_class, extent = np.asarray(fr_class), np.asarray(extent, float)
-        if fr_class.shape != (n,):
-            raise ValueError(f"fr_class must have shape ({n},), got {fr_class.shape}")
-        if extent.shape != (n,):
-            raise ValueError(f"extent must have shape ({n},), got {extent.shape}")
+        bending = np.zeros(n) if bending is None else np.asarray(bending, float)
+        for name, value in (("fr_class", fr_class), ("extent", extent), ("bending", bending)):
+            if value.shape != (n,):
+                raise ValueError(f"{name} must have shape ({n},), got {value.shape}")
         bad = ~(np.isfinite(extent) & (extent > 0))
         if bad.any():
             raise ValueError(f"extent must be positive and finite, got {extent[bad][0]} arcsec")
-        known = np.asarray(self.classes)
-        one_hot = fr_class[:, None] == known[None, :]
+        bad = ~(np.abs(bending) <= np.pi)
+        if bad.any():
+            raise ValueError(f"bending must be between -pi and pi, got {bending[bad][0]}")
+        one_hot = fr_class[:, None] == np.asarray(self.classes)[None, :]
         missed = ~one_hot.any(axis=1)
         if missed.any():
             check_choice("fr_class", str(fr_class[missed][0]), self.classes)
-        standard = (np.log(extent) - self.arch.log_extent_mean) / self.arch.log_extent_std
-        return np.concatenate([one_hot, standard[:, None]], axis=1).astype(np.float32)
+        parts = (torch.from_numpy(np.asarray(value, np.float32)) for value in (one_hot, extent, bending))
+        return self.arch.condition(*parts).numpy()

@@ -6,7 +6,7 @@ catalogue, whatever else was in the field.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from skygal.seeds import key_generator
 if TYPE_CHECKING:
     from skygal.morphology.generator import Generator
 
-__all__ = ["LATENTS", "Latents", "check_latents", "check_pairs", "default_mix", "draw_extents", "draw_latents",
+__all__ = ["LATENTS", "Latents", "check_latents", "check_pairs", "default_mix", "draw_conditions", "draw_latents",
            "largest_extent"]
 
 #: the named ways to draw latents
@@ -27,6 +27,8 @@ BOX = 4.0
 #: no extent beyond this part of the training distribution is asked for: the few sources there are too
 #: few to learn from
 LARGEST_RANK = 0.98
+#: numbers of a source's stream that its condition takes
+CONDITION_DRAWS = 3
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,9 @@ class Latents:
     fr_class : ndarray of str, shape (n,)
         The class to decode as.
     extent : ndarray, shape (n,)
-        Angular extent asked for, arcsec at the model's own scale: the standard deviation of the
-        brightness along the major axis.
+        Angular extent asked for, arcsec at the model's own scale; see `skygal.morphology.conditions`.
+    bending : ndarray, shape (n,)
+        Bending asked for, radians, from the same place; its sign is the side that the ends lie on.
     keys : ndarray of int64, shape (n,)
         The keys that values and extent were drawn with.
     """
@@ -49,13 +52,19 @@ class Latents:
     values: np.ndarray
     fr_class: np.ndarray
     extent: np.ndarray
+    bending: np.ndarray
     keys: np.ndarray
 
     def __len__(self) -> int:
         return len(self.keys)
 
+    @classmethod
+    def join(cls, parts: list[Latents]) -> Latents:
+        """Return several sets as one."""
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+
     def __getitem__(self, part: slice) -> Latents:
-        return Latents(self.values[part], self.fr_class[part], self.extent[part], self.keys[part])
+        return Latents(*(getattr(self, field.name)[part] for field in fields(self)))
 
 
 def check_latents(latents: Any, latent_dim: int | None = None, n: int | None = None) -> str | np.ndarray:
@@ -134,41 +143,45 @@ def draw_latents(latents: str | np.ndarray, keys: np.ndarray, latent_dim: int) -
     out = np.empty((len(keys), latent_dim), np.float32)
     for row, key in zip(out, keys, strict=True):
         rng = key_generator(key)
-        rng.random()        # the first number is the extent's
+        rng.random(CONDITION_DRAWS)     # the first numbers are the condition's
         row[:] = rng.uniform(-BOX, BOX, latent_dim) if latents == "uniform" else rng.standard_normal(latent_dim)
     return out
 
 
 def largest_extent(model: Generator, fr_class: str) -> float:
     """Return the largest extent, in arcsec, that a model is asked for of a class."""
-    quantiles = np.asarray(model.extents[str(fr_class)], float)
-    return float(np.interp(LARGEST_RANK, np.linspace(0, 1, quantiles.size), quantiles))
+    return float(model.tables[str(fr_class)].extent_at(LARGEST_RANK))
 
 
-def draw_extents(model: Generator, fr_class: np.ndarray, keys: np.ndarray, least: Any = 0.0) -> np.ndarray:
-    """Return the angular extent of each source, from the training distribution of its class.
+def draw_conditions(model: Generator, fr_class: np.ndarray, keys: np.ndarray, *, least: Any = 0.0, most: Any = np.inf,
+                    bending: tuple[float, float] = (0.0, np.pi)) -> tuple[np.ndarray, np.ndarray]:
+    """Return extent and bending of each source, from the training distributions of its class.
 
     Parameters
     ----------
     model : Generator
-        Its ``extents`` holds the quantiles of each class.
+        Its ``tables`` hold the distributions.
     fr_class : ndarray of str, shape (n,)
     keys : ndarray of int, shape (n,)
-    least : array_like
-        Smallest extent allowed, arcsec. The part of the distribution above it is drawn from; above
-        `largest_extent`, that is taken.
+    least, most : array_like
+        Smallest and largest extent allowed, arcsec. The part of the distribution between them is drawn from;
+        above `largest_extent`, that is taken.
+    bending : tuple of float
+        Least and largest absolute bending, radians.
 
     Returns
     -------
-    ndarray, shape (n,), arcsec
+    extent : ndarray, shape (n,), arcsec
+    bending : ndarray, shape (n,), radians
+        Bent to either side.
     """
-    share = np.array([key_generator(key).random() for key in keys])
-    least = np.broadcast_to(np.asarray(least, float), share.shape)
-    out = np.empty(len(keys))
+    share = np.array([key_generator(key).random(CONDITION_DRAWS) for key in keys]).reshape(-1, CONDITION_DRAWS)
+    least, most = (np.broadcast_to(np.asarray(limit, float), len(keys)) for limit in (least, most))
+    extent, bend = np.empty(len(keys)), np.empty(len(keys))
     for name in np.unique(fr_class):
-        here = fr_class == name
-        quantiles = np.asarray(model.extents[str(name)], float)
-        rank = np.linspace(0, 1, quantiles.size)
-        first = np.minimum(np.interp(least[here], quantiles, rank), LARGEST_RANK)
-        out[here] = np.interp(first + (LARGEST_RANK - first) * share[here], rank, quantiles)
-    return out
+        here, table = fr_class == name, model.tables[str(name)]
+        first = np.minimum(table.rank_of(least[here]), LARGEST_RANK)
+        last = np.clip(table.rank_of(most[here]), first, LARGEST_RANK)
+        extent[here] = table.extent_at(first + (last - first) * share[here, 0])
+        bend[here] = table.bending_at(extent[here], share[here, 1], *bending)
+    return extent, np.where(share[:, 2] < 0.5, -bend, bend)

@@ -63,7 +63,7 @@ class GalaxyModel(nn.Module):
     sigma : float
         Standard deviation of a stretched pixel.
     dropout : float
-        In decoder and encoder, while training.
+        In the encoder, while training.
     flow_dropout : float
         In the prior, while training.
     """
@@ -72,7 +72,7 @@ class GalaxyModel(nn.Module):
                  flow_dropout: float = 0.1) -> None:
         super().__init__()
         self.arch, self.sigma = arch, sigma
-        self.decoder = Decoder(arch, dropout)
+        self.decoder = Decoder(arch)
         self.flow = ConditionalFlow(arch, flow_dropout)
         self.encoder = Encoder(arch, dropout)
 

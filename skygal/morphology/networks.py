@@ -13,12 +13,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-__all__ = ["FWHM_PER_SIGMA", "Architecture", "ConditionalFlow", "Decoder", "Encoder", "beam_matrix",
-           "stretch"]
+__all__ = ["FWHM_PER_SIGMA", "Architecture", "ConditionalFlow", "Decoder", "Encoder", "beam_matrix", "stretch"]
 
 FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 #: where the square-root stretch becomes linear, in units of a stamp's peak
 SOFTENING = 1e-4
+#: widest spacing of the sky's nodes, in standard deviations of the beam
+COARSEST = 1.18
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,10 @@ class Architecture:
         Number of latents.
     decoder_widths, encoder_widths : tuple of int
         Hidden layers, from input to output.
-    sky_step : float
-        Spacing in pixels of the sky that the decoder gives, before the beam.
+    sky_shape : tuple of int
+        Rows and columns of the sky that the decoder gives, before the beam.
+    sky_reach : float
+        From the middle of the sky to its end along x, in units of the extent.
     flow_layers, flow_width : int
         Coupling layers of the conditional prior and the width of their hidden layer.
     pixel_scale : float
@@ -45,20 +48,24 @@ class Architecture:
         FWHM of the circular Gaussian beam, arcsec.
     log_extent_mean, log_extent_std : float
         Standardise ln(extent / arcsec).
+    bending_std : float
+        Standardises the bending, radians.
     """
 
-    classes: tuple[str, ...] = ("FRI", "FRII")
+    classes: tuple[str, ...] = ("FRI", "FRII", "hybrid", "compact")
     shape: tuple[int, int] = (80, 144)
-    latent_dim: int = 32
-    decoder_widths: tuple[int, ...] = (256, 512)
-    encoder_widths: tuple[int, ...] = (512, 256)
-    sky_step: float = 1.5
+    latent_dim: int = 48
+    decoder_widths: tuple[int, ...] = (512, 1024)
+    encoder_widths: tuple[int, ...] = (1024, 512)
+    sky_shape: tuple[int, int] = (64, 96)
+    sky_reach: float = 3.0
     flow_layers: int = 8
-    flow_width: int = 128
+    flow_width: int = 192
     pixel_scale: float = 1.8
     beam_fwhm: float = 5.4
-    log_extent_mean: float = 2.3
-    log_extent_std: float = 0.7
+    log_extent_mean: float = 2.65
+    log_extent_std: float = 0.72
+    bending_std: float = 0.5
 
     @property
     def beam_sigma(self) -> float:
@@ -66,14 +73,26 @@ class Architecture:
         return self.beam_fwhm / self.pixel_scale / FWHM_PER_SIGMA
 
     @property
-    def sky_shape(self) -> tuple[int, int]:
-        """Rows and columns of the decoder's sky."""
-        return math.ceil(self.shape[0] / self.sky_step), math.ceil(self.shape[1] / self.sky_step)
-
-    @property
     def condition_dim(self) -> int:
-        """Size of the condition: the one-hot class and the standardised ln(extent)."""
-        return len(self.classes) + 1
+        """Size of the condition: the one-hot class, the standardised ln(extent) and the bending."""
+        return len(self.classes) + 2
+
+    def condition(self, one_hot: Any, extent: Any, bending: Any) -> Any:
+        """Return the condition (n, k) of one-hot classes (n, classes), extent (arcsec) and bending (radians).
+
+        A row of zeros instead of a one-hot class stands for a source whose class is not known.
+        """
+        standard = (torch.log(extent) - self.log_extent_mean) / self.log_extent_std
+        return torch.cat([one_hot, standard[:, None], bending[:, None] / self.bending_std], dim=1)
+
+    def sky_step(self, condition: torch.Tensor) -> torch.Tensor:
+        """Return the spacing (n,) in pixels of the sky's nodes.
+
+        The sky is spread out with the source, so that small and large ones share their structure, but no
+        further than `COARSEST`, beyond which the beam would not hide the nodes.
+        """
+        extent = torch.exp(condition[:, -2] * self.log_extent_std + self.log_extent_mean) / self.pixel_scale
+        return (extent * (2 * self.sky_reach / self.sky_shape[1])).clamp_max(COARSEST * self.beam_sigma)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
@@ -105,8 +124,12 @@ class Architecture:
         return cls(**made)
 
 
-def beam_matrix(size: int, nodes: int, step: float, sigma: float) -> torch.Tensor:
-    """Return the matrix from sky nodes to pixels: a Gaussian beam, zero beyond the edges.
+def _places(count: int, like: torch.Tensor) -> torch.Tensor:
+    return torch.arange(count, dtype=like.dtype, device=like.device) - (count - 1) / 2
+
+
+def beam_matrix(size: int, nodes: int, step: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Return the matrices from sky nodes to pixels: a Gaussian beam, zero beyond the edges.
 
     Parameters
     ----------
@@ -114,26 +137,33 @@ def beam_matrix(size: int, nodes: int, step: float, sigma: float) -> torch.Tenso
         Number of pixels.
     nodes : int
         Number of nodes, centred on the pixels' middle.
-    step : float
-        Spacing of the nodes in pixels.
+    step : `~torch.Tensor`
+        Shape (n,), spacing of the nodes in pixels.
     sigma : float
         Standard deviation of the beam in pixels.
 
     Returns
     -------
     `~torch.Tensor`
-        Shape (size, nodes), float32; rows far from the edges sum to 1.
+        Shape (n, size, nodes); rows far from the edges sum to 1.
 
     Notes
     -----
     Nodes up to 1.2 sigma apart give a flat sky to exp(-2 pi^2 / 1.2^2), about 1e-6.
     """
-    pixel = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
-    node = (torch.arange(nodes, dtype=torch.float64) - (nodes - 1) / 2) * step
-    kernel = torch.exp(-0.5 * ((pixel[:, None] - node[None, :]) / sigma) ** 2)
+    distance = _places(size, step)[None, :, None] - step[:, None, None] * _places(nodes, step)[None, None, :]
     # the far wings are nothing but numbers too small for a normal float, which are slow
-    kernel[kernel < 1e-12] = 0.0
-    return (kernel * step / (math.sqrt(2 * math.pi) * sigma)).float()
+    kernel = torch.exp(-0.5 * ((distance / sigma) ** 2).clamp_max(55.0))
+    return kernel * (step / (math.sqrt(2 * math.pi) * sigma))[:, None, None]
+
+
+def sample_matrix(nodes: int, size: int, step: torch.Tensor) -> torch.Tensor:
+    """Return the matrices from pixels to nodes ``step`` pixels apart: local means, shape (n, nodes, size)."""
+    width = (0.5 * step).clamp_min(0.7)[:, None, None]
+    distance = _places(nodes, step)[None, :, None] * step[:, None, None] - _places(size, step)[None, None, :]
+    kernel = torch.exp(-0.5 * ((distance / width) ** 2).clamp_max(55.0))
+    # nodes outside the stamp see next to nothing
+    return kernel / kernel.sum(dim=2, keepdim=True).clamp_min(0.3 * width)
 
 
 def stretch(image: torch.Tensor) -> torch.Tensor:
@@ -151,38 +181,41 @@ def _layers(sizes: list[int], dropout: float) -> nn.Sequential:
 class Decoder(nn.Module):
     """Latents and condition to a stamp: a non-negative sky seen with the survey's beam.
 
-    The fully connected layers give a sky; the beam, which is known, is not learnt: the sky is
-    convolved with it, so that a stamp is as smooth as the beam and never shows the pixel grid.
+    The fully connected layers give a sky in a frame that is as large as the source (see `Architecture.sky_step`).
+    The beam, which is known, is not learnt: the sky is convolved with it, so that a stamp is as smooth as the
+    beam and never shows the pixel grid.
+    """
+
+    def __init__(self, arch: Architecture) -> None:
+        super().__init__()
+        self.arch = arch
+        self.body = _layers([arch.latent_dim + arch.condition_dim, *arch.decoder_widths], 0.0)
+        self.head = nn.Linear(arch.decoder_widths[-1], arch.sky_shape[0] * arch.sky_shape[1])
+        nn.init.normal_(self.head.weight, std=0.02)
+        nn.init.constant_(self.head.bias, -4.0)
+
+    def forward(self, z: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        """Return stamps (n, ny, nx) of latents ``z`` (n, d) and ``condition`` (n, k)."""
+        arch = self.arch
+        hidden = self.body(torch.cat([z, condition], dim=1))
+        sky = functional.softplus(self.head(hidden)).view(-1, *arch.sky_shape)
+        step = arch.sky_step(condition)
+        by_row, by_column = (beam_matrix(size, nodes, step, arch.beam_sigma)
+                             for size, nodes in zip(arch.shape, arch.sky_shape, strict=True))
+        return (by_row @ sky) @ by_column.transpose(1, 2)
+
+
+class Encoder(nn.Module):
+    """A stretched stamp and its condition to the location and scale of its latents.
+
+    It looks at the stamp in the decoder's own frame, two nodes to three.
     """
 
     def __init__(self, arch: Architecture, dropout: float = 0.0) -> None:
         super().__init__()
         self.arch = arch
-        ny, nx = arch.sky_shape
-        self.body = _layers([arch.latent_dim + arch.condition_dim, *arch.decoder_widths], dropout)
-        self.head = nn.Linear(arch.decoder_widths[-1], ny * nx)
-        nn.init.normal_(self.head.weight, std=0.02)
-        nn.init.constant_(self.head.bias, -4.0)
-        self.register_buffer("beam_y", beam_matrix(arch.shape[0], ny, arch.sky_step, arch.beam_sigma),
-                             persistent=False)
-        self.register_buffer("beam_x", beam_matrix(arch.shape[1], nx, arch.sky_step, arch.beam_sigma),
-                             persistent=False)
-
-    def forward(self, z: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-        """Return stamps (n, ny, nx) of latents ``z`` (n, d) and ``condition`` (n, k)."""
-        hidden = self.body(torch.cat([z, condition], dim=1))
-        sky = functional.softplus(self.head(hidden)).view(-1, *self.arch.sky_shape)
-        return (self.beam_y @ sky) @ self.beam_x.T
-
-
-class Encoder(nn.Module):
-    """A stretched stamp and its condition to the location and scale of its latents."""
-
-    def __init__(self, arch: Architecture, dropout: float = 0.0) -> None:
-        super().__init__()
-        # two pixels to one: half the beam is still sampled
-        ny, nx = (size // 2 for size in arch.shape)
-        self.body = _layers([ny * nx + arch.condition_dim, *arch.encoder_widths], dropout)
+        self.nodes = tuple(2 * (nodes // 3) for nodes in arch.sky_shape)
+        self.body = _layers([self.nodes[0] * self.nodes[1] + arch.condition_dim, *arch.encoder_widths], dropout)
         self.location = nn.Linear(arch.encoder_widths[-1], arch.latent_dim)
         self.log_scale = nn.Linear(arch.encoder_widths[-1], arch.latent_dim)
         nn.init.normal_(self.log_scale.weight, std=0.01)
@@ -190,8 +223,11 @@ class Encoder(nn.Module):
 
     def forward(self, stretched: torch.Tensor, condition: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return location and scale, each (n, d)."""
-        coarse = functional.avg_pool2d(stretched[:, None], 2).flatten(1)
-        hidden = self.body(torch.cat([coarse, condition], dim=1))
+        step = 1.5 * self.arch.sky_step(condition)
+        by_row, by_column = (sample_matrix(nodes, size, step)
+                             for nodes, size in zip(self.nodes, self.arch.shape, strict=True))
+        seen = (by_row @ stretched) @ by_column.transpose(1, 2)
+        hidden = self.body(torch.cat([seen.flatten(1), condition], dim=1))
         return self.location(hidden), torch.exp(self.log_scale(hidden).clamp(-6.0, 2.0))
 
 

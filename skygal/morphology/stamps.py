@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.table import QTable
 
-from skygal.checks import as_count, as_seed, check_choice
+from skygal.checks import as_count, as_seed, check_choice, open_range
 from skygal.morphology.clip import check_clip_sigma, clip_stamps
 from skygal.morphology.components import Components
+from skygal.morphology.conditions import SIZE_TO_EXTENT, measure_bending
 from skygal.morphology.generator import BLOCK
-from skygal.morphology.latents import Latents, check_latents, draw_extents, draw_latents, largest_extent
+from skygal.morphology.latents import Latents, check_latents, draw_conditions, draw_latents, largest_extent
 from skygal.morphology.measure import Shapes, largest_size, measure_stamps
-from skygal.seeds import Seeds
+from skygal.seeds import Seeds, next_keys
 
 if TYPE_CHECKING:
     from skygal.morphology.generator import Generator
@@ -25,21 +26,45 @@ __all__ = ["Batch", "StampSet", "make_stamps", "sample_stamps"]
 
 #: stamps to a batch; a multiple of the generator's block
 BATCH = 64
-#: how often a stamp that is too small is asked for again
+#: how often a stamp that is too small is asked for again with a larger extent
 TRIES = 3
+#: how often one that is not as asked for is drawn anew
+DRAWS = 40
 SCALES = ("peak", "sum")
 ORIENTATIONS = ("random", "aligned")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What every stamp must measure.
+
+    Attributes
+    ----------
+    las : tuple of float
+        Least and largest angular size, arcsec.
+    bending : tuple of float
+        Least and largest absolute bending, radians.
+    """
+
+    las: tuple[float, float] = (0.0, np.inf)
+    bending: tuple[float, float] = (0.0, np.pi)
+
+    def met(self, las: np.ndarray, bending: np.ndarray) -> np.ndarray:
+        """Return which of the stamps are within the limits."""
+        size, bend = self.las, np.abs(bending)
+        return (las >= size[0]) & (las <= size[1]) & (bend >= self.bending[0]) & (bend <= self.bending[1])
 
 
 @dataclass(frozen=True)
 class Batch:
     """Stamps number ``start`` and on: clipped, of unit sum, with what was measured on them.
 
-    ``extent`` is the extent that each was asked for in the end.
+    ``latents`` are those that each was decoded from in the end, and ``bending`` is measured.
     """
 
     start: int
-    extent: np.ndarray
+    latents: Latents
+    bending: np.ndarray
     stamps: np.ndarray
     shapes: Shapes
     components: Components
@@ -68,15 +93,77 @@ def make_stamps(model: Generator, latents: Latents, clip_sigma: float | None,
     fwhm = model.beam_fwhm / model.pixel_scale
     for start in range(0, len(latents), BATCH):
         part = latents[start:start + BATCH]
-        stamps = clip_stamps(model.decode(part.values, part.fr_class, part.extent), clip_sigma, beam_fwhm=fwhm)
-        las, extent = largest_size(stamps), part.extent.copy()
+        stamps = clip_stamps(model.decode(part.values, part.fr_class, part.extent, part.bending), clip_sigma,
+                             beam_fwhm=fwhm)
+        las = largest_size(stamps)
         if least is not None:
+            extent = part.extent.copy()
             _enlarge(model, part, clip_sigma, least[start:start + BATCH], stamps, las, extent)
-        shapes, components = measure_stamps(stamps, beam_fwhm=fwhm, las=las)
-        unit = stamps / shapes.flux[:, None, None].astype(np.float32)
-        of_stamp = shapes.flux[components.stamp]
-        yield Batch(start, extent, unit, shapes, replace(components, flux=components.flux / of_stamp,
-                                                         peak_value=components.peak_value / of_stamp))
+            part = replace(part, extent=extent)
+        yield _measured(start, part, stamps, las, fwhm)
+
+
+def _measured(start: int, part: Latents, stamps: np.ndarray, las: np.ndarray, fwhm: float) -> Batch:
+    """Return the batch of clipped stamps."""
+    shapes, components = measure_stamps(stamps, beam_fwhm=fwhm, las=las)
+    unit = stamps / shapes.flux[:, None, None].astype(np.float32)
+    of_stamp = shapes.flux[components.stamp]
+    return Batch(start, part, measure_bending(stamps), unit, shapes,
+                 replace(components, flux=components.flux / of_stamp, peak_value=components.peak_value / of_stamp))
+
+
+def draw_within(model: Generator, plan: Latents, clip_sigma: float | None, limits: Limits, *,
+                redraw: Callable[[np.ndarray, np.ndarray], Latents]) -> Iterator[Batch]:
+    """Decode, clip and measure stamps that are all within limits.
+
+    Parameters
+    ----------
+    model, plan, clip_sigma
+        See `make_stamps`.
+    limits : Limits
+        What each stamp must measure.
+    redraw : callable
+        Returns fresh latents for classes and keys.
+
+    Yields
+    ------
+    Batch
+
+    Raises
+    ------
+    ValueError
+        If the model makes no such stamp in `DRAWS` draws.
+    """
+    fwhm = model.beam_fwhm / model.pixel_scale
+    for batch in make_stamps(model, plan, clip_sigma):
+        part, stamps = batch.latents, batch.stamps * batch.shapes.flux[:, None, None].astype(np.float32)
+        las, bend = batch.shapes.las * model.pixel_scale, batch.bending.copy()
+        for draw in range(1, DRAWS):
+            missed = np.flatnonzero(~limits.met(las, bend))
+            if not missed.size:
+                break
+            fresh = redraw(part.fr_class[missed], next_keys(plan[batch.start:batch.start + BATCH].keys[missed], draw))
+            columns = {}
+            for field in fields(Latents):
+                columns[field.name] = getattr(part, field.name).copy()
+                columns[field.name][missed] = getattr(fresh, field.name)
+            part = Latents(**columns)
+            for block in np.unique(missed // BLOCK):
+                # each in the block it was in before, so that its rounding does not depend on which others are anew
+                here = slice(block * BLOCK, (block + 1) * BLOCK)
+                rows = missed[missed // BLOCK == block]
+                raw = model.decode(part.values[here], part.fr_class[here], part.extent[here], part.bending[here])
+                stamps[rows] = clip_stamps(raw[rows - here.start], clip_sigma, beam_fwhm=fwhm)
+            las[missed], bend[missed] = largest_size(stamps[missed]) * model.pixel_scale, measure_bending(stamps[missed])
+        missed = np.flatnonzero(~limits.met(las, bend))
+        if missed.size:
+            k = missed[0]
+            raise ValueError(f"las and bending must be in reach of the model, got none of class {part.fr_class[k]} with "
+                             f"las {limits.las[0]:g} to {limits.las[1]:g} arcsec and bending "
+                             f"{np.degrees(limits.bending[0]):g} to {np.degrees(limits.bending[1]):g} deg in {DRAWS} "
+                             f"draws; the nearest of the last had {las[k]:.1f} arcsec and "
+                             f"{abs(np.degrees(bend[k])):.1f} deg")
+        yield _measured(batch.start, part, stamps, largest_size(stamps), fwhm)
 
 
 def _enlarge(model: Generator, part: Latents, clip_sigma: float | None, least: np.ndarray, stamps: np.ndarray,
@@ -92,7 +179,7 @@ def _enlarge(model: Generator, part: Latents, clip_sigma: float | None, least: n
         for block in np.unique(short // BLOCK):
             here = slice(block * BLOCK, (block + 1) * BLOCK)
             rows = short[short // BLOCK == block]
-            raw = model.decode(part.values[here], part.fr_class[here], extent[here])[rows - here.start]
+            raw = model.decode(part.values[here], part.fr_class[here], extent[here], part.bending[here])[rows - here.start]
             stamps[rows] = clip_stamps(raw, clip_sigma, beam_fwhm=model.beam_fwhm / model.pixel_scale)
             las[rows] = largest_size(stamps[rows])
 
@@ -166,9 +253,10 @@ def _turn(stamp: np.ndarray, centre: np.ndarray, angle: float, size: int, native
 
 
 def sample_stamps(n: int, *, fr_class: str | None = None, fr_mix: Mapping[str, float] | None = None,
-                  latents: Any = "balanced", seed: int | None = None, model: Any = None,
-                  clip_sigma: float | None = 3.0, scale: str = "peak", orientation: str = "random", size: int = 150,
-                  device: str = "cpu", progress: bool = False) -> StampSet:
+                  las: Any = None, bending: Any = None, latents: Any = "balanced", seed: int | None = None,
+                  model: Any = None, clip_sigma: float | None = 3.0, scale: str = "peak",
+                  orientation: str = "random", size: int = 150, device: str = "cpu",
+                  progress: bool = False) -> StampSet:
     """Sample postage stamps of radio galaxies, as FIRST would see them without noise.
 
     Parameters
@@ -176,9 +264,15 @@ def sample_stamps(n: int, *, fr_class: str | None = None, fr_mix: Mapping[str, f
     n : int
         How many.
     fr_class : str, optional
-        "FRI" or "FRII", for all.
+        For all: "FRI", "FRII", or another of the model's classes ("hybrid", "compact").
     fr_mix : dict, optional
         Share of each class, as ``{"FRI": 0.4, "FRII": 0.6}``. By default equal numbers.
+    las : pair of `~astropy.units.Quantity`, optional
+        Least and largest angular size, at FIRST's scale; None for either end leaves it open. Every stamp
+        measures as much, in its column ``las``.
+    bending : pair of `~astropy.units.Quantity`, optional
+        Least and largest bending, 0 to 180 degrees, likewise; a source with arms at an angle of 140 degrees has a
+        bending of 40. See `skygal.morphology.conditions`.
     latents : str or array_like
         "balanced" or "prior" (N(0, I), which is the model's own prior), "uniform" (a box of +-4),
         "pairs" (stamps 2k and 2k + 1 share latents, one of each class), or an array of shape
@@ -218,6 +312,13 @@ def sample_stamps(n: int, *, fr_class: str | None = None, fr_mix: Mapping[str, f
     (4, 150, 150)
     >>> sorted(stamps.table["fr_class"].tolist())
     ['FRI', 'FRI', 'FRII', 'FRII']
+
+    Bent FRIs at least 60 pixels long:
+
+    >>> from astropy import units as u
+    >>> bent = skygal.sample_stamps(2, fr_class="FRI", las=(108 * u.arcsec, None), bending=(30 * u.deg, None), seed=1)
+    >>> bool((bent.table["las"] >= 108 * u.arcsec).all() and (bent.table["bending"] >= 30 * u.deg).all())
+    True
     """
     from astropy import units as u
     from tqdm import tqdm
@@ -250,29 +351,41 @@ def sample_stamps(n: int, *, fr_class: str | None = None, fr_mix: Mapping[str, f
     keys = seeds.keys("latent", n)
     if pairs:
         keys = np.repeat(keys[:(n + 1) // 2], 2)[:n]
-    plan = Latents(draw_latents(chosen, keys, generator.latent_dim), classes,
-                   draw_extents(generator, classes, keys), keys)
+    limits = Limits(open_range("las", las, u.arcsec, np.inf), open_range("bending", bending, u.rad, np.pi))
+    if (las is not None or bending is not None) and (pairs or isinstance(chosen, np.ndarray)):
+        raise ValueError("las and bending must be left out with latents that are given or paired, got "
+                         f"las={las} and bending={bending}")
+
+    def draw(classes: np.ndarray, keys: np.ndarray) -> Latents:
+        low, high = (end / SIZE_TO_EXTENT for end in limits.las)
+        return Latents(draw_latents(chosen, keys, generator.latent_dim), classes,
+                       *draw_conditions(generator, classes, keys, least=low, most=high, bending=limits.bending), keys)
+
+    plan = draw(classes, keys)
     fwhm = generator.beam_fwhm / generator.pixel_scale
     native = native_covariance(fwhm)
-    images, shapes = [], []
+    images, shapes, decoded, bendings = [], [], [], []
     with tqdm(total=n, desc="stamps", disable=not progress, delay=2) as bar:
-        for batch in make_stamps(generator, plan, clip_sigma):
+        for batch in draw_within(generator, plan, clip_sigma, limits, redraw=draw):
             stamps, measured = batch.stamps, batch.shapes
             if orientation == "random":
-                part = keys[batch.start:batch.start + len(stamps)]
-                stamps = np.stack([_turn(stamp, centre, _angle(key), size, native)
-                                   for stamp, centre, key in zip(stamps, measured.centre, part, strict=True)])
-                measured, _ = measure_stamps(stamps, beam_fwhm=fwhm)
+                stamps = np.stack([_turn(stamp, centre, _angle(key), size, native) for stamp, centre, key
+                                   in zip(stamps, measured.centre, batch.latents.keys, strict=True)])
+                # a size is the same at any angle, but for the pixels
+                measured = replace(measure_stamps(stamps, beam_fwhm=fwhm)[0], las=measured.las)
             images.append(stamps / stamps.max(axis=(1, 2), keepdims=True) if scale == "peak"
                           else stamps / stamps.sum(axis=(1, 2), keepdims=True))
             shapes.append(measured)
+            decoded.append(batch.latents)
+            bendings.append(np.abs(batch.bending))
             bar.update(len(stamps))
-    measured = Shapes.join(shapes)
+    measured, made = Shapes.join(shapes), Latents.join(decoded)
     pixel = generator.pixel_scale * u.arcsec
     table = QTable({"stamp_id": np.arange(1, n + 1), "fr_class": classes, "las": measured.las * pixel,
                     "b_maj": measured.b_maj * pixel, "b_min": measured.b_min * pixel, "pa": measured.pa * u.deg,
                     "core_frac": measured.core_frac, "n_components": measured.n_components,
-                    "extent": plan.extent * u.arcsec, "latent_seed": keys, "latents": plan.values})
+                    "bending": np.degrees(np.concatenate(bendings)) * u.deg, "extent": made.extent * u.arcsec,
+                    "latent_seed": made.keys, "latents": made.values})
     table.meta.update(seed=seeds.seed, model=generator.name, model_sha256=generator.sha256)
     return StampSet(np.concatenate(images), table, pixel, generator.beam_fwhm * u.arcsec)
 

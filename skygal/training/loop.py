@@ -21,6 +21,7 @@ from skygal.atomic import whole_file
 from skygal.morphology.model import GalaxyModel, LatentPrior
 from skygal.morphology.networks import Architecture, stretch
 from skygal.training.augment import StampBatches
+from skygal.training.game import Game
 from skygal.training.prepare import TrainingSet
 from skygal.training.settings import TrainSettings
 
@@ -32,6 +33,7 @@ SCORE_SAMPLES = 8
 LAST_RATE = 0.02
 RISE = 100  # steps to the whole learning rate
 CLIP_NORM = 2000.0
+LOSSES = ("train_loss", "discriminator_loss", "generator_loss")
 
 
 @contextmanager
@@ -56,7 +58,7 @@ class AnnealedAdamW(pyro.optim.PyroOptim):
         super().__init__(torch.optim.AdamW, {})
         self.parameters = list(model.parameters())
         self.adam = torch.optim.AdamW(self.parameters, lr=settings.learning_rate, betas=(0.9, 0.99),
-                                      weight_decay=settings.weight_decay)
+                                      weight_decay=settings.weight_decay, fused=True)
         self.rate, self.steps, self.step = settings.learning_rate, steps, 0
 
     def __call__(self, params: Any, *args: Any, **kwargs: Any) -> None:
@@ -70,7 +72,7 @@ class AnnealedAdamW(pyro.optim.PyroOptim):
 
 
 class Trainer:
-    """A model in training.
+    """A model in training: first by its likelihood alone, then by a discriminator as well.
 
     Parameters
     ----------
@@ -83,7 +85,7 @@ class Trainer:
     """
 
     def __init__(self, data: TrainingSet, settings: TrainSettings, device: str) -> None:
-        self.settings, self.epoch = settings, 0
+        self.settings, self.epoch, self.device = settings, 0, device
         self.rows: list[dict[str, float]] = []
         train, validation = (data.select(data.split == split) for split in ("train", "validation"))
         log_extent = np.log(train.extent)
@@ -95,14 +97,18 @@ class Trainer:
             log_extent_mean=float(log_extent.mean()), log_extent_std=float(max(log_extent.std(), 0.05)))
         self.train, self.validation = (
             StampBatches(torch.from_numpy(part.images).to(device),
-                         torch.tensor([settings.classes.index(name) for name in part.fr_class], device=device),
+                         torch.tensor([settings.classes.index(name) if name in settings.classes else -1
+                                       for name in part.fr_class], device=device),
                          torch.from_numpy(part.noise.astype(np.float32)).to(device), self.arch)
             for part in (train, validation))
+        self.seen = torch.from_numpy(train.seen).to(device)
         self.model = GalaxyModel(self.arch, sigma=settings.sigma, dropout=settings.dropout,
                                  flow_dropout=settings.flow_dropout).to(device)
         self.steps = len(self.train) // settings.batch_size
         self.optimizer = AnnealedAdamW(self.model, settings, self.steps * settings.epochs)
-        self.svi = SVI(self.model.model, self.model.guide, self.optimizer, loss=Trace_ELBO())
+        self.elbo = Trace_ELBO()
+        self.svi = SVI(self.model.model, self.model.guide, self.optimizer, loss=self.elbo)
+        self.game = Game(self) if settings.adversarial_epochs else None
         self.best: dict[str, torch.Tensor] | None = None
         self.best_row: dict[str, float] = {}
         digest = hashlib.sha256(json.dumps(settings.to_dict(), sort_keys=True).encode())
@@ -110,39 +116,55 @@ class Trainer:
             digest.update(np.ascontiguousarray(part.images).tobytes())
         self.fingerprint = digest.hexdigest()
 
+    @property
+    def epochs(self) -> int:
+        """Epochs of both phases."""
+        return self.settings.epochs + self.settings.adversarial_epochs
+
     def _seed(self, number: int) -> int:
         """Return the seed of one epoch: a resumed run draws as an unbroken one."""
         words = np.random.SeedSequence(self.settings.seed, spawn_key=(number,)).generate_state(1, np.uint64)
         return int(words[0] >> np.uint64(1))
 
-    def run_epoch(self) -> float:
-        """Train for an epoch; return the mean loss of a stamp in nats."""
+    def run_epoch(self) -> dict[str, float]:
+        """Train for an epoch; return its mean losses, in nats a stamp."""
         settings = self.settings
         torch.manual_seed(self._seed(self.epoch))
         generator = torch.Generator().manual_seed(self._seed(self.epoch) ^ 1)
-        weight = min(1.0, (self.epoch + 1) / max(settings.warmup_epochs, 1))
         order = torch.randperm(len(self.train), generator=generator)
         self.model.train()
-        total = 0.0
+        if self.epoch == settings.epochs and self.best is not None:
+            self.model.load_state_dict(self.best)
+        total: dict[str, float] = dict.fromkeys(LOSSES, 0.0)
         for step in range(self.steps):
             rows = order[step * settings.batch_size:(step + 1) * settings.batch_size]
-            view, stamps, condition = self.train.varied(rows, generator, settings.zoom, settings.noise)
-            total += self.svi.step(view, condition, stamps, weight)
+            if self.epoch < settings.epochs:
+                weight = min(1.0, (self.epoch + 1) / max(settings.warmup_epochs, 1))
+                view, stamps, condition = self.train.varied(rows, generator, settings.zoom, settings.noise)
+                losses = {"train_loss": self.svi.step(view, condition, stamps, weight) / len(rows)}
+            else:
+                assert self.game is not None
+                losses = self.game.step(rows, generator, self.epoch - settings.epochs + step / self.steps)
+            for name, value in losses.items():
+                total[name] += value / self.steps
         self.epoch += 1
-        return total / (self.steps * settings.batch_size)
+        return total
 
-    def score(self, loss: float, seconds: float) -> dict[str, float]:
-        """Score the validation stamps; keep the weights if they are the best so far."""
+    def score(self, losses: dict[str, float], seconds: float) -> dict[str, float]:
+        """Score the validation stamps; keep the weights if they are the best so far, or played the game."""
         torch.manual_seed(self._seed(self.epoch) ^ 2)
-        elbo, reconstruction, divergence = elbo_terms(self.model, self.validation)
-        row = {"epoch": self.epoch, "seconds": round(seconds, 1), "train_loss": loss, "validation_elbo": elbo,
+        playing = self.game is not None and self.epoch > self.settings.epochs
+        model = self.game.average if playing and self.game is not None else self.model
+        elbo, reconstruction, divergence = elbo_terms(model, self.validation)
+        row = {"epoch": self.epoch, "seconds": round(seconds, 1), **losses, "validation_elbo": elbo,
                "validation_reconstruction": reconstruction, "validation_kl": divergence,
                "learning_rate": self.optimizer.adam.param_groups[0]["lr"]}
         self.rows.append(row)
         # under a lighter Kullback-Leibler term codes are not yet where the prior looks for them
         settled = self.epoch >= min(self.settings.warmup_epochs, self.settings.epochs)
-        if settled and (self.best is None or elbo > self.best_row["validation_elbo"]):
-            self.best = copy.deepcopy(self.model.state_dict())
+        # the game is for what the ELBO does not see, so that its last weights count
+        if settled and (self.best is None or playing or elbo > self.best_row["validation_elbo"]):
+            self.best = copy.deepcopy(model.state_dict())
             self.best_row = row
         return row
 
@@ -156,7 +178,8 @@ class Trainer:
         """Write a checkpoint: whole, or the one before stays."""
         state = {"fingerprint": self.fingerprint, "epoch": self.epoch, "rows": self.rows,
                  "model": self.model.state_dict(), "adam": self.optimizer.adam.state_dict(),
-                 "step": self.optimizer.step, "best": self.best, "best_row": self.best_row}
+                 "step": self.optimizer.step, "best": self.best, "best_row": self.best_row,
+                 "game": None if self.game is None else self.game.state_dict()}
         with whole_file(path, overwrite=True) as temporary:
             torch.save(state, temporary)
 
@@ -180,6 +203,8 @@ class Trainer:
         self.optimizer.adam.load_state_dict(state["adam"])
         self.optimizer.step, self.epoch, self.rows = state["step"], state["epoch"], state["rows"]
         self.best, self.best_row = state["best"], state["best_row"]
+        if self.game is not None:
+            self.game.load_state_dict(state["game"])
 
 
 def elbo_terms(model: GalaxyModel, batches: StampBatches, samples: int = SCORE_SAMPLES,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
+from skygal.morphology.conditions import measure_extent_bending
 from skygal.morphology.moments import measure_moments
 from skygal.training.isolate import find_source, restore_source
+from skygal.training.pedestal import estimate_noise, has_pedestal_removed, restore_pedestal
 from skygal.training.readers import Stamps
 
 __all__ = ["TrainingSet", "prepare_stamps", "split_by_sky"]
@@ -23,6 +25,8 @@ CELL = 4.0
 SAME_SOURCE = 60.0
 #: a principal axis shorter than this times the beam's sigma is no resolved source
 LEAST_EXTENT = 1.25
+#: grey levels of the sets that are published as 8-bit images
+STEPS = 255
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,13 @@ class TrainingSet:
         convolved with a Gaussian of FWHM ``beam / sqrt(2)`` to get there.
     fr_class : `~numpy.ndarray` of str
         Shape (n,).
+    seen : `~numpy.ndarray`
+        Shape (n, ny, nx), float32: the cutouts' own pixels in the same frame, as the 8-bit sets are published: what
+        rises above the clip, peak about 1, in 255 steps.
     extent : `~numpy.ndarray`
-        Shape (n,), arcsec, at the full beam's resolution.
+        Shape (n,), arcsec, at the full beam's resolution: see `skygal.morphology.conditions`.
+    bending : `~numpy.ndarray`
+        Shape (n,), radians, from the same place.
     noise : `~numpy.ndarray`
         Shape (n,), the original's noise rms over its peak.
     split : `~numpy.ndarray` of str
@@ -51,8 +60,10 @@ class TrainingSet:
     """
 
     images: np.ndarray
+    seen: np.ndarray
     fr_class: np.ndarray
     extent: np.ndarray
+    bending: np.ndarray
     noise: np.ndarray
     split: np.ndarray
     name: np.ndarray
@@ -64,8 +75,8 @@ class TrainingSet:
 
     def select(self, rows: np.ndarray) -> TrainingSet:
         """Return the chosen rows (an index or a boolean array)."""
-        return TrainingSet(self.images[rows], self.fr_class[rows], self.extent[rows], self.noise[rows],
-                           self.split[rows], self.name[rows], self.row[rows], self.dropped)
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        return TrainingSet(**{name: value if name == "dropped" else value[rows] for name, value in columns.items()})
 
 
 def split_by_sky(ra: np.ndarray, dec: np.ndarray, name: np.ndarray) -> np.ndarray:
@@ -118,27 +129,39 @@ def _repeats(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
     return repeat
 
 
-def _align(image: np.ndarray, shape: tuple[int, int], blur: float) -> tuple[np.ndarray | None, float]:
-    """Return the source turned to its principal axis in a frame, and its extent in pixels.
+def _as_seen(stamps: Stamps, i: int) -> tuple[np.ndarray, float]:
+    """Return a cutout and three times its noise; 0 where the cutout was set to zero below, and its faintest pixel tells.
 
-    ``blur`` is the variance in pixel^2 that the beam still adds. None if the frame cuts the source.
+    A clip that was subtracted from a cutout is put back.
     """
+    image = np.nan_to_num(np.asarray(stamps.images[i], float), nan=0.0, posinf=0.0, neginf=0.0)
+    if np.isfinite(stamps.rms[i]):
+        return image, 3 * stamps.rms[i]
+    if has_pedestal_removed(image):
+        rms = estimate_noise(image)
+        return restore_pedestal(image, rms), 3 * rms
+    return image, 0.0
+
+
+def _clipped(image: np.ndarray, mask: np.ndarray, level: float) -> np.ndarray:
+    """Return what rises above ``level`` in the mask, peak 1, in whole steps."""
+    peak = image[mask].max()
+    # published values are whole already, but for rounding
+    return np.where(mask, np.floor(STEPS * np.maximum(image - level, 0) / max(peak - level, 1e-12) + 1e-6), 0) / STEPS
+
+
+def _turn(image: np.ndarray, shape: tuple[int, int], centre: np.ndarray, axis: np.ndarray, order: int) -> np.ndarray:
+    """Return an image with ``axis`` (x, y) along the rows and ``centre`` (x, y) in the middle of a frame."""
     from scipy import ndimage
 
-    _, centre, covariance = measure_moments(image[None])
-    values, vectors = np.linalg.eigh(covariance[0])
-    cos, sin = vectors[:, 1]
+    cos, sin = axis
     y, x = np.indices(shape, float)
     x, y = x - (shape[1] - 1) / 2, y - (shape[0] - 1) / 2
-    turned = ndimage.map_coordinates(
-        image, [centre[0, 1] + sin * x + cos * y, centre[0, 0] + cos * x - sin * y], order=3, mode="constant")
-    turned = np.maximum(turned, 0.0)
-    if turned.sum() < 0.99 * image.sum():
-        return None, np.nan
-    return turned, float(np.sqrt(values[1] + blur))
+    return ndimage.map_coordinates(image, [centre[1] + sin * x + cos * y, centre[0] + cos * x - sin * y], order=order,
+                                   mode="constant")
 
 
-def prepare_stamps(stamps: Stamps, *, classes: tuple[str, ...] = ("FRI", "FRII"),
+def prepare_stamps(stamps: Stamps, *, classes: tuple[str, ...] = ("FRI", "FRII", "hybrid", "compact", "bent"),
                    shape: tuple[int, int] = (80, 144), beam_fwhm: float = 5.4,
                    pixel_scale: float = 1.8, exclude: tuple[str, ...] = (),
                    progress: bool = False) -> TrainingSet:
@@ -166,13 +189,13 @@ def prepare_stamps(stamps: Stamps, *, classes: tuple[str, ...] = ("FRI", "FRII")
     Raises
     ------
     ValueError
-        If the cutouts have another pixel scale, or no stamp of a class is left.
+        If the cutouts have another pixel scale, or no stamp is left.
     """
     from scipy import ndimage
     from tqdm import tqdm
 
     keep, why = [], Counter[str]()
-    images, extents, noises = [], [], []
+    images, seen, shapes, noises = [], [], [], []
     sigma = beam_fwhm / pixel_scale / 2.3548200450309493
     repeat = _repeats(stamps.ra, stamps.dec)
     for i in tqdm(range(len(stamps)), desc="preparing", unit="stamp", disable=not progress):
@@ -188,8 +211,7 @@ def prepare_stamps(stamps: Stamps, *, classes: tuple[str, ...] = ("FRI", "FRII")
         if np.isfinite(scale := stamps.pixel_scale[i]) and abs(scale / pixel_scale - 1) > 0.01:
             raise ValueError(f"pixel scale of stamps must be {pixel_scale} arcsec, "
                              f"got {scale} arcsec for {stamps.name[i]}")
-        image = np.nan_to_num(np.asarray(stamps.images[i], float), nan=0.0, posinf=0.0, neginf=0.0)
-        clip = 3 * stamps.rms[i] if np.isfinite(stamps.rms[i]) else 0.0
+        image, clip = _as_seen(stamps, i)
         mask = find_source(image, clip, las=stamps.las[i] / pixel_scale)
         if not mask.any():
             why["blank"] += 1
@@ -197,27 +219,31 @@ def prepare_stamps(stamps: Stamps, *, classes: tuple[str, ...] = ("FRI", "FRII")
         if mask[[0, -1]].any() or mask[:, [0, -1]].any():
             why["cut by the border"] += 1
             continue
-        # a clipped cutout's faintest pixel shows where the clip was
         level = clip if clip > 0 else float(image[mask].min())
         sharp = restore_source(image, mask, level, beam_sigma=sigma)
-        turned, extent = _align(sharp, shape, 0.5 * sigma**2)
-        if turned is None:
+        _, centre, covariance = measure_moments(sharp[None])
+        values, vectors = np.linalg.eigh(covariance[0])
+        turned = np.maximum(_turn(sharp, shape, centre[0], vectors[:, 1], 3), 0.0)
+        if turned.sum() < 0.99 * sharp.sum():
             why["too large for the frame"] += 1
             continue
-        if extent < LEAST_EXTENT * sigma:
+        # the beam still adds half of its variance
+        if stamps.fr_class[i] != "compact" and values[1] + 0.5 * sigma**2 < (LEAST_EXTENT * sigma) ** 2:
             why["unresolved"] += 1
             continue
-        peak = ndimage.gaussian_filter(turned, sigma * np.sqrt(0.5), mode="constant").max()
+        full = ndimage.gaussian_filter(turned, sigma * np.sqrt(0.5), mode="constant")
+        peak = full.max()
         keep.append(i)
         images.append((turned / peak).astype(np.float32))
-        extents.append(extent * pixel_scale)
+        seen.append(_turn(_clipped(image, mask, level), shape, centre[0], vectors[:, 1], 1).astype(np.float32))
+        extent, bending = measure_extent_bending(full[None], *(np.arange(size) - (size - 1) / 2 for size in shape[::-1]))
+        shapes.append((extent[0] * pixel_scale, bending[0]))
         noises.append(level / 3 / peak)
     rows = np.asarray(keep, int)
     kept = stamps.fr_class[rows]
-    for fr_class in classes:
-        if not (kept == fr_class).any():
-            raise ValueError(f"stamps must hold each class of {', '.join(classes)}, got none of {fr_class} "
-                             f"(left out: {dict(why) or 'none'})")
-    return TrainingSet(np.stack(images), kept, np.asarray(extents), np.asarray(noises),
-                       split_by_sky(stamps.ra[rows], stamps.dec[rows], stamps.name[rows]),
-                       stamps.name[rows], rows, dict(why))
+    if not keep:
+        raise ValueError(f"stamps must hold sources of {', '.join(classes)}, got none (left out: {dict(why) or 'none'})")
+    extent, bending = np.asarray(shapes).T
+    return TrainingSet(np.stack(images), np.stack(seen), kept, extent, bending, np.asarray(noises),
+                       split_by_sky(stamps.ra[rows], stamps.dec[rows], stamps.name[rows]), stamps.name[rows], rows,
+                       dict(why))

@@ -18,6 +18,8 @@ class TrainSettings:
     ----------
     classes : tuple of str
         The classes to learn, out of `skygal.training.readers.CLASSES`.
+    unlabelled : tuple of str
+        Classes whose stamps are learnt from as well, but as of no class: a bent source, say, may be any.
     shape : tuple of int
         Rows and columns of a stamp: minor and major axis, pixels, even.
     latent_dim : int
@@ -39,11 +41,25 @@ class TrainSettings:
     warmup_epochs : int
         The Kullback-Leibler term's weight rises from 0 to 1 over so many.
     dropout, flow_dropout : float
-        In decoder and encoder, and in the prior.
+        In the encoder, and in the prior.
     zoom : float
-        Scatter of ln(zoom) of the varied stamps.
+        Scatter of ln(zoom) of the varied stamps, and half of that between the axes.
     noise : float
         Noise added to what the encoder sees, as a multiple of each stamp's own.
+    adversarial_epochs : int
+        Further passes, in which a discriminator teaches decoder and prior too; see `skygal.training.adversary`.
+    adversarial_rate : float
+        The decoder's and prior's learning rate in those; the discriminator's is twice that.
+    discriminator_widths : tuple of int
+        Channels of its convolutions.
+    penalty : float
+        Weight of its squared gradients.
+    likelihood_weight : float
+        Weight of the ELBO, in nats per stamp, against the discriminator's verdict.
+    average : float
+        The weights that are kept are means over the steps; each new one counts 1 less this.
+    precision : str
+        "bfloat16" or "float32", of the discriminator's convolutions.
     checkpoint_every : int
         Epochs between checkpoints, at which the validation stamps are scored too.
     seed : int
@@ -61,23 +77,31 @@ class TrainSettings:
         If a whole number is not one.
     """
 
-    classes: tuple[str, ...] = ("FRI", "FRII")
+    classes: tuple[str, ...] = ("FRI", "FRII", "hybrid", "compact")
+    unlabelled: tuple[str, ...] = ("bent",)
     shape: tuple[int, int] = (80, 144)
-    latent_dim: int = 32
-    decoder_widths: tuple[int, ...] = (256, 512)
-    encoder_widths: tuple[int, ...] = (512, 256)
+    latent_dim: int = 48
+    decoder_widths: tuple[int, ...] = (512, 1024)
+    encoder_widths: tuple[int, ...] = (1024, 512)
     flow_layers: int = 8
-    flow_width: int = 128
+    flow_width: int = 192
     sigma: float = 0.04
-    epochs: int = 280
-    batch_size: int = 32
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.01
-    warmup_epochs: int = 30
-    dropout: float = 0.0
-    flow_dropout: float = 0.0
-    zoom: float = 0.12
+    epochs: int = 150
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    warmup_epochs: int = 20
+    dropout: float = 0.1
+    flow_dropout: float = 0.1
+    zoom: float = 0.15
     noise: float = 0.5
+    adversarial_epochs: int = 150
+    adversarial_rate: float = 1e-4
+    discriminator_widths: tuple[int, ...] = (24, 48, 96, 128)
+    penalty: float = 0.5
+    likelihood_weight: float = 5e-4
+    average: float = 0.998
+    precision: str = "bfloat16"
     checkpoint_every: int = 10
     seed: int = 1
     pixel_scale: float = 1.8
@@ -92,16 +116,18 @@ class TrainSettings:
             value = getattr(self, field.name)
             if isinstance(field.default, tuple):
                 if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__") \
-                        or len(tuple(value)) < min(1, len(field.default)):
+                        or (not tuple(value) and field.name not in ("unlabelled", "exclude")):
                     raise ValueError(f"{field.name} must be a list like {list(field.default)}, got {value!r}")
                 object.__setattr__(self, field.name, tuple(value))
         if not all(isinstance(text, str) and text for text in self.exclude):
             raise ValueError(f"exclude must be a list of texts, got {self.exclude}")
-        for name in self.classes:
-            check_choice("classes", name, CLASSES)
-        if len(set(self.classes)) < len(self.classes):
-            raise ValueError(f"classes must differ, got {self.classes}")
-        for name in ("shape", "decoder_widths", "encoder_widths"):
+        for name in ("classes", "unlabelled"):
+            for fr_class in getattr(self, name):
+                check_choice(name, fr_class, CLASSES)
+        if len({*self.classes, *self.unlabelled}) < len(self.classes) + len(self.unlabelled):
+            raise ValueError(f"classes and unlabelled must differ, got {self.classes} and {self.unlabelled}")
+        check_choice("precision", self.precision, ("bfloat16", "float32"))
+        for name in ("shape", "decoder_widths", "encoder_widths", "discriminator_widths"):
             for value in getattr(self, name):
                 as_count(name, value, minimum=1)
         if len(self.shape) != 2 or any(size % 2 or size < 8 for size in self.shape):
@@ -110,14 +136,14 @@ class TrainSettings:
             as_count(name, getattr(self, name), minimum=1)
         as_count("latent_dim", self.latent_dim, minimum=2)
         as_count("batch_size", self.batch_size, minimum=2)
-        for name in ("flow_layers", "warmup_epochs"):
+        for name in ("flow_layers", "warmup_epochs", "adversarial_epochs"):
             as_count(name, getattr(self, name))
         as_seed("seed", self.seed)
-        for name in ("sigma", "learning_rate", "pixel_scale", "beam_fwhm"):
+        for name in ("sigma", "learning_rate", "adversarial_rate", "pixel_scale", "beam_fwhm"):
             self._check_number(name, above=0.0)
-        for name in ("weight_decay", "zoom", "noise"):
+        for name in ("weight_decay", "zoom", "noise", "penalty", "likelihood_weight"):
             self._check_number(name, least=0.0)
-        for name in ("dropout", "flow_dropout"):
+        for name in ("dropout", "flow_dropout", "average"):
             self._check_number(name, least=0.0, below=1.0)
 
     def _check_number(self, name: str, *, above: float | None = None, least: float | None = None,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skygal.atomic import check_writable, whole_file
+from skygal.morphology.conditions import ConditionTable
 from skygal.training.prepare import TrainingSet, prepare_stamps
 from skygal.training.readers import join_stamps, read_stamps
 from skygal.training.settings import TrainSettings
@@ -49,11 +50,16 @@ def load_training_set(sources: Sequence[str | os.PathLike], settings: TrainSetti
     if not sources:
         raise ValueError("sources must name at least one file, folder or package of stamps, got none")
     stamps = join_stamps([read_stamps(source) for source in sources])
-    data = prepare_stamps(stamps, classes=settings.classes, shape=settings.shape,
+    data = prepare_stamps(stamps, classes=(*settings.classes, *settings.unlabelled), shape=settings.shape,
                           beam_fwhm=settings.beam_fwhm, pixel_scale=settings.pixel_scale,
                           exclude=settings.exclude, progress=progress)
     if stamps.skipped:
         data.dropped["blank"] = data.dropped.get("blank", 0) + stamps.skipped
+    for fr_class in settings.classes:
+        if not ((data.fr_class == fr_class) & (data.split == "train")).any():
+            raise ValueError(f"stamps must hold each class of {', '.join(settings.classes)} in the training split, got "
+                             f"none of {fr_class} (left out: {data.dropped or 'none'}): give classes without it, "
+                             "or more stamps")
     count = {split: int((data.split == split).sum()) for split in ("train", "validation")}
     if count["train"] < settings.batch_size or count["validation"] < 1:
         raise ValueError(f"stamps must suffice for a batch of {settings.batch_size} and one for validation, "
@@ -132,14 +138,14 @@ def train_model(sources: Sequence[str | os.PathLike], output: str | os.PathLike,
     splits = {split: {fr_class: int(((data.split == split) & (data.fr_class == fr_class)).sum())
                       for fr_class in settings.classes} for split in ("train", "validation", "test")}
     train = data.select(data.split == "train")
-    extents = {fr_class: np.quantile(train.extent[train.fr_class == fr_class], np.linspace(0, 1, 65))
-               for fr_class in settings.classes}
+    tables = {fr_class: ConditionTable.of_stamps(train.extent[here], train.bending[here]) for fr_class in settings.classes
+              for here in [train.fr_class == fr_class]}
     from skygal import __version__
 
     metadata = {"settings": settings.to_dict(), "stamps": splits, "left_out": data.dropped,
                 "sources": [Path(source).name for source in sources], "skygal": __version__,
                 "validation": trainer.best_row}
-    return save_model(best, output, name=name or output.stem, extents=extents, metadata=metadata,
+    return save_model(best, output, name=name or output.stem, tables=tables, metadata=metadata,
                       overwrite=overwrite)
 
 
@@ -149,16 +155,17 @@ def _run(trainer: Trainer, checkpoint: Path, metrics: Path, progress: bool) -> N
 
     settings = trainer.settings
     started = time.monotonic() - (trainer.rows[-1]["seconds"] if trainer.rows else 0.0)
-    with tqdm(total=settings.epochs, initial=trainer.epoch, desc="training", unit="epoch",
+    with tqdm(total=trainer.epochs, initial=trainer.epoch, desc="training", unit="epoch",
               disable=not progress) as bar:
-        while trainer.epoch < settings.epochs:
-            loss = trainer.run_epoch()
-            if not math.isfinite(loss):
-                raise ValueError(f"loss must stay finite, got {loss} in epoch {trainer.epoch}: "
-                                 f"learning_rate {settings.learning_rate} may be too high")
+        while trainer.epoch < trainer.epochs:
+            losses = trainer.run_epoch()
+            if not all(math.isfinite(loss) for loss in losses.values()):
+                raise ValueError(f"loss must stay finite, got {losses} in epoch {trainer.epoch}: "
+                                 f"learning_rate {settings.learning_rate} or adversarial_rate "
+                                 f"{settings.adversarial_rate} may be too high")
             bar.update()
-            if trainer.epoch % settings.checkpoint_every == 0 or trainer.epoch == settings.epochs:
-                row = trainer.score(loss, time.monotonic() - started)
+            if trainer.epoch % settings.checkpoint_every == 0 or trainer.epoch in (settings.epochs, trainer.epochs):
+                row = trainer.score(losses, time.monotonic() - started)
                 trainer.save(checkpoint)
                 _write_metrics(metrics, trainer.rows)
                 bar.set_postfix(elbo=f"{row['validation_elbo']:.1f}")

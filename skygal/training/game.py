@@ -1,0 +1,104 @@
+"""The second phase of training: decoder and prior against a discriminator, held by the likelihood."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from skygal.training.adversary import Adversary
+from skygal.training.survey_view import SurveyView, jitter
+
+if TYPE_CHECKING:
+    from skygal.training.loop import Trainer
+
+__all__ = ["Game"]
+
+#: the whole learning rate is reached after so much of the first epoch; it ends at LAST_SHARE of it
+RISE, LAST_SHARE = 5.0, 0.1
+CLIP_NORM = 10.0
+#: both real and generated stamps are shown zoomed and shifted by up to this (ln, pixels), so that the few real ones
+#: cannot be learnt by heart
+ZOOM, SHIFT = 0.1, 2.0
+#: weight of the squared ln of generated stamps' peaks, which are to stay near 1
+PEAK_WEIGHT = 0.1
+
+
+class Game:
+    """What the adversarial phase adds to a `skygal.training.loop.Trainer`.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        Its model, stamps and settings are used; the settings must have adversarial epochs.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        settings = trainer.settings
+        self.view = SurveyView(trainer.arch, trainer.device)
+        self.adversary = Adversary(trainer.arch, widths=settings.discriminator_widths,
+                                   rate=2 * settings.adversarial_rate, penalty=settings.penalty,
+                                   precision=settings.precision, device=trainer.device)
+        self.adam = torch.optim.Adam(trainer.model.parameters(), lr=settings.adversarial_rate, betas=(0.5, 0.99), fused=True)
+        self.average = copy.deepcopy(trainer.model).eval()
+        self.steps = 0
+
+    def step(self, rows: torch.Tensor, generator: torch.Generator, epoch: float) -> dict[str, float]:
+        """Take a step of both sides; ``epoch`` counts from the phase's start. Return the losses."""
+        trainer, settings = self.trainer, self.trainer.settings
+        n, model = len(rows), trainer.model
+        if self.steps == 0:
+            self.average.load_state_dict(model.state_dict())
+        share = LAST_SHARE + (1 - LAST_SHARE) * 0.5 * (1 + math.cos(math.pi * epoch / settings.adversarial_epochs))
+        real, condition = self._real(rows, generator)
+        u = torch.randn(n, trainer.arch.latent_dim, generator=generator).to(real.device)
+        made = model.decoder(model.flow(u, condition), condition)
+        # half a pixel either way, as turning a cutout to its axis does to the edges of its clip
+        seen = jitter(self.view(made, trainer.train.noise[rows], generator), generator, zoom=0.0, shift=0.5)
+        fake = self.adversary.stretch(jitter(seen, generator, zoom=ZOOM, shift=SHIFT))
+        told = self.adversary.step(real, fake, condition, share)
+        verdict = self.adversary.judge(real, fake, condition)
+        loss = verdict + PEAK_WEIGHT * (torch.log(made.amax(dim=(1, 2)) + 1e-3) ** 2).mean()
+        elbo = torch.zeros(())
+        if settings.likelihood_weight > 0:
+            view, stamps, given = trainer.train.varied(rows, generator, settings.zoom, settings.noise)
+            elbo = trainer.elbo.differentiable_loss(model.model, model.guide, view, given, stamps, 1.0) / n
+            loss = loss + settings.likelihood_weight * elbo
+        self.adam.param_groups[0]["lr"] = settings.adversarial_rate * share * min(1.0, epoch / RISE + 0.01)
+        self.adam.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+        self.adam.step()
+        self.steps += 1
+        keep = min(settings.average, self.steps / (self.steps + 9))
+        with torch.no_grad():
+            for kept, new in zip(self.average.parameters(), model.parameters(), strict=True):
+                kept.lerp_(new, 1 - keep)
+        return {"train_loss": float(elbo.detach()), "discriminator_loss": told, "generator_loss": float(verdict.detach())}
+
+    def _real(self, rows: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return real stamps as seen, flipped and jittered, stretched, and their conditions."""
+        trainer = self.trainer
+        seen = trainer.seen[rows]
+        _, condition = trainer.train.plain(rows)
+        flip = (torch.rand(2, len(rows), 1, 1, generator=generator) < 0.5).to(seen.device)
+        seen = torch.where(flip[0], seen.flip(1), seen)
+        seen = torch.where(flip[1], seen.flip(2), seen)
+        bending = torch.where(flip[0, :, 0, 0], -condition[:, -1], condition[:, -1])
+        condition = torch.cat([condition[:, :-1], bending[:, None]], dim=1)
+        return self.adversary.stretch(jitter(seen, generator, zoom=ZOOM, shift=SHIFT)), condition
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that a resumed run needs."""
+        return {"adversary": self.adversary.state_dict(), "adam": self.adam.state_dict(), "steps": self.steps,
+                "average": self.average.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.adversary.load_state_dict(state["adversary"])
+        self.adam.load_state_dict(state["adam"])
+        self.average.load_state_dict(state["average"])
+        self.steps = state["steps"]

@@ -1,0 +1,83 @@
+"""Stamps as the survey's cutouts show them, in torch: what a discriminator compares.
+
+The same steps as `skygal.evaluation.observe`, but for turning each stamp to the sky and back, so that gradients reach
+the stamp. Where the noise cuts a pixel away no gradient does.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+from skygal.morphology.networks import Architecture
+
+__all__ = ["SurveyView", "jitter"]
+
+CLIP = 3.0
+STEPS = 255
+#: a pixel above the clip belongs to the source if the noiseless stamp rises over so many rms within NEAR pixels
+LEVEL, NEAR = 1.2, 4
+#: fewer pixels than this above the clip, within a square of 5 x 5, are a speck
+SPECK = 7.5
+
+
+class SurveyView:
+    """Adds noise to stamps, clips, keeps the source's islands and cuts to 8 bits.
+
+    Parameters
+    ----------
+    arch : Architecture
+        Frame and beam.
+    device : str or `~torch.device`
+        Where the stamps are.
+    """
+
+    def __init__(self, arch: Architecture, device: str | torch.device = "cpu") -> None:
+        from skygal.evaluation.noise import noise_power
+
+        ny, nx = arch.shape
+        k = torch.hypot(torch.fft.fftfreq(ny)[:, None], torch.fft.rfftfreq(nx)[None, :])
+        power = torch.from_numpy(noise_power(k.numpy(), arch.beam_sigma)).float()
+        power[0, 0] = 0.0
+        self.transfer = power.sqrt().to(device)
+
+    def noise(self, shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
+        """Return noise fields (n, ny, nx) of rms 1 with the survey's power spectrum."""
+        white = torch.randn(shape, generator=generator).to(self.transfer.device)
+        field = torch.fft.irfft2(torch.fft.rfft2(white) * self.transfer, s=shape[1:])
+        return field / field.std(dim=(1, 2), keepdim=True)
+
+    def __call__(self, stamps: torch.Tensor, noise: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Return stamps (n, ny, nx) as seen with noise of an rms of ``noise`` (n,) times their peaks, peak 1."""
+        rms = noise[:, None, None]
+        clean = stamps / stamps.amax(dim=(1, 2), keepdim=True).clamp_min(1e-6)
+        noisy = clean + rms * self.noise(stamps.shape, generator)
+        with torch.no_grad():
+            lit = (noisy > CLIP * rms).float()[:, None]
+            square = 2 * NEAR + 1
+            near = functional.max_pool2d((clean > LEVEL * rms).float()[:, None], (square, 1), 1, (NEAR, 0))
+            lit = lit * functional.max_pool2d(near, (1, square), 1, (0, NEAR))
+            crowd = (25 * functional.avg_pool2d(lit, 5, 1, 2) >= SPECK).float()
+            lit = (lit * functional.max_pool2d(crowd, 5, 1, 2))[:, 0]
+        seen = (noisy - CLIP * rms).clamp_min(0.0) * lit
+        seen = seen / seen.amax(dim=(1, 2), keepdim=True).clamp_min(1e-6)
+        whole = torch.floor(STEPS * seen + 1e-4) / STEPS
+        return seen + (whole - seen).detach()
+
+
+def jitter(stamps: torch.Tensor, generator: torch.Generator, *, zoom: float, shift: float) -> torch.Tensor:
+    """Return stamps (n, ny, nx) zoomed and shifted a little, each by its own amount, by linear interpolation.
+
+    ``zoom`` is the largest change of ln(zoom), ``shift`` the largest shift in pixels along each axis.
+    """
+    n, ny, nx = stamps.shape
+    draw = (2 * torch.rand(3, n, generator=generator) - 1).to(stamps.device)
+    factor = torch.exp(zoom * draw[0])
+
+    def matrix(size: int, offset: torch.Tensor) -> torch.Tensor:
+        grid = torch.arange(size, device=stamps.device)
+        middle = (size - 1) / 2
+        at = (grid - middle)[None] / factor[:, None] + middle - offset[:, None]
+        return (1 - (at[:, :, None] - grid).abs()).clamp_min(0.0)
+
+    return matrix(ny, shift * draw[1]) @ stamps @ matrix(nx, shift * draw[2]).transpose(1, 2)
