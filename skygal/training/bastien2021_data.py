@@ -89,8 +89,9 @@ def read_frdeep(source: str | os.PathLike) -> PaperImages:
         good = np.isfinite(images).all(axis=(1, 2)) & (images > 0).any(axis=(1, 2))
         skipped += int((~good).sum())
         if not good.any() or split == "training" and len(np.unique(labels[good])) < len(CLASSES):
-            raise ValueError(f"{split} images of {shown} must show sources{' of both classes' * (split == 'training')}, "
-                             f"got {int(good.sum())} that are neither blank nor NaN")
+            wanted = "sources of both classes" if split == "training" else "sources"
+            raise ValueError(f"{split} images of {shown} must show {wanted}, got {int(good.sum())} images of classes "
+                             f"{np.unique(labels[good]).tolist()} that are neither blank nor NaN")
         out += [images[good], labels[good].astype(np.int64)]
     if skipped:
         warnings.warn(f"{skipped} images of {shown} are blank or hold NaN and are left out", stacklevel=2)

@@ -44,8 +44,8 @@ def spread_weights(model: PaperModel, images: torch.Tensor, labels: torch.Tensor
     PyTorch's default start shrinks a signal about 2.4-fold in each of the twelve layers of ReLU-like units, so
     that at first nothing of the image arrives at the output, and the decoder learns to do without latents: the
     plateau of the paper's runs near a loss of 151. Here each unit starts with mean 0 and scatter 1 over
-    the batch (Salimans & Kingma 2016, arXiv:1602.07868, section 3, without its reparametrisation), the guide with N(0, 1)
-    locations, and the decoder's last biases with the mean image.
+    the batch (Salimans & Kingma 2016, arXiv:1602.07868, section 3, without its reparametrisation), the guide with
+    locations of scatter 1, and the decoder's last biases with the mean image.
     """
     encoder, decoder = model.encoder, model.decoder
 

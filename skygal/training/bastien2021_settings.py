@@ -52,7 +52,8 @@ class PaperSettings:
     rotations : int
         Turns of each image, evenly spaced over the circle.
     precision : str
-        "float32", or "bfloat16" for the layers' products; weights, optimizer, likelihood and the test loss stay float32.
+        "float32", or "bfloat16" for the layers' products; weights, optimizer, likelihood and the test loss stay in
+        float32.
     log_every : int
         Epochs between rows of the metrics and checkpoints.
     test_draws : int

@@ -1,0 +1,141 @@
+"""Pictures of the paper's networks; each is a small PNG file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skygal.evaluation.paper_experiments import PUBLISHED
+from skygal.evaluation.paper_samples import axis_profile
+from skygal.evaluation.paper_tables import AUTHORS_CURVES, TARGET, Run
+
+__all__ = ["draw_curves", "draw_experiments", "draw_floor", "draw_map", "draw_rates", "draw_reconstructions",
+           "draw_twins"]
+
+DPI = 90
+#: stretch of the pictures: the root shows lobes beside cores
+POWER = 0.5
+
+
+def _figure(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=kwargs.pop("figsize"), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(*args, **kwargs)
+
+
+def _show(axes: Any, image: np.ndarray, title: str = "") -> None:
+    axes.imshow(np.clip(image, 0, None) ** POWER, cmap="inferno", vmin=0, origin="lower", interpolation="nearest")
+    axes.set(xticks=[], yticks=[])
+    if title:
+        axes.set_title(title, fontsize=8)
+
+
+def draw_curves(runs: Sequence[Run], path: Path) -> None:
+    """Draw our test losses and RAMIS beside the authors'."""
+    figure, rows = _figure(2, 2, figsize=(9, 6), sharex=True)
+    for column, conditional in enumerate((False, True)):
+        for axes, key, name in zip(rows[:, column], ("test_loss", "ramis"), ("test loss / nats", "RAMIS"), strict=True):
+            for (kind, latent_dim), curve in AUTHORS_CURVES.items():
+                if kind == conditional:
+                    epochs = np.array([point[0] for point in curve]) + 1
+                    values = [point[1 if key == "test_loss" else 2] for point in curve]
+                    axes.plot(epochs, values, "--", color="C0" if latent_dim == 32 else "C1",
+                              label=f"authors, d = {latent_dim}")
+            own = [run for run in runs if run.settings.conditional == conditional]
+            for i, run in enumerate(own):
+                share = run.settings.rotations / 36
+                axes.plot([row["epoch"] * share for row in run.rows], [row[key] for row in run.rows], ".-",
+                          color=f"C{2 + i % 8}", label=run.name, markersize=4)
+            if key == "test_loss":
+                axes.axhline(TARGET, color="grey", linewidth=0.6)
+                axes.set_ylim(115, 180)
+                axes.set_title("CVAE" if conditional else "VAE")
+                axes.legend(fontsize=6)
+            else:
+                axes.set_xlabel("passes over 550 x 36 images")
+            axes.set(xscale="log", ylabel=name)
+    figure.savefig(path, dpi=DPI)
+
+
+def draw_experiments(results: Sequence[dict[str, list[tuple[float, float]]]], path: Path) -> None:
+    """Draw the three experiments for each of several classifiers, and what the paper's text says."""
+    figure, panels = _figure(1, 3, figsize=(9, 3), sharey=True)
+    names = {"blur": "side of the Gaussian kernel / pixels", "noise": "noise amplitude",
+             "edge": "blanked edge / pixels"}
+    for axes, (kind, name) in zip(panels, names.items(), strict=True):
+        for result in results:
+            values = np.array(result[kind])
+            axes.plot(values[:, 0], values[:, 1], ".-")
+        axes.plot(list(PUBLISHED[kind]), list(PUBLISHED[kind].values()), "k*", label="paper's text")
+        axes.set(xlabel=name, ylim=(0.98, 2.0))
+    panels[0].set_ylabel("RAMIS")
+    panels[0].legend(fontsize=7)
+    figure.savefig(path, dpi=DPI)
+
+
+def draw_reconstructions(images: np.ndarray, reconstructed: dict[str, np.ndarray], path: Path) -> None:
+    """Draw real images in the first row and each model's reconstructions below."""
+    n = len(images)
+    figure, rows = _figure(1 + len(reconstructed), n, figsize=(1.05 * n, 1.1 * (1 + len(reconstructed))), squeeze=False)
+    for axes, image in zip(rows[0], images, strict=True):
+        _show(axes, image)
+    rows[0, 0].set_ylabel("FRDEEP", fontsize=7)
+    for line, (name, made) in zip(rows[1:], reconstructed.items(), strict=True):
+        for axes, image in zip(line, made, strict=True):
+            _show(axes, image)
+        line[0].set_ylabel(name, fontsize=7)
+    figure.savefig(path, dpi=DPI)
+
+
+def draw_map(grid: np.ndarray, path: Path, *, thin: int = 2) -> None:
+    """Draw the map of two latents as one mosaic, every ``thin``-th pixel of each image."""
+    mosaic = np.concatenate([np.concatenate(list(row[:, ::thin, ::thin]), axis=1) for row in grid], axis=0)
+    figure, axes = _figure(figsize=(8, 8))
+    axes.imshow(mosaic ** POWER, cmap="inferno", origin="lower", extent=(-4.2, 4.2, -4.2, 4.2))
+    axes.set(xlabel="first latent", ylabel="second latent")
+    figure.savefig(path, dpi=80)
+
+
+def draw_twins(twins: np.ndarray, path: Path) -> None:
+    """Draw the same latents as FRI and FRII, and both profiles along the FRI's principal axis."""
+    n = twins.shape[1]
+    figure, rows = _figure(n, 3, figsize=(6, 1.7 * n), squeeze=False, width_ratios=(1, 1, 1.8))
+    for i, (first, second, third) in enumerate(rows):
+        _show(first, twins[0, i], "FRI" if i == 0 else "")
+        _show(second, twins[1, i], "FRII" if i == 0 else "")
+        for k, name in enumerate(("FRI", "FRII")):
+            offset, value = axis_profile(twins[k, i], of=twins[0, i])
+            third.plot(offset, value, color=("C0", "C3")[k], label=name, linewidth=1)
+        third.tick_params(labelsize=7)
+        if i == 0:
+            third.legend(fontsize=7)
+            third.set_title("along the FRI's principal axis / pixels", fontsize=8)
+    figure.savefig(path, dpi=DPI)
+
+
+def draw_floor(image: np.ndarray, path: Path) -> None:
+    """Draw a generated image as it is and its floor on a logarithmic scale, saturated at the 95th percentile."""
+    figure, (left, right) = _figure(1, 2, figsize=(6, 2.9))
+    _show(left, image, "square root")
+    top = max(float(np.quantile(image, 0.95)), 1e-12)
+    shown = right.imshow(np.log10(np.clip(image, 1e-9, top)), cmap="viridis", origin="lower")
+    right.set(xticks=[], yticks=[])
+    right.set_title("log10, up to the 95th percentile", fontsize=8)
+    figure.colorbar(shown, ax=right)
+    figure.savefig(path, dpi=DPI)
+
+
+def draw_rates(rates: dict[str, list[dict[str, float]]], path: Path) -> None:
+    """Draw train loss against learning rate for each search."""
+    figure, axes = _figure(figsize=(4.5, 3))
+    for name, rows in rates.items():
+        axes.plot([1e3 * row["learning_rate"] for row in rows], [row["train_loss"] for row in rows], ".-", label=name)
+    axes.set(xlabel="learning rate (1e-3)", ylabel="train loss / nats")
+    axes.legend(fontsize=7)
+    figure.savefig(path, dpi=DPI)
