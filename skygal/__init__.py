@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from skygal.field import Field
     from skygal.injection import inject
     from skygal.morphology.checkpoint import list_models, load_model
-    from skygal.morphology.stamps import StampSet, sample_stamps
+    from skygal.morphology.sampling import StampSet, sample_stamps
     from skygal.simulate import simulate_field
     from skygal.sky import make_wcs
     from skygal.surveys import Survey, list_surveys, read_survey
@@ -20,9 +20,9 @@ __all__ = ["Field", "StampSet", "Survey", "__version__", "inject", "list_models"
            "make_wcs", "read_survey", "sample_stamps", "simulate_field"]
 
 # imported when first asked for, so that `import skygal` pulls in neither torch nor astropy
-_HOMES = {"Field": "field", "StampSet": "morphology.stamps", "Survey": "surveys", "inject": "injection",
+_HOMES = {"Field": "field", "StampSet": "morphology.sampling", "Survey": "surveys", "inject": "injection",
           "list_models": "morphology.checkpoint", "list_surveys": "surveys", "load_model": "morphology.checkpoint",
-          "make_wcs": "sky", "read_survey": "surveys", "sample_stamps": "morphology.stamps",
+          "make_wcs": "sky", "read_survey": "surveys", "sample_stamps": "morphology.sampling",
           "simulate_field": "simulate"}
 
 

@@ -161,7 +161,7 @@ def stamps(**given: Any) -> None:
     arguments = {name: given[name] for name in ("fr_class", "scale", "orientation", "size", "model", "seed",
                                                 "device", "progress")} | _decoding(given)
     from skygal import options
-    from skygal.morphology.stamps import sample_stamps
+    from skygal.morphology.sampling import sample_stamps
 
     arguments["fr_mix"] = None if given["fr_mix"] is None else options.parse_mix(given["fr_mix"])
 
