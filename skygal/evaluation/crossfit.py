@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from skygal.checks import as_count
-from skygal.evaluation.network import FEATURES, StampNet, train_net
+from skygal.evaluation.network import StampNet, train_net
 
 __all__ = ["CrossJudge", "fold_by_sky", "train_judges"]
 
@@ -80,26 +80,15 @@ class CrossJudge:
 
     def classify(self, images: np.ndarray, fold: np.ndarray) -> np.ndarray:
         """Return class probabilities, shape (n, n_classes), of stamps by the judges of their fold."""
-        return self._by_fold(images, fold, self.nets[0][0].n_classes,
-                             lambda nets, part: np.mean([net.classify(part) for net in nets], axis=0))
-
-    def features(self, images: np.ndarray, fold: np.ndarray) -> np.ndarray:
-        """Return features, shape (n, 32), of stamps by the first judge of their fold.
-
-        Those of different folds are different quantities.
-        """
-        return self._by_fold(images, fold, FEATURES, lambda nets, part: nets[0].features(part))
-
-    def _by_fold(self, images: np.ndarray, fold: np.ndarray, width: int, function: Callable) -> np.ndarray:
         fold = np.asarray(fold)
         if fold.shape != (len(images),) or (fold.size and not (0 <= fold.min() and fold.max() < self.n_folds)):
             raise ValueError(f"fold must have shape ({len(images)},) and be below {self.n_folds}, got {fold.shape}"
                              + (f" up to {fold.max()}" if fold.size else ""))
-        out = np.zeros((len(images), width), np.float32)
+        out = np.zeros((len(images), self.nets[0][0].n_classes), np.float32)
         for k, nets in enumerate(self.nets):
             rows = np.flatnonzero(fold == k)
             if rows.size:
-                out[rows] = function(nets, images[rows])
+                out[rows] = np.mean([net.classify(images[rows]) for net in nets], axis=0)
         return out
 
 

@@ -1,4 +1,4 @@
-"""The nearest training stamp: is a generated stamp a copy?"""
+"""The nearest training stamp, which tells whether a generated one is a copy."""
 
 from __future__ import annotations
 

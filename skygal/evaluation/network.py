@@ -42,8 +42,8 @@ class StampNet(nn.Module):
         side = [size // 2 for size in shape]
         for _ in CHANNELS:
             side = [-(-size // 2) for size in side]
-        self.hidden = nn.Sequential(nn.Flatten(), nn.Dropout(0.4), nn.Linear(CHANNELS[-1] * side[0] * side[1], FEATURES),
-                                    nn.ReLU())
+        flat = CHANNELS[-1] * side[0] * side[1]
+        self.hidden = nn.Sequential(nn.Flatten(), nn.Dropout(0.4), nn.Linear(flat, FEATURES), nn.ReLU())
         self.head = nn.Sequential(nn.Dropout(0.4), nn.Linear(FEATURES, n_classes))
 
     def _hidden(self, coarse: torch.Tensor) -> torch.Tensor:

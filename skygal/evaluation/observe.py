@@ -52,7 +52,7 @@ class Observed:
     @property
     def seen(self) -> np.ndarray:
         """Which stamps show anything, shape (n,)."""
-        return self.images.any(axis=(1, 2))
+        return np.asarray(self.images.any(axis=(1, 2)))
 
 
 def _quantise(image: np.ndarray, clip: float, peak: float) -> np.ndarray:

@@ -19,7 +19,7 @@ BLOCK = 256
 
 
 def bending_angle(stamps: np.ndarray) -> np.ndarray:
-    """Return by how much each source is bent.
+    r"""Return by how much each source is bent.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def bending_angle(stamps: np.ndarray) -> np.ndarray:
     -----
     A parabola is fitted to the brightness-weighted ridge y(x); the angle is that between its tangents at
     sqrt(3) rms of x on either side, the ends of a source of even brightness. On y = c x^2 for
-    \\|x\\| <= L it is 2 atan(2 \\|c\\| L).
+    \|x\| <= L it is 2 atan(2 \|c\| L).
     """
     stamps = np.asarray(stamps, float)
     flux = stamps.sum(axis=1)
@@ -55,7 +55,7 @@ def bending_angle(stamps: np.ndarray) -> np.ndarray:
 
 
 def asymmetry(stamps: np.ndarray) -> np.ndarray:
-    """Return how far each stamp differs from itself turned by half a circle about its centre.
+    r"""Return how far each stamp differs from itself turned by half a circle about its centre.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def asymmetry(stamps: np.ndarray) -> np.ndarray:
     Returns
     -------
     `~numpy.ndarray`
-        Shape (n,), sum \\|I - I_180\\| / (2 sum I), 0 to 1 (Conselice, Bershady & Jangren 2000, 2000ApJ...529..886C).
+        Shape (n,), sum \|I - I_180\| / (2 sum I), 0 to 1 (Conselice, Bershady & Jangren 2000, 2000ApJ...529..886C).
     """
     from scipy import ndimage
 

@@ -1,4 +1,4 @@
-"""Classifier tests: can a network tell two samples apart, and what can it learn from one about another?"""
+"""Classifier tests: whether a network tells two samples apart, and what it learns from one about another."""
 
 from __future__ import annotations
 

@@ -1,0 +1,127 @@
+"""Measures by networks that learn from the stamps: two-sample tests and transfer from synthetic to real."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skygal.evaluation.bench import Bench
+from skygal.evaluation.observe import observe_stamps
+from skygal.evaluation.resample import matched_rows
+from skygal.evaluation.rows import Made, Row, hold_out
+from skygal.evaluation.two_sample import balanced_accuracy, train_and_test, two_sample_test
+
+__all__ = ["measure_pipeline", "measure_transfer", "measure_two_sample"]
+
+#: how many times the epochs of a training on few stamps are those of one on many
+FEW_EPOCHS = 3
+
+
+def _told_apart(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+    """Return balanced accuracy and error from whether stamps of two samples were told right, (seeds, n) each.
+
+    Seeds share the stamps: the error is that of the stamps, and the seeds' scatter.
+    """
+    one, two = np.asarray(first, float), np.asarray(second, float)
+    value = 0.5 * (one.mean() + two.mean())
+    stamps = 0.5 * np.sqrt(one.mean(axis=0).var() / one.shape[1] + two.mean(axis=0).var() / two.shape[1])
+    seeds = (0.5 * (one.mean(axis=1) + two.mean(axis=1))).std() / np.sqrt(len(one))
+    return float(value), float(np.hypot(stamps, seeds))
+
+
+def _learn_and_test(made: Made, bench: Bench, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return generated rows to learn from, as many as the training split and in its mix, and others to test on."""
+    rng = bench.generator(name)
+    first, second = hold_out(len(made), len(bench.train) / (len(bench.train) + len(bench.test)), rng)
+    learn = first[matched_rows(made.label[first], bench.label[bench.train], rng=rng)][:len(bench.train)]
+    return learn, second[matched_rows(made.label[second], bench.label[bench.test], rng=rng)]
+
+
+def measure_two_sample(bench: Bench, made: Made) -> list[Row]:
+    """Return how well networks tell generated stamps from real ones.
+
+    They learn from generated and real training stamps and are tried on new generated and held-out (test) ones. Beside
+    it, training against held-out real stamps: learnt on all folds but one, tried on that one.
+    """
+    effort, images = bench.effort, bench.real.images
+    learn, test = _learn_and_test(made, bench, "two-sample")
+    value, error = _told_apart(*two_sample_test(
+        made.seen.images[learn], images[bench.train], made.seen.images[test], images[bench.test],
+        seeds=range(effort.test_seeds), epochs=effort.test_epochs))
+    if "two-sample" not in bench.cache:
+        fold = bench.generator("two-sample, real").integers(bench.judge.n_folds, size=len(bench.train))
+        parts = []
+        for k in range(bench.judge.n_folds):
+            held = bench.fold[bench.test] == k
+            parts.append(two_sample_test(images[bench.train[fold != k]], images[bench.test[~held]],
+                                         images[bench.train[fold == k]], images[bench.test[held]],
+                                         seeds=[k], epochs=effort.test_epochs))
+        bench.cache["two-sample"] = _told_apart(*(np.concatenate(side, axis=1) for side in zip(*parts, strict=True)))
+    real, real_error = bench.cache["two-sample"]
+    return [Row("two-sample accuracy", "all", value, error, real, real_error, "at most 0.55", value <= 0.55)]
+
+
+def measure_pipeline(bench: Bench) -> list[Row]:
+    """Return how well networks tell real stamps, restored and observed again, from their own cutouts.
+
+    What they find is what restoring and observing give away, whatever the generator. They learn on the training
+    split and are tried on the test split; the figure is in the column of generated stamps.
+    """
+    if "pipeline" not in bench.cache:
+        rng, effort = bench.generator("pipeline"), bench.effort
+        again = [observe_stamps(bench.restored[rows].astype(np.float32), bench.real.noise[rows],
+                                beam_sigma=bench.beam_sigma, rng=rng).images for rows in (bench.train, bench.test)]
+        bench.cache["pipeline"] = _told_apart(*two_sample_test(
+            again[0], bench.real.images[bench.train], again[1], bench.real.images[bench.test],
+            seeds=range(effort.test_seeds), epochs=effort.test_epochs))
+    value, error = bench.cache["pipeline"]
+    return [Row("two-sample accuracy of real stamps observed again", "all", value, error, 0.5, np.nan)]
+
+
+def measure_transfer(bench: Bench, made: Made) -> list[Row]:
+    """Return balanced accuracies on held-out (test) stamps of classifiers that learnt from synthetic ones.
+
+    First from generated stamps alone, as many as there are real training stamps and in their mix. Then the gain of
+    as many beside few real stamps, and beside all of them, over the real ones alone: in one training both together
+    weigh the same. Gains are paired by seed and by test stamp.
+    """
+    effort, images, label = bench.effort, bench.real.images, bench.label
+    learn, _ = _learn_and_test(made, bench, "transfer")
+    new, truth = images[bench.test], label[bench.test]
+    rng = bench.generator("transfer, few")
+    few = bench.train[matched_rows(label[bench.train], label[bench.train], rng=rng)[:min(effort.few,
+                                                                                         len(bench.train))]]
+    sets = {f"{len(few)}": few, "all": bench.train}
+
+    def train(stamps: np.ndarray, names: np.ndarray, epochs: int, weight: np.ndarray | None = None) -> np.ndarray:
+        return train_and_test(stamps, names, new, seeds=range(effort.transfer_seeds), epochs=epochs, weight=weight)
+
+    def score(predicted: np.ndarray) -> np.ndarray:
+        return np.array([balanced_accuracy(row, truth) for row in predicted])
+
+    def error(predicted: np.ndarray) -> float:
+        right = (predicted == truth).mean(axis=0)
+        stamps = 0.5 * np.sqrt(sum(right[truth == k].var() / (truth == k).sum() for k in (0, 1)))
+        return float(np.hypot(stamps, score(predicted).std() / np.sqrt(len(predicted))))
+
+    if "transfer" not in bench.cache:
+        bench.cache["transfer"] = {
+            name: train(images[rows], label[rows], effort.transfer_epochs * (1 if name == "all" else FEW_EPOCHS))
+            for name, rows in sets.items()}
+    alone = bench.cache["transfer"]
+    fake = train(made.seen.images[learn], made.label[learn], effort.transfer_epochs)
+    change = float(score(fake).mean() - score(alone["all"]).mean())
+    out = [Row("train on synthetic, test on real", "balanced accuracy", float(score(fake).mean()), error(fake),
+               float(score(alone["all"]).mean()), error(alone["all"]), "within 0.02 of real", change >= -0.02)]
+    for name, rows in sets.items():
+        n = np.array([len(rows), len(learn)])
+        weight = np.repeat(0.5 * n.sum() / n, n)
+        both = train(np.concatenate([images[rows], made.seen.images[learn]]),
+                     np.concatenate([label[rows], made.label[learn]]), effort.transfer_epochs, weight)
+        gain = score(both) - score(alone[name])
+        better = (both == truth).mean(axis=0) - (alone[name] == truth).mean(axis=0)
+        spread = 0.5 * np.sqrt(sum(better[truth == k].var() / (truth == k).sum() for k in (0, 1)))
+        least, text = (0.0, "no loss") if name == "all" else (0.02, "at least 0.02")
+        out.append(Row(f"gain of real + synthetic over real alone, {name} real stamps", "balanced accuracy",
+                       float(gain.mean()), float(np.hypot(spread, gain.std() / np.sqrt(len(gain)))),
+                       float(score(alone[name]).mean()), error(alone[name]), text, bool(gain.mean() >= least)))
+    return out
