@@ -9,7 +9,7 @@ import numpy as np
 
 from skygal.evaluation.observe import Observed
 
-__all__ = ["Made", "Row", "accuracy_error", "format_rows", "hold_out"]
+__all__ = ["Made", "Row", "accuracy_error", "figure", "format_rows", "hold_out"]
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,15 @@ def format_rows(rows: Iterable[Row]) -> str:
     cells = [("measure", "group", "generated", "real", "target")]
     for row in rows:
         met = "" if row.met is None else (": met" if row.met else ": not met")
-        cells.append((row.measure, row.group, _figure(row.generated, row.generated_error),
-                      _figure(row.real, row.real_error), row.target + met))
+        cells.append((row.measure, row.group, figure(row.generated, row.generated_error),
+                      figure(row.real, row.real_error), row.target + met))
     width = [max(len(line[k]) for line in cells) for k in range(5)]
     return "\n".join(f"{a:<{width[0]}}  {b:<{width[1]}}  {c:>{width[2]}}  {d:>{width[3]}}  {e}".rstrip()
                      for a, b, c, d, e in cells)
 
 
-def _figure(value: float, error: float) -> str:
+def figure(value: float, error: float) -> str:
+    """Return a value and its error as text; a hyphen where there is none."""
+    if not np.isfinite(value):
+        return "-"
     return f"{value:.3f} ± {error:.3f}" if np.isfinite(error) else f"{value:.3f}"
