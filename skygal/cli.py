@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from skygal import __version__
+from skygal import __version__, cli_evaluate, cli_paper
 from skygal.cli_options import POPULATION, RUN, RUN_ONLY, TRAINING, WHOLE, WORDS, add_options, add_training_options
 
 __all__ = ["cli", "main"]
@@ -175,6 +175,7 @@ def stamps(**given: Any) -> None:
 @cli.command()
 @click.argument("sources", type=WORDS, nargs=-1, required=True)
 @add_training_options
+@cli_paper.add_preset_options
 @click.option("--name", type=WORDS, help="The model's name; the file's stem if left out.")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint beside the output.")
 @add_options(*RUN)
@@ -183,24 +184,35 @@ def train(**given: Any) -> None:
 
     A source is a folder of FITS cutouts, an .npz file, a folder of published batches (FRDEEP,
     MiraBest) or the name of an installed package of stamps. Beside the weights go the settings (*.yaml),
-    the checkpoint (*.ckpt) and its metrics (*.csv).
+    the checkpoint (*.ckpt) and its metrics (*.csv). With --preset, the networks of Bastien et al. 2021 are trained
+    instead, on one source, FRDEEP.
     """
     _ready(given["output"], given["overwrite"], folder=False)
     _training_ready(given)
-    from skygal.options import parse_settings
-
-    settings = parse_settings({name: given[name] for name in (*TRAINING, "seed")})
     from skygal.atomic import whole_file
     from skygal.config import dump_config
-    from skygal.training.train import train_model
 
-    written = train_model(list(given["sources"]), given["output"], settings=settings, name=given["name"],
-                          **{name: given[name] for name in ("resume", "device", "progress", "overwrite")})
-    kept = _kept({name: value for name, value in given.items() if name != "resume"}, settings.seed)
-    record = {"skygal_version": __version__, "command": "train", "options": {**settings.to_dict(), **kept}}
+    if given["preset"] is not None:
+        written, settled = cli_paper.train_preset(given)
+    else:
+        cli_paper.check_no_preset(given)
+        from skygal.options import parse_settings
+        from skygal.training.train import train_model
+
+        settings = parse_settings({name: given[name] for name in (*TRAINING, "seed")})
+        written = train_model(list(given["sources"]), given["output"], settings=settings, name=given["name"],
+                              **{name: given[name] for name in ("resume", "device", "progress", "overwrite")})
+        settled = settings.to_dict()
+    kept = _kept({name: value for name, value in given.items() if name != "resume"}, settled["seed"])
+    record = {"skygal_version": __version__, "command": "train", "options": {**settled, **kept}}
     with whole_file(written.with_suffix(".yaml"), overwrite=True) as part:
         part.write_text(dump_config(record), encoding="utf-8")
     click.echo(f"{written}")
+
+
+cli.add_command(cli_evaluate.evaluate)
+cli.add_command(cli_paper.search_rate)
+cli.add_command(cli_paper.convert_weights)
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -223,7 +223,8 @@ def _text(runs: Sequence[Run], record: dict[str, Any], folder: Path) -> str:
         "Counts are the share of 100 images made as each class, latents uniform in +-4, that the classifier names so. "
         "The authors' scoring script feeds the label (0, 1) for the set it calls FRI and (1, 0) for the one it calls "
         "FRII, while training has FRI as (1, 0). If the paper's counts came from it, its FRI count is the share of "
-        "FRIIs named FRI, and its FRII count that of FRIs named FRII: the lines \"other way round\" are ours counted so.\n",
+        "FRIIs named FRI, and its FRII count that of FRIs named FRII: the lines \"other way round\" are ours counted "
+        "so.\n",
         "## Training curves at equal epochs\n", curve_table(runs), picture("curves.png", "Training curves"),
         "## To the authors' test loss\n", target_table(runs),
         "Times are of the machine the run was made on, scoring and checkpoints included.\n",

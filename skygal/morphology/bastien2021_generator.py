@@ -15,6 +15,7 @@ from skygal.checks import check_choice
 
 if TYPE_CHECKING:
     from skygal.morphology.bastien2021 import PaperArchitecture, PaperDecoder, PaperModel
+    from skygal.morphology.conditions import ConditionTable
 
 __all__ = ["FORMAT", "PaperGenerator", "build_paper_generator", "load_paper_model", "save_paper_model",
            "write_paper_weights"]
@@ -46,8 +47,8 @@ class PaperGenerator:
         Rows and columns (ny, nx) of a stamp.
     pixel_scale, beam_fwhm : float
         Arcsec per pixel, and FWHM in arcsec of the beam of the training images.
-    extents : dict of str to `~numpy.ndarray`
-        For each class its stamps' median extent (arcsec), twice: one that cannot be asked for.
+    tables : dict of str to `~skygal.morphology.conditions.ConditionTable`
+        For each class its stamps' median extent, and no bending: neither can be asked for.
     metadata : dict
         Where the weights come from.
     """
@@ -59,13 +60,19 @@ class PaperGenerator:
         self.arch, self.name, self.sha256, self.metadata, self.device = arch, name, sha256, metadata, device
         self.classes, self.latent_dim, self.shape = CLASSES, arch.latent_dim, (arch.side, arch.side)
         self.pixel_scale, self.beam_fwhm = arch.pixel_scale, arch.beam_fwhm
-        self.extents = dict(extents)
+        self.tables = {key: _table(float(np.median(value))) for key, value in extents.items()}
         self._decoder = decoder.eval().to(device)
 
     def __repr__(self) -> str:
         return f"PaperGenerator({self.name!r}, sha256={self.sha256[:12]!r}, device={self.device!r})"
 
-    def decode(self, latents: np.ndarray, fr_class: np.ndarray, extent: np.ndarray | None = None) -> np.ndarray:
+    @property
+    def extents(self) -> dict[str, np.ndarray]:
+        """For each class, its stamps' median extent (arcsec), as quantiles."""
+        return {name: table.extent for name, table in self.tables.items()}
+
+    def decode(self, latents: np.ndarray, fr_class: np.ndarray, extent: np.ndarray | None = None,
+               bending: np.ndarray | None = None) -> np.ndarray:
         """Decode stamps, dropout off.
 
         Parameters
@@ -74,8 +81,8 @@ class PaperGenerator:
             Shape (n, latent_dim).
         fr_class : array_like of str
             Shape (n,); names out of `classes`.
-        extent : array_like, optional
-            Taken for the sake of other models' callers; this one has no such condition.
+        extent, bending : array_like, optional
+            Taken for the sake of other models' callers; this one has no such conditions.
 
         Returns
         -------
@@ -116,6 +123,15 @@ class PaperGenerator:
                 stamps = self._decoder(torch.from_numpy(z).to(self.device), labels).sigmoid()
                 out[start:stop] = stamps[:stop - start].cpu().numpy().reshape(-1, *self.shape)
         return out
+
+
+def _table(extent: float) -> ConditionTable:
+    """Return the table of a class whose stamps all count as of one extent (arcsec), and as straight."""
+    from skygal.morphology.conditions import GROUPS, QUANTILES, ConditionTable
+
+    # a rising row, as a table must have, that ends a hair above zero
+    straight = np.linspace(0, 1e-6, QUANTILES, dtype=np.float32)
+    return ConditionTable(np.full(QUANTILES, extent, np.float32), np.tile(straight, (GROUPS, 1)))
 
 
 def _measured_extents(arch: PaperArchitecture, decoder: PaperDecoder, seed: int = 0) -> dict[str, np.ndarray]:
