@@ -207,10 +207,11 @@ def make_bench(data: TrainingSet, stamps: Stamps, *, beam_fwhm: float = 5.4, pix
     for _ in range(effort.views):
         # another noise level of the class, so that the judge looks at the source
         level = real.noise[held].copy()
-        for k in range(2):
+        for k in range(len(CLASSES)):
             here = np.flatnonzero(label[held] == k)
             level[here] = rng.permutation(level[here])
-        views.append(observe_stamps(restored[held], level, beam_sigma=sigma, rng=rng, progress=progress).images)
+        views.append(observe_stamps(restored[held], level, beam_sigma=sigma, rng=rng, sized=real.sized[held],
+                                    progress=progress).images)
         # a source that noise would hide stays as it was
         lost = ~views[-1].any(axis=(1, 2))
         views[-1][lost] = real.images[held][lost]

@@ -12,7 +12,7 @@ import numpy as np
 from skygal.checks import as_count, as_seed, check_choice
 from skygal.evaluation import compared, judged, learned
 from skygal.evaluation.bench import CLASSES, Bench, Effort, make_bench
-from skygal.evaluation.observe import match_noise, observe_stamps
+from skygal.evaluation.observe import match_real, observe_stamps
 from skygal.evaluation.rows import Made, Row
 from skygal.morphology.moments import measure_moments
 
@@ -97,9 +97,10 @@ def observe_made(generated: np.ndarray, fr_class: np.ndarray, bench: Bench, *, p
     images = generated / peak[:, None, None]
     label = np.array([CLASSES.index(name) for name in fr_class])
     train = bench.train
-    noise = match_noise(_extent(images), label, _extent(bench.restored[train]), bench.label[train],
-                        bench.real.noise[train], rng=bench.generator("noise levels"))
-    seen = observe_stamps(images, noise, beam_sigma=bench.beam_sigma, rng=bench.generator("noise"), progress=progress)
+    like = train[match_real(_extent(images), label, _extent(bench.restored[train]), bench.label[train],
+                            rng=bench.generator("noise levels"))]
+    seen = observe_stamps(images, bench.real.noise[like], beam_sigma=bench.beam_sigma, rng=bench.generator("noise"),
+                          sized=bench.real.sized[like], progress=progress)
     shown = seen.seen
     return Made(images[shown], seen.select(shown), label[shown], int((~shown).sum()))
 

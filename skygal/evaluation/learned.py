@@ -69,7 +69,8 @@ def measure_pipeline(bench: Bench) -> list[Row]:
     if "pipeline" not in bench.cache:
         rng, effort = bench.generator("pipeline"), bench.effort
         again = [observe_stamps(bench.restored[rows].astype(np.float32), bench.real.noise[rows],
-                                beam_sigma=bench.beam_sigma, rng=rng).images for rows in (bench.train, bench.test)]
+                                beam_sigma=bench.beam_sigma, rng=rng, sized=bench.real.sized[rows]).images
+                 for rows in (bench.train, bench.test)]
         bench.cache["pipeline"] = _told_apart(*two_sample_test(
             again[0], bench.real.images[bench.train], again[1], bench.real.images[bench.test],
             seeds=range(effort.test_seeds), epochs=effort.test_epochs))

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from skygal.evaluation.noise import draw_noise
+from skygal.morphology.measure import largest_size
 from skygal.morphology.moments import measure_moments
 from skygal.training.isolate import find_source
 from skygal.training.pedestal import WHITE, estimate_noise, has_pedestal_removed
 from skygal.training.readers import Stamps
 
-__all__ = ["CLIP", "Observed", "match_noise", "observe_cutouts", "observe_stamps"]
+__all__ = ["CLIP", "Observed", "match_real", "observe_cutouts", "observe_stamps"]
 
 #: clip in units of the noise
 CLIP = 3.0
@@ -37,17 +38,20 @@ class Observed:
         zero where nothing rises above the noise.
     noise : `~numpy.ndarray`
         Shape (n,), noise rms over the source's peak.
+    sized : `~numpy.ndarray` of bool
+        Shape (n,), whether the source's angular size helped to find its islands.
     """
 
     images: np.ndarray
     noise: np.ndarray
+    sized: np.ndarray
 
     def __len__(self) -> int:
         return len(self.images)
 
     def select(self, rows: np.ndarray) -> Observed:
         """Return the chosen rows (an index or a boolean array)."""
-        return Observed(self.images[rows], self.noise[rows])
+        return Observed(self.images[rows], self.noise[rows], self.sized[rows])
 
     @property
     def seen(self) -> np.ndarray:
@@ -128,11 +132,11 @@ def observe_cutouts(stamps: Stamps, rows: np.ndarray, *, shape: tuple[int, int] 
             # from the peak of the image to that of the source
             noise[k] = level / (flat.max() / WHITE * (1 - CLIP * level) + CLIP * level)
         images[k] = _align(flat, shape)
-    return Observed(images, noise)
+    return Observed(images, noise, np.isfinite(stamps.las[rows]))
 
 
 def observe_stamps(stamps: np.ndarray, noise: np.ndarray, *, beam_sigma: float, rng: np.random.Generator,
-                   progress: bool = False) -> Observed:
+                   sized: np.ndarray | bool = False, progress: bool = False) -> Observed:
     """Show noiseless stamps as a survey would, and prepare them as real cutouts are.
 
     Parameters
@@ -145,6 +149,9 @@ def observe_stamps(stamps: np.ndarray, noise: np.ndarray, *, beam_sigma: float, 
         Standard deviation of the beam in pixels.
     rng : `~numpy.random.Generator`
         Draws the angle on the sky, the place within a pixel, and the noise.
+    sized : array_like of bool
+        Shape (n,) or one for all: whether the stamp's largest angular size, as of the noiseless stamp, is known
+        when its islands are looked for, as it is for cutouts from a catalogue with sizes.
     progress : bool
         Whether to show a progress bar.
 
@@ -168,6 +175,10 @@ def observe_stamps(stamps: np.ndarray, noise: np.ndarray, *, beam_sigma: float, 
     if bad.any():
         raise ValueError(f"noise must be between 0 and 1/3 of the peak, got {noise[bad][0]}")
     n, shape = len(stamps), stamps.shape[1:]
+    sized = np.broadcast_to(np.asarray(sized, bool), n)
+    las = np.full(n, np.nan)
+    if sized.any():
+        las[sized] = largest_size(stamps[sized])
     # a square that holds the stamp at any angle, with room for noise around it
     side = int(np.ceil(np.hypot(*shape))) + 8
     y, x = np.indices((side, side), float) - (side - 1) / 2
@@ -182,37 +193,37 @@ def observe_stamps(stamps: np.ndarray, noise: np.ndarray, *, beam_sigma: float, 
         sky = ndimage.map_coordinates(stamps[i], at, order=3, mode="constant")
         sky = np.maximum(sky, 0.0) / max(float(stamps[i].max()), 1e-30) + noise[i] * fields[i % BLOCK]
         flat = _quantise(sky, CLIP * noise[i], float(sky.max()))
-        images[i] = _align(np.where(find_source(flat, 0.0), flat, 0.0), shape)
-    return Observed(images, noise)
+        images[i] = _align(np.where(find_source(flat, 0.0, las=las[i]), flat, 0.0), shape)
+    return Observed(images, noise, sized)
 
 
-def match_noise(extent: np.ndarray, fr_class: np.ndarray, real_extent: np.ndarray, real_class: np.ndarray,
-                real_noise: np.ndarray, *, rng: np.random.Generator, neighbours: int = 15) -> np.ndarray:
-    """Draw a noise level for each stamp from real stamps of its class and about its extent.
+def match_real(extent: np.ndarray, fr_class: np.ndarray, real_extent: np.ndarray, real_class: np.ndarray, *,
+               rng: np.random.Generator, neighbours: int = 15) -> np.ndarray:
+    """Draw for each stamp a real one of its class and about its extent, whose noise it is to have.
 
     Parameters
     ----------
     extent, fr_class : array_like
         Shape (n,), of the stamps.
-    real_extent, real_class, real_noise : array_like
+    real_extent, real_class : array_like
         Shape (m,), of real stamps.
     rng : `~numpy.random.Generator`
         The source of randomness.
     neighbours : int
-        Each level is that of one of so many stamps of the class, those nearest in extent.
+        It is one of so many stamps of the class, those nearest in extent.
 
     Returns
     -------
-    `~numpy.ndarray`
-        Shape (n,).
+    `~numpy.ndarray` of int
+        Shape (n,), rows of the real stamps.
 
     Raises
     ------
     ValueError
         If there is no real stamp of a class.
     """
-    out = np.empty(len(extent))
-    real_class, real_noise = np.asarray(real_class), np.asarray(real_noise)
+    out = np.empty(len(extent), int)
+    real_class = np.asarray(real_class)
     for name in np.unique(fr_class):
         here, there = np.flatnonzero(np.asarray(fr_class) == name), np.flatnonzero(real_class == name)
         if not there.size:
@@ -220,5 +231,5 @@ def match_noise(extent: np.ndarray, fr_class: np.ndarray, real_extent: np.ndarra
         away = np.abs(np.log(np.asarray(extent)[here, None] / np.asarray(real_extent)[None, there]))
         order = np.argsort(away, axis=1, kind="stable")[:, :neighbours]
         pick = rng.integers(order.shape[1], size=len(here))
-        out[here] = real_noise[there[order[np.arange(len(here)), pick]]]
+        out[here] = there[order[np.arange(len(here)), pick]]
     return out

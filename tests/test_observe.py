@@ -1,0 +1,124 @@
+"""Real and generated stamps come out of the observation on the same footing."""
+
+import numpy as np
+import pytest
+from training_stamps import blob, stamps
+
+from skygal.evaluation.noise import draw_noise, noise_power
+from skygal.evaluation.observe import match_real, observe_cutouts, observe_stamps
+from skygal.morphology.moments import measure_moments
+from skygal.training.readers import make_stamps
+
+SIGMA = 3 / 2.3548200450309493
+
+
+def double(size=(80, 144), apart=9.0, ratio=1.0):
+    """Return a noiseless double along x at FIRST's beam."""
+    y, x = np.indices(size) - (np.array(size)[:, None, None] - 1) / 2
+    return sum(flux * np.exp(-((x - at) ** 2 + y**2) / (2 * SIGMA**2)) for at, flux in ((apart, 1.0), (-apart, ratio)))
+
+
+def test_noise_has_unit_rms_and_the_asked_spectrum():
+    fields = draw_noise(64, (64, 64), beam_sigma=SIGMA, rng=np.random.default_rng(0))
+    assert fields.dtype == np.float32
+    assert fields.std() == pytest.approx(1, abs=0.01)
+    k = np.hypot(*np.meshgrid(np.fft.fftfreq(64), np.fft.fftfreq(64)))
+    found = (np.abs(np.fft.fft2(fields)) ** 2).mean(axis=0)
+    asked = noise_power(k, SIGMA)
+    for low, high in ((0.05, 0.1), (0.1, 0.2), (0.2, 0.3)):
+        here, below = (k >= low) & (k < high), (k >= 0.05) & (k < 0.3)
+        assert found[here].sum() / found[below].sum() == pytest.approx(asked[here].sum() / asked[below].sum(), rel=0.05)
+    # on small scales it is as smooth as the beam, autocorrelation 0.73 at one pixel
+    assert (fields[:, :, 1:] * fields[:, :, :-1]).mean() == pytest.approx(0.73, abs=0.03)
+
+
+def test_odd_frames_have_unit_rms_too():
+    assert draw_noise(64, (33, 47), beam_sigma=SIGMA, rng=np.random.default_rng(0)).std() == pytest.approx(1, abs=0.02)
+
+
+def test_an_observed_stamp_is_clipped_in_8_bits_and_aligned():
+    clean = np.repeat(double()[None], 6, axis=0)
+    seen = observe_stamps(clean, np.full(6, 0.02), beam_sigma=SIGMA, rng=np.random.default_rng(0))
+    assert seen.images.shape == (6, 80, 144) and seen.images.dtype == np.float32
+    assert seen.images.max(axis=(1, 2)) == pytest.approx(1)
+    assert seen.seen.all() and seen.images.min() >= 0
+    _, centre, covariance = measure_moments(seen.images)
+    assert centre == pytest.approx(np.broadcast_to([71.5, 39.5], (6, 2)), abs=0.2)
+    assert np.abs(covariance[:, 0, 1] / covariance[:, 0, 0]).max() < 0.02
+    assert np.sqrt(covariance[:, 0, 0]) == pytest.approx(np.hypot(9.0, SIGMA), abs=0.6)
+
+
+def test_far_lobes_are_kept_where_the_size_is_known():
+    wide = np.repeat(double(apart=30)[None], 2, axis=0)
+    seen = observe_stamps(wide, np.full(2, 0.02), beam_sigma=SIGMA, rng=np.random.default_rng(0), sized=[False, True])
+    spread = np.sqrt(measure_moments(seen.images)[2][:, 0, 0])
+    assert spread[0] < 3 and spread[1] == pytest.approx(30, abs=1)
+    assert seen.sized.tolist() == [False, True]
+
+
+def test_what_noise_hides_is_blank():
+    rng = np.random.default_rng(0)
+    wide = np.exp(-(np.indices((80, 144)).astype(float)[1] - 71.5) ** 2 / 1e3)[None]
+    seen = observe_stamps(np.concatenate([double()[None], wide]), np.array([0.01, 0.33]), beam_sigma=SIGMA, rng=rng)
+    assert seen.seen[0]
+    assert observe_stamps(np.zeros((0, 80, 144)), np.zeros(0), beam_sigma=SIGMA, rng=rng).seen.shape == (0,)
+
+
+def test_unclipped_and_subtracted_cutouts_look_alike():
+    """The same sky, as MiraBest and as the Radio Galaxy Dataset publish it, comes out the same."""
+    rng = np.random.default_rng(1)
+    sky = blob(14, 5, 1.0, 200) + blob(-14, -5, 0.8, 200) + blob(0, 0, 0.3, 200)
+    rms = 0.02
+    noisy = sky + rms * draw_noise(1, sky.shape, beam_sigma=SIGMA, rng=rng)[0]
+    published = np.clip(np.floor(255 * (noisy - 3 * rms) / (noisy.max() - 3 * rms)), 0, 255)
+    both = make_stamps([noisy, published], np.array(["FRII", "FRII"]), rms=np.array([rms, np.nan]))
+    seen = observe_cutouts(both, [0, 1])
+    assert seen.images[0] == pytest.approx(seen.images[1], abs=1e-5)
+    assert seen.noise[0] == pytest.approx(rms / noisy.max())
+    assert seen.noise[1] == pytest.approx(seen.noise[0], rel=1.0)
+
+
+def test_a_cutout_zeroed_below_the_clip_is_brought_to_the_same():
+    rng = np.random.default_rng(1)
+    noisy = blob(14, 5, 1.0, 200) + blob(-14, -5, 0.8, 200) + 0.02 * draw_noise(1, (200, 200), beam_sigma=SIGMA, rng=rng)[0]
+    zeroed = np.where(noisy > 0.06, np.floor(255 * noisy / noisy.max()), 0)
+    both = make_stamps([noisy, zeroed], np.array(["FRII", "FRII"]), rms=np.array([0.02, np.nan]))
+    seen = observe_cutouts(both, [0, 1])
+    assert np.abs(seen.images[0] - seen.images[1]).mean() < 2e-3
+    assert seen.noise[1] == pytest.approx(0.02 / noisy.max(), rel=0.1)
+
+
+def test_neighbours_and_blanks():
+    images, labels = stamps(4, size=96)
+    images[0, :8, :8] = 1.0
+    cut = make_stamps(list(images), np.where(labels == 0, "FRI", "FRII"), rms=np.full(4, 0.01))
+    seen = observe_cutouts(cut, [0, 2], shape=(32, 48))
+    assert len(seen) == 2 and seen.images.shape == (2, 32, 48)
+    hidden = observe_cutouts(make_stamps([images[1]], np.array(["FRII"]), rms=np.array([10.0])), [0], shape=(32, 48))
+    assert not hidden.seen.any() and np.isnan(hidden.noise[0])
+
+
+def test_the_same_seed_gives_the_same_observation():
+    clean = np.repeat(double()[None], 3, axis=0)
+    one, two = (observe_stamps(clean, np.full(3, 0.05), beam_sigma=SIGMA, rng=np.random.default_rng(4)) for _ in range(2))
+    assert np.array_equal(one.images, two.images)
+
+
+def test_real_stamps_are_matched_by_class_and_extent():
+    rng = np.random.default_rng(0)
+    extent = np.linspace(5, 50, 100)
+    rows = match_real([6.0, 49.0, 30.0], ["a", "a", "b"], np.tile(extent, 2), np.repeat(["a", "b"], 100), rng=rng,
+                      neighbours=5)
+    assert np.tile(extent, 2)[rows] == pytest.approx([6, 49, 30], abs=2)
+    assert (rows < 100).tolist() == [True, True, False]
+    with pytest.raises(ValueError, match="fr_class must have real stamps, got none of c"):
+        match_real([6.0], ["c"], extent, np.repeat("a", 100), rng=rng)
+
+
+@pytest.mark.parametrize("noise, words", [
+    (np.ones(2), r"noise must have shape \(1,\), got \(2,\)"),
+    (np.array([0.5]), "noise must be between 0 and 1/3 of the peak, got 0.5"),
+    (np.array([np.nan]), "noise must be between 0 and 1/3 of the peak, got nan")])
+def test_bad_noise_is_refused(noise, words):
+    with pytest.raises(ValueError, match=words):
+        observe_stamps(double()[None], noise, beam_sigma=SIGMA, rng=np.random.default_rng(0))
