@@ -51,7 +51,8 @@ def key_generator(key: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=int(key)))
 
 
-def next_keys(keys: np.ndarray, draw: int) -> np.ndarray:
+def next_keys(keys: np.ndarray, draw: int | np.ndarray) -> np.ndarray:
     """Return the keys that take the place of ``keys`` where those are not to be had, in draw number ``draw``."""
-    words = [np.random.SeedSequence(int(key), spawn_key=(draw,)).generate_state(1, np.uint64)[0] for key in keys]
+    words = [np.random.SeedSequence(int(key), spawn_key=(int(number),)).generate_state(1, np.uint64)[0]
+             for key, number in np.broadcast(keys, draw)]
     return (np.asarray(words, np.uint64) >> np.uint64(1)).astype(np.int64)

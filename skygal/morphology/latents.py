@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from skygal.morphology.generator import Generator
 
 __all__ = ["LATENTS", "Latents", "check_latents", "check_pairs", "default_mix", "draw_conditions", "draw_latents",
-           "largest_extent"]
+           "draw_sources", "largest_extent"]
 
 #: the named ways to draw latents
 LATENTS = ("balanced", "prior", "uniform", "pairs")
@@ -27,6 +27,8 @@ BOX = 4.0
 #: no extent beyond this part of the training distribution is asked for: the few sources there are too
 #: few to learn from
 LARGEST_RANK = 0.98
+#: places in latent space that are tried for a source; the one after the last is taken as it is
+TRIES = 40
 #: numbers of a source's stream that its condition takes
 CONDITION_DRAWS = 3
 
@@ -63,7 +65,7 @@ class Latents:
         """Return several sets as one."""
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
-    def __getitem__(self, part: slice) -> Latents:
+    def __getitem__(self, part: slice | np.ndarray) -> Latents:
         return Latents(*(getattr(self, field.name)[part] for field in fields(self)))
 
 
@@ -185,3 +187,44 @@ def draw_conditions(model: Generator, fr_class: np.ndarray, keys: np.ndarray, *,
         extent[here] = table.extent_at(first + (last - first) * share[here, 0])
         bend[here] = table.bending_at(extent[here], share[here, 1], *bending)
     return extent, np.where(share[:, 2] < 0.5, -bend, bend)
+
+
+def draw_sources(model: Generator, latents: str | np.ndarray, fr_class: np.ndarray, keys: np.ndarray,
+                 **limits: Any) -> Latents:
+    """Return what to decode for sources of these classes and keys.
+
+    Parameters
+    ----------
+    model : Generator
+        The trained model.
+    latents : str or ndarray
+        See `draw_latents`. With "balanced" and "prior" the model's resampled prior is drawn from: a place in latent
+        space is kept with the probability that `Generator.acceptance` gives, or else the next one of the source's own
+        stream is tried, up to 40 of them.
+    fr_class : ndarray of str, shape (n,)
+    keys : ndarray of int, shape (n,)
+    **limits
+        Of extent and bending; see `draw_conditions`.
+
+    Returns
+    -------
+    Latents
+    """
+    fr_class = np.asarray(fr_class).astype(str)
+    extent, bending = draw_conditions(model, fr_class, keys, **limits)
+    values = draw_latents(latents, keys, model.latent_dim)
+    if isinstance(latents, str) and latents in ("balanced", "prior"):
+        streams = [key_generator(key) for key in keys]
+        for rng in streams:
+            rng.random(CONDITION_DRAWS)
+            rng.standard_normal(model.latent_dim)
+        open_rows = np.arange(len(keys))
+        for _ in range(TRIES):
+            rows = open_rows
+            chance = model.acceptance(values[rows], fr_class[rows], extent[rows], bending[rows])
+            open_rows = rows[np.array([streams[i].random() for i in rows], float) >= chance]
+            if not open_rows.size:
+                break
+            for i in open_rows:
+                values[i] = streams[i].standard_normal(model.latent_dim)
+    return Latents(values, fr_class, extent, bending, keys)

@@ -25,8 +25,14 @@ __all__ = ["Batch", "Limits", "draw_within", "make_stamps"]
 BATCH = 64
 #: how often a stamp that is too small is asked for again with a larger extent
 TRIES = 3
-#: how often one that is not as asked for is drawn anew
-DRAWS = 40
+#: how often one that is not as asked for is drawn, the first time included
+DRAWS = 200
+#: from one draw of a stamp to the next, its place in the generator's block moves by so much
+STRIDE = 25
+#: so many stamps at least are drawn anew together
+LEAST_WIDTH = 4
+#: batches whose stamps are drawn anew together
+GROUP = 8
 
 
 @dataclass(frozen=True)
@@ -95,15 +101,16 @@ def make_stamps(model: Generator, latents: Latents, clip_sigma: float | None,
             extent = part.extent.copy()
             _enlarge(model, part, clip_sigma, least[start:start + BATCH], stamps, las, extent)
             part = replace(part, extent=extent)
-        yield _measured(start, part, stamps, las, fwhm)
+        yield _measured(start, part, stamps, las, measure_bending(stamps), fwhm)
 
 
-def _measured(start: int, part: Latents, stamps: np.ndarray, las: np.ndarray, fwhm: float) -> Batch:
+def _measured(start: int, part: Latents, stamps: np.ndarray, las: np.ndarray, bending: np.ndarray,
+              fwhm: float) -> Batch:
     """Return the batch of clipped stamps."""
     shapes, components = measure_stamps(stamps, beam_fwhm=fwhm, las=las)
     unit = stamps / shapes.flux[:, None, None].astype(np.float32)
     of_stamp = shapes.flux[components.stamp]
-    return Batch(start, part, measure_bending(stamps), unit, shapes,
+    return Batch(start, part, bending, unit, shapes,
                  replace(components, flux=components.flux / of_stamp, peak_value=components.peak_value / of_stamp))
 
 
@@ -130,35 +137,91 @@ def draw_within(model: Generator, plan: Latents, clip_sigma: float | None, limit
         If the model makes no such stamp in `DRAWS` draws.
     """
     fwhm = model.beam_fwhm / model.pixel_scale
-    for batch in make_stamps(model, plan, clip_sigma):
-        part, stamps = batch.latents, batch.stamps * batch.shapes.flux[:, None, None].astype(np.float32)
-        las, bend = batch.shapes.las * model.pixel_scale, batch.bending.copy()
-        for draw in range(1, DRAWS):
-            missed = np.flatnonzero(~limits.met(las, bend))
-            if not missed.size:
+    for start in range(0, len(plan), GROUP * BATCH):
+        part = plan[start:start + GROUP * BATCH]
+        stamps = np.concatenate([
+            clip_stamps(model.decode(some.values, some.fr_class, some.extent, some.bending), clip_sigma, beam_fwhm=fwhm)
+            for some in (part[k:k + BATCH] for k in range(0, len(part), BATCH))])
+        las, bending = largest_size(stamps), measure_bending(stamps)
+        part = _redrawn(model, part, clip_sigma, limits, redraw, stamps, las, bending)
+        for k in range(0, len(part), BATCH):
+            here = slice(k, k + BATCH)
+            yield _measured(start + k, part[here], stamps[here], las[here], bending[here], fwhm)
+
+
+def _redrawn(model: Generator, plan: Latents, clip_sigma: float | None, limits: Limits,
+             redraw: Callable[[np.ndarray, np.ndarray], Latents], stamps: np.ndarray, las: np.ndarray,
+             bending: np.ndarray) -> Latents:
+    """Replace stamps that are not within limits by fresh ones that are, in place; return the latents of all."""
+    columns = {field.name: getattr(plan, field.name).copy() for field in fields(Latents)}
+    missed = np.flatnonzero(~limits.met(las * model.pixel_scale, bending))
+    drawn = np.ones(len(plan), int)
+    width = BLOCK
+    while missed.size:
+        rows, number = _fill_block(missed[:width], drawn)
+        fresh = redraw(plan.fr_class[rows], next_keys(plan.keys[rows], number))
+        raw = _decode_at(model, fresh, (rows + STRIDE * number) % BLOCK)
+        before = missed.size
+        while True:
+            now = np.flatnonzero((number == drawn[rows]) & np.isin(rows, missed))
+            if not now.size:
                 break
-            fresh = redraw(part.fr_class[missed], next_keys(plan[batch.start:batch.start + BATCH].keys[missed], draw))
-            columns = {}
-            for field in fields(Latents):
-                columns[field.name] = getattr(part, field.name).copy()
-                columns[field.name][missed] = getattr(fresh, field.name)
-            part = Latents(**columns)
-            for block in np.unique(missed // BLOCK):
-                # each in the block it was in before, so that its rounding does not depend on which others are anew
-                here = slice(block * BLOCK, (block + 1) * BLOCK)
-                rows = missed[missed // BLOCK == block]
-                raw = model.decode(part.values[here], part.fr_class[here], part.extent[here], part.bending[here])
-                stamps[rows] = clip_stamps(raw[rows - here.start], clip_sigma, beam_fwhm=fwhm)
-            las[missed], bend[missed] = largest_size(stamps[missed]) * model.pixel_scale, measure_bending(stamps[missed])
-        missed = np.flatnonzero(~limits.met(las, bend))
-        if missed.size:
-            k = missed[0]
-            raise ValueError(f"las and bending must be in reach of the model, got none of class {part.fr_class[k]} with "
-                             f"las {limits.las[0]:g} to {limits.las[1]:g} arcsec and bending "
-                             f"{np.degrees(limits.bending[0]):g} to {np.degrees(limits.bending[1]):g} deg in {DRAWS} "
-                             f"draws; the nearest of the last had {las[k]:.1f} arcsec and "
-                             f"{abs(np.degrees(bend[k])):.1f} deg")
-        yield _measured(batch.start, part, stamps, largest_size(stamps), fwhm)
+            here = rows[now]
+            for name, column in columns.items():
+                column[here] = getattr(fresh, name)[now]
+            stamps[here] = clip_stamps(raw[now], clip_sigma, beam_fwhm=model.beam_fwhm / model.pixel_scale)
+            las[here], bending[here] = largest_size(stamps[here]), measure_bending(stamps[here])
+            drawn[here] += 1
+            missed = np.setdiff1d(missed, here[limits.met(las[here] * model.pixel_scale, bending[here])])
+        # where few are met, the first ones are pursued, so that what cannot be had is known soon
+        width = BLOCK if missed.size < before else max(width // 2, LEAST_WIDTH)
+        given_up = missed[drawn[missed] >= DRAWS]
+        if given_up.size:
+            k = given_up[0]
+            raise ValueError(
+                f"las and bending must be in reach of the model, got none of class {plan.fr_class[k]} with las "
+                f"{limits.las[0]:g} to {limits.las[1]:g} arcsec and bending {np.degrees(limits.bending[0]):g} to "
+                f"{np.degrees(limits.bending[1]):g} deg in {DRAWS} draws; the last had "
+                f"{las[k] * model.pixel_scale:.1f} arcsec and {abs(np.degrees(bending[k])):.1f} deg")
+    return Latents(**columns)
+
+
+def _fill_block(missed: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return stamps and the numbers of their next draws that go into one block, each at a place of its own.
+
+    Few stamps are drawn several times at once, since a block takes as long for one as for all.
+    """
+    free = np.ones(BLOCK, bool)
+    rows, numbers = [], []
+    going, ahead = missed, 0
+    while going.size and len(rows) < BLOCK:
+        taken = []
+        for k in going:
+            number = drawn[k] + ahead
+            if number < DRAWS and free[place := (k + STRIDE * number) % BLOCK]:
+                free[place] = False
+                taken.append(k)
+                numbers.append(number)
+        rows += taken
+        going, ahead = np.asarray(taken, int), ahead + 1
+    return np.asarray(rows), np.asarray(numbers)
+
+
+def _decode_at(model: Generator, latents: Latents, place: np.ndarray) -> np.ndarray:
+    """Decode stamps, each at a given place in the generator's block.
+
+    A stamp's rounding may depend on its place in the block, though not on the others in it. So the place has to come
+    from the stamp itself, not from how many others are decoded.
+    """
+    order = np.argsort(place, kind="stable")
+    block = np.empty(len(place), int)
+    block[order] = np.arange(len(place)) - np.searchsorted(place[order], place[order])
+    at = block * BLOCK + place
+    # empty places show the first stamp once more
+    filled = np.zeros((block.max() + 1) * BLOCK, int)
+    filled[at] = np.arange(len(place))
+    whole = latents[filled]
+    return model.decode(whole.values, whole.fr_class, whole.extent, whole.bending)[at]
 
 
 def _enlarge(model: Generator, part: Latents, clip_sigma: float | None, least: np.ndarray, stamps: np.ndarray,
@@ -170,10 +233,6 @@ def _enlarge(model: Generator, part: Latents, clip_sigma: float | None, least: n
         if not short.size:
             return
         extent[short] = np.minimum(1.1 * extent[short] * least[short] / las[short], largest[short])
-        # each in the block it was in before, so that its rounding does not depend on which others are short
-        for block in np.unique(short // BLOCK):
-            here = slice(block * BLOCK, (block + 1) * BLOCK)
-            rows = short[short // BLOCK == block]
-            raw = model.decode(part.values[here], part.fr_class[here], extent[here], part.bending[here])[rows - here.start]
-            stamps[rows] = clip_stamps(raw, clip_sigma, beam_fwhm=model.beam_fwhm / model.pixel_scale)
-            las[rows] = largest_size(stamps[rows])
+        raw = _decode_at(model, replace(part, extent=extent)[short], short % BLOCK)
+        stamps[short] = clip_stamps(raw, clip_sigma, beam_fwhm=model.beam_fwhm / model.pixel_scale)
+        las[short] = largest_size(stamps[short])
