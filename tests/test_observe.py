@@ -80,7 +80,8 @@ def test_unclipped_and_subtracted_cutouts_look_alike():
 
 def test_a_cutout_zeroed_below_the_clip_is_brought_to_the_same():
     rng = np.random.default_rng(1)
-    noisy = blob(14, 5, 1.0, 200) + blob(-14, -5, 0.8, 200) + 0.02 * draw_noise(1, (200, 200), beam_sigma=SIGMA, rng=rng)[0]
+    noisy = blob(14, 5, 1.0, 200) + blob(-14, -5, 0.8, 200)
+    noisy += 0.02 * draw_noise(1, (200, 200), beam_sigma=SIGMA, rng=rng)[0]
     zeroed = np.where(noisy > 0.06, np.floor(255 * noisy / noisy.max()), 0)
     both = make_stamps([noisy, zeroed], np.array(["FRII", "FRII"]), rms=np.array([0.02, np.nan]))
     seen = observe_cutouts(both, [0, 1])
@@ -100,7 +101,8 @@ def test_neighbours_and_blanks():
 
 def test_the_same_seed_gives_the_same_observation():
     clean = np.repeat(double()[None], 3, axis=0)
-    one, two = (observe_stamps(clean, np.full(3, 0.05), beam_sigma=SIGMA, rng=np.random.default_rng(4)) for _ in range(2))
+    one, two = (observe_stamps(clean, np.full(3, 0.05), beam_sigma=SIGMA, rng=np.random.default_rng(4))
+                for _ in range(2))
     assert np.array_equal(one.images, two.images)
 
 

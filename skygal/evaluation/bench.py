@@ -190,7 +190,7 @@ def make_bench(data: TrainingSet, stamps: Stamps, *, beam_fwhm: float = 5.4, pix
     effort = effort or Effort()
     data = data.select(np.isin(data.fr_class, CLASSES))
     label = np.array([CLASSES.index(name) for name in data.fr_class])
-    for split in ("train", "validation", "test"):
+    for split in ("train", "test"):
         count = np.bincount(label[data.split == split], minlength=2)
         if count.min() < 2:
             raise ValueError(f"stamps must hold two of each of FRI and FRII in the {split} split, "
