@@ -103,8 +103,9 @@ class ConditionTable:
         """Return the table of stamps with these extents (arcsec) and bendings (radians), each of shape (n,)."""
         rank = np.linspace(0, 1, QUANTILES)
         order = np.argsort(extent, kind="stable")
-        groups = [np.quantile(np.abs(bending[part]), rank) if part.size else np.zeros(QUANTILES)
-                  for part in np.array_split(order, GROUPS)]
+        # too few stamps for groups are one
+        parts = np.array_split(order, GROUPS) if order.size >= GROUPS else [order] * GROUPS
+        groups = [np.quantile(np.abs(bending[part]), rank) for part in parts]
         return cls(np.quantile(extent, rank).astype(np.float32), np.stack(groups).astype(np.float32))
 
     def extent_at(self, rank: np.ndarray) -> np.ndarray:
@@ -126,6 +127,8 @@ class ConditionTable:
         for k in np.unique(group):
             here = group == k
             first, last = np.interp([low, high], self.bending[k], grid)
+            if low <= self.bending[k, 0]:
+                first = 0.0     # also where the first quantiles are all alike
             part = rank[here]
             out[here] = np.interp(first + (last - first) * part, grid, self.bending[k]) if last > first else low + (
                 high - low) * part
