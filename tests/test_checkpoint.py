@@ -9,12 +9,14 @@ from safetensors.numpy import load_file, save_file
 
 from skygal.morphology import checkpoint
 from skygal.morphology.checkpoint import list_models, load_model, save_model
+from skygal.morphology.conditions import ConditionTable
 from skygal.morphology.model import GalaxyModel
 from skygal.morphology.networks import Architecture
 
-ARCH = Architecture(shape=(16, 24), latent_dim=3, decoder_widths=(8,), encoder_widths=(8,), flow_layers=2,
-                    flow_width=8)
-EXTENTS = {"FRI": np.linspace(5, 30, 65), "FRII": np.linspace(6, 40, 65)}
+ARCH = Architecture(classes=("FRI", "FRII"), shape=(16, 24), latent_dim=3, decoder_widths=(8,), encoder_widths=(8,),
+                    sky_shape=(12, 18), flow_layers=2, flow_width=8)
+TABLES = {name: ConditionTable.of_stamps(np.linspace(low, high, 90), np.linspace(0, 1, 90))
+          for name, low, high in (("FRI", 5, 30), ("FRII", 6, 40))}
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +24,7 @@ def weights(tmp_path_factory):
     with torch.random.fork_rng():
         torch.manual_seed(1)
         model = GalaxyModel(ARCH)
-    return save_model(model, tmp_path_factory.mktemp("model") / "small.safetensors", name="small", extents=EXTENTS,
+    return save_model(model, tmp_path_factory.mktemp("model") / "small.safetensors", name="small", tables=TABLES,
                       metadata={"seed": 1}), model
 
 
@@ -31,13 +33,16 @@ def test_round_trip(weights):
     generator = load_model(path)
     assert (generator.name, generator.classes, generator.shape) == ("small", ("FRI", "FRII"), (16, 24))
     assert generator.metadata == {"seed": 1} and len(generator.sha256) == 64
-    np.testing.assert_allclose(generator.extents["FRII"], EXTENTS["FRII"], rtol=1e-6)
+    for name, table in TABLES.items():
+        np.testing.assert_array_equal(generator.extents[name], table.extent)
+        np.testing.assert_array_equal(generator.tables[name].bending, table.bending)
     latents = np.random.default_rng(0).standard_normal((4, 3))
-    condition = torch.tensor([[1.0, 0.0, (np.log(12) - ARCH.log_extent_mean) / ARCH.log_extent_std]] * 4)
+    extent = (np.log(12) - ARCH.log_extent_mean) / ARCH.log_extent_std
+    condition = torch.tensor([[1.0, 0.0, extent, -0.3 / ARCH.bending_std]] * 4)
     model.eval()
     with torch.no_grad():
         expected = model.decoder(model.flow(torch.tensor(latents).float(), condition.float()), condition.float())
-    found = generator.decode(latents, np.full(4, "FRI"), np.full(4, 12.0))
+    found = generator.decode(latents, np.full(4, "FRI"), np.full(4, 12.0), np.full(4, -0.3))
     # the file holds half precision
     np.testing.assert_allclose(found, expected.numpy(), rtol=0.02, atol=1e-4)
 
@@ -51,11 +56,11 @@ def test_shipped_model():
     assert checkpoint.DEFAULT_MODEL in list_models()
     for name in list_models():
         path = checkpoint.WEIGHTS / f"{name}.safetensors"
-        assert path.stat().st_size < 20e6
+        assert path.stat().st_size < 25e6
         assert path.with_suffix(".md").is_file()
         assert load_model(name).name == name
     generator = load_model()
-    assert generator.name == checkpoint.DEFAULT_MODEL and generator.classes == ("FRI", "FRII")
+    assert generator.name == checkpoint.DEFAULT_MODEL and generator.classes == ("FRI", "FRII", "hybrid", "compact")
     assert (generator.pixel_scale, generator.beam_fwhm) == (1.8, 5.4)
 
 
@@ -116,16 +121,19 @@ def test_wrong_architecture(weights, tmp_path):
         load_model(rewrite(weights, tmp_path / "wide.safetensors", architecture=wide))
 
 
-def test_missing_tensor(weights, tmp_path):
+@pytest.mark.parametrize("kind", ["extents", "bendings"])
+def test_missing_tensor(weights, tmp_path, kind):
     tensors = load_file(weights[0])
-    del tensors["extents.FRI"]
-    with pytest.raises(ValueError, match="does not fit its architecture: 'extents.FRI'"):
+    del tensors[f"{kind}.FRI"]
+    with pytest.raises(ValueError, match=f"does not fit its architecture: '{kind}.FRI'"):
         load_model(rewrite(weights, tmp_path / "lacking.safetensors", tensors))
 
 
 def test_other_format(weights, tmp_path):
-    with pytest.raises(ValueError, match="must have format skygal-cvae 1, got skygal-cvae 2"):
-        load_model(rewrite(weights, tmp_path / "newer.safetensors", format_version=2))
+    with pytest.raises(ValueError, match="must have format skygal-cvae 2, got skygal-cvae 1"):
+        load_model(rewrite(weights, tmp_path / "older.safetensors", format_version=1))
+    with pytest.raises(ValueError, match="must have format skygal-cvae 2, got gan 2"):
+        load_model(rewrite(weights, tmp_path / "gan.safetensors", format="gan"))
 
 
 def test_other_safetensors(tmp_path):
@@ -157,5 +165,5 @@ def test_device():
 def test_existing_file_is_kept(weights):
     before = weights[0].read_bytes()
     with pytest.raises(FileExistsError):
-        save_model(weights[1], weights[0], name="other", extents=EXTENTS, metadata={})
+        save_model(weights[1], weights[0], name="other", tables=TABLES, metadata={})
     assert weights[0].read_bytes() == before

@@ -10,8 +10,9 @@ from pyro.infer import SVI, Trace_ELBO
 from skygal.morphology.model import GalaxyModel, LatentPrior
 from skygal.morphology.networks import Architecture, stretch
 
-SMALL = Architecture(shape=(16, 24), latent_dim=3, decoder_widths=(8,), encoder_widths=(8,), flow_layers=2,
-                     flow_width=8)
+SMALL = Architecture(classes=("FRI", "FRII"), shape=(16, 24), latent_dim=3, decoder_widths=(8,), encoder_widths=(8,),
+                     sky_shape=(12, 18), flow_layers=2, flow_width=8)
+GIVEN = [1.0, 0.0, 0.3, -0.4]
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def made():
         torch.manual_seed(0)
         model = GalaxyModel(SMALL, dropout=0.0, flow_dropout=0.0)
         stamps = torch.rand(5, 16, 24)
-        condition = torch.tensor([[1.0, 0.0, 0.3]] * 5)
+        condition = torch.tensor([GIVEN] * 5)
         yield model, stamps, condition
 
 
@@ -55,7 +56,7 @@ def test_prior_density_integrates_to_one(made):
             value += 0.3 * torch.randn(value.shape)
     axis = torch.linspace(-25, 25, 101)
     z = torch.cartesian_prod(axis, axis, axis)
-    prior = LatentPrior(model.flow, torch.tensor([[1.0, 0.0, 0.3]]).expand(len(z), 3), 3)
+    prior = LatentPrior(model.flow, torch.tensor([GIVEN]).expand(len(z), 4), 3)
     with torch.no_grad():
         total = np.exp(prior.log_prob(z).numpy()).sum() * 0.5**3
     assert total == pytest.approx(1, abs=0.02)
@@ -67,3 +68,22 @@ def test_prior_draws_one_sample_each(made):
     assert prior.rsample().shape == (5, 3)
     with pytest.raises(ValueError, match=r"sample_shape must be empty, .* got \(2,\)"):
         prior.rsample(torch.Size([2]))
+
+
+def test_decoder_shows_the_target_and_the_encoder_sees_the_view(made):
+    model, stamps, condition = made
+    view = torch.rand(5, 16, 24)
+    guide = poutine.trace(model.guide).get_trace(view, condition, stamps)
+    loc = model.encoder(stretch(view), condition)[0]
+    torch.testing.assert_close(guide.nodes["z"]["fn"].base_dist.loc, loc)
+    trace = poutine.trace(poutine.replay(model.model, guide)).get_trace(view, condition, stamps)
+    torch.testing.assert_close(trace.nodes["x"]["value"], stretch(stamps))
+
+
+def test_divergence_is_weighted(made):
+    model, stamps, condition = made
+    loss = []
+    for weight in (0.2, 0.6, 1.0):
+        torch.manual_seed(4)
+        loss.append(Trace_ELBO().loss(model.model, model.guide, stamps, condition, None, weight))
+    assert loss[1] == pytest.approx((loss[0] + loss[2]) / 2, rel=1e-5) and loss[0] != loss[2]
