@@ -12,7 +12,7 @@ from training_stamps import write_npz
 from skygal.evaluation import evaluate as module
 from skygal.evaluation.bench import CLASSES, Effort, make_bench, see_with_beam
 from skygal.evaluation.evaluate import MEASURES, evaluate_model, evaluate_stamps, observe_made
-from skygal.evaluation.report import markdown_table
+from skygal.evaluation.report import csv_table, markdown_table
 from skygal.evaluation.rows import Row
 from skygal.training.prepare import prepare_stamps
 from skygal.training.readers import read_stamps
@@ -116,11 +116,12 @@ def test_bad_arguments_are_refused(real, made, tmp_path):
         evaluate_model(None, [tmp_path], n=0)
 
 
-def test_markdown():
+def test_tables_as_text():
     row = Row("RAMIS", "robust judge", 1.3, 0.01, 1.4, 0.02, "at least real", False)
     text = markdown_table([row, replace(row, met=True), replace(row, target="", met=None)]).splitlines()
-    assert text[2] == "| RAMIS | robust judge | 1.300 ± 0.010 | 1.400 ± 0.020 | at least real | **not met** |"
+    assert text[2] == "| RAMIS | robust judge | 1.300 ± 0.010 | 1.400 ± 0.020 | at least real | not met |"
     assert text[3].endswith("| met |") and text[4].endswith("|  |  |")
+    assert csv_table([row]).splitlines()[1] == "RAMIS,robust judge,1.300 ± 0.010,1.400 ± 0.020,at least real,not met"
 
 
 def test_the_command_writes_a_report(tmp_path, monkeypatch):
@@ -133,7 +134,8 @@ def test_the_command_writes_a_report(tmp_path, monkeypatch):
              "--no-progress"]
     done = CliRunner().invoke(cli, words, catch_exceptions=False)
     assert done.exit_code == 0 and "two-sample accuracy" in done.output and "report.md" in done.output
-    assert {"figures.ecsv", "noiseless.png", "observed.png", "report.md", "shapes.png"} <= set(os.listdir("out"))
+    names = {"figures.csv", "figures.ecsv", "noiseless.png", "observed.png", "report.md", "shapes.png"}
+    assert names <= set(os.listdir("out"))
     table = Table.read("out/figures.ecsv")
     assert table.meta["seed"] == 1 and table.meta["model"] == "first-cvae" and len(table) > 30
     text = (tmp_path / "out" / "report.md").read_text()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from skygal.evaluation.evaluate import Evaluation
 
-__all__ = ["check_pictures", "figures_table", "markdown_table", "write_report"]
+__all__ = ["check_pictures", "csv_table", "figures_table", "markdown_table", "write_report"]
 
 #: stamps in a row of a picture, and rows for each class
 COLUMNS, ROWS = 10, 2
@@ -37,14 +37,29 @@ def figures_table(evaluation: Evaluation) -> Table:
     return table
 
 
+def _cells(row: Row) -> list[str]:
+    """Return a row as it is shown."""
+    return [row.measure, row.group, figure(row.generated, row.generated_error), figure(row.real, row.real_error),
+            row.target, "" if row.met is None else "met" if row.met else "not met"]
+
+
 def markdown_table(rows: list[Row]) -> str:
     """Return rows as a table in Markdown."""
     lines = ["| measure | | generated | real | target | |", "|---|---|---|---|---|---|"]
-    for row in rows:
-        met = "" if row.met is None else "met" if row.met else "**not met**"
-        lines.append(f"| {row.measure} | {row.group} | {figure(row.generated, row.generated_error)} | "
-                     f"{figure(row.real, row.real_error)} | {row.target} | {met} |")
+    lines += [f"| {' | '.join(_cells(row))} |" for row in rows]
     return "\n".join(lines)
+
+
+def csv_table(rows: list[Row]) -> str:
+    """Return rows as they are shown, as comma-separated text."""
+    import csv
+    import io
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["measure", "of or by", "generated", "real", "target", ""])
+    writer.writerows(_cells(row) for row in rows)
+    return text.getvalue()
 
 
 def _grid(rows: list[np.ndarray], colours: list[str]) -> np.ndarray:
@@ -170,7 +185,7 @@ def check_pictures() -> None:
 
 
 def write_report(evaluation: Evaluation, output: str | os.PathLike, *, overwrite: bool = False) -> Path:
-    """Write an evaluation as ``report.md``, ``figures.ecsv`` and pictures.
+    """Write an evaluation as ``report.md``, ``figures.ecsv``, ``figures.csv`` (as shown) and pictures.
 
     Parameters
     ----------
@@ -198,6 +213,7 @@ def write_report(evaluation: Evaluation, output: str | os.PathLike, *, overwrite
     check_pictures()
     with whole_directory(output, overwrite=overwrite) as folder:
         figures_table(evaluation).write(folder / "figures.ecsv", format="ascii.ecsv")
+        (folder / "figures.csv").write_text(csv_table(evaluation.rows), encoding="utf-8")
         _pictures(evaluation, folder)
         _distributions(evaluation, folder / "shapes.png")
         (folder / "report.md").write_text(_text(evaluation), encoding="utf-8")
