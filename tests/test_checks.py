@@ -6,7 +6,7 @@ from astropy import units as u
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skygal.checks import as_count, as_quantity, as_range, as_seed, check_choice, nearest_names
+from skygal.checks import as_count, as_quantity, as_range, as_seed, check_choice, nearest_names, open_range
 
 
 def test_nearest_names():
@@ -109,3 +109,33 @@ def test_range():
 def test_no_range(value, error, message):
     with pytest.raises(error, match=f"^{message}$"):
         as_range("flux", value, "Jy")
+
+
+def test_open_range():
+    assert open_range("las", None, "arcsec", np.inf) == (0.0, np.inf)
+    assert open_range("las", (None, None), "arcsec", 180.0) == (0.0, 180.0)
+    assert open_range("las", (1 * u.arcmin, None), u.arcsec, np.inf) == (60.0, np.inf)
+    assert open_range("las", (None, "2 arcmin"), "arcsec", np.inf) == (0.0, 120.0)
+    assert open_range("bending", (0 * u.deg, 180 * u.deg), u.rad, np.pi) == (0.0, np.pi)
+    assert open_range("bending", [10, 20] * u.deg, u.deg, 180) == pytest.approx((10, 20))
+
+
+@pytest.mark.parametrize(("value", "error", "message"), [
+    (3 * u.deg, TypeError, r"b must be a \(low, high\) pair of quantities or None, got <Quantity 3. deg>"),
+    ((1 * u.deg, 2 * u.deg, 3 * u.deg), TypeError, r"b must be a \(low, high\) pair of quantities or None, got .*"),
+    ((1, None), TypeError, r"b \(low end\) must be a Quantity in units of deg, got 1"),
+    ((None, 2 * u.m), u.UnitConversionError, r"b \(high end\) must be in units convertible to deg, got 2.0 m"),
+    ((-1 * u.deg, None), ValueError, r"b \(low end\) must be at least 0 deg, got -1.0 deg"),
+    ((np.nan * u.deg, None), ValueError, r"b \(low end\) must be finite, got nan deg"),
+    ((None, np.inf * u.deg), ValueError, r"b \(high end\) must be finite, got inf deg"),
+    ((None, 0 * u.deg), ValueError, r"b \(high end\) must be positive, got 0.0 deg"),
+    ((2 * u.deg, 1 * u.deg), ValueError,
+     "b must have low < high, and high at most 180 deg, got low = 2 deg and high = 1 deg"),
+    ((None, 181 * u.deg), ValueError,
+     "b must have low < high, and high at most 180 deg, got low = 0 deg and high = 181 deg"),
+    ((180 * u.deg, None), ValueError,
+     "b must have low < high, and high at most 180 deg, got low = 180 deg and high = 180 deg"),
+])
+def test_no_open_range(value, error, message):
+    with pytest.raises(error, match=f"^{message}$"):
+        open_range("b", value, "deg", 180)

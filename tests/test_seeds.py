@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skygal.seeds import Seeds, key_generator
+from skygal.seeds import Seeds, key_generator, next_keys
 
 
 def test_streams_are_named():
@@ -52,3 +52,16 @@ def test_no_global_state_is_touched():
     Seeds(1).generator("flux").random(10)
     Seeds(1).keys("latent", 10)
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+def test_next_keys():
+    keys = Seeds(2).keys("latent", 500)
+    draws = np.stack([keys] + [next_keys(keys, draw) for draw in range(1, 6)])
+    assert draws.dtype == np.int64 and (draws >= 0).all()
+    # all are new, and unlike
+    assert np.unique(draws).size == draws.size
+    assert np.median(draws) == pytest.approx(2**62, rel=0.1)
+    # each from its own key and number alone
+    np.testing.assert_array_equal(next_keys(keys[[7, 3]], 4), draws[4][[7, 3]])
+    np.testing.assert_array_equal(next_keys(keys[[7, 7]], np.array([1, 5])), draws[[1, 5], 7])
+    assert next_keys(keys[:0], 1).shape == (0,)
