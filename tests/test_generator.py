@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from skygal.morphology.checkpoint import load_model
+from skygal.morphology.conditions import measure_extent_bending
 from skygal.morphology.generator import BLOCK
 from skygal.morphology.moments import measure_moments
 
@@ -17,7 +18,14 @@ def inputs(generator, n, seed=0):
     rng = np.random.default_rng(seed)
     fr_class = np.where(rng.random(n) < 0.5, "FRI", "FRII")
     extent = np.array([rng.choice(generator.extents[name][6:-3]) for name in fr_class])
-    return rng.standard_normal((n, generator.latent_dim)), fr_class, extent
+    bending = rng.choice([-1, 1], n) * np.array([rng.choice(generator.tables[name].bending[1]) for name in fr_class])
+    return rng.standard_normal((n, generator.latent_dim)), fr_class, extent, bending
+
+
+def measured(stamps):
+    """Return extent and bending of stamps that are cut at a two-hundredth of their peak."""
+    kept = np.where(stamps > 0.005 * stamps.max(axis=(1, 2), keepdims=True), stamps, 0).astype(float)
+    return measure_extent_bending(kept, *(np.arange(size) - (size - 1) / 2 for size in stamps.shape[:0:-1]))
 
 
 def test_shapes(generator):
@@ -32,12 +40,28 @@ def test_no_rows(generator):
 
 
 def test_bits_do_not_depend_on_what_follows(generator):
-    latents, fr_class, extent = inputs(generator, 2 * BLOCK + 9)
-    whole = generator.decode(latents, fr_class, extent)
+    given = inputs(generator, 2 * BLOCK + 9)
+    whole = generator.decode(*given)
     for n in (1, BLOCK - 1, BLOCK, BLOCK + 1):
-        np.testing.assert_array_equal(generator.decode(latents[:n], fr_class[:n], extent[:n]), whole[:n])
-    later = generator.decode(latents[BLOCK:], fr_class[BLOCK:], extent[BLOCK:])
+        np.testing.assert_array_equal(generator.decode(*(value[:n] for value in given)), whole[:n])
+    later = generator.decode(*(value[BLOCK:] for value in given))
     np.testing.assert_array_equal(later, whole[BLOCK:])
+
+
+def test_bits_do_not_depend_on_the_others(generator):
+    given = inputs(generator, BLOCK)
+    others = inputs(generator, BLOCK, seed=1)
+    mine = np.array([0, 1, 17, BLOCK - 1])
+    mixed = [np.array(value) for value in others]
+    for value, own in zip(mixed, given, strict=True):
+        value[mine] = own[mine]
+    np.testing.assert_array_equal(generator.decode(*mixed)[mine], generator.decode(*given)[mine])
+
+
+def test_straight_if_not_told(generator):
+    latents, fr_class, extent, _ = inputs(generator, 3)
+    np.testing.assert_array_equal(generator.decode(latents, fr_class, extent),
+                                  generator.decode(latents, fr_class, extent, np.zeros(3)))
 
 
 def test_stamps_lie_along_x_in_the_middle(generator):
@@ -53,13 +77,21 @@ def test_stamps_lie_along_x_in_the_middle(generator):
 
 
 def test_extent_follows_what_was_asked(generator):
-    latents, fr_class, extent = inputs(generator, 400)
-    stamps = generator.decode(latents, fr_class, extent)
-    stamps = np.where(stamps > 0.005 * stamps.max(axis=(1, 2), keepdims=True), stamps, 0)
-    _, _, covariance = measure_moments(stamps)
-    found = np.sqrt(np.linalg.eigvalsh(covariance)[:, 1]) * generator.pixel_scale
+    latents, fr_class, extent, bending = inputs(generator, 400)
+    found = measured(generator.decode(latents, fr_class, extent, bending))[0] * generator.pixel_scale
     assert np.corrcoef(np.log(found), np.log(extent))[0, 1] > 0.9
     assert abs(np.median(np.log(found / extent))) < 0.15
+
+
+def test_bending_follows_what_was_asked(generator):
+    n = 200
+    latents = np.random.default_rng(5).standard_normal((n, generator.latent_dim))
+    asked = np.random.default_rng(6).choice([-0.8, 0.8], n)
+    found, straight = (measured(generator.decode(latents, np.full(n, "FRI"), np.full(n, 25.0), bend))[1]
+                       for bend in (asked, 0 * asked))
+    # to the side that was asked for, and by more than half of that
+    assert (np.sign(found) == np.sign(asked)).mean() > 0.9
+    assert 0.4 < np.median(np.abs(found)) < 1.2 and np.median(np.abs(straight)) < 0.3
 
 
 def test_flux_stays_off_the_border(generator):
@@ -73,10 +105,9 @@ def test_latents_off_the_prior_give_sane_stamps(generator, draw):
     n = 64
     latents = np.zeros((n, generator.latent_dim)) if draw == "zero" else \
         np.random.default_rng(1).uniform(-4, 4, (n, generator.latent_dim))
-    _, fr_class, extent = inputs(generator, n)
-    stamps = generator.decode(latents, fr_class, extent)
+    stamps = generator.decode(latents, *inputs(generator, n)[1:])
     peak = stamps.max(axis=(1, 2))
-    assert np.isfinite(stamps).all() and peak.min() > 0.02 and peak.max() < 20
+    assert np.isfinite(stamps).all() and peak.min() > 0.005 and peak.max() < 5 and 0.3 < np.median(peak) < 2
     # a source on a dark ground, not a filled frame
     filled = np.median(stamps, axis=(1, 2)) > 0.02 * peak
     assert filled.mean() <= 0.02
@@ -87,7 +118,7 @@ def test_classes_differ(generator):
     n = 300
     latents = np.random.default_rng(2).standard_normal((n, generator.latent_dim))
     share = {}
-    for fr_class in generator.classes:
+    for fr_class in ("FRI", "FRII"):
         stamps = generator.decode(latents, np.full(n, fr_class), np.full(n, 20.0))
         profile = stamps.sum(axis=1)
         x = np.abs(np.arange(generator.shape[1]) - (generator.shape[1] - 1) / 2) * generator.pixel_scale
@@ -99,10 +130,13 @@ def test_classes_differ(generator):
     ({"latents": np.zeros((3, 2))}, r"latents must have shape \(n, \d+\), got \(3, 2\)"),
     ({"latents": "nan"}, "latents must be finite, got nan"),
     ({"fr_class": np.array(["FRI"])}, r"fr_class must have shape \(3,\), got \(1,\)"),
-    ({"fr_class": np.array(["FRI", "FR2", "FRI"])}, "fr_class must be one of 'FRI', 'FRII', got 'FR2'"),
+    ({"fr_class": np.array(["FRI", "FR2", "FRI"])}, "fr_class must be one of 'FRI', 'FRII', .*, got 'FR2'"),
     ({"extent": np.array([3.0])}, r"extent must have shape \(3,\), got \(1,\)"),
     ({"extent": np.array([3.0, -1.0, 3.0])}, "extent must be positive and finite, got -1.0 arcsec"),
     ({"extent": np.array([3.0, np.nan, 3.0])}, "extent must be positive and finite, got nan arcsec"),
+    ({"bending": np.zeros(2)}, r"bending must have shape \(3,\), got \(2,\)"),
+    ({"bending": np.array([0.0, -3.2, 9.0])}, "bending must be between -pi and pi, got -3.2"),
+    ({"bending": np.array([0.0, 1.0, np.nan])}, "bending must be between -pi and pi, got nan"),
 ])
 def test_refuses(generator, change, message):
     given = {"latents": np.zeros((3, generator.latent_dim)), "fr_class": np.full(3, "FRI"),

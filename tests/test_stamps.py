@@ -9,8 +9,11 @@ from astropy.io import fits
 from oracles import angle_between, position_angle
 
 import skygal
-from skygal.morphology.latents import Latents, draw_latents
-from skygal.morphology.stamps import make_stamps
+from skygal.morphology import stamps as stamps_module
+from skygal.morphology.conditions import measure_bending
+from skygal.morphology.latents import Latents, draw_conditions, draw_latents, largest_extent
+from skygal.morphology.measure import largest_size
+from skygal.morphology.stamps import Limits, draw_within, make_stamps
 from skygal.seeds import Seeds
 from skygal.truth import read_truth
 
@@ -74,7 +77,7 @@ def test_aligned_lie_along_x():
 
 def test_turned_and_aligned_are_the_same_sources(stamps):
     aligned = skygal.sample_stamps(24, seed=3, orientation="aligned")
-    for name in ("fr_class", "latents", "latent_seed", "extent"):
+    for name in ("fr_class", "latents", "latent_seed", "extent", "bending"):
         np.testing.assert_array_equal(stamps.table[name], aligned.table[name], err_msg=name)
     np.testing.assert_allclose(stamps.table["las"].value, aligned.table["las"].value, rtol=0.06)
     np.testing.assert_allclose(stamps.table["b_maj"].value, aligned.table["b_maj"].value, rtol=0.03)
@@ -148,17 +151,105 @@ def test_asked_again_until_they_are_large_enough():
     model = skygal.load_model()
     keys = Seeds(1).keys("latent", 12)
     classes = np.repeat(["FRI", "FRII"], 6)
-    small = Latents(draw_latents("prior", keys, model.latent_dim), classes, np.full(12, 4.0), keys)
+    small = Latents(draw_latents("prior", keys, model.latent_dim), classes, np.full(12, 4.0), np.zeros(12), keys)
     (plain,) = make_stamps(model, small, 3.0)
     wanted = 1.3 * plain.shapes.las
     (again,) = make_stamps(model, small, 3.0, wanted)
-    at_end = np.isclose(again.extent, [model.extents[name][-1] for name in classes])
+    at_end = np.isclose(again.latents.extent, [largest_extent(model, name) for name in classes])
     assert ((again.shapes.las >= wanted) | at_end).mean() > 0.8
-    assert (again.shapes.las > plain.shapes.las).all() and (again.extent > 4).all()
+    assert (again.shapes.las > plain.shapes.las).all() and (again.latents.extent > 4).all()
     np.testing.assert_allclose(again.stamps.sum(axis=(1, 2)), 1, rtol=1e-5)
-    # one alone is the same as one among others
-    (alone,) = make_stamps(model, small[3:4], 3.0, wanted[3:4])
-    np.testing.assert_allclose(alone.stamps[0], again.stamps[3], atol=1e-7)
+    # one is the same whatever else is asked for with it
+    (fewer,) = make_stamps(model, small[:4], 3.0, np.where(np.arange(4) == 3, wanted[:4], 0))
+    np.testing.assert_array_equal(fewer.stamps[3], again.stamps[3])
+    assert fewer.latents.extent[3] == again.latents.extent[3] and (fewer.latents.extent[:3] == 4).all()
+
+
+WITHIN = {"fr_class": "FRI", "las": (50 * u.arcsec, 90 * u.arcsec), "bending": (20 * u.deg, 60 * u.deg), "seed": 8}
+
+
+@pytest.fixture(scope="module")
+def within():
+    return skygal.sample_stamps(70, orientation="aligned", **WITHIN)
+
+
+def test_limits_are_met(within):
+    table = within.table
+    for name in ("las", "bending"):
+        low, high = WITHIN[name]
+        assert (table[name] >= low).all() and (table[name] <= high).all()
+    # what the table says is what the images show
+    np.testing.assert_allclose(np.degrees(np.abs(measure_bending(within.images))), table["bending"].to_value(u.deg),
+                               rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(largest_size(within.images) * 1.8, table["las"].to_value(u.arcsec), rtol=1e-4)
+    # they fill the range
+    assert np.ptp(table["las"].value) > 25 and np.ptp(table["bending"].value) > 10
+    assert len(np.unique(table["latent_seed"])) == 70
+
+
+def test_some_were_drawn_anew_and_can_be_made_from_the_table(within):
+    model = skygal.load_model()
+    table = within.table
+    first = Seeds(8).keys("latent", 70)
+    assert 0 < np.count_nonzero(table["latent_seed"] != first) < 70
+    again = draw_latents("prior", np.asarray(table["latent_seed"]), model.latent_dim)
+    assert np.isclose(again, table["latents"], rtol=1e-6).all(axis=1).mean() > 0.1
+
+
+def test_limits_do_not_make_stamps_depend_on_their_number(within):
+    for n in (1, 9, 65):
+        fewer = skygal.sample_stamps(n, orientation="aligned", **WITHIN)
+        np.testing.assert_array_equal(fewer.images, within.images[:n])
+        for name in within.table.colnames:
+            np.testing.assert_array_equal(fewer.table[name], within.table[name][:n], err_msg=name)
+
+
+def test_limits_do_not_make_stamps_depend_on_the_batching(within, monkeypatch):
+    monkeypatch.setattr(stamps_module, "GROUP", 1)
+    monkeypatch.setattr(stamps_module, "LEAST_WIDTH", 1)
+    again = skygal.sample_stamps(70, orientation="aligned", **WITHIN)
+    np.testing.assert_array_equal(again.images, within.images)
+
+
+def test_limits_that_all_meet_change_nothing(stamps):
+    wide = skygal.sample_stamps(24, seed=3, bending=(None, 180 * u.deg))
+    np.testing.assert_array_equal(wide.images, stamps.images)
+
+
+def test_limits_out_of_reach():
+    with pytest.raises(ValueError, match="las and bending must be in reach of the model, got none of class FRII with "
+                                         "las 2000 to inf arcsec and bending 0 to 180 deg in 200 draws; the last had "
+                                         r"\d+\.\d arcsec and \d+\.\d deg"):
+        skygal.sample_stamps(3, fr_class="FRII", las=(2000 * u.arcsec, None), seed=1)
+
+
+def test_batches_within_limits():
+    model = skygal.load_model()
+    limits = Limits(las=(40.0, 80.0))
+
+    def draw(fr_class, keys):
+        return Latents(draw_latents("prior", keys, model.latent_dim), fr_class,
+                       *draw_conditions(model, fr_class, keys, least=12.0, most=24.0), keys)
+
+    plan = draw(np.resize(["FRI", "FRII"], 70), Seeds(1).keys("latent", 70))
+    batches = list(draw_within(model, plan, 3.0, limits, redraw=draw))
+    assert [batch.start for batch in batches] == [0, 64] and [len(batch.stamps) for batch in batches] == [64, 6]
+    assert np.concatenate([batch.latents.fr_class for batch in batches]).tolist() == plan.fr_class.tolist()
+    for batch in batches:
+        assert limits.met(batch.shapes.las * model.pixel_scale, batch.bending).all()
+        np.testing.assert_allclose(batch.stamps.sum(axis=(1, 2)), 1, rtol=1e-5)
+        # each can be decoded from what the batch says of it
+        raw = model.decode(batch.latents.values, batch.latents.fr_class, batch.latents.extent, batch.latents.bending)
+        lit = batch.stamps > 0
+        ratio = batch.stamps / raw * batch.shapes.flux[:, None, None]
+        np.testing.assert_allclose(ratio[lit], 1, rtol=1e-4)
+
+
+def test_limits():
+    limits = Limits(las=(10.0, 20.0), bending=(0.1, 0.5))
+    las, bending = np.array([9.9, 10, 20, 20.1, 15, 15, 15]), np.array([0.2, 0.2, -0.2, 0.2, 0.05, -0.5, 0.6])
+    assert limits.met(las, bending).tolist() == [False, True, True, False, False, True, False]
+    assert Limits().met(las, bending).all()
 
 
 def test_write(stamps, tmp_path):
@@ -183,7 +274,16 @@ def test_write(stamps, tmp_path):
     ({"size": 15}, ValueError, "size must be at least 16, got 15"),
     ({"scale": "flux"}, ValueError, "scale must be one of 'peak', 'sum', got 'flux'"),
     ({"orientation": "align"}, ValueError, "orientation must be one of 'random', 'aligned', got 'align' .*'aligned'"),
-    ({"fr_class": "FRIII"}, ValueError, "fr_class must be one of 'FRI', 'FRII', got 'FRIII'"),
+    ({"fr_class": "FRIII"}, ValueError, "fr_class must be one of 'FRI', 'FRII', .*, got 'FRIII'"),
+    ({"las": 60 * u.arcsec}, TypeError, r"las must be a \(low, high\) pair of quantities or None, got <Quantity 60"),
+    ({"las": (60, None)}, TypeError, r"las \(low end\) must be a Quantity in units of arcsec, got 60"),
+    ({"las": (90 * u.arcsec, 60 * u.arcsec)}, ValueError,
+     "las must have low < high, and high at most inf arcsec, got low = 90 arcsec and high = 60 arcsec"),
+    ({"bending": (None, 200 * u.deg)}, ValueError, "bending must have low < high, and high at most 3.14159 rad"),
+    ({"las": (60 * u.arcsec, None), "latents": "pairs"}, ValueError,
+     r"las and bending must be left out with latents that are given or paired, got las=\(<Quantity 60"),
+    ({"bending": (0.3 * u.rad, None), "latents": np.zeros(48)}, ValueError,
+     "las and bending must be left out with latents that are given or paired, got las=None and bending="),
     ({"fr_class": "FRI", "fr_mix": {"FRI": 1.0}}, ValueError, "only one of fr_class and fr_mix may be given"),
     ({"fr_mix": "survey"}, ValueError, "fr_mix must be None or the share of each class: stamps have no flux"),
     ({"latents": "pairs", "fr_class": "FRI"}, ValueError,
