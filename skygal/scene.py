@@ -13,7 +13,7 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 
 from skygal.morphology.conditions import SIZE_TO_EXTENT
-from skygal.morphology.latents import Latents, draw_conditions, draw_latents
+from skygal.morphology.latents import draw_sources
 from skygal.morphology.stamps import Batch, make_stamps
 from skygal.rendering.beam import FWHM, TargetBeam, native_covariance
 from skygal.rendering.canvas import Canvas, Placed, Source
@@ -110,8 +110,7 @@ def draw_scene(wcs: WCS, shape: tuple[int, int], population: QTable, beam: Targe
         keys = np.repeat(keys[:(n + 1) // 2], 2)[:n]
     jacobian = pixel_affine(wcs, ra, dec)
     least = _least_size(jacobian, las, beam, model)
-    plan = Latents(draw_latents(latents, keys, model.latent_dim), classes,
-                   *draw_conditions(model, classes, keys, least=least / SIZE_TO_EXTENT), keys)
+    plan = draw_sources(model, latents, classes, keys, least=least / SIZE_TO_EXTENT)
     canvas = Canvas(shape, beam, native_covariance(model.beam_fwhm / model.pixel_scale), valid)
     ids = np.asarray(population["source_id"])
     flux, pa = population["flux"].to_value(u.Jy), population["pa"].to_value(u.rad)
@@ -125,8 +124,8 @@ def draw_scene(wcs: WCS, shape: tuple[int, int], population: QTable, beam: Targe
             shapes = batch.shapes
             zoom = las[here] / (shapes.las * model.pixel_scale)
             affines[here] = stamp_affines(jacobian[here], pa[here] - np.radians(shapes.pa), zoom * model.pixel_scale)
-            measured.append({"zoom": zoom, "extent": batch.latents.extent, "bending": np.degrees(np.abs(batch.bending)), "core_frac": shapes.core_frac,
-                             "n_components": shapes.n_components,
+            measured.append({"zoom": zoom, "extent": batch.latents.extent, "bending": np.degrees(np.abs(batch.bending)),
+                             "core_frac": shapes.core_frac, "n_components": shapes.n_components,
                              "b_maj": shapes.b_maj * zoom * model.pixel_scale,
                              "b_min": shapes.b_min * zoom * model.pixel_scale,
                              "core_offset": shapes.core - shapes.centre})

@@ -20,6 +20,7 @@ from skygal.morphology.generator import Generator
 
 if TYPE_CHECKING:
     from skygal.morphology.model import GalaxyModel
+    from skygal.morphology.networks import Acceptance
 
 __all__ = ["DEFAULT_MODEL", "list_models", "load_model", "save_model"]
 
@@ -46,8 +47,8 @@ def _digest(tensors: Mapping[str, np.ndarray], description: str) -> str:
 
 
 def save_model(model: GalaxyModel, path: str | os.PathLike, *, name: str, tables: Mapping[str, ConditionTable],
-               metadata: Mapping[str, Any], overwrite: bool = False) -> Path:
-    """Write what decoding needs of a trained model: decoder, flow, condition tables and their description.
+               metadata: Mapping[str, Any], acceptance: Acceptance | None = None, overwrite: bool = False) -> Path:
+    """Write what sampling needs of a trained model: decoder, flow, acceptance, condition tables, their description.
 
     Parameters
     ----------
@@ -61,6 +62,8 @@ def save_model(model: GalaxyModel, path: str | os.PathLike, *, name: str, tables
         How extent and bending are distributed in each class.
     metadata : mapping
         JSON-able: data, licence, seed, settings, figures.
+    acceptance : Acceptance, optional
+        What resamples the prior.
     overwrite : bool
         Whether a file that is there may be replaced.
 
@@ -71,8 +74,8 @@ def save_model(model: GalaxyModel, path: str | os.PathLike, *, name: str, tables
 
     Notes
     -----
-    Weights are stored as float16. The file's own header holds the SHA-256 over the description and
-    the tensors.
+    Weights are stored as float16, those of the acceptance as float32. The file's own header holds the SHA-256 over the
+    description and the tensors.
     """
     from safetensors.numpy import save
 
@@ -82,6 +85,10 @@ def save_model(model: GalaxyModel, path: str | os.PathLike, *, name: str, tables
     for part, module in (("decoder", model.decoder), ("flow", model.flow)):
         for key, value in module.state_dict().items():
             tensors[f"{part}.{key}"] = value.detach().cpu().numpy().astype(np.float16)
+    if acceptance is not None:
+        # small, and with a level that must not be rounded
+        tensors |= {f"acceptance.{key}": value.detach().cpu().numpy().astype(np.float32)
+                    for key, value in acceptance.state_dict().items()}
     for fr_class, table in tables.items():
         tensors[f"extents.{fr_class}"] = np.asarray(table.extent, np.float32)
         tensors[f"bendings.{fr_class}"] = np.asarray(table.bending, np.float32)
@@ -199,12 +206,15 @@ def _build(path: Path, tensors: dict[str, np.ndarray], description: dict[str, An
     """Return the generator that a checked file describes."""
     import torch
 
-    from skygal.morphology.networks import Architecture, ConditionalFlow, Decoder
+    from skygal.morphology.networks import Acceptance, Architecture, ConditionalFlow, Decoder
 
     try:
         arch = Architecture.from_dict(description["architecture"])
         decoder, flow = Decoder(arch), ConditionalFlow(arch)
-        for part, module in (("decoder", decoder), ("flow", flow)):
+        acceptance = Acceptance(arch) if any(key.startswith("acceptance.") for key in tensors) else None
+        for part, module in (("decoder", decoder), ("flow", flow), ("acceptance", acceptance)):
+            if module is None:
+                continue
             module.load_state_dict({
                 key.removeprefix(f"{part}."): torch.from_numpy(value.astype(np.float32))
                 for key, value in tensors.items() if key.startswith(f"{part}.")})
@@ -213,5 +223,5 @@ def _build(path: Path, tensors: dict[str, np.ndarray], description: dict[str, An
     except (RuntimeError, KeyError, ValueError) as error:
         reason = str(error).split("\n")[0]
         raise ValueError(f"model file {str(path)!r} does not fit its architecture: {reason}") from None
-    return Generator(arch, decoder, flow, name=description["name"], sha256=sha256,
+    return Generator(arch, decoder, flow, acceptance, name=description["name"], sha256=sha256,
                      tables=tables, metadata=description["metadata"], device=device)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
 
     from skygal.morphology.conditions import ConditionTable
-    from skygal.morphology.networks import Architecture, ConditionalFlow, Decoder
+    from skygal.morphology.networks import Acceptance, Architecture, ConditionalFlow, Decoder
 
 __all__ = ["BLOCK", "Generator"]
 
@@ -55,13 +55,15 @@ class Generator:
         Where the weights come from: data, licence, seed, settings, figures.
     """
 
-    def __init__(self, arch: Architecture, decoder: Decoder, flow: ConditionalFlow, *, name: str, sha256: str,
+    def __init__(self, arch: Architecture, decoder: Decoder, flow: ConditionalFlow,
+                 acceptance: Acceptance | None = None, *, name: str, sha256: str,
                  tables: dict[str, ConditionTable], metadata: dict, device: str) -> None:
         self.arch, self.metadata, self.device = arch, metadata, device
         self.name, self.sha256, self.tables = name, sha256, tables
         self.classes, self.latent_dim, self.shape = arch.classes, arch.latent_dim, arch.shape
         self.pixel_scale, self.beam_fwhm = arch.pixel_scale, arch.beam_fwhm
         self._decoder, self._flow = decoder.eval().to(device), flow.eval().to(device)
+        self._acceptance = None if acceptance is None else acceptance.eval().double()
 
     def __repr__(self) -> str:
         return f"Generator({self.name!r}, sha256={self.sha256[:12]!r}, device={self.device!r})"
@@ -111,7 +113,7 @@ class Generator:
         """
         import torch
 
-        condition = self._condition(latents := np.asarray(latents, np.float32), fr_class, extent, bending)
+        condition = self.condition(latents := np.asarray(latents, np.float32), fr_class, extent, bending)
         n = len(latents)
         out = np.empty((n, *self.shape), np.float32)
         with torch.inference_mode():
@@ -126,9 +128,34 @@ class Generator:
                 out[start:stop] = stamps[:stop - start].cpu().numpy()
         return out
 
-    def _condition(self, latents: np.ndarray, fr_class: np.ndarray, extent: np.ndarray,
-                   bending: np.ndarray | None) -> np.ndarray:
-        """Return the checked condition, shape (n, number of classes + 2)."""
+    def acceptance(self, latents: np.ndarray, fr_class: np.ndarray, extent: np.ndarray,
+                   bending: np.ndarray | None = None) -> np.ndarray:
+        """Return how likely draws from N(0, I) are to be kept.
+
+        Parameters
+        ----------
+        latents, fr_class, extent, bending
+            See `decode`.
+
+        Returns
+        -------
+        `~numpy.ndarray`
+            Shape (n,), 0 to 1. Kept draws are distributed as the model's resampled prior (2018arXiv181011428B); 1 for
+            a model without one.
+        """
+        import torch
+
+        condition = self.condition(latents := np.asarray(latents, np.float32), fr_class, extent, bending)
+        if self._acceptance is None:
+            return np.ones(len(latents))
+        with torch.inference_mode():
+            # in double precision, so that no draw's fate hangs on rounding, which depends on the other rows
+            score = self._acceptance(torch.from_numpy(latents).double(), torch.from_numpy(condition).double())
+            return torch.exp((score - self._acceptance.level).clamp_max(0.0)).numpy()
+
+    def condition(self, latents: np.ndarray, fr_class: np.ndarray, extent: np.ndarray,
+                  bending: np.ndarray | None) -> np.ndarray:
+        """Return the checked condition, shape (n, number of classes + 2), float32: see `Architecture.condition`."""
         import torch
 
         if latents.ndim != 2 or latents.shape[1] != self.latent_dim:

@@ -13,7 +13,7 @@ from astropy.table import QTable
 from skygal.checks import as_count, as_seed, check_choice, open_range
 from skygal.morphology.clip import check_clip_sigma
 from skygal.morphology.conditions import SIZE_TO_EXTENT
-from skygal.morphology.latents import Latents, check_latents, draw_conditions, draw_latents
+from skygal.morphology.latents import Latents, check_latents, draw_sources
 from skygal.morphology.measure import Shapes, measure_stamps
 from skygal.morphology.stamps import Limits, draw_within
 from skygal.seeds import Seeds
@@ -198,8 +198,7 @@ def sample_stamps(n: int, *, fr_class: str | None = None, fr_mix: Mapping[str, f
 
     def draw(classes: np.ndarray, keys: np.ndarray) -> Latents:
         low, high = (end / SIZE_TO_EXTENT for end in limits.las)
-        return Latents(draw_latents(chosen, keys, generator.latent_dim), classes,
-                       *draw_conditions(generator, classes, keys, least=low, most=high, bending=limits.bending), keys)
+        return draw_sources(generator, chosen, classes, keys, least=low, most=high, bending=limits.bending)
 
     plan = draw(classes, keys)
     fwhm = generator.beam_fwhm / generator.pixel_scale

@@ -20,8 +20,10 @@ from skygal.morphology.networks import Architecture
 __all__ = ["Adversary", "Discriminator"]
 
 SOFTENING = 1e-3
+#: most of a stamp is dark: so its pixels have a scatter of about 1
+CONTRAST = 8.0
 #: standard deviation of the differences that the gradients are taken from, in stretched brightness
-PROBE = 0.05
+PROBE = 0.02
 #: steps between two penalties, which weigh as much more
 PENALTY_EVERY = 2
 
@@ -52,11 +54,17 @@ class Discriminator(nn.Module):
         self.out = nn.Linear(self.HIDDEN, 1)
         self.embed = nn.Sequential(nn.Linear(arch.condition_dim, 64), nn.LeakyReLU(0.2), nn.Linear(64, self.HIDDEN))
         self.mixed = precision == "bfloat16"
+        for module in self.modules():
+            if isinstance(module, (nn.Conv2d, nn.Linear)):
+                # the default start shrinks what is seen twofold in each layer
+                nn.init.kaiming_normal_(module.weight, a=0.2)
+                nn.init.zeros_(module.bias)
+        nn.init.normal_(self.out.weight, std=0.01)
 
     def forward(self, seen: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         """Return scores (n,) of stretched stamps (n, ny, nx)."""
         with torch.autocast(seen.device.type, torch.bfloat16, enabled=self.mixed):
-            hidden = self.body(seen[:, None].contiguous(memory_format=torch.channels_last)).flatten(1)
+            hidden = self.body(CONTRAST * seen[:, None].contiguous(memory_format=torch.channels_last)).flatten(1)
             hidden = self.dense(hidden)
         hidden = functional.leaky_relu(hidden.float(), 0.2)
         # a projection onto the condition (2018arXiv180205637M)

@@ -19,6 +19,8 @@ __all__ = ["Game"]
 #: the whole learning rate is reached after so much of the first epoch; it ends at LAST_SHARE of it
 RISE, LAST_SHARE = 5.0, 0.1
 CLIP_NORM = 10.0
+#: the discriminator's learning rate over the decoder's
+DISCRIMINATOR_RATE = 4.0
 #: both real and generated stamps are shown zoomed and shifted by up to this (ln, pixels), so that the few real ones
 #: cannot be learnt by heart
 ZOOM, SHIFT = 0.1, 2.0
@@ -40,9 +42,10 @@ class Game:
         settings = trainer.settings
         self.view = SurveyView(trainer.arch, trainer.device)
         self.adversary = Adversary(trainer.arch, widths=settings.discriminator_widths,
-                                   rate=2 * settings.adversarial_rate, penalty=settings.penalty,
+                                   rate=DISCRIMINATOR_RATE * settings.adversarial_rate, penalty=settings.penalty,
                                    precision=settings.precision, device=trainer.device)
-        self.adam = torch.optim.Adam(trainer.model.parameters(), lr=settings.adversarial_rate, betas=(0.5, 0.99), fused=True)
+        self.adam = torch.optim.Adam(trainer.model.parameters(), lr=settings.adversarial_rate, betas=(0.5, 0.99),
+                                     fused=True)
         self.average = copy.deepcopy(trainer.model).eval()
         self.steps = 0
 
@@ -77,7 +80,8 @@ class Game:
         with torch.no_grad():
             for kept, new in zip(self.average.parameters(), model.parameters(), strict=True):
                 kept.lerp_(new, 1 - keep)
-        return {"train_loss": float(elbo.detach()), "discriminator_loss": told, "generator_loss": float(verdict.detach())}
+        return {"train_loss": float(elbo.detach()), "discriminator_loss": told,
+                "generator_loss": float(verdict.detach())}
 
     def _real(self, rows: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Return real stamps as seen, flipped and jittered, stretched, and their conditions."""

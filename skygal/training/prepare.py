@@ -130,7 +130,7 @@ def _repeats(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
 
 
 def _as_seen(stamps: Stamps, i: int) -> tuple[np.ndarray, float]:
-    """Return a cutout and three times its noise; 0 where the cutout was set to zero below, and its faintest pixel tells.
+    """Return a cutout and three times its noise, or 0 where the cutout was set to zero below: its faintest pixel tells.
 
     A clip that was subtracted from a cutout is put back.
     """
@@ -236,13 +236,15 @@ def prepare_stamps(stamps: Stamps, *, classes: tuple[str, ...] = ("FRI", "FRII",
         keep.append(i)
         images.append((turned / peak).astype(np.float32))
         seen.append(_turn(_clipped(image, mask, level), shape, centre[0], vectors[:, 1], 1).astype(np.float32))
-        extent, bending = measure_extent_bending(full[None], *(np.arange(size) - (size - 1) / 2 for size in shape[::-1]))
+        extent, bending = measure_extent_bending(
+            full[None], *(np.arange(size) - (size - 1) / 2 for size in shape[::-1]))
         shapes.append((extent[0] * pixel_scale, bending[0]))
         noises.append(level / 3 / peak)
     rows = np.asarray(keep, int)
     kept = stamps.fr_class[rows]
     if not keep:
-        raise ValueError(f"stamps must hold sources of {', '.join(classes)}, got none (left out: {dict(why) or 'none'})")
+        raise ValueError(f"stamps must hold sources of {', '.join(classes)}, got none "
+                         f"(left out: {dict(why) or 'none'})")
     extent, bending = np.asarray(shapes).T
     return TrainingSet(np.stack(images), np.stack(seen), kept, extent, bending, np.asarray(noises),
                        split_by_sky(stamps.ra[rows], stamps.dec[rows], stamps.name[rows]), stamps.name[rows], rows,

@@ -49,7 +49,7 @@ class TrainSettings:
     adversarial_epochs : int
         Further passes, in which a discriminator teaches decoder and prior too; see `skygal.training.adversary`.
     adversarial_rate : float
-        The decoder's and prior's learning rate in those; the discriminator's is twice that.
+        The decoder's and prior's learning rate in those; the discriminator's is four times that.
     discriminator_widths : tuple of int
         Channels of its convolutions.
     penalty : float
@@ -60,6 +60,10 @@ class TrainSettings:
         The weights that are kept are means over the steps; each new one counts 1 less this.
     precision : str
         "bfloat16" or "float32", of the discriminator's convolutions.
+    acceptance_stamps : int
+        Stamps to generate for the network that resamples the prior; see `skygal.training.acceptance`. 0: none.
+    sharpness : float
+        How much that network minds the class asked for: the power of its probability.
     checkpoint_every : int
         Epochs between checkpoints, at which the validation stamps are scored too.
     seed : int
@@ -95,13 +99,15 @@ class TrainSettings:
     flow_dropout: float = 0.1
     zoom: float = 0.15
     noise: float = 0.5
-    adversarial_epochs: int = 150
+    adversarial_epochs: int = 110
     adversarial_rate: float = 1e-4
     discriminator_widths: tuple[int, ...] = (24, 48, 96, 128)
-    penalty: float = 0.5
+    penalty: float = 0.005
     likelihood_weight: float = 5e-4
     average: float = 0.998
     precision: str = "bfloat16"
+    acceptance_stamps: int = 12000
+    sharpness: float = 1.0
     checkpoint_every: int = 10
     seed: int = 1
     pixel_scale: float = 1.8
@@ -136,12 +142,12 @@ class TrainSettings:
             as_count(name, getattr(self, name), minimum=1)
         as_count("latent_dim", self.latent_dim, minimum=2)
         as_count("batch_size", self.batch_size, minimum=2)
-        for name in ("flow_layers", "warmup_epochs", "adversarial_epochs"):
+        for name in ("flow_layers", "warmup_epochs", "adversarial_epochs", "acceptance_stamps"):
             as_count(name, getattr(self, name))
         as_seed("seed", self.seed)
         for name in ("sigma", "learning_rate", "adversarial_rate", "pixel_scale", "beam_fwhm"):
             self._check_number(name, above=0.0)
-        for name in ("weight_decay", "zoom", "noise", "penalty", "likelihood_weight"):
+        for name in ("weight_decay", "zoom", "noise", "penalty", "likelihood_weight", "sharpness"):
             self._check_number(name, least=0.0)
         for name in ("dropout", "flow_dropout", "average"):
             self._check_number(name, least=0.0, below=1.0)

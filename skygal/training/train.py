@@ -6,12 +6,11 @@ import csv
 import io
 import math
 import os
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from skygal.atomic import check_writable, whole_file
 from skygal.morphology.conditions import ConditionTable
@@ -124,7 +123,8 @@ def train_model(sources: Sequence[str | os.PathLike], output: str | os.PathLike,
     else:
         for path in (checkpoint, metrics):
             check_writable(path, overwrite=overwrite, folder=False)
-    from skygal.morphology.checkpoint import check_device, save_model
+    from skygal.morphology.checkpoint import check_device, load_model, save_model
+    from skygal.training.acceptance import train_acceptance
     from skygal.training.loop import Trainer, quiet_torch
 
     check_device(device)
@@ -138,15 +138,23 @@ def train_model(sources: Sequence[str | os.PathLike], output: str | os.PathLike,
     splits = {split: {fr_class: int(((data.split == split) & (data.fr_class == fr_class)).sum())
                       for fr_class in settings.classes} for split in ("train", "validation", "test")}
     train = data.select(data.split == "train")
-    tables = {fr_class: ConditionTable.of_stamps(train.extent[here], train.bending[here]) for fr_class in settings.classes
-              for here in [train.fr_class == fr_class]}
+    tables = {fr_class: ConditionTable.of_stamps(train.extent[here], train.bending[here])
+              for fr_class in settings.classes for here in [train.fr_class == fr_class]}
     from skygal import __version__
 
     metadata = {"settings": settings.to_dict(), "stamps": splits, "left_out": data.dropped,
                 "sources": [Path(source).name for source in sources], "skygal": __version__,
                 "validation": trainer.best_row}
-    return save_model(best, output, name=name or output.stem, tables=tables, metadata=metadata,
-                      overwrite=overwrite)
+    written = {"name": name or output.stem, "tables": tables, "metadata": metadata}
+    acceptance = None
+    if settings.acceptance_stamps:
+        with tempfile.TemporaryDirectory() as folder:
+            # of the weights as they are kept, in 16 bits
+            generator = load_model(save_model(best, Path(folder) / output.name, **written), device=device)
+        with quiet_torch(settings.seed):
+            acceptance = train_acceptance(generator, train, n=settings.acceptance_stamps, sharpness=settings.sharpness,
+                                          seed=settings.seed, progress=progress)
+    return save_model(best, output, acceptance=acceptance, overwrite=overwrite, **written)
 
 
 def _run(trainer: Trainer, checkpoint: Path, metrics: Path, progress: bool) -> None:

@@ -1,0 +1,144 @@
+"""Which places in latent space to keep: the last of the training's three phases.
+
+The decoder's stamps are shown to two guides that learnt from the real training stamps: one names the class, one tells
+real stamps from the decoder's. What they say of a stamp follows from its latents and condition, so that a small network
+learns to foretell it; the prior is resampled by that (Bauer & Mnih 2019, 2018arXiv181011428B, with the density ratio of
+2018arXiv181006758A).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from skygal.evaluation.network import train_net
+from skygal.morphology.generator import Generator
+from skygal.morphology.latents import draw_conditions
+from skygal.morphology.networks import Acceptance
+from skygal.training.prepare import TrainingSet
+from skygal.training.survey_view import SurveyView
+
+__all__ = ["train_acceptance"]
+
+#: the two classes that the first guide tells apart; others are judged by the second alone
+CLASSES = ("FRI", "FRII")
+#: networks in each guide
+GUIDES = 3
+#: noise fields that each generated stamp is shown with
+VIEWS = 2
+#: the log density ratio of the places that are always kept: this quantile of all
+ALWAYS = 0.9
+BLOCK = 512
+
+
+def train_acceptance(generator: Generator, data: TrainingSet, *, n: int, sharpness: float, seed: int,
+                     epochs: int = 10, progress: bool = False) -> Acceptance:
+    """Train the network that resamples the prior.
+
+    Parameters
+    ----------
+    generator : Generator
+        The trained model.
+    data : TrainingSet
+        The stamps that it learnt from (the training split alone).
+    n : int
+        Stamps to generate.
+    sharpness : float
+        Power of the probability of the class asked for; 0 leaves classes to the decoder.
+    seed : int
+        Of networks, latents and noise.
+    epochs : int
+        Of the second guide; the first and the resampling network take twice as many.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    Acceptance
+    """
+    from tqdm import tqdm
+
+    rng = np.random.default_rng(seed)
+    known = data.select(np.isin(data.fr_class, generator.classes))
+    # as many of each class as there are real ones, so that the second guide learns nothing from the mix
+    draws = rng.integers(len(known), size=n)
+    fr_class = known.fr_class[draws]
+    keys = rng.integers(2**63, size=n)
+    extent, bending = draw_conditions(generator, fr_class, keys)
+    u = rng.standard_normal((n, generator.latent_dim)).astype(np.float32)
+    nearest = _nearest_noise(extent, fr_class, known, rng)
+    views = np.stack([_observed(generator, u, fr_class, extent, bending, nearest, seed=seed + view)
+                      for view in range(VIEWS)])
+    half = n // 2
+    real, label = known.seen, np.array([CLASSES.index(c) if c in CLASSES else -1 for c in known.fr_class])
+    two = label >= 0
+    logit = np.zeros(n, np.float32)
+    ratio = np.zeros(n, np.float32)
+    for k in tqdm(range(GUIDES), desc="resampling the prior", unit="guide", disable=not progress):
+        judge = train_net(real[two], label[two], seed=seed + k, epochs=2 * epochs, zoom=0.1)
+        odds = sum(_log_odds(judge.classify(view)) for view in views) / VIEWS / GUIDES
+        logit += np.where(fr_class == CLASSES[1], odds, np.where(fr_class == CLASSES[0], -odds, 0.0))
+        # each half is told from real stamps by guides that learnt on the other
+        for mine, other in ((slice(0, half), slice(half, n)), (slice(half, n), slice(0, half))):
+            pick = rng.choice(np.arange(n)[other], min(len(real), half), replace=False)
+            telling = train_net(np.concatenate([real, views[k % VIEWS][pick]]),
+                                np.repeat([1, 0], [len(real), len(pick)]), seed=seed + 10 + k, epochs=epochs)
+            ratio[mine] += sum(_log_odds(telling.classify(view[mine])) for view in views) / VIEWS / GUIDES
+    classified = np.isin(fr_class, CLASSES)
+    # ln of p(class | stamp)
+    target = ratio + np.where(classified, sharpness * -np.logaddexp(0, -logit), 0.0)
+    condition = torch.from_numpy(generator.condition(u, fr_class, extent, bending))
+    return _fit(generator, torch.from_numpy(u), condition, torch.from_numpy(target.astype(np.float32)),
+                epochs=2 * epochs, seed=seed)
+
+
+def _log_odds(probability: np.ndarray) -> np.ndarray:
+    p = np.clip(probability[:, 1].astype(float), 1e-3, 1 - 1e-3)
+    return np.log(p / (1 - p)).astype(np.float32)
+
+
+def _nearest_noise(extent: np.ndarray, fr_class: np.ndarray, known: TrainingSet,
+                   rng: np.random.Generator) -> np.ndarray:
+    """Return noise levels of real stamps of the class and about the extent."""
+    out = np.empty(len(extent), np.float32)
+    for name in np.unique(fr_class):
+        here, there = np.flatnonzero(fr_class == name), np.flatnonzero(known.fr_class == name)
+        order = there[np.argsort(known.extent[there], kind="stable")]
+        place = np.searchsorted(known.extent[order], extent[here]) + rng.integers(-7, 8, len(here))
+        out[here] = known.noise[order[np.clip(place, 0, len(order) - 1)]]
+    return out
+
+
+def _observed(generator: Generator, u: np.ndarray, fr_class: np.ndarray, extent: np.ndarray, bending: np.ndarray,
+              noise: np.ndarray, *, seed: int) -> np.ndarray:
+    """Return stamps as the survey shows them, from their latents."""
+    view, draw = SurveyView(generator.arch), torch.Generator().manual_seed(seed)
+    out = np.empty((len(u), *generator.shape), np.float32)
+    for start in range(0, len(u), BLOCK):
+        part = slice(start, start + BLOCK)
+        stamps = torch.from_numpy(generator.decode(u[part], fr_class[part], extent[part], bending[part]))
+        out[part] = view(stamps, torch.from_numpy(noise[part]), draw).numpy()
+    return out
+
+
+def _fit(generator: Generator, u: torch.Tensor, condition: torch.Tensor, target: torch.Tensor, *, epochs: int,
+         seed: int) -> Acceptance:
+    """Return the network that foretells the target, with the level above which all is kept."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = Acceptance(generator.arch)
+        optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.05)
+        steps = max(1, len(u) // 128)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=epochs * steps)
+        for _ in range(epochs):
+            for rows in torch.randperm(len(u)).tensor_split(steps):
+                loss = functional.mse_loss(net(u[rows], condition[rows]), target[rows])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+        net.eval()
+        with torch.no_grad():
+            net.level.fill_(float(torch.quantile(net(u, condition), ALWAYS)))
+    return net
