@@ -13,7 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-__all__ = ["FWHM_PER_SIGMA", "Acceptance", "Architecture", "ConditionalFlow", "Decoder", "Encoder", "beam_matrix", "stretch"]
+__all__ = ["FWHM_PER_SIGMA", "Acceptance", "Architecture", "ConditionalFlow", "Decoder", "Encoder", "beam_matrix",
+           "stretch"]
 
 FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 #: where the square-root stretch becomes linear, in units of a stamp's peak
@@ -295,10 +296,10 @@ class Acceptance(nn.Module):
     def __init__(self, arch: Architecture, dropout: float = 0.1) -> None:
         super().__init__()
         width = arch.flow_width
-        self.body = nn.Sequential(nn.Linear(arch.latent_dim + arch.condition_dim, width), nn.SiLU(), nn.Dropout(dropout),
-                                  nn.Linear(width, width), nn.SiLU(), nn.Dropout(dropout), nn.Linear(width, 1))
+        self.body = _layers([arch.latent_dim + arch.condition_dim, width, width], dropout)
+        self.out = nn.Linear(width, 1)
         self.register_buffer("level", torch.zeros(()))
 
     def forward(self, u: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         """Return the logarithm (n,) for ``u`` (n, d) and ``condition`` (n, k)."""
-        return self.body(torch.cat([u, condition], dim=1))[:, 0]
+        return self.out(self.body(torch.cat([u, condition], dim=1)))[:, 0]
