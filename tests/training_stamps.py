@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,12 @@ import numpy as np
 from skygal.training.settings import TrainSettings
 
 #: a model that trains in a second
-SMALL = TrainSettings(shape=(24, 40), latent_dim=4, decoder_widths=(16,), encoder_widths=(16,), flow_layers=2,
-                      flow_width=8, epochs=4, batch_size=8, checkpoint_every=2, warmup_epochs=1, seed=3)
+SMALL = TrainSettings(classes=("FRI", "FRII"), shape=(24, 40), latent_dim=4, decoder_widths=(16,), encoder_widths=(16,),
+                      flow_layers=2, flow_width=8, epochs=4, adversarial_epochs=2, discriminator_widths=(4, 8),
+                      precision="float32", acceptance_stamps=0, batch_size=8, checkpoint_every=2, warmup_epochs=1,
+                      seed=3)
+#: the same without the second phase
+PLAIN = replace(SMALL, adversarial_epochs=0)
 
 
 def blob(x: float, y: float, flux: float, size: int, sigma: float = 1.4) -> np.ndarray:
