@@ -1,0 +1,239 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from frdeep_images import make_images, write_arrays
+
+from skygal.cli import main
+from skygal.evaluation import paper_experiments, paper_samples, paper_tables
+from skygal.evaluation.paper import write_paper_report
+from skygal.evaluation.paper_experiments import add_noise, blank_edge, blur_images, run_experiments
+from skygal.evaluation.paper_tables import curve_table, read_runs, result_table, target_table, time_to_target
+from skygal.evaluation.ramis import PaperClassifier
+from skygal.morphology.bastien2021 import PaperArchitecture, PaperModel
+from skygal.training.bastien2021 import train_paper_model
+from skygal.training.bastien2021_settings import PaperSettings
+
+SMALL = PaperSettings(latent_dim=2, widths=(20, 16, 12, 10, 8), epochs=2, batch_size=16, rotations=1, log_every=1,
+                      test_draws=1, samples=2)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder with FRDEEP, runs, a classifier and a search."""
+    folder = tmp_path_factory.mktemp("paper")
+    frdeep = write_arrays(folder / "frdeep.npz", 16, 4)
+    torch.manual_seed(0)
+    judge = PaperClassifier().eval()
+    runs = folder / "runs"
+    judge.save(runs / "a.classifier.safetensors")
+    for name, latent_dim, conditional in (("cvae-d32", 32, True), ("vae-d2", 2, False)):
+        train_paper_model(frdeep, runs / f"{name}.safetensors", classifier=judge, settings=PaperSettings(
+            **{**SMALL.to_dict(), "latent_dim": latent_dim, "conditional": conditional, "learning_rate": None}))
+    (runs / "search.rates.csv").write_text("learning_rate,train_loss\n0.001,150.5\n0.002,160\n")
+    return folder
+
+
+def test_blur_keeps_flux_and_widens():
+    image = np.zeros((1, 61, 61), np.float32)
+    image[0, 30, 30] = 1
+    assert np.array_equal(blur_images(image, 1), image)
+    x = np.arange(61) - 30
+    for kernel in (3, 9, 19):
+        seen = blur_images(image, kernel)[0]
+        assert seen.sum() == pytest.approx(1, abs=1e-5)
+        assert np.count_nonzero(seen.sum(axis=0)) == kernel
+        width = np.sqrt((seen.sum(axis=0) * x**2).sum())
+        assert width == pytest.approx(0.3 * (kernel // 2 - 1) + 0.8, rel=0.06)
+    for bad, said in ((2, "kernel must be odd, got 2"), (0, "kernel must be at least 1")):
+        with pytest.raises(ValueError, match=said):
+            blur_images(image, bad)
+
+
+def test_noise_and_edge():
+    images = np.ones((3, 150, 150), np.float32)
+    seen = add_noise(images, 0.01, rng=np.random.default_rng(1))
+    assert seen.std() == pytest.approx(0.01, rel=0.02) and seen.mean() == pytest.approx(1, abs=1e-4)
+    assert np.array_equal(add_noise(images, 0, rng=np.random.default_rng(1)), images)
+    with pytest.raises(ValueError, match="amplitude must be at least 0, got -1"):
+        add_noise(images, -1, rng=np.random.default_rng(1))
+    assert blank_edge(images, 25).sum() == 3 * 100 * 100
+    assert blank_edge(images, 0).sum() == images.sum()
+    assert not blank_edge(images, 75).any() and not blank_edge(images, 100).any()
+    with pytest.raises(ValueError, match="width must be"):
+        blank_edge(images, -1)
+
+
+def test_experiments_have_the_papers_steps():
+    torch.manual_seed(1)
+    images, _ = make_images(4, 1)
+    found = run_experiments(PaperClassifier(), images / np.float32(255))
+    assert [x for x, _ in found["blur"]] == [1, 3, 5, 7, 9, 11, 13, 15, 17, 19]
+    assert [x for x, _ in found["noise"]] == pytest.approx(np.arange(0, 0.0115, 0.001))
+    assert [x for x, _ in found["edge"]] == list(range(0, 76, 5))
+    start = {found[kind][0][1] for kind in found}
+    assert len(start) == 1              # all three begin with the images as they are
+    assert found["edge"][-1][1] == pytest.approx(1)
+
+
+def test_profile_lies_along_the_source():
+    y, x = np.indices((101, 101)) - 50
+    angle = 0.6
+    along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    image = sum(np.exp(-((along - s)**2 + across**2) / 18) for s in (-20, 20))
+    offset, profile = paper_samples.axis_profile(image)
+    assert profile[np.abs(offset) == 20] == pytest.approx(1, abs=0.02)
+    assert profile[offset == 0] < 0.01
+    _, other = paper_samples.axis_profile(image.T, of=image)
+    assert other.max() < 0.5
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(2)
+    return PaperModel(PaperArchitecture(latent_dim=2, widths=(20, 16, 12, 10, 8)))
+
+
+def test_map_and_twins(model):
+    grid = paper_samples.decode_grid(model, fr_class="FRII")
+    assert grid.shape == (21, 21, 100, 100)
+    corner = paper_samples.make_twins(model, [[4.0, -4.0], [-4.0, 4.0]])
+    assert np.abs(grid[0, -1] - corner[1, 0]).max() < 1e-6          # first latent along the second axis
+    assert np.abs(grid[-1, 0] - corner[1, 1]).max() < 1e-6
+    assert not np.array_equal(corner[0], corner[1])
+    with pytest.raises(ValueError, match="model must have 2 latents for a map, got 3"):
+        paper_samples.decode_grid(PaperModel(PaperArchitecture(latent_dim=3, widths=(9, 8, 7, 6, 5))))
+
+
+def test_balance_leaves_things_as_they_were(model):
+    state, judge = torch.random.get_rng_state(), PaperClassifier()
+    model.eval()
+    first = paper_samples.class_balance(model, judge, n=3)
+    assert not model.training and torch.equal(state, torch.random.get_rng_state())
+    assert first == paper_samples.class_balance(model, judge, n=3)
+    assert set(first) == {"uniform", "prior"}
+    row = first["prior"]
+    assert row["called_fri"] == pytest.approx((row["fri_as_fri"] + 1 - row["frii_as_frii"]) / 2)
+    assert paper_samples.floor_share([[0, 1e-5, 1e-4, 1]]) == 0.5
+
+
+def test_reconstruction_goes_through_the_location(model):
+    images = np.random.default_rng(3).random((2, 100, 100)).astype(np.float32)
+    made = paper_samples.reconstruct(model, images, np.array([0, 1]))
+    flat, labels = torch.from_numpy(images.reshape(2, -1)), torch.eye(2)
+    with torch.no_grad():
+        model.eval()
+        right = model.logits(model.encode(flat, labels)[0], labels).sigmoid().numpy()
+    assert np.abs(made.reshape(2, -1) - right).max() < 1e-6
+
+
+def test_runs_are_read_in_order(home):
+    runs = read_runs(home / "runs")
+    assert [(run.name, run.kind, run.settings.latent_dim) for run in runs] == [("vae-d2", "VAE", 2),
+                                                                              ("cvae-d32", "CVAE", 32)]
+    assert [row["epoch"] for row in runs[0].rows] == [1, 2] and set(runs[0].seconds) == {1, 2}
+    assert runs[0].steps == pytest.approx(2 / 36)
+
+
+def test_tables_hold_both(home):
+    runs = read_runs(home / "runs")
+    third, fourth = (result_table(runs, conditional=kind) for kind in (False, True))
+    assert "| test loss | paper | 125.7 | 121.0 | 127.6 | 120.6 | 121.2 | 121.1 |" in third
+    assert "| FRI count / % | paper | 57.5 | 75.5 | 53.4 | 37.1 | 65.0 | 75.9 |" in fourth
+    run = runs[1]
+    shown = [line for line in fourth.splitlines() if line.startswith("| FRII count / %, other way round | here")]
+    assert shown[0].split("|")[7].strip() == f"{100 * (1 - run.rows[-1]['fri_fraction']):.1f}"
+    curve = curve_table(runs)
+    assert f"| VAE | 2 | 0 | 161.9 (1.01) | vae-d2 | {runs[0].rows[0]['test_loss']:.1f}" in curve
+    assert "| 500 |" not in curve       # no run went so far
+    assert "not reached" in target_table(runs)
+    found = time_to_target(run, run.rows[1]["test_loss"])
+    assert found is not None and found[0] in (1, 2)
+    assert time_to_target(run, 0.0) is None
+
+
+def test_numbers_of_the_paper_are_those_of_its_text():
+    table = paper_tables.PAPER_TABLES[True]
+    # Section 5.3: of the CVAEs only d = 32 beats the mean RAMIS (1.15) and the mean test loss (127.93)
+    assert np.mean(table["ramis"]) == pytest.approx(1.15, abs=0.005)
+    assert np.mean(table["test_loss"]) == pytest.approx(127.93, abs=0.05)
+    assert paper_tables.AUTHORS_CURVES[True, 32][-1][1] == paper_tables.TARGET
+    assert paper_experiments.PUBLISHED["edge"][25] == 1.25
+
+
+def test_report(home, tmp_path):
+    out = tmp_path / "report"
+    path = write_paper_report(home / "runs", home / "frdeep.npz", out, samples=2)
+    names = {file.name for file in out.iterdir()} - {".skygal"}
+    assert names == {"report.md", "report.json", "curves.png", "experiments.png", "rates.png", "reconstructions.png",
+                     "vae-d2-map.png", "cvae-d32-twins.png", "cvae-d32-floor.png"}
+    text = path.read_text()
+    for name in names - {"report.md", "report.json"}:
+        assert f"({name})" in text
+        assert (out / name).stat().st_size < 600_000
+    record = json.loads((out / "report.json").read_text())
+    assert set(record["models"]) == {"vae-d2", "cvae-d32"}
+    assert record["rates"]["search"][0] == {"learning_rate": 0.001, "train_loss": 150.5}
+    for heading in ("Table 3", "Table 4", "equal epochs", "other way round", "noise floor", "twins"):
+        assert heading in text
+    with pytest.raises(FileExistsError):
+        write_paper_report(home / "runs", home / "frdeep.npz", out)
+
+
+def test_what_a_report_refuses(home, tmp_path):
+    out = tmp_path / "report"
+    with pytest.raises(FileNotFoundError, match="folder of runs .*none' not found"):
+        write_paper_report(tmp_path / "none", home / "frdeep.npz", out)
+    with pytest.raises(FileNotFoundError, match="must hold runs of the bastien2021 presets, got none"):
+        write_paper_report(tmp_path, home / "frdeep.npz", out)
+    with pytest.raises(ValueError, match="samples must be at least 1"):
+        write_paper_report(home / "runs", home / "frdeep.npz", out, samples=0)
+    import shutil
+
+    runs = tmp_path / "runs"
+    shutil.copytree(home / "runs", runs)
+    (runs / "search.rates.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match="search .* must hold the columns learning_rate and train_loss"):
+        write_paper_report(runs, home / "frdeep.npz", out)
+    (runs / "vae-d2.csv").write_text("epoch,test_loss\n1,x\n")
+    with pytest.raises(ValueError, match="run .*vae-d2.safetensors' is damaged"):
+        read_runs(runs)
+    (runs / "vae-d2.csv").unlink()
+    with pytest.raises(FileNotFoundError, match="must have its metrics beside it, got no vae-d2.csv"):
+        read_runs(runs)
+    assert not out.exists()
+
+
+def test_commands(home, tmp_path, capsys):
+    frdeep, judge = str(home / "frdeep.npz"), str(home / "runs" / "a.classifier.safetensors")
+    rates = tmp_path / "r.rates.csv"
+    # the whole network, for one step
+    common = ["--latent-dim", "2", "--rotations", "1", "--batch-size", "16", "--no-progress"]
+    assert main(["search-rate", frdeep, "--rates", "0.001", "--epochs", "1", "--images", "16", *common, "--output",
+                 str(rates)]) == 0
+    assert capsys.readouterr().out.strip() == f"{rates}: least train loss at 0.001"
+    for words, said in ((["--rates", "a"], "rates must be numbers with commas, got 'a'"),
+                        (["--preset", "vae"], "preset must be"), (["--latent-dim", "x"], "latent_dim must be a whole")):
+        assert main(["search-rate", frdeep, "--output", str(tmp_path / "o.csv"), *words]) == 2
+        assert said in capsys.readouterr().err
+    train = ["train", frdeep, "--output", str(tmp_path / "m.safetensors")]
+    for words, said in ((["--preset", "bastien2021-vae", "--sigma", "1"], "sigma must be left out with preset"),
+                        (["--preset", "bastien2021-vae", frdeep], "sources must be one, FRDEEP's, with preset"),
+                        (["--schedule", "fast"], "schedule must be left out without preset, got 'fast'"),
+                        (["--classifier", judge], "classifier must be left out without preset"),
+                        (["--preset", "bastien2021-vae", "--epochs", "1.5"], "epochs must be a whole number")):
+        assert main([*train, *words]) == 2
+        assert said in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_train_command(home, tmp_path, capsys):
+    """A preset at its own size: a step of 104 million weights, their file and its settings."""
+    out = tmp_path / "m.safetensors"
+    words = ["--preset", "bastien2021-cvae", "--latent-dim", "2", "--epochs", "1", "--rotations", "1",
+             "--batch-size", "16", "--classifier", str(home / "runs" / "a.classifier.safetensors"), "--no-progress",
+             "--output", str(out)]
+    assert main(["train", str(home / "frdeep.npz"), *words]) == 0
+    assert "preset: bastien2021-cvae" in out.with_suffix(".yaml").read_text()
+    assert out.stat().st_size == pytest.approx(104.24e6 * 4, rel=0.01)
