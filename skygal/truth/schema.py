@@ -43,7 +43,7 @@ _ID = Column("source_id", int, "", "Number of the source, from 1")
 #: The columns of the source table, in order.
 TRUTH: tuple[Column, ...] = (
     _ID,
-    Column("fr_class", str, "", "Fanaroff-Riley class that was asked of the generator: FRI or FRII"),
+    Column("fr_class", str, "", "Class that was asked of the generator: FRI, FRII or another that its model knows"),
     Column("morphology", str, "",
            "Structure measured on the stamp: single, double, triple or multiple components"),
     Column("ra", float, "deg", "Right ascension (ICRS) of the flux-weighted centroid"),
@@ -87,7 +87,10 @@ TRUTH: tuple[Column, ...] = (
     Column("bbox_ymax", int, "", "Last row, inclusive; -1 if none"),
     Column("zoom", float, "", "Angular scale of the source over that of the stamp"),
     Column("extent", float, "arcsec",
-           "Rms extent along the principal axis that was asked of the generator, at the stamp's own scale"),
+           "Extent along the principal axis that was asked of the generator, at the stamp's own scale: the standard "
+           "deviation of the square root of the brightness, the stamp's beam included"),
+    Column("bending", float, "deg",
+           "How far the two arms are from lying in line, measured on the stamp: 0 for a straight source, up to 180"),
     Column("las_requested", float, "arcsec", "Largest angular size that was asked for"),
     Column("flux_requested", float, "Jy", "Flux that was asked for"),
     Column("latent_seed", int, "", "Key of the source's own random stream, which gave its latent vector"),
