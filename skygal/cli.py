@@ -149,8 +149,10 @@ def inject(**given: Any) -> None:
 
 @cli.command()
 @click.option("--n", type=WHOLE, required=True, help="Number of stamps.")
-@click.option("--fr-class", type=WORDS, help="FRI or FRII; equal numbers of both if left out.")
+@click.option("--fr-class", type=WORDS, help="FRI, FRII, hybrid or compact; equal numbers of FRI and FRII if left out.")
 @click.option("--fr-mix", type=WORDS, help="Share of each class: 'FRI:0.3,FRII:0.7'.")
+@click.option("--las", type=WORDS, help="Range of angular sizes: '60 arcsec, 2 arcmin', or '60 arcsec,' for the least.")
+@click.option("--bending", type=WORDS, help="Range of bendings of the arms: '30 deg,' (bent) or ', 10 deg' (straight).")
 @click.option("--scale", default="peak", show_default=True, help="Brightest pixel 1: 'peak'; sum 1: 'sum'.")
 @click.option("--orientation", default="random", show_default=True, help="'random' or 'aligned'.")
 @click.option("--size", type=WHOLE, default=150, show_default=True, help="Pixels on a side.")
@@ -164,7 +166,8 @@ def stamps(**given: Any) -> None:
     from skygal.morphology.sampling import sample_stamps
 
     arguments["fr_mix"] = None if given["fr_mix"] is None else options.parse_mix(given["fr_mix"])
-
+    for name in ("las", "bending"):
+        arguments[name] = None if given[name] is None else options.parse_open_range(name, given[name])
     found = sample_stamps(given["n"], **arguments)
     found.table.meta.update(skygal_version=__version__, command="stamps",
                             options=_kept(given, found.table.meta["seed"]))

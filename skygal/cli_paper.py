@@ -16,7 +16,6 @@ __all__ = ["add_preset_options", "check_no_preset", "convert_weights", "search_r
 #: options of a preset alone, and what they are
 PRESET_ONLY = {
     "schedule": "'paper' (Adagrad) or 'fast'.",
-    "precision": "'float32' or 'bfloat16'.",
     "rotations": "Turns of each image.",
     "log_every": "Epochs between rows of the metrics and checkpoints.",
     "test_draws": "Passes over the test images for the test loss.",
@@ -25,7 +24,7 @@ PRESET_ONLY = {
     "dropout_warmup": "Share of the run over which dropout comes in.",
 }
 #: settings that a preset shares with other trainings
-SHARED = ("latent_dim", "epochs", "batch_size", "learning_rate", "dropout")
+SHARED = ("latent_dim", "epochs", "batch_size", "learning_rate", "dropout", "precision")
 WORDED = ("schedule", "precision")
 REAL = ("learning_rate", "kl_warmup", "dropout_warmup", "dropout")
 
@@ -109,7 +108,7 @@ def train_preset(given: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
 @click.option("--epochs", "search_epochs", type=WHOLE, default=10, show_default=True, help="Epochs at each rate.")
 @click.option("--images", type=WHOLE, help="Train on so many of the images; on all if left out.")
 @_options({"latent_dim": "Number of latents.", "batch_size": "Images to a step.",
-           **{name: PRESET_ONLY[name] for name in ("schedule", "precision", "rotations")}})
+           "precision": TRAINING["precision"], **{name: PRESET_ONLY[name] for name in ("schedule", "rotations")}})
 @add_options("seed", "device", "output", "overwrite", "progress", "config")
 def search_rate(**given: Any) -> None:
     """Search the learning rate of a bastien2021 preset on SOURCE, which is FRDEEP.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from skygal.training.settings import TrainSettings
 
 __all__ = ["DEFAULT_CENTER", "DEFAULT_SIZE", "parse_beam", "parse_latents", "parse_mix", "parse_number",
-           "parse_quantity", "parse_range", "parse_settings", "parse_size", "parse_wcs"]
+           "parse_open_range", "parse_quantity", "parse_range", "parse_settings", "parse_size", "parse_wcs"]
 
 #: where a field lies and how many pixels it has on a side if nothing is said
 DEFAULT_CENTER, DEFAULT_SIZE = "12h00m00s +30d00m00s", 1024
@@ -78,6 +78,25 @@ def parse_range(name: str, value: Any, *, plain: bool = False) -> Any:
         raise ValueError(f"{name} must be a pair LOW,HIGH, got {value!r}")
     values = tuple(parse(name, part) for part in parts)
     return values[0] if len(values) == 1 else values
+
+
+def parse_open_range(name: str, value: Any) -> tuple[Any, Any]:
+    """Return a (low, high) pair of ``"60 arcsec, 2 arcmin"``, ``"60 arcsec,"`` or a list; either may be None.
+
+    A single value is the low end; an end that is empty or "none" is open.
+
+    Raises
+    ------
+    ValueError
+        If there are more than two values, or one is not what it must be.
+    """
+    parts = re.split(r"\s*,\s*", value.strip()) if isinstance(value, str) else value
+    if not isinstance(parts, (list, tuple)):
+        parts = [parts]
+    if len(parts) not in (1, 2):
+        raise ValueError(f"{name} must be a pair LOW,HIGH, got {value!r}")
+    low, high = (None if part in (None, "", "none") else parse_quantity(name, part) for part in (*parts, None)[:2])
+    return low, high
 
 
 def parse_size(value: Any) -> tuple[int, int]:

@@ -248,8 +248,8 @@ def test_train_hands_everything_on(trainings, tmp_path, capsys):
                  "--output", str(output)]) == 0, capsys.readouterr().err
     (sources, named), = trainings
     assert sources == ["a", "b"]
-    assert named["settings"] == TrainSettings(epochs=3, learning_rate=1e-4, shape=(32, 64), exclude=("J1", "J2"),
-                                              seed=8)
+    assert named["settings"] == TrainSettings(classes=("FRI", "FRII"), epochs=3, learning_rate=1e-4, shape=(32, 64),
+                                              exclude=("J1", "J2"), seed=8)
     assert {k: named[k] for k in named if k != "settings"} == \
         {"name": "mine", "resume": True, "device": "cpu", "progress": False, "overwrite": False}
     assert capsys.readouterr().out == f"{output}\n"
@@ -351,6 +351,23 @@ def test_bad_input_leaves_nothing(tmp_path, capsys, extra, message):
     captured = capsys.readouterr().err
     assert captured.startswith("Error: ") and message in captured and captured.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_stamps_within_limits(tmp_path, capsys):
+    words = ["stamps", "--n", "3", "--fr-class", "FRI", "--seed", "1", "--no-progress", "--orientation", "aligned"]
+    assert main([*words, "--las", "60 arcsec,", "--bending", "20 deg, 70 deg", "--output", str(tmp_path / "s")]) == 0
+    table = read_truth(tmp_path / "s" / "table.fits")
+    assert (table["las"].to_value("arcsec") >= 60).all()
+    assert (table["bending"].to_value("deg") >= 20).all() and (table["bending"].to_value("deg") <= 70).all()
+    assert table.meta["options"]["las"] == "60 arcsec," and table.meta["options"]["bending"] == "20 deg, 70 deg"
+    # the file that is written with them makes the same again
+    (tmp_path / "again.yaml").write_text("n: 3\nfr_class: FRI\nseed: 1\norientation: aligned\nprogress: false\n"
+                                         "las: [60 arcsec, null]\nbending: [20 deg, 70 deg]\n")
+    assert main(["stamps", "--config", str(tmp_path / "again.yaml"), "--output", str(tmp_path / "t")]) == 0
+    np.testing.assert_array_equal(*(fits.getdata(tmp_path / name / "stamps.fits") for name in "st"))
+    capsys.readouterr()
+    assert main([*words, "--bending", "200 deg,", "--output", str(tmp_path / "u")]) == 2
+    assert "bending must have low < high" in capsys.readouterr().err and not (tmp_path / "u").exists()
 
 
 def test_stamps_of_a_mix(tmp_path):

@@ -46,6 +46,20 @@ def test_ranges():
         options.parse_range("flux", "1, 2")
 
 
+def test_open_range():
+    pair = (60 * u.arcsec, 2 * u.arcmin)
+    assert options.parse_open_range("las", "60 arcsec, 2 arcmin") == pair
+    assert options.parse_open_range("las", ["60 arcsec", "2 arcmin"]) == pair
+    for words in ("60 arcsec,", "60 arcsec", "60 arcsec, none", ["60 arcsec", None], ["60 arcsec"]):
+        assert options.parse_open_range("las", words) == (60 * u.arcsec, None)
+    for words in (", 10 deg", "none, 10 deg", [None, "10 deg"]):
+        assert options.parse_open_range("bending", words) == (None, 10 * u.deg)
+    with pytest.raises(ValueError, match=r"las must be a pair LOW,HIGH, got '1 deg, 2 deg, 3 deg'"):
+        options.parse_open_range("las", "1 deg, 2 deg, 3 deg")
+    with pytest.raises(ValueError, match="las .*'60'"):
+        options.parse_open_range("las", "60,")
+
+
 def test_sizes():
     assert options.parse_size("1024") == options.parse_size(1024) == (1024, 1024)
     assert options.parse_size("300x200") == options.parse_size([300, 200]) == (200, 300)
