@@ -12,18 +12,19 @@ __all__ = ["evaluate"]
 
 
 @click.command(short_help="Measure how real a model's stamps are.")
-@click.argument("words", metavar="MODEL SOURCE...", type=WORDS, nargs=-1, required=True)
+@click.argument("model", type=WORDS)
+@click.argument("sources", type=WORDS, nargs=-1)
 @click.option("--quick", is_flag=True, help="Smaller samples and fewer networks: a few minutes.")
 @click.option("--n", type=WHOLE, help="Stamps to generate of each class.  [default: 1000, with --quick 300]")
 @click.option("--exclude", type=WORDS, help="Leave out cutouts whose name holds one of these texts.")
 @click.option("--classifier", type=WORDS, help="Weights of the paper's classifier, a second judge (*.safetensors).")
 @click.option("--paper", type=WORDS, help="Folder of runs of the bastien2021 presets, to be held beside the paper; "
-              "in place of MODEL SOURCE..., FRDEEP alone.")
+              "in place of MODEL, FRDEEP.")
 @add_options("seed", "device", "output", "overwrite", "progress", "config")
 def evaluate(**given: Any) -> None:
     """Measure how real a MODEL's stamps are, and write a report.
 
-    MODEL is a shipped model's name or a weights file. SOURCE... are the real stamps that it was trained on, in
+    MODEL is a shipped model's name or a weights file. SOURCES are the real stamps that it was trained on, in
     the same order, as ``skygal train`` reads them. The output is a folder with the table (report.md, figures.ecsv) and
     pictures.
     """
@@ -33,9 +34,9 @@ def evaluate(**given: Any) -> None:
     if given["paper"] is not None:
         _evaluate_paper(given)
         return
-    model, *sources = given["words"]
-    if not sources:
-        raise ValueError(f"sources must name at least one file, folder or package of stamps, got none beside {model!r}")
+    if not given["sources"]:
+        raise ValueError("sources must name at least one file, folder or package of stamps, "
+                         f"got none beside {given['model']!r}")
     from skygal.evaluation.bench import Effort
     from skygal.evaluation.evaluate import evaluate_model
     from skygal.evaluation.ramis import load_paper_classifier
@@ -47,7 +48,7 @@ def evaluate(**given: Any) -> None:
     paper = None if given["classifier"] is None else load_paper_classifier(given["classifier"])
     n = given["n"] if given["n"] is not None else 300 if given["quick"] else 1000
     settings = parse_settings({"exclude": given["exclude"]})
-    found = evaluate_model(model, sources, paper=paper, n=n, exclude=settings.exclude,
+    found = evaluate_model(given["model"], given["sources"], paper=paper, n=n, exclude=settings.exclude,
                            seed=given["seed"] if given["seed"] is not None else 0,
                            effort=Effort.quick() if given["quick"] else Effort(), device=given["device"],
                            progress=given["progress"])
@@ -61,11 +62,11 @@ def _evaluate_paper(given: dict[str, Any]) -> None:
     for name, empty in (("quick", False), ("n", None), ("exclude", None)):
         if given[name] != empty:
             raise ValueError(f"{name} must be left out with paper, got {given[name]!r}")
-    if len(given["words"]) != 1:
-        raise ValueError(f"sources must be one, FRDEEP's, with paper, got {len(given['words'])}")
+    if given["sources"]:
+        raise ValueError(f"sources must be left out with paper, got {list(given['sources'])}")
     from skygal.evaluation.paper import write_paper_report
 
-    written = write_paper_report(given["paper"], given["words"][0], given["output"],
+    written = write_paper_report(given["paper"], given["model"], given["output"],
                                  classifiers=() if given["classifier"] is None else (given["classifier"],),
                                  seed=given["seed"] if given["seed"] is not None else 0,
                                  progress=given["progress"], overwrite=given["overwrite"])

@@ -13,7 +13,7 @@ from skygal.evaluation.two_sample import balanced_accuracy, train_and_test, two_
 __all__ = ["measure_pipeline", "measure_transfer", "measure_two_sample"]
 
 #: how many times the epochs of a training on few stamps are those of one on many
-FEW_EPOCHS = 3
+FEW_EPOCHS = 10
 
 
 def _told_apart(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
@@ -82,47 +82,62 @@ def measure_transfer(bench: Bench, made: Made) -> list[Row]:
     """Return balanced accuracies on held-out (test) stamps of classifiers that learnt from synthetic ones.
 
     First from generated stamps alone, as many as there are real training stamps and in their mix. Then the gain of
-    as many beside few real stamps, and beside all of them, over the real ones alone: in one training both together
-    weigh the same. Gains are paired by seed and by test stamp.
+    as many beside few real stamps (others for each seed), and beside all of them, over the real ones alone: together
+    the real ones weigh as much as the generated ones. Gains are paired by seed and by test stamp.
     """
     effort, images, label = bench.effort, bench.real.images, bench.label
     learn, _ = _learn_and_test(made, bench, "transfer")
+    fake, fake_label = made.seen.images[learn], made.label[learn]
     new, truth = images[bench.test], label[bench.test]
+    n_few = min(effort.few, len(bench.train))
     rng = bench.generator("transfer, few")
-    few = bench.train[matched_rows(label[bench.train], label[bench.train], rng=rng)[:min(effort.few,
-                                                                                         len(bench.train))]]
-    sets = {f"{len(few)}": few, "all": bench.train}
+    few = [bench.train[matched_rows(label[bench.train], label[bench.train], rng=rng)[:n_few]]
+           for _ in range(effort.transfer_seeds)]
+    sets = {f"{n_few}": few, "all": [bench.train] * effort.transfer_seeds}
 
-    def train(stamps: np.ndarray, names: np.ndarray, epochs: int, weight: np.ndarray | None = None) -> np.ndarray:
-        return train_and_test(stamps, names, new, seeds=range(effort.transfer_seeds), epochs=epochs, weight=weight)
-
-    def score(predicted: np.ndarray) -> np.ndarray:
-        return np.array([balanced_accuracy(row, truth) for row in predicted])
-
-    def error(predicted: np.ndarray) -> float:
-        right = (predicted == truth).mean(axis=0)
-        stamps = 0.5 * np.sqrt(sum(right[truth == k].var() / (truth == k).sum() for k in (0, 1)))
-        return float(np.hypot(stamps, score(predicted).std() / np.sqrt(len(predicted))))
+    def train(seed: int, rows: np.ndarray, epochs: int, *, add: bool = False) -> np.ndarray:
+        stamps, names, weight = images[rows], label[rows], None
+        if add:
+            n = np.array([len(rows), len(fake)])
+            stamps, names = np.concatenate([stamps, fake]), np.concatenate([names, fake_label])
+            weight = np.repeat(0.5 * n.sum() / n, n)
+        return train_and_test(stamps, names, new, seeds=[seed], epochs=epochs, weight=weight)[0]
 
     if "transfer" not in bench.cache:
         bench.cache["transfer"] = {
-            name: train(images[rows], label[rows], effort.transfer_epochs * (1 if name == "all" else FEW_EPOCHS))
-            for name, rows in sets.items()}
+            # few stamps make few steps of an epoch
+            name: np.stack([train(seed, rows, effort.transfer_epochs * (1 if name == "all" else FEW_EPOCHS))
+                            for seed, rows in enumerate(parts)]) for name, parts in sets.items()}
     alone = bench.cache["transfer"]
-    fake = train(made.seen.images[learn], made.label[learn], effort.transfer_epochs)
-    change = float(score(fake).mean() - score(alone["all"]).mean())
-    out = [Row("train on synthetic, test on real", "balanced accuracy", float(score(fake).mean()), error(fake),
-               float(score(alone["all"]).mean()), error(alone["all"]), "within 0.02 of real", change >= -0.02)]
-    for name, rows in sets.items():
-        n = np.array([len(rows), len(learn)])
-        weight = np.repeat(0.5 * n.sum() / n, n)
-        both = train(np.concatenate([images[rows], made.seen.images[learn]]),
-                     np.concatenate([label[rows], made.label[learn]]), effort.transfer_epochs, weight)
-        gain = score(both) - score(alone[name])
+    synthetic = train_and_test(fake, fake_label, new, seeds=range(effort.transfer_seeds),
+                               epochs=effort.transfer_epochs)
+    change = float(_score(synthetic, truth).mean() - _score(alone["all"], truth).mean())
+    out = [Row("train on synthetic, test on real", "balanced accuracy", *_mean_and_error(synthetic, truth),
+               *_mean_and_error(alone["all"], truth), "within 0.02 of real", change >= -0.02)]
+    for name, parts in sets.items():
+        both = np.stack([train(seed, rows, effort.transfer_epochs, add=True) for seed, rows in enumerate(parts)])
+        gain = _score(both, truth) - _score(alone[name], truth)
         better = (both == truth).mean(axis=0) - (alone[name] == truth).mean(axis=0)
-        spread = 0.5 * np.sqrt(sum(better[truth == k].var() / (truth == k).sum() for k in (0, 1)))
+        error = float(np.hypot(_spread(better, truth), gain.std() / np.sqrt(len(gain))))
         least, text = (0.0, "no loss") if name == "all" else (0.02, "at least 0.02")
         out.append(Row(f"gain of real + synthetic over real alone, {name} real stamps", "balanced accuracy",
-                       float(gain.mean()), float(np.hypot(spread, gain.std() / np.sqrt(len(gain)))),
-                       float(score(alone[name]).mean()), error(alone[name]), text, bool(gain.mean() >= least)))
+                       float(gain.mean()), error, *_mean_and_error(alone[name], truth), text,
+                       bool(gain.mean() >= least)))
     return out
+
+
+def _score(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return the balanced accuracy of each seed's predictions (seeds, n)."""
+    return np.array([balanced_accuracy(row, truth) for row in predicted])
+
+
+def _spread(right: np.ndarray, truth: np.ndarray) -> float:
+    """Return the standard error, from the stamps, of the mean of two classes' means."""
+    return float(0.5 * np.sqrt(sum(right[truth == k].var() / (truth == k).sum() for k in (0, 1))))
+
+
+def _mean_and_error(predicted: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """Return the balanced accuracy over seeds, and its error from stamps and seeds."""
+    score = _score(predicted, truth)
+    stamps = _spread((predicted == truth).mean(axis=0), truth)
+    return float(score.mean()), float(np.hypot(stamps, score.std() / np.sqrt(len(score))))
