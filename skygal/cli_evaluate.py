@@ -18,6 +18,8 @@ __all__ = ["evaluate"]
 @click.option("--n", type=WHOLE, help="Stamps to generate of each class.  [default: 1000, with --quick 300]")
 @click.option("--exclude", type=WORDS, help="Leave out cutouts whose name holds one of these texts.")
 @click.option("--classifier", type=WORDS, help="Weights of the paper's classifier, a second judge (*.safetensors).")
+@click.option("--frdeep", type=WORDS, help="FRDEEP: train the paper's classifier on it, without the images that show "
+              "held-out sources.")
 @click.option("--paper", type=WORDS, help="Folder of runs of the bastien2021 presets, to be held beside the paper; "
               "in place of MODEL, FRDEEP.")
 @add_options("seed", "device", "output", "overwrite", "progress", "config")
@@ -44,11 +46,14 @@ def evaluate(**given: Any) -> None:
     from skygal.evaluation.rows import format_rows
     from skygal.options import parse_settings
 
+    if given["classifier"] is not None and given["frdeep"] is not None:
+        raise ValueError(f"frdeep must be left out where classifier is given, got {given['frdeep']!r}")
     check_pictures()
     paper = None if given["classifier"] is None else load_paper_classifier(given["classifier"])
     n = given["n"] if given["n"] is not None else 300 if given["quick"] else 1000
     settings = parse_settings({"exclude": given["exclude"]})
-    found = evaluate_model(given["model"], given["sources"], paper=paper, n=n, exclude=settings.exclude,
+    found = evaluate_model(given["model"], given["sources"], paper=paper, frdeep=given["frdeep"], n=n,
+                           exclude=settings.exclude,
                            seed=given["seed"] if given["seed"] is not None else 0,
                            effort=Effort.quick() if given["quick"] else Effort(), device=given["device"],
                            progress=given["progress"])
@@ -59,7 +64,7 @@ def evaluate(**given: Any) -> None:
 
 def _evaluate_paper(given: dict[str, Any]) -> None:
     """Write the report of runs of the paper's networks."""
-    for name, empty in (("quick", False), ("n", None), ("exclude", None)):
+    for name, empty in (("quick", False), ("n", None), ("exclude", None), ("frdeep", None)):
         if given[name] != empty:
             raise ValueError(f"{name} must be left out with paper, got {given[name]!r}")
     if given["sources"]:

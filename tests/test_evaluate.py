@@ -146,6 +146,7 @@ def test_the_command_writes_a_report(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("words, error", [
     (["first-cvae"], "sources must name at least one file, folder or package of stamps, got none beside 'first-cvae'"),
+    (["a", "b.npz", "--classifier", "x", "--frdeep", "f.npz"], "frdeep must be left out where classifier is given"),
     (["a.npz", "--paper", "runs", "--quick"], "quick must be left out with paper, got True"),
     (["a.npz", "b.npz", "--paper", "runs"], r"sources must be left out with paper, got \['b.npz'\]")])
 def test_bad_commands_are_refused(words, error, tmp_path, monkeypatch):
@@ -162,6 +163,31 @@ def test_a_model_of_another_kind_is_refused(monkeypatch):
     monkeypatch.setattr(checkpoint, "load_model", lambda *_, **__: "something")
     with pytest.raises(ValueError, match="model must be conditioned on extent, to be held beside real stamps, got "):
         module.evaluate_model("x", ["s.npz"])
+
+
+def test_the_second_judge_is_kept_apart(tmp_path, monkeypatch):
+    from training_stamps import stamps as make
+
+    from skygal.evaluation import ramis
+    from skygal.evaluation.second_judge import apart_from, train_second_judge
+    from skygal.training.readers import make_stamps
+
+    images, labels = make(12, size=150)
+    clipped = np.where(images > 0.03, np.floor(255 * images / images.max(axis=(1, 2), keepdims=True)), 0)
+    names = np.where(labels == 0, "FRI", "FRII")
+    cutouts = make_stamps(list(images[:6]), names[:6], ra=np.arange(6.0), dec=np.zeros(6), rms=np.full(6, 0.01))
+    shown = make_stamps(list(clipped), names)
+    assert apart_from(shown, cutouts, [0, 2]).tolist() == [k not in (0, 2) for k in range(12)]
+    np.savez(tmp_path / "f.npz", image=clipped.astype(np.uint8), label=labels)
+    given = {}
+    monkeypatch.setattr(ramis, "train_paper_classifier",
+                        lambda images, labels, **words: given.update(images=images, labels=labels, **words) or "judge")
+    assert train_second_judge(tmp_path / "f.npz", cutouts, [0, 2], seed=3) == "judge"
+    assert given["images"].shape == (10, 150, 150) and given["images"].max() == 1 and given["seed"] == 3
+    assert given["labels"].tolist() == [labels[k] for k in range(12) if k not in (0, 2)]
+    np.savez(tmp_path / "g.npz", image=np.ones((2, 151, 150)), label=[0, 1])
+    with pytest.raises(ValueError, match=r"images of .* must be of at most 150 x 150 pixels, got \(151, 150\)"):
+        train_second_judge(tmp_path / "g.npz", cutouts, [0], seed=3)
 
 
 def test_measures_have_names():

@@ -194,8 +194,9 @@ def evaluate_stamps(generated: np.ndarray, fr_class: np.ndarray, data: TrainingS
 
 
 def evaluate_model(model: Any, sources: Sequence[str | os.PathLike], *, paper: PaperClassifier | None = None,
-                   n: int = 1000, which: Iterable[str] = MEASURES, exclude: Sequence[str] = (), seed: int = 0,
-                   effort: Effort | None = None, device: str = "cpu", progress: bool = False) -> Evaluation:
+                   frdeep: str | os.PathLike | None = None, n: int = 1000, which: Iterable[str] = MEASURES,
+                   exclude: Sequence[str] = (), seed: int = 0, effort: Effort | None = None, device: str = "cpu",
+                   progress: bool = False) -> Evaluation:
     """Measure how real a model's stamps are.
 
     Parameters
@@ -207,6 +208,8 @@ def evaluate_model(model: Any, sources: Sequence[str | os.PathLike], *, paper: P
         `skygal.training.readers.read_stamps`.
     paper : PaperClassifier, optional
         The paper's judge, from `skygal.evaluation.ramis.train_paper_classifier`.
+    frdeep : path or str, optional
+        FRDEEP, to train the paper's judge on, where none is given: without the images that show held-out sources.
     n : int
         Stamps to generate of each class.
     which : iterable of str
@@ -233,6 +236,7 @@ def evaluate_model(model: Any, sources: Sequence[str | os.PathLike], *, paper: P
         suffice.
     """
     from skygal.evaluation.draw import draw_stamps
+    from skygal.evaluation.second_judge import train_second_judge
     from skygal.morphology.checkpoint import load_model
     from skygal.morphology.generator import Generator
     from skygal.seeds import Seeds
@@ -256,6 +260,9 @@ def evaluate_model(model: Any, sources: Sequence[str | os.PathLike], *, paper: P
     with quiet_torch(seed):
         bench = make_bench(data, stamps, beam_fwhm=generator.beam_fwhm, pixel_scale=generator.pixel_scale, seed=seed,
                            effort=effort, progress=progress)
+        if frdeep is not None and paper is None:
+            held = data.row[data.split != "train"]
+            paper = train_second_judge(frdeep, stamps, held, seed=seed, progress=progress)
         generated = np.concatenate([draw_stamps(generator, name, n, rng=Seeds(seed).generator(f"draw {name}"))
                                     for name in CLASSES])
         made = observe_made(generated, np.repeat(CLASSES, n), bench, progress=progress)
