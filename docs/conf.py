@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 
@@ -112,9 +113,11 @@ def _model_text(_: str) -> str:
     for name in skygal.list_models():
         model = skygal.load_model(name)
         extent = "; ".join(f"{key} {v[0]:.1f}, {v[len(v) // 2]:.1f}, {v[-1]:.1f}" for key, v in model.extents.items())
+        bending = "; ".join(f"{key} {np.degrees(np.median(table.bending)):.0f}" for key, table in model.tables.items())
         rows.append([f"``{name}``", f"{model.shape[1]} x {model.shape[0]} pixels of {model.pixel_scale:g}\"",
-                     f"{model.beam_fwhm:g}\"", str(model.latent_dim), extent])
-    text = _list_table(["model", "stamp", "beam", "latents", "extent: least, median, greatest (arcsec)"], rows)
+                     f"{model.beam_fwhm:g}\"", str(model.latent_dim), extent, bending])
+    text = _list_table(["model", "stamp", "beam", "latents", "extent: least, median, greatest (arcsec)",
+                        "median bending (deg)"], rows)
     cards = sorted((Path(checkpoint.__file__).parent / "weights").glob("*.md"))
     for card in cards:
         body = "\n".join(f"   {line}" for line in card.read_text(encoding="utf-8").splitlines())

@@ -17,7 +17,7 @@ from astropy import units as u
 
 import skygal
 from skygal.morphology.clip import clip_stamps, noise_floor
-from skygal.morphology.latents import Latents, draw_extents, draw_latents
+from skygal.morphology.latents import draw_latents, draw_sources
 from skygal.morphology.measure import ISOPHOTE, measure_stamps
 from skygal.morphology.stamps import make_stamps
 from skygal.population import MiraBestSizes, frii_fraction, read_counts, sample_population
@@ -92,8 +92,8 @@ def draw(n: int, seed: int, fr_class=None):
     model = skygal.load_model()
     keys = Seeds(seed).keys("latent", n)
     classes = np.where(np.arange(n) % 2 == 0, "FRI", "FRII") if fr_class is None else np.asarray(fr_class)
-    plan = Latents(draw_latents("prior", keys, model.latent_dim), classes, draw_extents(model, classes, keys), keys)
-    return model, plan, model.decode(plan.values, plan.fr_class, plan.extent)
+    plan = draw_sources(model, "prior", classes, keys)
+    return model, plan, model.decode(plan.values, plan.fr_class, plan.extent, plan.bending)
 
 
 @figure
@@ -165,14 +165,19 @@ def latents():
     third = clip_stamps(model.decode(walk, np.full(n, "FRII"), np.full(n, 18.0)), beam_fwhm=3.0)
     sizes = np.geomspace(7, 32, n)
     fourth = clip_stamps(model.decode(np.repeat(values[:1], n, axis=0), np.full(n, "FRII"), sizes), beam_fwhm=3.0)
-    fig, axes = grid(4, n, 1.45, aspect=52 / 90)
+    bendings = np.radians(np.linspace(0, 60, n))
+    fifth = clip_stamps(model.decode(np.repeat(values[:1], n, axis=0), np.full(n, "FRI"), np.full(n, 22.0), bendings),
+                        beam_fwhm=3.0)
+    fig, axes = grid(5, n, 1.45, aspect=52 / 90)
     for row, (text, images) in enumerate((("FRI", pairs[::2]), ("FRII", pairs[1::2]), ("between two", third),
-                                          ("extent", fourth))):
+                                          ("extent", fourth), ("bending", fifth))):
         for ax, image in zip(axes[row], images, strict=True):
             show(ax, image[14:66, 27:117], root=True)
         axes[row, 0].set_ylabel(text, fontsize=8)
     for ax, size in zip(axes[3], sizes, strict=True):
         label(ax, f'{size:.0f}"')
+    for ax, angle in zip(axes[4], np.degrees(bendings), strict=True):
+        label(ax, f"{angle:.0f} deg")
     return fig
 
 
@@ -213,8 +218,8 @@ def measure():
     from matplotlib.lines import Line2D
     from matplotlib.patches import Ellipse
 
-    found = skygal.sample_stamps(60, seed=2)
-    part = [k for k in range(60) if 30 * u.arcsec < found.table["las"][k] < 160 * u.arcsec]
+    found = skygal.sample_stamps(200, seed=2)
+    part = [k for k in range(200) if 30 * u.arcsec < found.table["las"][k] < 160 * u.arcsec]
     many = np.asarray(found.table["n_components"])
     chosen = [next(k for k in part if many[k] == c and found.table["fr_class"][k] == name)
               for c, name in ((1, "FRI"), (2, "FRII"), (3, "FRI"), (3, "FRII"))]
