@@ -118,7 +118,7 @@ def read_runs(folder: str | os.PathLike) -> list[Run]:
             raise ValueError(f"run {str(path)!r} is damaged: {error}") from None
     if not runs:
         raise FileNotFoundError(f"folder {os.fspath(folder)!r} must hold runs of the bastien2021 presets, got none")
-    return sorted(runs, key=lambda run: (not run.settings.conditional, run.settings.latent_dim, run.name))
+    return sorted(runs, key=lambda run: (run.settings.conditional, run.settings.latent_dim, run.name))
 
 
 def as_markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
