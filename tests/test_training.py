@@ -270,6 +270,7 @@ def test_a_loss_that_is_no_number(data, tmp_path, monkeypatch):
     (ValueError, {"average": -0.1}, "average must be at least 0, got -0.1"),
     (ValueError, {"precision": "float16"}, "precision must be one of 'bfloat16', 'float32', got 'float16'"),
     (ValueError, {"acceptance_stamps": -1}, "acceptance_stamps must be at least 0, got -1"),
+    (ValueError, {"acceptance_stamps": 15}, "acceptance_stamps must be 0 or at least 16, got 15"),
     (ValueError, {"sharpness": -0.5}, "sharpness must be at least 0, got -0.5"),
     (ValueError, {"noise": True}, "noise must be a number, got True"),
     (ValueError, {"classes": "FRI"}, "classes must be a list like"),

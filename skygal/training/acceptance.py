@@ -21,7 +21,7 @@ from skygal.training.survey_view import SurveyView
 
 __all__ = ["train_acceptance"]
 
-#: the two classes that the first guide tells apart; others are judged by the second alone
+#: the two classes that the first guide tells apart; others, and one of these alone, are judged by the second alone
 CLASSES = ("FRI", "FRII")
 #: networks in each guide
 GUIDES = 3
@@ -76,9 +76,10 @@ def train_acceptance(generator: Generator, data: TrainingSet, *, n: int, sharpne
     logit = np.zeros(n, np.float32)
     ratio = np.zeros(n, np.float32)
     for k in tqdm(range(GUIDES), desc="resampling the prior", unit="guide", disable=not progress):
-        judge = train_net(real[two], label[two], seed=seed + k, epochs=2 * epochs, zoom=0.1)
-        odds = sum(_log_odds(judge.classify(view)) for view in views) / VIEWS / GUIDES
-        logit += np.where(fr_class == CLASSES[1], odds, np.where(fr_class == CLASSES[0], -odds, 0.0))
+        if set(CLASSES) <= set(known.fr_class):
+            judge = train_net(real[two], label[two], seed=seed + k, epochs=2 * epochs, zoom=0.1)
+            odds = sum(_log_odds(judge.classify(view)) for view in views) / VIEWS / GUIDES
+            logit += np.where(fr_class == CLASSES[1], odds, np.where(fr_class == CLASSES[0], -odds, 0.0))
         # each half is told from real stamps by guides that learnt on the other
         for mine, other in ((slice(0, half), slice(half, n)), (slice(half, n), slice(0, half))):
             pick = rng.choice(np.arange(n)[other], min(len(real), half), replace=False)

@@ -9,6 +9,9 @@ from skygal.checks import as_count, as_seed
 
 __all__ = ["TrainSettings"]
 
+#: fewer generated stamps than this teach nothing
+LEAST_STAMPS = 16
+
 
 @dataclass(frozen=True)
 class TrainSettings:
@@ -61,7 +64,8 @@ class TrainSettings:
     precision : str
         "bfloat16" or "float32", of the discriminator's convolutions.
     acceptance_stamps : int
-        Stamps to generate for the network that resamples the prior; see `skygal.training.acceptance`. 0: none.
+        Stamps to generate for the network that resamples the prior; see `skygal.training.acceptance`. 0: none;
+        else at least 16.
     sharpness : float
         How much that network minds the class asked for: the power of its probability.
     checkpoint_every : int
@@ -144,6 +148,8 @@ class TrainSettings:
         as_count("batch_size", self.batch_size, minimum=2)
         for name in ("flow_layers", "warmup_epochs", "adversarial_epochs", "acceptance_stamps"):
             as_count(name, getattr(self, name))
+        if 0 < self.acceptance_stamps < LEAST_STAMPS:
+            raise ValueError(f"acceptance_stamps must be 0 or at least {LEAST_STAMPS}, got {self.acceptance_stamps}")
         as_seed("seed", self.seed)
         for name in ("sigma", "learning_rate", "adversarial_rate", "pixel_scale", "beam_fwhm"):
             self._check_number(name, above=0.0)

@@ -1,0 +1,157 @@
+"""Resampling the prior: what is kept, that it is drawn so, and that it is learnt."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from training_stamps import PLAIN, write_npz
+
+from skygal.morphology.checkpoint import load_model, save_model
+from skygal.morphology.conditions import ConditionTable
+from skygal.morphology.latents import draw_latents, draw_sources
+from skygal.morphology.model import GalaxyModel
+from skygal.morphology.networks import Acceptance, Architecture
+from skygal.seeds import Seeds
+from skygal.training.acceptance import train_acceptance
+from skygal.training.train import load_training_set, train_model
+
+ARCH = Architecture(classes=("FRI", "FRII"), shape=(24, 40), latent_dim=4, decoder_widths=(8,), encoder_widths=(8,),
+                    sky_shape=(12, 18), flow_layers=2, flow_width=16)
+TABLES = {name: ConditionTable.of_stamps(np.linspace(8, 14, 90), np.linspace(0, 1, 90)) for name in ("FRI", "FRII")}
+KEYS = Seeds(5).keys("latent", 1500)
+
+
+class First(Acceptance):
+    """Keeps a place by its first latent alone."""
+
+    def forward(self, u, condition):
+        return 2 * u[:, 0]
+
+
+def write(path, acceptance=None):
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = GalaxyModel(ARCH)
+        if acceptance == "random":
+            acceptance = Acceptance(ARCH)
+            with torch.no_grad():
+                acceptance.out.weight.mul_(8)
+                acceptance.level.fill_(0.1234567)
+    return save_model(model, path, name="small", tables=TABLES, metadata={}, acceptance=acceptance), acceptance
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory):
+    return load_model(write(tmp_path_factory.mktemp("a") / "small.safetensors", "random")[0])
+
+
+def sources(generator, keys=KEYS, latents="prior"):
+    return draw_sources(generator, latents, np.resize(["FRI", "FRII"], len(keys)), keys)
+
+
+def test_survives_its_file(tmp_path):
+    path, acceptance = write(tmp_path / "small.safetensors", "random")
+    generator = load_model(path)
+    plan = sources(generator, KEYS[:20])
+    given = plan.values, plan.fr_class, plan.extent, plan.bending
+    found = generator.acceptance(*given)
+    acceptance = acceptance.eval().double()
+    with torch.no_grad():
+        score = acceptance(*(torch.from_numpy(part).double() for part in (plan.values, generator.condition(*given))))
+    np.testing.assert_allclose(found, np.exp(np.minimum(0, score.numpy() - 0.1234567)), rtol=1e-5)
+    assert found.min() > 0 and found.max() <= 1
+
+
+def test_a_model_without_keeps_all(tmp_path):
+    generator = load_model(write(tmp_path / "plain.safetensors")[0])
+    plan = sources(generator)
+    np.testing.assert_array_equal(generator.acceptance(plan.values, plan.fr_class, plan.extent, plan.bending), 1)
+    np.testing.assert_array_equal(plan.values, draw_latents("prior", KEYS, 4))
+
+
+def test_kept_draws_follow_the_acceptance(generator, monkeypatch):
+    monkeypatch.setattr(generator, "_acceptance", First(ARCH))
+    values = sources(generator).values
+    first, others = values[:, 0], values[:, 1:]
+    # N(0, 1) times min(1, exp(2 u)): by integration
+    u = np.linspace(-8, 8, 4001)
+    density = np.exp(-0.5 * u**2) * np.minimum(1, np.exp(2 * u))
+    mean = (u * density).sum() / density.sum()
+    spread = np.sqrt(((u - mean) ** 2 * density).sum() / density.sum())
+    assert first.mean() == pytest.approx(mean, abs=4 * spread / 1500**0.5)
+    assert first.std() == pytest.approx(spread, rel=0.08)
+    assert abs(others.mean()) < 0.06 and others.std() == pytest.approx(1, rel=0.05)
+
+
+def test_a_source_is_drawn_from_its_key_alone(generator):
+    whole = sources(generator)
+    some = np.array([0, 7, 400, 1499])
+    part = draw_sources(generator, "prior", whole.fr_class[some], KEYS[some])
+    for name in ("values", "extent", "bending", "keys"):
+        np.testing.assert_array_equal(getattr(part, name), getattr(whole, name)[some], err_msg=name)
+
+
+def test_only_the_models_own_prior_is_resampled(generator):
+    np.testing.assert_array_equal(sources(generator, latents="balanced").values, sources(generator).values)
+    for latents in ("uniform", "pairs", np.zeros(4, np.float32)):
+        np.testing.assert_array_equal(sources(generator, latents=latents).values, draw_latents(latents, KEYS, 4))
+    assert not np.array_equal(sources(generator).values, draw_latents("prior", KEYS, 4))
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"latents": np.zeros((3, 2))}, r"latents must have shape \(n, 4\), got \(3, 2\)"),
+    ({"fr_class": np.full(3, "FR2")}, "fr_class must be one of 'FRI', 'FRII', got 'FR2'"),
+    ({"extent": np.zeros(3)}, "extent must be positive and finite, got 0.0 arcsec"),
+    ({"bending": np.full(3, 4.0)}, "bending must be between -pi and pi, got 4.0"),
+])
+def test_refuses(generator, change, message):
+    given = {"latents": np.zeros((3, 4)), "fr_class": np.full(3, "FRI"), "extent": np.full(3, 9.0),
+             "bending": np.zeros(3), **change}
+    with pytest.raises(ValueError, match=message):
+        generator.acceptance(**given)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = write_npz(tmp_path_factory.mktemp("stamps") / "stamps.npz", 60)
+    prepared = load_training_set([path], PLAIN)
+    return path, prepared.select(prepared.split == "train")
+
+
+def test_training_is_repeatable_and_sets_a_level(generator, data):
+    words = {"n": 48, "sharpness": 1.0, "seed": 2, "epochs": 1}
+    first, again = (train_acceptance(generator, data[1], **words) for _ in range(2))
+    for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    # a tenth is kept for sure
+    rng = np.random.default_rng(0)
+    u = torch.from_numpy(rng.standard_normal((400, 4))).float()
+    condition = torch.from_numpy(generator.condition(u.numpy(), np.full(400, "FRI"), np.full(400, 11.0), None))
+    with torch.no_grad():
+        sure = (first(u, condition) >= first.level).float().mean()
+    assert not first.training and 0 <= float(sure) < 0.7
+
+
+def test_classes_other_than_fr_need_no_judge(data, tmp_path):
+    # nothing names the class where there are not both of FRI and FRII
+    train = data[1].select(data[1].fr_class == "FRI")
+    small = replace(ARCH, classes=("FRI",))
+    with torch.random.fork_rng():
+        model = GalaxyModel(small)
+    path = save_model(model, tmp_path / "one.safetensors", name="one", tables={"FRI": TABLES["FRI"]}, metadata={})
+    made = train_acceptance(load_model(path), train, n=32, sharpness=1.0, seed=2, epochs=1)
+    assert bool(torch.isfinite(made.level))
+
+
+def test_a_run_ends_with_it(data, tmp_path, monkeypatch):
+    import skygal.training.acceptance as module
+
+    monkeypatch.setattr(module, "GUIDES", 1)
+    settings = replace(PLAIN, epochs=1, acceptance_stamps=32)
+    paths = [train_model([data[0]], tmp_path / f"{name}.safetensors", settings=settings) for name in "ab"]
+    models = [load_model(path) for path in paths]
+    states = [model._acceptance.state_dict() for model in models]
+    assert states[0] and all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    assert load_model(train_model([data[0]], tmp_path / "c.safetensors",
+                                  settings=replace(settings, acceptance_stamps=0)))._acceptance is None
