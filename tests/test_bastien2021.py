@@ -213,12 +213,13 @@ def test_loads_as_a_model(saved):
     assert np.array_equal(generator.decode(z[:3], fr_class[:3], np.ones(3)), made[:3])
 
 
-def test_stamps_of_the_paper_model(saved):
-    stamps = skygal.sample_stamps(6, model=saved[0], latents="uniform", seed=1, size=48)
+@pytest.mark.parametrize("latents", ["uniform", "balanced", "prior"])
+def test_stamps_of_the_paper_model(saved, latents):
+    stamps = skygal.sample_stamps(6, model=saved[0], latents=latents, seed=1, size=48)
     assert stamps.images.shape == (6, 48, 48)
     assert stamps.images.max(axis=(1, 2)) == pytest.approx(1, abs=0.05)
     assert sorted(stamps.table["fr_class"]) == ["FRI"] * 3 + ["FRII"] * 3
-    again = skygal.sample_stamps(6, model=saved[0], latents="uniform", seed=1, size=48)
+    again = skygal.sample_stamps(6, model=saved[0], latents=latents, seed=1, size=48)
     assert np.array_equal(stamps.images, again.images)
 
 
