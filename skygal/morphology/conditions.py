@@ -108,7 +108,7 @@ class ConditionTable:
         groups = [np.quantile(np.abs(bending[part]), rank) for part in parts]
         return cls(np.quantile(extent, rank).astype(np.float32), np.stack(groups).astype(np.float32))
 
-    def extent_at(self, rank: np.ndarray) -> np.ndarray:
+    def extent_at(self, rank: np.ndarray | float) -> np.ndarray:
         """Return the extents (arcsec) below which the fractions ``rank`` lie."""
         return np.interp(rank, np.linspace(0, 1, self.extent.size), self.extent)
 
@@ -126,7 +126,7 @@ class ConditionTable:
         grid = np.linspace(0, 1, self.bending.shape[1])
         for k in np.unique(group):
             here = group == k
-            first, last = np.interp([low, high], self.bending[k], grid)
+            first, last = np.interp([low, high], self.bending[k], grid).tolist()
             if low <= self.bending[k, 0]:
                 first = 0.0     # also where the first quantiles are all alike
             part = rank[here]

@@ -17,6 +17,7 @@ from skygal.morphology.measure import Shapes, largest_size, measure_stamps
 from skygal.seeds import next_keys
 
 if TYPE_CHECKING:
+    from skygal.morphology.bastien2021_generator import PaperGenerator
     from skygal.morphology.generator import Generator
 
 __all__ = ["Batch", "Limits", "draw_within", "make_stamps"]
@@ -71,7 +72,7 @@ class Batch:
     components: Components
 
 
-def make_stamps(model: Generator, latents: Latents, clip_sigma: float | None,
+def make_stamps(model: Generator | PaperGenerator, latents: Latents, clip_sigma: float | None,
                 least: np.ndarray | None = None) -> Iterator[Batch]:
     """Decode, clip and measure stamps, a bounded batch at a time.
 
@@ -114,7 +115,7 @@ def _measured(start: int, part: Latents, stamps: np.ndarray, las: np.ndarray, be
                  replace(components, flux=components.flux / of_stamp, peak_value=components.peak_value / of_stamp))
 
 
-def draw_within(model: Generator, plan: Latents, clip_sigma: float | None, limits: Limits, *,
+def draw_within(model: Generator | PaperGenerator, plan: Latents, clip_sigma: float | None, limits: Limits, *,
                 redraw: Callable[[np.ndarray, np.ndarray], Latents]) -> Iterator[Batch]:
     """Decode, clip and measure stamps that are all within limits.
 
@@ -149,7 +150,7 @@ def draw_within(model: Generator, plan: Latents, clip_sigma: float | None, limit
             yield _measured(start + k, part[here], stamps[here], las[here], bending[here], fwhm)
 
 
-def _redrawn(model: Generator, plan: Latents, clip_sigma: float | None, limits: Limits,
+def _redrawn(model: Generator | PaperGenerator, plan: Latents, clip_sigma: float | None, limits: Limits,
              redraw: Callable[[np.ndarray, np.ndarray], Latents], stamps: np.ndarray, las: np.ndarray,
              bending: np.ndarray) -> Latents:
     """Replace stamps that are not within limits by fresh ones that are, in place; return the latents of all."""
@@ -192,7 +193,8 @@ def _fill_block(missed: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, np.n
     Few stamps are drawn several times at once, since a block takes as long for one as for all.
     """
     free = np.ones(BLOCK, bool)
-    rows, numbers = [], []
+    rows: list[int] = []
+    numbers: list[int] = []
     going, ahead = missed, 0
     while going.size and len(rows) < BLOCK:
         taken = []
@@ -207,7 +209,7 @@ def _fill_block(missed: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, np.n
     return np.asarray(rows), np.asarray(numbers)
 
 
-def _decode_at(model: Generator, latents: Latents, place: np.ndarray) -> np.ndarray:
+def _decode_at(model: Generator | PaperGenerator, latents: Latents, place: np.ndarray) -> np.ndarray:
     """Decode stamps, each at a given place in the generator's block.
 
     A stamp's rounding may depend on its place in the block, though not on the others in it. So the place has to come
@@ -224,8 +226,8 @@ def _decode_at(model: Generator, latents: Latents, place: np.ndarray) -> np.ndar
     return model.decode(whole.values, whole.fr_class, whole.extent, whole.bending)[at]
 
 
-def _enlarge(model: Generator, part: Latents, clip_sigma: float | None, least: np.ndarray, stamps: np.ndarray,
-             las: np.ndarray, extent: np.ndarray) -> None:
+def _enlarge(model: Generator | PaperGenerator, part: Latents, clip_sigma: float | None, least: np.ndarray,
+             stamps: np.ndarray, las: np.ndarray, extent: np.ndarray) -> None:
     """Replace stamps smaller than ``least`` by ones of a larger extent, in place."""
     largest = np.array([largest_extent(model, name) for name in part.fr_class])
     for _ in range(TRIES):

@@ -124,6 +124,7 @@ def train_model(sources: Sequence[str | os.PathLike], output: str | os.PathLike,
         for path in (checkpoint, metrics):
             check_writable(path, overwrite=overwrite, folder=False)
     from skygal.morphology.checkpoint import check_device, load_model, save_model
+    from skygal.morphology.generator import Generator
     from skygal.training.acceptance import train_acceptance
     from skygal.training.loop import Trainer, quiet_torch
 
@@ -145,12 +146,13 @@ def train_model(sources: Sequence[str | os.PathLike], output: str | os.PathLike,
     metadata = {"settings": settings.to_dict(), "stamps": splits, "left_out": data.dropped,
                 "sources": [Path(source).name for source in sources], "skygal": __version__,
                 "validation": trainer.best_row}
-    written = {"name": name or output.stem, "tables": tables, "metadata": metadata}
+    written: dict[str, Any] = {"name": name or output.stem, "tables": tables, "metadata": metadata}
     acceptance = None
     if settings.acceptance_stamps:
         with tempfile.TemporaryDirectory() as folder:
             # of the weights as they are kept, in 16 bits
             generator = load_model(save_model(best, Path(folder) / output.name, **written), device=device)
+        assert isinstance(generator, Generator)
         with quiet_torch(settings.seed):
             acceptance = train_acceptance(generator, train, n=settings.acceptance_stamps, sharpness=settings.sharpness,
                                           seed=settings.seed, progress=progress)
