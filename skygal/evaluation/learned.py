@@ -82,8 +82,8 @@ def measure_transfer(bench: Bench, made: Made) -> list[Row]:
     """Return balanced accuracies on held-out (test) stamps of classifiers that learnt from synthetic ones.
 
     First from generated stamps alone, as many as there are real training stamps and in their mix. Then the gain of
-    as many beside few real stamps (others for each seed), and beside all of them, over the real ones alone: together
-    the real ones weigh as much as the generated ones. Gains are paired by seed and by test stamp.
+    as many beside few real stamps (others for each seed), and beside all of them, over the real ones alone, each stamp
+    counting the same. Gains are paired by seed and by test stamp.
     """
     effort, images, label = bench.effort, bench.real.images, bench.label
     learn, _ = _learn_and_test(made, bench, "transfer")
@@ -96,12 +96,10 @@ def measure_transfer(bench: Bench, made: Made) -> list[Row]:
     sets = {f"{n_few}": few, "all": [bench.train] * effort.transfer_seeds}
 
     def train(seed: int, rows: np.ndarray, epochs: int, *, add: bool = False) -> np.ndarray:
-        stamps, names, weight = images[rows], label[rows], None
+        stamps, names = images[rows], label[rows]
         if add:
-            n = np.array([len(rows), len(fake)])
             stamps, names = np.concatenate([stamps, fake]), np.concatenate([names, fake_label])
-            weight = np.repeat(0.5 * n.sum() / n, n)
-        return train_and_test(stamps, names, new, seeds=[seed], epochs=epochs, weight=weight)[0]
+        return train_and_test(stamps, names, new, seeds=[seed], epochs=epochs)[0]
 
     if "transfer" not in bench.cache:
         bench.cache["transfer"] = {
