@@ -129,7 +129,8 @@ class TestView:
         # area above nothing, flux, size, and area above 0.3
         assert (np.abs(ratio - 1) < [0.1, 0.03, 0.03, 0.08]).all()
         for mine, its in zip(a, b, strict=True):
-            assert np.corrcoef(mine, its)[0, 1] > 0.9
+            # each with noise of its own
+            assert np.corrcoef(mine, its)[0, 1] > 0.85
 
 
 class TestJitter:
