@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from skygal.datasets import SyntheticStamps
     from skygal.field import Field
     from skygal.injection import inject
     from skygal.morphology.checkpoint import list_models, load_model
@@ -16,14 +17,14 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["Field", "StampSet", "Survey", "__version__", "inject", "list_models", "list_surveys", "load_model",
-           "make_wcs", "read_survey", "sample_stamps", "simulate_field"]
+__all__ = ["Field", "StampSet", "Survey", "SyntheticStamps", "__version__", "inject", "list_models", "list_surveys",
+           "load_model", "make_wcs", "read_survey", "sample_stamps", "simulate_field"]
 
 # imported when first asked for, so that `import skygal` pulls in neither torch nor astropy
-_HOMES = {"Field": "field", "StampSet": "morphology.sampling", "Survey": "surveys", "inject": "injection",
-          "list_models": "morphology.checkpoint", "list_surveys": "surveys", "load_model": "morphology.checkpoint",
-          "make_wcs": "sky", "read_survey": "surveys", "sample_stamps": "morphology.sampling",
-          "simulate_field": "simulate"}
+_HOMES = {"Field": "field", "StampSet": "morphology.sampling", "Survey": "surveys",
+          "SyntheticStamps": "datasets", "inject": "injection", "list_models": "morphology.checkpoint",
+          "list_surveys": "surveys", "load_model": "morphology.checkpoint", "make_wcs": "sky",
+          "read_survey": "surveys", "sample_stamps": "morphology.sampling", "simulate_field": "simulate"}
 
 
 def __getattr__(name: str) -> Any:

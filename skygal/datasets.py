@@ -1,0 +1,287 @@
+"""Labelled stamps as torch datasets, made while a network trains on them."""
+
+from __future__ import annotations
+
+import operator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, IterableDataset, get_worker_info
+
+from skygal.checks import as_count, as_quantity, as_seed, check_choice, open_range
+from skygal.morphology.clip import check_clip_sigma
+from skygal.morphology.conditions import SIZE_TO_EXTENT
+from skygal.morphology.latents import Latents, check_latents, draw_sources
+from skygal.morphology.stamps import Limits, draw_within
+from skygal.seeds import Seeds
+from skygal.views import StampView
+
+__all__ = ["StampStream", "SyntheticStamps"]
+
+#: stamps that are decoded together, item numbers 64 b to 64 b + 63
+BLOCK = 64
+#: the fractional parts of its multiples fill 0 to 1 as evenly as can be: the golden ratio
+GOLDEN = 0.6180339887498949
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What is kept of one stamp: its lit pixels, the centre of the source in them, label and key."""
+
+    pixels: np.ndarray
+    centre: np.ndarray
+    label: int
+    key: int
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch compute with one thread: the rounding could depend on their number."""
+    before = torch.get_num_threads()
+    if before == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class SyntheticStamps(Dataset):
+    """Generated stamps with their classes, for the training of a classifier.
+
+    Item i depends on ``seed`` and i alone, to the bit on one machine, whatever the length, the order, the
+    batches and the number of worker processes. Nothing is stored: stamps are decoded 64 at a time, and each
+    worker keeps those that it decoded last.
+
+    Parameters
+    ----------
+    n : int
+        The length.
+    classes : sequence of str, optional
+        Names of the model's classes, in the order of their labels. By default FRI and FRII, or those of ``fr_mix``.
+    fr_mix : dict of str to float, optional
+        Share of each class; by default the same for all: any whole number of rounds through the classes, from
+        the first item on, holds each equally often.
+    seed : int, optional
+        Kept in the attribute ``seed``; drawn anew if not given.
+    model : str, path or Generator, optional
+        See `skygal.load_model`.
+    size : int
+        Side of the square image, in pixels.
+    pixel_scale : `~astropy.units.Quantity`, optional
+        Side of a pixel; the model's own (FIRST's 1.8 arcsec) if not given.
+    beam : `~radio_beam.Beam` or `~astropy.units.Quantity`, optional
+        The beam to see the sources with, or its FWHM; at least the model's own (5.4 arcsec), which is the default.
+    noise : float, pair of float or array_like, optional
+        Noise rms over the source's peak; drawn log-uniformly from a pair (low, high), or out of an array of three
+        or more levels, such as those of real stamps. It has the beam's correlation and FIRST's spectrum.
+    noise_clip : float, optional
+        Pixels below this many times the noise become zero, as in FRDEEP (3).
+    orientation : str
+        "random", or "aligned": the principal axis along x.
+    las, bending : pair of `~astropy.units.Quantity`, optional
+        Limits of the sources' size and bending; see `skygal.sample_stamps`.
+    latents : str
+        "balanced" or "prior", the model's prior, or "uniform".
+    clip_sigma : float or None
+        Clip of the decoder's own floor; see `skygal.sample_stamps`.
+    transform : callable, optional
+        From an image (tensor) to what is returned for it.
+    target_transform : callable, optional
+        From a label (int) to what is returned for it.
+    cache : float
+        Mebibytes of decoded stamps that each process may keep. A stamp takes about 6 KiB; if those of the whole
+        length fit, each is decoded once, in whatever order.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        In the order of their labels.
+    class_to_idx : dict of str to int
+        The label of each class, as in torchvision's ``ImageFolder``.
+    seed : int
+        As given or drawn.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument that is not allowed; the message says what is.
+
+    Notes
+    -----
+    An item is a float32 tensor (1, size, size), north up, of peak 1 (noise included), and its label. The source's
+    flux-weighted centre is in the middle.
+
+    Examples
+    --------
+    >>> import skygal
+    >>> stamps = skygal.SyntheticStamps(1000, noise=(0.005, 0.05), noise_clip=3, size=64, seed=1)
+    >>> image, label = stamps[0]
+    >>> tuple(image.shape), stamps.classes
+    ((1, 64, 64), ('FRI', 'FRII'))
+    """
+
+    def __init__(self, n: int, *, classes: Sequence[str] | None = None, fr_mix: Mapping[str, float] | None = None,
+                 seed: int | None = None, model: Any = None, size: int = 150, pixel_scale: Any = None,
+                 beam: Any = None, noise: Any = None, noise_clip: float | None = None, orientation: str = "random",
+                 las: Any = None, bending: Any = None, latents: str = "balanced", clip_sigma: float | None = 3.0,
+                 transform: Callable | None = None, target_transform: Callable | None = None,
+                 cache: float = 256.0) -> None:
+        from astropy import units as u
+
+        from skygal.morphology.checkpoint import load_model
+
+        self.n = as_count("n", n, minimum=1)
+        self.seed = as_seed("seed", seed)
+        self.model = load_model(model)
+        self.classes, self.shares = _check_classes(classes, fr_mix, self.model.classes)
+        self.class_to_idx = {name: label for label, name in enumerate(self.classes)}
+        if not isinstance(latents, str) or check_latents(latents) == "pairs":
+            raise ValueError(f"latents must be one of 'balanced', 'prior', 'uniform', got {latents!r}")
+        self.latents, self.clip_sigma = latents, check_clip_sigma(clip_sigma)
+        self.limits = Limits(open_range("las", las, u.arcsec, np.inf), open_range("bending", bending, u.rad, np.pi))
+        self.view = StampView(self.model, size=size, pixel_scale=pixel_scale, beam=beam, noise=noise,
+                              noise_clip=noise_clip)
+        self.turned = check_choice("orientation", orientation, ("random", "aligned")) == "random"
+        self.transform, self.target_transform = transform, target_transform
+        self.room = as_quantity("cache", cache, "", positive=False, minimum=0) * 2**20
+        self._kept: OrderedDict[int, list[_Part]] = OrderedDict()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __repr__(self) -> str:
+        return (f"SyntheticStamps({self.n}, classes={self.classes}, seed={self.seed}, "
+                f"model={self.model.name!r}, size={self.view.size})")
+
+    def __getstate__(self) -> dict[str, Any]:
+        # a worker that is spawned decodes its own
+        return {**self.__dict__, "_kept": OrderedDict(), "_bytes": 0}
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        index = operator.index(index)
+        if not -self.n <= index < self.n:
+            raise IndexError(f"index must be between {-self.n} and {self.n - 1}, got {index}")
+        return self._item(index % self.n)
+
+    def stream(self, start: int = 0) -> StampStream:
+        """Return an endless dataset of the same items and more, in order from number ``start`` on."""
+        return StampStream(self, start)
+
+    def label(self, index: int) -> int:
+        """Return the label of an item, which nothing is decoded for."""
+        return int(self._labels(index // BLOCK)[index % BLOCK])
+
+    def _item(self, index: int) -> tuple[Any, Any]:
+        part = self._block(index // BLOCK)[index % BLOCK]
+        rng = Seeds(part.key).generator("view")
+        angle = float(rng.uniform(0, 2 * np.pi)) * self.turned
+        image: Any = torch.from_numpy(self.view.show(part.pixels, part.centre, angle, rng))[None]
+        if self.transform is not None:
+            image = self.transform(image)
+        label = part.label if self.target_transform is None else self.target_transform(part.label)
+        return image, label
+
+    def _labels(self, block: int) -> np.ndarray:
+        """Return the labels of a block of items, shape (64,)."""
+        index = np.arange(block * BLOCK, (block + 1) * BLOCK)
+        if self.shares is None:
+            return index % len(self.classes)
+        # as near to the shares as can be after any number of items
+        first = Seeds(self.seed).generator("class").random()
+        return np.minimum(np.searchsorted(np.cumsum(self.shares), (first + index * GOLDEN) % 1, side="right"),
+                          len(self.classes) - 1)
+
+    def _block(self, block: int) -> list[_Part]:
+        """Return the stamps of a block, decoded if they are not kept."""
+        if block in self._kept:
+            self._kept.move_to_end(block)
+            return self._kept[block]
+        parts = self._decode(block)
+        self._kept[block] = parts
+        self._bytes += _bytes(parts)
+        while self._bytes > self.room and len(self._kept) > 1:
+            self._bytes -= _bytes(self._kept.popitem(last=False)[1])
+        return parts
+
+    def _decode(self, block: int) -> list[_Part]:
+        labels = self._labels(block)
+        fr_class = np.asarray(self.classes)[labels]
+        keys = Seeds(int(Seeds(self.seed).generator("block", block).integers(2**63))).keys("latent", BLOCK)
+        least, most = (end / SIZE_TO_EXTENT for end in self.limits.las)
+
+        def draw(fr_class: np.ndarray, keys: np.ndarray) -> Latents:
+            return draw_sources(self.model, self.latents, fr_class, keys, least=least, most=most,
+                                bending=self.limits.bending)
+
+        with _one_thread():
+            (batch,) = draw_within(self.model, draw(fr_class, keys), self.clip_sigma, self.limits, redraw=draw)
+        parts = []
+        for stamp, centre, label, key in zip(batch.stamps, batch.shapes.centre, labels, keys, strict=True):
+            rows, columns = (np.flatnonzero(stamp.any(axis=axis)) for axis in (1, 0))
+            pixels = stamp[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1].copy()
+            parts.append(_Part(pixels, centre - (columns[0], rows[0]), int(label), int(key)))
+        return parts
+
+
+def _bytes(parts: list[_Part]) -> int:
+    return sum(part.pixels.nbytes for part in parts)
+
+
+class StampStream(IterableDataset):
+    """An endless series of the items of a `SyntheticStamps`, whose length does not count here.
+
+    Each of a DataLoader's workers decodes blocks of its own: together they give every item once.
+
+    Parameters
+    ----------
+    stamps : SyntheticStamps
+        What the items are like.
+    start : int
+        Number of the first item; a multiple of 64 wastes nothing.
+    """
+
+    def __init__(self, stamps: SyntheticStamps, start: int = 0) -> None:
+        self.stamps, self.start = stamps, as_count("start", start)
+        self.classes, self.class_to_idx = stamps.classes, stamps.class_to_idx
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        worker = get_worker_info()
+        number, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        block = self.start // BLOCK + number
+        while True:
+            for index in range(max(self.start, block * BLOCK), (block + 1) * BLOCK):
+                yield self.stamps._item(index)
+            block += workers
+
+
+def _check_classes(classes: Any, fr_mix: Any, known: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray | None]:
+    """Return the classes and their shares, None where all have the same."""
+    if fr_mix is not None and not isinstance(fr_mix, Mapping):
+        raise TypeError(f"fr_mix must be None or a dict such as {{'FRI': 0.3, 'FRII': 0.7}}, got {fr_mix!r}")
+    if classes is None:
+        classes = [name for name in known if name in fr_mix] + [name for name in fr_mix if name not in known] \
+            if fr_mix else ("FRI", "FRII")
+    if isinstance(classes, str) or not isinstance(classes, Sequence) or not len(classes):
+        raise TypeError(f"classes must be a list of names, got {classes!r}")
+    for name in classes:
+        check_choice("classes", name, known)
+    if len(set(classes)) < len(classes):
+        raise ValueError(f"classes must differ, got {tuple(classes)}")
+    if fr_mix is None:
+        return tuple(classes), None
+    for name in fr_mix:
+        check_choice("fr_mix (class)", name, classes)
+    shares = np.array([as_quantity(f"fr_mix[{name!r}]", fr_mix.get(name, 0.0), "", positive=False, minimum=0)
+                       for name in classes])
+    if abs(shares.sum() - 1) > 1e-6:
+        raise ValueError(f"fr_mix must have shares that sum to 1, got {shares.sum():.6g} from {dict(fr_mix)}")
+    return tuple(classes), shares / shares.sum()
