@@ -89,6 +89,34 @@ def test_a_cutout_zeroed_below_the_clip_is_brought_to_the_same():
     assert seen.noise[1] == pytest.approx(0.02 / noisy.max(), rel=0.1)
 
 
+def test_the_papers_form_of_cutouts_and_stamps():
+    """Zero below the clip, not subtracted, with specks, at any angle."""
+    from skygal.evaluation.framed import SIDE, frame_cutouts, frame_stamps
+
+    rng = np.random.default_rng(1)
+    noisy = blob(9, 5, 1.0, 200) + blob(-9, -5, 0.8, 200)
+    noisy += 0.02 * draw_noise(1, (200, 200), beam_sigma=SIGMA, rng=rng)[0]
+    subtracted = np.clip(np.floor(255 * (noisy - 0.06) / (noisy.max() - 0.06)), 0, 255)
+    zeroed = np.where(noisy > 0.06, np.floor(255 * noisy / noisy.max()), 0)
+    cut = make_stamps([noisy, subtracted, zeroed, noisy[60:140, 60:140]], np.array(["FRII"] * 4),
+                      rms=np.array([0.02, np.nan, np.nan, 0.02]))
+    seen = frame_cutouts(cut, [0, 1, 2, 3])
+    assert seen.shape == (4, SIDE, SIDE) and seen.max(axis=(1, 2)) == pytest.approx(1)
+    assert seen[0][seen[0] > 0].min() >= 0.05
+    assert seen[2] == pytest.approx(seen[0], abs=1.5 / 255)
+    # what hardly rises above the clip was lost when that was subtracted
+    both = (seen[1] > 0) & (seen[0] > 0)
+    assert np.abs(seen[1] - seen[0])[both].max() < 0.05 and both.sum() > 0.8 * (seen[0] > 0).sum()
+    assert seen[3, 10:-10, 10:-10] == pytest.approx(seen[0, 10:-10, 10:-10]) and not seen[3, :10].any()
+    made = frame_stamps(np.repeat(double()[None], 4, axis=0), np.full(4, 0.02), beam_sigma=SIGMA, rng=rng)
+    assert made.shape == (4, SIDE, SIDE) and made[made > 0].min() >= 0.05
+    angles = np.linalg.eigh(measure_moments(np.where(made > 0.3, made, 0))[2])[1][:, :, 1]
+    assert np.ptp(np.arctan2(angles[:, 1], angles[:, 0]) % np.pi) > 0.3
+    # both have specks
+    for image in (seen[0], made[0]):
+        assert (image[:20] > 0).sum() + (image[-20:] > 0).sum() > 0
+
+
 def test_neighbours_and_blanks():
     images, labels = stamps(4, size=96)
     images[0, :8, :8] = 1.0

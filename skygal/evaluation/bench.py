@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skygal.evaluation.crossfit import CrossJudge, fold_by_sky, train_judges
+from skygal.evaluation.framed import frame_cutouts
 from skygal.evaluation.observe import Observed, observe_cutouts, observe_stamps
 from skygal.seeds import Seeds
 
@@ -21,6 +22,8 @@ __all__ = ["CLASSES", "Bench", "Effort", "make_bench", "see_with_beam"]
 #: the classes that judges tell apart
 CLASSES = ("FRI", "FRII")
 FWHM_PER_SIGMA = 2.3548200450309493
+#: scatter of ln(noise) between the views that a judge learns from
+NOISE_SCATTER = 0.35
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Effort:
     folds: int = 5
     judge_seeds: int = 2
     judge_epochs: int = 30
-    views: int = 4
+    views: int = 2
     test_seeds: int = 3
     test_epochs: int = 12
     transfer_seeds: int = 3
@@ -57,7 +60,7 @@ class Effort:
     @classmethod
     def quick(cls) -> Effort:
         """Return what takes about three minutes."""
-        return cls(folds=3, judge_seeds=1, judge_epochs=20, views=2, test_seeds=1, test_epochs=10, transfer_seeds=1,
+        return cls(folds=3, judge_seeds=1, judge_epochs=20, views=1, test_seeds=1, test_epochs=10, transfer_seeds=1,
                    transfer_epochs=10, n_boot=100)
 
 
@@ -101,6 +104,9 @@ class Bench:
         Shape (n,).
     fold : `~numpy.ndarray` of int
         Shape (n,), fold of the held-out (validation and test) stamps, -1 for the training split.
+    framed : `~numpy.ndarray`
+        Shape (m, 100, 100): the test stamps in the form that the paper's classifier knows, see
+        `skygal.evaluation.framed`.
     judge : CrossJudge
         Learnt from held-out stamps alone.
     beam_fwhm : float
@@ -117,6 +123,7 @@ class Bench:
     extent: np.ndarray
     split: np.ndarray
     fold: np.ndarray
+    framed: np.ndarray
     judge: CrossJudge
     beam_fwhm: float
     effort: Effort
@@ -205,11 +212,8 @@ def make_bench(data: TrainingSet, stamps: Stamps, *, beam_fwhm: float = 5.4, pix
     rng = Seeds(seed).generator("judge views")
     views = [real.images[held]]
     for _ in range(effort.views):
-        # another noise level of the class, so that the judge looks at the source
-        level = real.noise[held].copy()
-        for k in range(len(CLASSES)):
-            here = np.flatnonzero(label[held] == k)
-            level[here] = rng.permutation(level[here])
+        # other noise, so that the judge looks at the source
+        level = np.clip(real.noise[held] * np.exp(NOISE_SCATTER * rng.standard_normal(len(held))), 1e-4, 0.2)
         views.append(observe_stamps(restored[held], level, beam_sigma=sigma, rng=rng, sized=real.sized[held],
                                     progress=progress).images)
         # a source that noise would hide stays as it was
@@ -217,5 +221,6 @@ def make_bench(data: TrainingSet, stamps: Stamps, *, beam_fwhm: float = 5.4, pix
         views[-1][lost] = real.images[held][lost]
     judge = train_judges(np.stack(views), label[held], fold[held], seeds=range(effort.judge_seeds),
                          epochs=effort.judge_epochs, progress=progress)
-    return Bench(real, restored.astype(np.float16), label, data.extent, data.split, fold, judge,
+    framed = frame_cutouts(stamps, data.row[data.split == "test"])
+    return Bench(real, restored.astype(np.float16), label, data.extent, data.split, fold, framed, judge,
                  beam_fwhm / pixel_scale, effort, seed)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from skygal.evaluation.bench import CLASSES, Bench
+from skygal.evaluation.framed import frame_stamps
 from skygal.evaluation.frechet import frechet_distance
 from skygal.evaluation.ramis import ramis
 from skygal.evaluation.resample import bootstrap_error, matched_rows
@@ -19,17 +19,26 @@ if TYPE_CHECKING:
 
 __all__ = ["measure_fidelity", "measure_frechet", "measure_judge", "measure_ramis"]
 
-Judge = Callable[[np.ndarray, np.ndarray], np.ndarray]
 #: draws of generated and of training stamps over which a Frechet distance is averaged
 DRAWS = 20
 
 
-def _judges(bench: Bench, paper: PaperClassifier | None) -> dict[str, Judge]:
-    """Return functions of stamps and folds to class probabilities."""
-    judges: dict[str, Judge] = {"robust judge": bench.judge.classify}
+def _opinions(bench: Bench, made: Made, paper: PaperClassifier | None) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return each judge's class probabilities of the generated and of the test stamps.
+
+    The paper's judge sees them as it saw its own: at any angle, with all specks.
+    """
+    test = bench.test
+    if "robust judge" not in made.cache:
+        made.cache["robust judge"] = (bench.judge.classify(made.seen.images, bench.judge.deal(len(made))),
+                                      bench.judge.classify(bench.real.images[test], bench.fold[test]))
+    out = {"robust judge": made.cache["robust judge"]}
     if paper is not None:
-        judges["paper's judge"] = lambda images, fold: paper.classify(images)
-    return judges
+        if "framed" not in made.cache:
+            made.cache["framed"] = frame_stamps(made.images, made.seen.noise, beam_sigma=bench.beam_sigma,
+                                                rng=bench.generator("framed"))
+        out["paper's judge"] = (paper.classify(made.cache["framed"]), paper.classify(bench.framed))
+    return out
 
 
 def measure_judge(bench: Bench) -> list[Row]:
@@ -51,9 +60,8 @@ def measure_ramis(bench: Bench, made: Made, paper: PaperClassifier | None = None
     rng, test = bench.generator("ramis"), bench.test
     rows = matched_rows(made.label, bench.label[test], rng=rng)
     out = []
-    for group, judge in _judges(bench, paper).items():
-        found = judge(made.seen.images[rows], bench.judge.deal(len(rows))), judge(bench.real.images[test],
-                                                                                  bench.fold[test])
+    for group, (generated, held) in _opinions(bench, made, paper).items():
+        found = generated[rows], held
         value, real = (ramis(p) for p in found)
         errors = [bootstrap_error(ramis, p, rng=rng, n_boot=bench.effort.n_boot) for p in found]
         out.append(Row("RAMIS", group, value, errors[0], real, errors[1], "at least real",
@@ -67,9 +75,8 @@ def measure_fidelity(bench: Bench, made: Made, paper: PaperClassifier | None = N
     Errors are binomial; "at least real" is meant within the error of the difference.
     """
     test, out = bench.test, []
-    for group, judge in _judges(bench, paper).items():
-        found = judge(made.seen.images, bench.judge.deal(len(made))).argmax(axis=1)
-        real = judge(bench.real.images[test], bench.fold[test]).argmax(axis=1)
+    for group, (generated, held) in _opinions(bench, made, paper).items():
+        found, real = generated.argmax(axis=1), held.argmax(axis=1)
         for k, name in enumerate(CLASSES):
             one, two = found[made.label == k] == k, real[bench.label[test] == k] == k
             errors = accuracy_error(one), accuracy_error(two)
@@ -79,12 +86,13 @@ def measure_fidelity(bench: Bench, made: Made, paper: PaperClassifier | None = N
 
 
 def measure_frechet(bench: Bench, made: Made) -> list[Row]:
-    """Return the Frechet distance in judge features to held-out (test) stamps, and over that of real training stamps.
+    """Return the Frechet distance in judge features to held-out stamps, and over that of real training stamps.
 
     In each fold it is taken in the features of a judge that did not see it, in units of the features' own scatter
-    over training stamps, between as many stamps as the fold has of the test split, the classes in their mix; then
-    averaged over folds, networks and draws. So many are few for 32 features: both columns are too high, by about
-    the same. Errors are by the bootstrap over all samples, that of the ratio with the held-out stamps in common.
+    over training stamps, between as many stamps as the fold has (of validation and test splits), the classes in
+    their mix; then averaged over folds, networks and draws. So many are few for 32 features: both columns are too
+    high, by about the same. Errors are by the bootstrap over all samples, that of the ratio with the held-out stamps
+    in common.
     """
     rng = bench.generator("frechet")
     values, drawn = [], []
@@ -92,9 +100,7 @@ def measure_frechet(bench: Bench, made: Made) -> list[Row]:
              "real": (bench.real.images[bench.train], bench.label[bench.train])}
     dealt = {name: bench.judge.deal(len(label)) for name, (_, label) in pools.items()}
     for k in range(bench.judge.n_folds):
-        rows = bench.test[bench.fold[bench.test] == k]
-        if len(rows) < 4:
-            continue
+        rows = np.flatnonzero(bench.fold == k)
         for net in range(len(bench.judge.nets[k])):
             # generated stamps are dealt out to the folds; of training stamps there are too few for that
             mine = {name: np.flatnonzero(dealt[name] == k) if name == "generated" else np.arange(len(label))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +37,11 @@ class Made:
 
     def __len__(self) -> int:
         return len(self.label)
+
+    @cached_property
+    def cache(self) -> dict[str, Any]:
+        """What several measures use, so that it is found once."""
+        return {}
 
 
 @dataclass(frozen=True)

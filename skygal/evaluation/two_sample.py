@@ -58,7 +58,7 @@ def two_sample_test(first: np.ndarray, second: np.ndarray, new_first: np.ndarray
 
 
 def train_and_test(stamps: np.ndarray, label: np.ndarray, new_stamps: np.ndarray, *, seeds: Sequence[int],
-                   epochs: int = 15, weight: np.ndarray | None = None) -> np.ndarray:
+                   epochs: int = 15) -> np.ndarray:
     """Train classifiers of FR class on some stamps and let them name others.
 
     Parameters
@@ -73,13 +73,11 @@ def train_and_test(stamps: np.ndarray, label: np.ndarray, new_stamps: np.ndarray
         One network each.
     epochs : int
         Of each network.
-    weight : array_like, optional
-        Shape (n,); see `skygal.evaluation.network.train_net`.
 
     Returns
     -------
     `~numpy.ndarray` of int
         Shape (seeds, m), the class each names.
     """
-    return np.stack([train_net(stamps, label, seed=seed, epochs=epochs, zoom=0.1, weight=weight)
-                     .classify(new_stamps).argmax(axis=1) for seed in seeds])
+    return np.stack([train_net(stamps, label, seed=seed, epochs=epochs, zoom=0.1).classify(new_stamps).argmax(axis=1)
+                     for seed in seeds])
