@@ -130,6 +130,20 @@ def test_reconstruction_goes_through_the_location(model):
     assert np.abs(made.reshape(2, -1) - right).max() < 1e-6
 
 
+def test_loss_over_many_draws(model):
+    from pyro.infer import Trace_ELBO
+
+    rng = np.random.default_rng(4)
+    images, labels = rng.random((3, 100, 100)).astype(np.float32), np.array([0, 1, 1])
+    loss, error = paper_samples.measure_test_loss(model, images, labels, draws=30)
+    assert (loss, error) == paper_samples.measure_test_loss(model, images, labels, draws=30)
+    model.train()
+    with torch.no_grad():
+        other = np.mean([Trace_ELBO().loss(model.model, model.guide, torch.from_numpy(images.reshape(3, -1)),
+                                           torch.eye(2)[labels]) / 3 for _ in range(30)])
+    assert abs(loss - other) < 6 * error
+
+
 def test_runs_are_read_in_order(home):
     runs = read_runs(home / "runs")
     assert [(run.name, run.kind, run.settings.latent_dim) for run in runs] == [("vae-d2", "VAE", 2),

@@ -13,7 +13,8 @@ from skygal.evaluation.ramis import PaperClassifier, ramis
 from skygal.morphology.bastien2021 import CLASSES, PaperModel
 from skygal.training.bastien2021_loop import sample_paper_images
 
-__all__ = ["FLOOR", "axis_profile", "class_balance", "decode_grid", "floor_share", "make_twins", "reconstruct"]
+__all__ = ["FLOOR", "axis_profile", "class_balance", "decode_grid", "floor_share", "locate", "make_twins",
+           "measure_test_loss", "reconstruct"]
 
 #: pixels fainter than this count as zeroed (Section 6.2 of the paper)
 FLOOR = 5e-5
@@ -38,6 +39,44 @@ def _one_hot(labels: np.ndarray, model: PaperModel) -> torch.Tensor | None:
     return torch.nn.functional.one_hot(torch.from_numpy(np.asarray(labels, np.int64)), len(CLASSES)).float()
 
 
+def measure_test_loss(model: PaperModel, images: np.ndarray, labels: np.ndarray, *, draws: int = 40,
+                      seed: int = 0) -> tuple[float, float]:
+    """Return the loss of a test image in nats, dropout on, over many draws, and its standard error.
+
+    Parameters
+    ----------
+    model : PaperModel
+        The model.
+    images : `~numpy.ndarray`
+        Shape (n, side, side), scaled from 0 to 1.
+    labels : `~numpy.ndarray`
+        Shape (n,), 0 or 1.
+    draws : int
+        Passes over the images, each with fresh latents and dropout.
+    seed : int
+        Of both.
+
+    Returns
+    -------
+    loss, error : float
+        The mean over the passes, and its error from their scatter.
+    """
+    from pyro.infer import Trace_ELBO
+
+    flat = torch.from_numpy(np.ascontiguousarray(images, np.float32).reshape(len(images), -1))
+    given = _one_hot(labels, model)
+    with _seeded(model, seed, dropout=True):
+        losses = [Trace_ELBO().loss(model.model, model.guide, flat, given) / len(images) for _ in range(draws)]
+    return float(np.mean(losses)), float(np.std(losses, ddof=1) / np.sqrt(draws))
+
+
+def locate(model: PaperModel, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the location of q(z | x) of images (n, side, side), shape (n, d), dropout off."""
+    flat = torch.from_numpy(np.ascontiguousarray(images, np.float32).reshape(len(images), -1))
+    with _seeded(model, 0, dropout=False):
+        return model.encode(flat, _one_hot(labels, model))[0].numpy()
+
+
 def reconstruct(model: PaperModel, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return images encoded and decoded, at the location of q(z | x), dropout off.
 
@@ -55,11 +94,9 @@ def reconstruct(model: PaperModel, images: np.ndarray, labels: np.ndarray) -> np
     `~numpy.ndarray`
         Shape (n, side, side), float32.
     """
-    given = _one_hot(labels, model)
-    flat = torch.from_numpy(np.ascontiguousarray(images, np.float32).reshape(len(images), -1))
+    loc = torch.from_numpy(locate(model, images, labels))
     with _seeded(model, 0, dropout=False):
-        loc, _ = model.encode(flat, given)
-        return model.logits(loc, given).sigmoid().numpy().reshape(images.shape)
+        return model.logits(loc, _one_hot(labels, model)).sigmoid().numpy().reshape(images.shape)
 
 
 def decode_grid(model: PaperModel, *, fr_class: str = "FRI", half: float = 4.0, step: float = 0.4) -> np.ndarray:
