@@ -49,6 +49,21 @@ def draw_with_galsim(recorded, shape, beam, native):
     return image.array, time.perf_counter() - start
 
 
+def decode(model, n, repeats):
+    """Print the stamps that the decoder gives in a second, and places in latent space tried."""
+    rng = np.random.default_rng(0)
+    fr_class = np.where(np.arange(n) % 2, "FRI", "FRII")
+    given = (rng.standard_normal((n, model.latent_dim)), fr_class, rng.uniform(4, 40, n), rng.normal(0, 0.3, n))
+    for name, function in (("decoder alone", model.decode), ("acceptance of latents alone", model.acceptance)):
+        function(*given)
+        rates = []
+        for _ in range(repeats):
+            start = time.perf_counter()
+            function(*given)
+            rates.append(n / (time.perf_counter() - start))
+        print(f"{name}: {statistics.median(rates):7.0f} /s  (runs {', '.join(f'{rate:.0f}' for rate in rates)})")
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--n", type=int, default=1000)
@@ -79,6 +94,7 @@ def main() -> None:
     field, _ = ours()
     canvas.Canvas.draw = draw
     model = skygal.load_model()
+    decode(model, 4096, given.repeats)
     native = np.eye(2) * (model.beam_fwhm / model.pixel_scale / FWHM) ** 2
     from skygal.observation import observe
     from skygal.surveys import read_survey

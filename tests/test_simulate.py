@@ -135,7 +135,7 @@ def test_same_seed_same_bits_whatever_the_batching(monkeypatch):
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     first = run(2)
-    monkeypatch.setattr(stamps, "BATCH", 192)
+    monkeypatch.setattr(stamps, "BATCH", 384)
     monkeypatch.setattr(canvas, "AT_ONCE", 7)
     torch.set_num_threads(1)
     try:

@@ -205,8 +205,7 @@ def test_limits_do_not_make_stamps_depend_on_their_number(within):
 
 
 def test_limits_do_not_make_stamps_depend_on_the_batching(within, monkeypatch):
-    monkeypatch.setattr(stamps_module, "GROUP", 1)
-    monkeypatch.setattr(stamps_module, "LEAST_WIDTH", 1)
+    monkeypatch.setattr(stamps_module, "BATCH", 256)
     again = skygal.sample_stamps(70, orientation="aligned", **WITHIN)
     np.testing.assert_array_equal(again.images, within.images)
 
@@ -218,8 +217,11 @@ def test_limits_that_all_meet_change_nothing(stamps):
 
 def test_limits_out_of_reach():
     with pytest.raises(ValueError, match="las and bending must be in reach of the model, got none of class FRII with "
-                                         "las 2000 to inf arcsec and bending 0 to 180 deg in 200 draws; the last had "
+                                         "las 240 to inf arcsec and bending 0 to 180 deg in 200 draws; the last had "
                                          r"\d+\.\d arcsec and \d+\.\d deg"):
+        skygal.sample_stamps(3, fr_class="FRII", las=(240 * u.arcsec, None), seed=1)
+    with pytest.raises(ValueError, match="las must be at most 259.2 arcsec, the length of the model's stamps, "
+                                         "got 2000 arcsec and more"):
         skygal.sample_stamps(3, fr_class="FRII", las=(2000 * u.arcsec, None), seed=1)
 
 
@@ -231,9 +233,10 @@ def test_batches_within_limits():
         return Latents(draw_latents("prior", keys, model.latent_dim), fr_class,
                        *draw_conditions(model, fr_class, keys, least=12.0, most=24.0), keys)
 
-    plan = draw(np.resize(["FRI", "FRII"], 70), Seeds(1).keys("latent", 70))
+    size = stamps_module.BATCH
+    plan = draw(np.resize(["FRI", "FRII"], size + 6), Seeds(1).keys("latent", size + 6))
     batches = list(draw_within(model, plan, 3.0, limits, redraw=draw))
-    assert [batch.start for batch in batches] == [0, 64] and [len(batch.stamps) for batch in batches] == [64, 6]
+    assert [batch.start for batch in batches] == [0, size] and [len(batch.stamps) for batch in batches] == [size, 6]
     assert np.concatenate([batch.latents.fr_class for batch in batches]).tolist() == plan.fr_class.tolist()
     for batch in batches:
         assert limits.met(batch.shapes.las * model.pixel_scale, batch.bending).all()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["BLOCK", "Generator"]
 
 #: Rows that are decoded together.
-BLOCK = 64
+BLOCK = 128
 #: Latents are drawn in from this far beyond the root of their number on, by this much at most.
 SHELL = (1.0, 0.6)
 
@@ -103,7 +103,7 @@ class Generator:
 
         Notes
         -----
-        Rows are decoded in blocks of 64, the last one filled up with zeros, so that a stamp's bits
+        Rows are decoded in blocks of 128, the last one filled up with zeros, so that a stamp's bits
         depend on its inputs and its place in the array alone, not on how many follow it.
 
         N(0, I) fills a shell of radius sqrt(latent_dim) and a scatter of 0.7, and the model learnt

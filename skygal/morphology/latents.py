@@ -1,7 +1,6 @@
 """Latents: where in the model's latent space each source is taken from.
 
-What a source is depends on its key alone, so that the source can be made again from the truth
-catalogue, whatever else was in the field.
+What a source is depends on its key, its class and the limits set to it, whatever else is in the field.
 """
 
 from __future__ import annotations

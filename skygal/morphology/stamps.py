@@ -23,17 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["Batch", "Limits", "draw_within", "make_stamps"]
 
 #: stamps to a batch; a multiple of the generator's block
-BATCH = 64
+BATCH = 128
 #: how often a stamp that is too small is asked for again with a larger extent
 TRIES = 3
 #: how often one that is not as asked for is drawn, the first time included
 DRAWS = 200
-#: from one draw of a stamp to the next, its place in the generator's block moves by so much
-STRIDE = 25
-#: so many stamps at least are drawn anew together
-LEAST_WIDTH = 4
-#: batches whose stamps are drawn anew together
-GROUP = 8
 
 
 @dataclass(frozen=True)
@@ -135,78 +129,46 @@ def draw_within(model: Generator | PaperGenerator, plan: Latents, clip_sigma: fl
     Raises
     ------
     ValueError
-        If the model makes no such stamp in `DRAWS` draws.
+        If the model makes no such stamp in `DRAWS` draws, or can make none.
     """
     fwhm = model.beam_fwhm / model.pixel_scale
-    for start in range(0, len(plan), GROUP * BATCH):
-        part = plan[start:start + GROUP * BATCH]
-        stamps = np.concatenate([
-            clip_stamps(model.decode(some.values, some.fr_class, some.extent, some.bending), clip_sigma, beam_fwhm=fwhm)
-            for some in (part[k:k + BATCH] for k in range(0, len(part), BATCH))])
+    frame = model.shape[1] * model.pixel_scale
+    if limits.las[0] > frame:
+        raise ValueError(f"las must be at most {frame:g} arcsec, the length of the model's stamps, got "
+                         f"{limits.las[0]:g} arcsec and more")
+    for start in range(0, len(plan), BATCH):
+        part = plan[start:start + BATCH]
+        stamps = clip_stamps(model.decode(part.values, part.fr_class, part.extent, part.bending), clip_sigma,
+                             beam_fwhm=fwhm)
         las, bending = largest_size(stamps), measure_bending(stamps)
         part = _redrawn(model, part, clip_sigma, limits, redraw, stamps, las, bending)
-        for k in range(0, len(part), BATCH):
-            here = slice(k, k + BATCH)
-            yield _measured(start + k, part[here], stamps[here], las[here], bending[here], fwhm)
+        yield _measured(start, part, stamps, las, bending, fwhm)
 
 
-def _redrawn(model: Generator | PaperGenerator, plan: Latents, clip_sigma: float | None, limits: Limits,
+def _redrawn(model: Generator | PaperGenerator, part: Latents, clip_sigma: float | None, limits: Limits,
              redraw: Callable[[np.ndarray, np.ndarray], Latents], stamps: np.ndarray, las: np.ndarray,
              bending: np.ndarray) -> Latents:
     """Replace stamps that are not within limits by fresh ones that are, in place; return the latents of all."""
-    columns = {field.name: getattr(plan, field.name).copy() for field in fields(Latents)}
+    columns = {field.name: getattr(part, field.name).copy() for field in fields(Latents)}
     missed = np.flatnonzero(~limits.met(las * model.pixel_scale, bending))
-    drawn = np.ones(len(plan), int)
-    width = BLOCK
-    while missed.size:
-        rows, number = _fill_block(missed[:width], drawn)
-        fresh = redraw(plan.fr_class[rows], next_keys(plan.keys[rows], number))
-        raw = _decode_at(model, fresh, (rows + STRIDE * number) % BLOCK)
-        before = missed.size
-        while True:
-            now = np.flatnonzero((number == drawn[rows]) & np.isin(rows, missed))
-            if not now.size:
-                break
-            here = rows[now]
-            for name, column in columns.items():
-                column[here] = getattr(fresh, name)[now]
-            stamps[here] = clip_stamps(raw[now], clip_sigma, beam_fwhm=model.beam_fwhm / model.pixel_scale)
-            las[here], bending[here] = largest_size(stamps[here]), measure_bending(stamps[here])
-            drawn[here] += 1
-            missed = np.setdiff1d(missed, here[limits.met(las[here] * model.pixel_scale, bending[here])])
-        # where few are met, the first ones are pursued, so that what cannot be had is known soon
-        width = BLOCK if missed.size < before else max(width // 2, LEAST_WIDTH)
-        given_up = missed[drawn[missed] >= DRAWS]
-        if given_up.size:
-            k = given_up[0]
-            raise ValueError(
-                f"las and bending must be in reach of the model, got none of class {plan.fr_class[k]} with las "
-                f"{limits.las[0]:g} to {limits.las[1]:g} arcsec and bending {np.degrees(limits.bending[0]):g} to "
-                f"{np.degrees(limits.bending[1]):g} deg in {DRAWS} draws; the last had "
-                f"{las[k] * model.pixel_scale:.1f} arcsec and {abs(np.degrees(bending[k])):.1f} deg")
+    for number in range(1, DRAWS):
+        if not missed.size:
+            break
+        fresh = redraw(part.fr_class[missed], next_keys(part.keys[missed], number))
+        for name, column in columns.items():
+            column[missed] = getattr(fresh, name)
+        stamps[missed] = clip_stamps(_decode_at(model, fresh, missed % BLOCK), clip_sigma,
+                                     beam_fwhm=model.beam_fwhm / model.pixel_scale)
+        las[missed], bending[missed] = largest_size(stamps[missed]), measure_bending(stamps[missed])
+        missed = missed[~limits.met(las[missed] * model.pixel_scale, bending[missed])]
+    if missed.size:
+        k = missed[0]
+        raise ValueError(
+            f"las and bending must be in reach of the model, got none of class {part.fr_class[k]} with las "
+            f"{limits.las[0]:g} to {limits.las[1]:g} arcsec and bending {np.degrees(limits.bending[0]):g} to "
+            f"{np.degrees(limits.bending[1]):g} deg in {DRAWS} draws; the last had "
+            f"{las[k] * model.pixel_scale:.1f} arcsec and {abs(np.degrees(bending[k])):.1f} deg")
     return Latents(**columns)
-
-
-def _fill_block(missed: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return stamps and the numbers of their next draws that go into one block, each at a place of its own.
-
-    Few stamps are drawn several times at once, since a block takes as long for one as for all.
-    """
-    free = np.ones(BLOCK, bool)
-    rows: list[int] = []
-    numbers: list[int] = []
-    going, ahead = missed, 0
-    while going.size and len(rows) < BLOCK:
-        taken = []
-        for k in going:
-            number = drawn[k] + ahead
-            if number < DRAWS and free[place := (k + STRIDE * number) % BLOCK]:
-                free[place] = False
-                taken.append(k)
-                numbers.append(number)
-        rows += taken
-        going, ahead = np.asarray(taken, int), ahead + 1
-    return np.asarray(rows), np.asarray(numbers)
 
 
 def _decode_at(model: Generator | PaperGenerator, latents: Latents, place: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 from skygal.morphology.conditions import measure_extent_bending
 from skygal.morphology.moments import measure_moments
 from skygal.training.isolate import find_source, restore_source
+from skygal.training.matching import fill_positions, match_cutouts
 from skygal.training.pedestal import estimate_noise, has_pedestal_removed, restore_pedestal
 from skygal.training.readers import Stamps
 
@@ -197,7 +198,10 @@ def prepare_stamps(stamps: Stamps, *, classes: tuple[str, ...] = ("FRI", "FRII",
     keep, why = [], Counter[str]()
     images, seen, shapes, noises = [], [], [], []
     sigma = beam_fwhm / pixel_scale / 2.3548200450309493
-    repeat = _repeats(stamps.ra, stamps.dec)
+    same = match_cutouts(stamps, progress=progress)
+    stamps = fill_positions(stamps, same)
+    # without a position, an entry repeats an earlier one if it shows the same pixels
+    repeat = _repeats(stamps.ra, stamps.dec) | (~np.isfinite(stamps.ra) & (same != np.arange(len(stamps))))
     for i in tqdm(range(len(stamps)), desc="preparing", unit="stamp", disable=not progress):
         if stamps.fr_class[i] not in classes:
             why["of another class"] += 1
