@@ -27,3 +27,17 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def own_parameter_store():
+    """Give each test that uses Pyro a parameter store of its own, as a command has."""
+    import sys
+
+    if "pyro" not in sys.modules:
+        yield
+        return
+    import pyro
+
+    with pyro.get_param_store().scope():
+        yield

@@ -185,7 +185,7 @@ def test_the_second_judge_is_kept_apart(tmp_path, monkeypatch):
     assert train_second_judge(tmp_path / "f.npz", cutouts, [0, 2], seed=3) == "judge"
     assert given["images"].shape == (10, 150, 150) and given["images"].max() == 1 and given["seed"] == 3
     assert given["labels"].tolist() == [labels[k] for k in range(12) if k not in (0, 2)]
-    np.savez(tmp_path / "g.npz", image=np.ones((2, 151, 150)), label=[0, 1])
+    np.savez(tmp_path / "g.npz", image=np.tile(np.arange(150.0), (2, 151, 1)), label=[0, 1])
     with pytest.raises(ValueError, match=r"images of .* must be of at most 150 x 150 pixels, got \(151, 150\)"):
         train_second_judge(tmp_path / "g.npz", cutouts, [0], seed=3)
 
