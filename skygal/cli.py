@@ -156,23 +156,30 @@ def inject(**given: Any) -> None:
 @click.option("--scale", default="peak", show_default=True, help="Brightest pixel 1: 'peak'; sum 1: 'sum'.")
 @click.option("--orientation", default="random", show_default=True, help="'random' or 'aligned'.")
 @click.option("--size", type=WHOLE, default=150, show_default=True, help="Pixels on a side.")
+@click.option("--format", default="fits", show_default=True,
+              help="'fits' (a cube and its table), 'npz', or 'png' (a folder of images for each class).")
+@click.option("--bits", type=WHOLE, default=8, show_default=True, help="8 or 16, of PNG images.")
 @add_options("latents", "clip_sigma", "model", *RUN)
 def stamps(**given: Any) -> None:
     """Sample labelled postage stamps of radio galaxies."""
-    _ready(given["output"], given["overwrite"])
+    _ready(given["output"], given["overwrite"], folder=given["format"] != "npz")
     arguments = {name: given[name] for name in ("fr_class", "scale", "orientation", "size", "model", "seed",
                                                 "device", "progress")} | _decoding(given)
     from skygal import options
-    from skygal.morphology.sampling import sample_stamps
+    from skygal.checks import as_count, as_seed
+    from skygal.morphology.sampling import iter_stamps
+    from skygal.morphology.stamp_files import check_format, write_stamps
 
+    check_format(given["output"], given["format"], given["bits"])
+    as_count("n", given["n"], minimum=1)
+    arguments["seed"] = seed = as_seed("seed", given["seed"])
     arguments["fr_mix"] = None if given["fr_mix"] is None else options.parse_mix(given["fr_mix"])
     for name in ("las", "bending"):
         arguments[name] = None if given[name] is None else options.parse_open_range(name, given[name])
-    found = sample_stamps(given["n"], **arguments)
-    found.table.meta.update(skygal_version=__version__, command="stamps",
-                            options=_kept(given, found.table.meta["seed"]))
-    found.write(given["output"], overwrite=given["overwrite"])
-    click.echo(f"{given['output']}: {len(found)} stamps, seed {found.table.meta['seed']}")
+    write_stamps(iter_stamps(given["n"], **arguments), given["output"], n=given["n"],
+                 meta={"skygal_version": __version__, "command": "stamps", "options": _kept(given, seed)},
+                 **{name: given[name] for name in ("format", "bits", "overwrite")})
+    click.echo(f"{given['output']}: {given['n']} stamps, seed {seed}")
 
 
 @cli.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,12 @@ from skygal.morphology.measure import Shapes, measure_stamps
 from skygal.morphology.stamps import Limits, draw_within
 from skygal.seeds import Seeds
 
-__all__ = ["StampSet", "sample_stamps"]
+__all__ = ["StampSet", "iter_stamps", "sample_stamps"]
 
 SCALES = ("peak", "sum")
 ORIENTATIONS = ("random", "aligned")
+#: stamps that `iter_stamps` gives together; a multiple of those that are drawn anew together
+PART = 1024
 
 
 @dataclass(frozen=True)
@@ -49,33 +51,38 @@ class StampSet:
     def __len__(self) -> int:
         return len(self.images)
 
-    def write(self, directory: str | Path, *, overwrite: bool = False) -> Path:
-        """Write ``stamps.fits`` (a cube), its table as ``table.fits`` and ``table.ecsv``, and ``skygal.yaml``.
+    @classmethod
+    def join(cls, parts: Sequence[StampSet]) -> StampSet:
+        """Return the stamps of several parts of one sample as one."""
+        first = parts[0]
+        table = QTable({name: np.concatenate([part.table[name] for part in parts]) for name in first.table.colnames})
+        table.meta.update(first.table.meta)
+        return cls(np.concatenate([part.images for part in parts]), table, first.pixel_scale, first.beam_fwhm)
+
+    def write(self, path: str | Path, *, format: str = "fits", bits: int = 8, overwrite: bool = False) -> Path:
+        """Write the stamps and their table.
+
+        Parameters
+        ----------
+        path : path
+            The directory, or for "npz" the file, to write.
+        format : str
+            "fits", "npz" or "png": see `skygal.morphology.stamp_files.write_stamps`.
+        bits : int
+            8 or 16, of the PNG images.
+        overwrite : bool
+            Whether to replace what skygal wrote there before.
 
         Raises
         ------
+        ValueError
+            If the format is unknown.
         FileExistsError
-            If the directory exists and ``overwrite`` is not set.
+            If the path exists and ``overwrite`` is not set.
         """
-        from astropy.io import fits
+        from skygal.morphology.stamp_files import write_stamps
 
-        from skygal.atomic import whole_directory
-        from skygal.config import dump_config
-        from skygal.truth import write_truth
-
-        header = fits.Header()
-        header["BUNIT"] = ("", "relative brightness")
-        header["CDELT1"] = (-self.pixel_scale.to_value("deg"), "degrees a pixel; east is left")
-        header["CDELT2"] = (self.pixel_scale.to_value("deg"), "degrees a pixel; north is up")
-        for key in ("BMAJ", "BMIN"):
-            header[key] = (self.beam_fwhm.to_value("deg"), "degrees, FWHM of the stamps' beam")
-        header["BPA"] = 0.0
-        with whole_directory(directory, overwrite=overwrite) as folder:
-            fits.PrimaryHDU(self.images, header).writeto(folder / "stamps.fits")
-            for suffix in ("fits", "ecsv"):
-                write_truth(self.table, folder / f"table.{suffix}")
-            (folder / "skygal.yaml").write_text(dump_config(self.table.meta), encoding="utf-8")
-        return Path(directory)
+        return write_stamps([self], path, n=len(self), format=format, bits=bits, overwrite=overwrite)
 
 
 def _turn(stamp: np.ndarray, centre: np.ndarray, angle: float, size: int, native: np.ndarray) -> np.ndarray:
@@ -160,6 +167,28 @@ def sample_stamps(n: int, *, fr_class: str | None = None, fr_mix: Mapping[str, f
     >>> bool((bent.table["las"] >= 108 * u.arcsec).all() and (bent.table["bending"] >= 30 * u.deg).all())
     True
     """
+    return StampSet.join(list(iter_stamps(
+        n, fr_class=fr_class, fr_mix=fr_mix, las=las, bending=bending, latents=latents, seed=seed, model=model,
+        clip_sigma=clip_sigma, scale=scale, orientation=orientation, size=size, device=device, progress=progress)))
+
+
+def iter_stamps(n: int, *, fr_class: str | None = None, fr_mix: Mapping[str, float] | None = None,
+                las: Any = None, bending: Any = None, latents: Any = "balanced", seed: int | None = None,
+                model: Any = None, clip_sigma: float | None = 3.0, scale: str = "peak",
+                orientation: str = "random", size: int = 150, device: str = "cpu",
+                progress: bool = False) -> Iterator[StampSet]:
+    """Sample stamps as `sample_stamps` does, in parts of 1024, so that memory does not grow with their number.
+
+    Parameters
+    ----------
+    n, fr_class, fr_mix, las, bending, latents, seed, model, clip_sigma, scale, orientation, size, device, progress
+        See `sample_stamps`.
+
+    Yields
+    ------
+    StampSet
+        Together they are what `sample_stamps` returns.
+    """
     from astropy import units as u
     from tqdm import tqdm
 
@@ -200,33 +229,39 @@ def sample_stamps(n: int, *, fr_class: str | None = None, fr_mix: Mapping[str, f
         low, high = (end / SIZE_TO_EXTENT for end in limits.las)
         return draw_sources(generator, chosen, classes, keys, least=low, most=high, bending=limits.bending)
 
-    plan = draw(classes, keys)
     fwhm = generator.beam_fwhm / generator.pixel_scale
     native = native_covariance(fwhm)
-    images, shapes, decoded, bendings = [], [], [], []
-    with tqdm(total=n, desc="stamps", disable=not progress, delay=2) as bar:
-        for batch in draw_within(generator, plan, clip_sigma, limits, redraw=draw):
-            stamps, measured = batch.stamps, batch.shapes
-            if orientation == "random":
-                stamps = np.stack([_turn(stamp, centre, _angle(key), size, native) for stamp, centre, key
-                                   in zip(stamps, measured.centre, batch.latents.keys, strict=True)])
-                # a size is the same at any angle, but for the pixels
-                measured = replace(measure_stamps(stamps, beam_fwhm=fwhm)[0], las=measured.las)
-            images.append(stamps / stamps.max(axis=(1, 2), keepdims=True) if scale == "peak"
-                          else stamps / stamps.sum(axis=(1, 2), keepdims=True))
-            shapes.append(measured)
-            decoded.append(batch.latents)
-            bendings.append(np.abs(batch.bending))
-            bar.update(len(stamps))
-    measured, made = Shapes.join(shapes), Latents.join(decoded)
     pixel = generator.pixel_scale * u.arcsec
-    table = QTable({"stamp_id": np.arange(1, n + 1), "fr_class": classes, "las": measured.las * pixel,
-                    "b_maj": measured.b_maj * pixel, "b_min": measured.b_min * pixel, "pa": measured.pa * u.deg,
-                    "core_frac": measured.core_frac, "n_components": measured.n_components,
-                    "bending": np.degrees(np.concatenate(bendings)) * u.deg, "extent": made.extent * u.arcsec,
-                    "latent_seed": made.keys, "latents": made.values})
-    table.meta.update(seed=seeds.seed, model=generator.name, model_sha256=generator.sha256)
-    return StampSet(np.concatenate(images), table, pixel, generator.beam_fwhm * u.arcsec)
+    with tqdm(total=n, desc="stamps", disable=not progress, delay=2) as bar:
+        for start in range(0, n, PART):
+            here = slice(start, start + PART)
+            if isinstance(chosen, np.ndarray) and chosen.ndim == 2:
+                plan = draw_sources(generator, chosen[here], classes[here], keys[here])
+            else:
+                plan = draw(classes[here], keys[here])
+            images, shapes, decoded, bendings = [], [], [], []
+            for batch in draw_within(generator, plan, clip_sigma, limits, redraw=draw):
+                stamps, measured = batch.stamps, batch.shapes
+                if orientation == "random":
+                    stamps = np.stack([_turn(stamp, centre, _angle(key), size, native) for stamp, centre, key
+                                       in zip(stamps, measured.centre, batch.latents.keys, strict=True)])
+                    # a size is the same at any angle, but for the pixels
+                    measured = replace(measure_stamps(stamps, beam_fwhm=fwhm)[0], las=measured.las)
+                images.append(stamps / stamps.max(axis=(1, 2), keepdims=True) if scale == "peak"
+                              else stamps / stamps.sum(axis=(1, 2), keepdims=True))
+                shapes.append(measured)
+                decoded.append(batch.latents)
+                bendings.append(np.abs(batch.bending))
+                bar.update(len(stamps))
+            measured, made = Shapes.join(shapes), Latents.join(decoded)
+            table = QTable({"stamp_id": np.arange(start + 1, start + len(made) + 1), "fr_class": classes[here],
+                            "las": measured.las * pixel, "b_maj": measured.b_maj * pixel,
+                            "b_min": measured.b_min * pixel, "pa": measured.pa * u.deg,
+                            "core_frac": measured.core_frac, "n_components": measured.n_components,
+                            "bending": np.degrees(np.concatenate(bendings)) * u.deg, "extent": made.extent * u.arcsec,
+                            "latent_seed": made.keys, "latents": made.values})
+            table.meta.update(seed=seeds.seed, model=generator.name, model_sha256=generator.sha256)
+            yield StampSet(np.concatenate(images), table, pixel, generator.beam_fwhm * u.arcsec)
 
 
 def _angle(key: int) -> float:
