@@ -82,15 +82,30 @@ class TestArrays:
         read = read_stamps(write_npz(tmp_path / "a.npz", 2, source=np.array(["Gendre", "MiraBest"])))
         assert read.name.tolist() == ["Gendre 0", "MiraBest 1"]
 
-    def test_blank_stamps_are_counted(self, tmp_path):
+    def test_stamps_that_show_nothing_are_counted(self, tmp_path):
         images, _ = stamps(6)
-        images[2], images[4] = 0, np.nan
-        read = read_stamps(write_npz(tmp_path / "a.npz", 6, image=images))
-        assert len(read) == 4 and read.skipped == 2
+        images[0], images[2], images[4], images[5] = -1, 0, np.nan, 7
+        with pytest.warns(UserWarning, match="stamps '.*a.npz': 4 of 6 cutouts are left out, since they are blank"):
+            read = read_stamps(write_npz(tmp_path / "a.npz", 6, image=images))
+        assert len(read) == 2 and read.skipped == 4
+
+    def test_some_pixels_may_be_missing(self, tmp_path):
+        images, _ = stamps(2)
+        images[0, :5], images[1, 0, 0] = np.nan, np.inf
+        assert len(read_stamps(write_npz(tmp_path / "a.npz", 2, image=images))) == 2
+
+    def test_whole_numbers_stay(self, tmp_path):
+        image = (stamps(2)[0] * 200).clip(0).astype(np.uint8)
+        assert read_stamps(write_npz(tmp_path / "a.npz", 2, image=image)).images[0].dtype == np.uint8
 
     @pytest.mark.parametrize("change, message", [
         ({"image": None}, "must hold 'image' and 'label' or 'fr_class', got"),
         ({"image": np.zeros((6, 400))}, r"'image' in '.*' must have shape \(n, ny, nx\), got \(6, 400\)"),
+        ({"image": np.full((6, 4, 4), "a")}, "'image' in '.*' must hold real numbers, got <U1"),
+        ({"image": np.ones((6, 4, 4), complex)}, "'image' in '.*' must hold real numbers, got complex128"),
+        ({"ra": np.full(6, "12h")}, "'ra' in '.*' must hold real numbers, got <U3"),
+        ({"label": np.full(6, 0.5)}, "labels in '.*' must be one of fri, .*, got 0.5"),
+        ({"label": np.array([0, 1, -1, 0, 1, 0])}, "labels in '.*' must be one of 0, 1, 2, 3, got -1"),
         ({"label": np.zeros(5, int)}, r"'labels' in '.*' must have shape \(6,\), got \(5,\)"),
         ({"rms": np.ones(2)}, r"'rms' in '.*' must have shape \(6,\), got \(2,\)"),
         ({"label": np.full(6, 7)}, "labels in '.*' must be one of 0, 1, 2, 3, got 7"),
@@ -122,6 +137,25 @@ class TestBatches:
         read = read_stamps(tmp_path)
         assert len(read) == 10 and read.images[0].shape == (64, 64) and np.isnan(read.rms).all()
         assert read.fr_class[:2].tolist() == ["FRI", "FRII"] and read.name[0] == "0.png"
+
+    def test_a_batch_is_missing(self, tmp_path):
+        for number in (1, 2, 4):
+            write_batch(tmp_path / f"data_batch_{number}", 2)
+        with pytest.raises(FileNotFoundError, match="stamps '.*' lack data_batch_3, though there is data_batch_4"):
+            read_stamps(tmp_path)
+
+    def test_batches_of_different_shapes(self, tmp_path):
+        write_batch(tmp_path / "data_batch_1", 2)
+        images = [np.arange(900, dtype=np.uint16) % 250] * 2
+        write_batch(tmp_path / "test_batch", 2, data=images)
+        with pytest.raises(ValueError, match=r"'.*test_batch' must have the shape of data_batch_1's, \(64, 64\), got "
+                                             r"\(30, 30\)"):
+            read_stamps(tmp_path)
+
+    def test_blank_images_are_counted(self, tmp_path):
+        write_batch(tmp_path / "data_batch_1", 3, data=[np.zeros(4096, np.uint8), *[np.arange(4096) % 200] * 2])
+        with pytest.warns(UserWarning, match="1 of 3 cutouts are left out"):
+            assert read_stamps(tmp_path).skipped == 1
 
     def test_array_data_and_names(self, tmp_path):
         images, _ = stamps(2)
@@ -293,13 +327,31 @@ class TestCutouts:
         with pytest.raises(ValueError, match="cannot be read as a FITS image"):
             read_stamps(tmp_path)
 
+    @pytest.mark.parametrize("bits", [8, 16])
+    def test_png(self, tmp_path, bits):
+        from PIL import Image
+
+        image = np.arange(12).reshape(3, 4) * (1 if bits == 8 else 1000)
+        (tmp_path / "FRII").mkdir()
+        Image.fromarray(image.astype(f"u{bits // 8}")).save(tmp_path / "FRII" / "a.png")
+        read = read_stamps(tmp_path)
+        np.testing.assert_array_equal(read.images[0], image[::-1])
+        assert read.fr_class.tolist() == ["FRII"] and np.isnan(read.ra).all()
+        assert len(read_stamps(tmp_path / "FRII" / "a.png")) == 1
+
+    def test_damaged_png(self, tmp_path):
+        (tmp_path / "FRI").mkdir()
+        (tmp_path / "FRI" / "a.png").write_bytes(b"no PNG")
+        with pytest.raises(ValueError, match="image '.*a.png' is damaged"):
+            read_stamps(tmp_path)
+
     def test_cube(self, tmp_path):
         write_fits(tmp_path / "FRI" / "a.fits", np.ones((3, 4, 4)))
         with pytest.raises(ValueError, match=r"must hold a 2-d image, got shape \(3, 4, 4\)"):
             read_stamps(tmp_path)
 
     def test_empty_folder(self, tmp_path):
-        with pytest.raises(FileNotFoundError, match="hold no FITS cutouts and no batches"):
+        with pytest.raises(FileNotFoundError, match="hold no FITS or PNG cutouts and no batches"):
             read_stamps(tmp_path)
 
 

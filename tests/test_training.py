@@ -377,5 +377,6 @@ class TestStampBatches:
 def test_blank_stamps_are_counted(tmp_path):
     images, _ = stamps(90)
     images[3] = 0
-    data = load_training_set([write_npz(tmp_path / "s.npz", 90, image=images)], SMALL)
+    with pytest.warns(UserWarning, match="1 of 90 cutouts are left out, since they are blank, constant or nowhere"):
+        data = load_training_set([write_npz(tmp_path / "s.npz", 90, image=images)], SMALL)
     assert data.dropped["blank"] == 1

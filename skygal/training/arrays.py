@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skygal.training.readers import MORPHOLOGIES, Stamps, make_stamps, read_labels
+from skygal.training.readers import MORPHOLOGIES, NUMBERS, Stamps, make_stamps, read_labels
 
 __all__ = ["read_arrays"]
 
@@ -40,14 +40,19 @@ def read_arrays(path: Path) -> Stamps:
     image = data["image"]
     if image.ndim != 3:
         raise ValueError(f"'image' in {str(path)!r} must have shape (n, ny, nx), got {image.shape}")
+    for key in ("image", "scale", *NUMBERS):
+        if key in data and data[key].dtype.kind not in "uif":
+            raise ValueError(f"{key!r} in {str(path)!r} must hold real numbers, got {data[key].dtype}")
     labels = data["fr_class"] if "fr_class" in data else data["label"]
     columns = {key: data[key] for key in COLUMNS if key in data}
     for key, value in {"labels": labels, "scale": data.get("scale", labels), **columns}.items():
         if value.shape != image.shape[:1]:
             raise ValueError(f"{key!r} in {str(path)!r} must have shape {image.shape[:1]}, got {value.shape}")
-    scale = np.asarray(data.get("scale", np.ones(len(image))), np.float32)
-    blank = image == -32768 if image.dtype == np.int16 else np.zeros((1, 1, 1), bool)
-    images = np.where(blank, np.float32(np.nan), image * scale[:, None, None])
+    images = image
+    if image.dtype == np.int16:
+        images = np.where(image == -32768, np.float32(np.nan), image)
+    if "scale" in data:
+        images = images * np.asarray(data["scale"], np.float32)[:, None, None]
     fr_class, morphology = read_labels(labels, repr(str(path)))
     given = columns.setdefault("morphology", morphology)
     unknown = np.setdiff1d(given, MORPHOLOGIES)

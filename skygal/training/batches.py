@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from skygal.training.readers import MIRABEST, MIRABEST_BATCHES, SMALL, Stamps, make_stamps, read_labels
+from skygal.training.readers import MIRABEST, MIRABEST_BATCHES, SMALL, Stamps, join_stamps, make_stamps, read_labels
 
-__all__ = ["find_batches", "load_plain_pickle", "read_batch"]
+__all__ = ["find_batches", "load_plain_pickle", "read_batch", "read_batches"]
 
 BATCH_KEYS = {"data", "labels"}
 
@@ -69,6 +69,34 @@ def find_batches(folder: Path) -> list[Path]:
     """Return the batch files of a folder, sorted: ``data_batch_1`` ... and ``test_batch``."""
     return sorted(path for path in folder.iterdir()
                   if path.is_file() and (path.name.startswith("data_batch") or path.name == "test_batch"))
+
+
+def read_batches(files: list[Path]) -> Stamps:
+    """Read the batches of one folder.
+
+    Parameters
+    ----------
+    files : list of path
+        From `find_batches`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the numbers of ``data_batch_1``, ``data_batch_2`` ... have a gap.
+    ValueError
+        If a batch cannot be read (see `read_batch`), or the images of two differ in shape.
+    """
+    numbers = {int(found[1]) for path in files if (found := re.fullmatch(r"data_batch_(\d+)", path.name))}
+    if missing := sorted(set(range(1, max(numbers, default=0) + 1)) - numbers):
+        raise FileNotFoundError(f"stamps {str(files[0].parent)!r} lack data_batch_{missing[0]}, though there is "
+                                f"data_batch_{max(numbers)}")
+    parts = [read_batch(path) for path in files]
+    shapes = [{image.shape for image in part.images} for part in parts]
+    for path, shape in zip(files[1:], shapes[1:], strict=True):
+        if shape and shapes[0] and shape != shapes[0]:
+            raise ValueError(f"images of stamps {str(path)!r} must have the shape of {files[0].name}'s, "
+                             f"{min(shapes[0])}, got {min(shape)}")
+    return join_stamps(parts)
 
 
 def read_batch(path: str | os.PathLike) -> Stamps:

