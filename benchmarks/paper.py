@@ -20,6 +20,7 @@ def main() -> None:
     parser.add_argument("--schedule", default="fast")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--latent-dims", type=int, nargs="*", default=list(LATENT_DIMS))
+    parser.add_argument("--batch-size", type=int, default=150)
     parser.add_argument("--precision", default="bfloat16")
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
@@ -27,7 +28,7 @@ def main() -> None:
     for preset in PRESETS:
         for latent_dim in given.latent_dims:
             settings = preset_settings(preset, latent_dim=latent_dim, schedule=given.schedule, epochs=given.epochs,
-                                       precision=given.precision, log_every=1)
+                                       precision=given.precision, batch_size=given.batch_size, log_every=1)
             name = f"{preset.removeprefix('bastien2021-')}-d{latent_dim}-{given.schedule}.safetensors"
             files = run_files(given.runs / name)
             if not files["weights"].is_file():

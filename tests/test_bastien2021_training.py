@@ -126,7 +126,7 @@ def test_schedules_and_presets():
     vae = preset_settings("bastien2021-vae", latent_dim=2, epochs=None)
     assert (vae.conditional, vae.epochs, vae.learning_rate) == (False, 8000, 1.07e-3)
     fast = preset_settings("bastien2021-vae", schedule="fast", epochs=3)
-    assert (fast.learning_rate, fast.kl_warmup, fast.dropout_warmup) == (1e-3, 0.05, 0.5)
+    assert (fast.learning_rate, fast.kl_warmup, fast.dropout_warmup) == (7e-4, 0.05, 0.5)
     assert PaperSettings.from_dict(fast.to_dict()) == fast
     with pytest.raises(ValueError, match="preset must be .*'bastien2021-vae'.* got 'vae'"):
         preset_settings("vae")

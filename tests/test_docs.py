@@ -43,7 +43,8 @@ def run_command(words: list[str]) -> None:
 
     from skygal.cli import cli
 
-    if words[0] == "train" or "mine.safetensors" in words:
+    if words[0] in ("train", "search-rate", "convert-weights", "evaluate") or \
+            not {"mine.safetensors", "theirs.safetensors"}.isdisjoint(words):
         # what takes long, on data that are not here: only whether it would be understood
         cli.commands[words[0]].make_context(words[0], words[1:])
         return

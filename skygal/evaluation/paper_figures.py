@@ -136,6 +136,8 @@ def draw_rates(rates: dict[str, list[dict[str, float]]], path: Path) -> None:
     figure, axes = _figure(figsize=(4.5, 3))
     for name, rows in rates.items():
         axes.plot([1e3 * row["learning_rate"] for row in rows], [row["train_loss"] for row in rows], ".-", label=name)
-    axes.set(xlabel="learning rate (1e-3)", ylabel="train loss / nats")
+    least = min(row["train_loss"] for rows in rates.values() for row in rows)
+    # the loss of a rate that blows up would hide the others
+    axes.set(xlabel="learning rate (1e-3)", ylabel="train loss / nats", ylim=(0.95 * least, 3 * least))
     axes.legend(fontsize=7)
     figure.savefig(path, dpi=DPI)
