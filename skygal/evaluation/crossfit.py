@@ -10,11 +10,9 @@ import numpy as np
 
 from skygal.checks import as_count
 from skygal.evaluation.network import StampNet, train_net
+from skygal.training.prepare import sky_cells
 
 __all__ = ["CrossJudge", "fold_by_sky", "train_judges"]
-
-#: cells of the folds, degrees; those of the splits (`skygal.training.prepare.split_by_sky`)
-CELL = 4.0
 
 
 def fold_by_sky(ra: np.ndarray, dec: np.ndarray, name: np.ndarray, n_folds: int) -> np.ndarray:
@@ -36,16 +34,7 @@ def fold_by_sky(ra: np.ndarray, dec: np.ndarray, name: np.ndarray, n_folds: int)
         so that folds are about equal.
     """
     as_count("n_folds", n_folds, minimum=2)
-    ra, dec = np.asarray(ra, float), np.asarray(dec, float)
-    keys = []
-    for i in range(len(ra)):
-        if np.isfinite(ra[i]) and np.isfinite(dec[i]):
-            band = int(np.floor((dec[i] + 90) / CELL))
-            around = max(1, int(round(360 / CELL * np.cos(np.radians(min(band * CELL + CELL / 2, 179.9) - 90)))))
-            keys.append(f"{band}:{int(np.floor(ra[i] % 360 / 360 * around))}")
-        else:
-            keys.append(str(name[i]))
-    cells, number, count = np.unique(keys, return_inverse=True, return_counts=True)
+    cells, number, count = np.unique(sky_cells(ra, dec, name), return_inverse=True, return_counts=True)
     fold, size = np.zeros(len(cells), int), np.zeros(n_folds, int)
     # the fullest cells first, each to the emptiest fold; a checksum decides between equals
     for cell in sorted(range(len(cells)), key=lambda c: (-count[c], zlib.crc32(f"fold:{cells[c]}".encode()))):

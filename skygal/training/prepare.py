@@ -15,7 +15,7 @@ from skygal.training.matching import fill_positions, match_cutouts
 from skygal.training.pedestal import estimate_noise, has_pedestal_removed, restore_pedestal
 from skygal.training.readers import Stamps
 
-__all__ = ["TrainingSet", "prepare_stamps", "split_by_sky"]
+__all__ = ["TrainingSet", "prepare_stamps", "sky_cells", "split_by_sky"]
 
 SPLITS = ("train", "validation", "test")
 #: share of the sky in the training and in the validation split; the rest, which judges and measures use, is the test's
@@ -80,6 +80,28 @@ class TrainingSet:
         return TrainingSet(**{name: value if name == "dropped" else value[rows] for name, value in columns.items()})
 
 
+def sky_cells(ra: np.ndarray, dec: np.ndarray, name: np.ndarray) -> list[str]:
+    """Return the names of the cells of sky, 4 degrees a side, that sources lie in; their own where there is no position.
+
+    Parameters
+    ----------
+    ra, dec : array_like
+        Shape (n,), degrees; NaN where unknown.
+    name : array_like of str
+        Shape (n,).
+    """
+    ra, dec = np.asarray(ra, float), np.asarray(dec, float)
+    cells = []
+    for i in range(len(ra)):
+        if np.isfinite(ra[i]) and np.isfinite(dec[i]):
+            band = int(np.floor((dec[i] + 90) / CELL))
+            around = max(1, int(round(360 / CELL * np.cos(np.radians(min(band * CELL + CELL / 2, 179.9) - 90)))))
+            cells.append(f"{band}:{int(np.floor(ra[i] % 360 / 360 * around))}")
+        else:
+            cells.append(str(name[i]))
+    return cells
+
+
 def split_by_sky(ra: np.ndarray, dec: np.ndarray, name: np.ndarray) -> np.ndarray:
     """Assign sources to splits by their place on the sky.
 
@@ -101,16 +123,9 @@ def split_by_sky(ra: np.ndarray, dec: np.ndarray, name: np.ndarray) -> np.ndarra
     a checksum of a cell's number chooses its split: it is the same in every run, and two sources in
     one cell, or two images of one source, never stand on both sides.
     """
-    ra, dec = np.asarray(ra, float), np.asarray(dec, float)
     out = np.empty(len(ra), "<U10")
-    for i in range(len(ra)):
-        if np.isfinite(ra[i]) and np.isfinite(dec[i]):
-            band = int(np.floor((dec[i] + 90) / CELL))
-            around = max(1, int(round(360 / CELL * np.cos(np.radians(min(band * CELL + CELL / 2, 179.9) - 90)))))
-            key = f"{band}:{int(np.floor(ra[i] % 360 / 360 * around))}"
-        else:
-            key = str(name[i])
-        share = zlib.crc32(f"skygal:{key}".encode()) / 2**32
+    for i, cell in enumerate(sky_cells(ra, dec, name)):
+        share = zlib.crc32(f"skygal:{cell}".encode()) / 2**32
         out[i] = SPLITS[0 if share < TRAIN_SHARE else 1 if share < TRAIN_SHARE + VALIDATION_SHARE else 2]
     return out
 
