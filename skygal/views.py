@@ -14,6 +14,7 @@ from skygal.rendering.beam import FWHM, ellipse_covariance, native_covariance
 from skygal.rendering.transform import matching_kernel, render_stamp
 
 if TYPE_CHECKING:
+    from skygal.morphology.bastien2021_generator import PaperGenerator
     from skygal.morphology.generator import Generator
 
 __all__ = ["StampView"]
@@ -33,7 +34,7 @@ class StampView:
         Arcsec.
     """
 
-    def __init__(self, model: Generator, *, size: int = 150, pixel_scale: Any = None, beam: Any = None,
+    def __init__(self, model: Generator | PaperGenerator, *, size: int = 150, pixel_scale: Any = None, beam: Any = None,
                  noise: Any = None, noise_clip: float | None = None) -> None:
         self.size = as_count("size", size, minimum=16)
         self.pixel_scale = model.pixel_scale
@@ -104,7 +105,7 @@ class StampView:
         return float(self.levels[rng.integers(self.levels.size)])
 
 
-def _beam_covariance(beam: Any, model: Generator) -> np.ndarray:
+def _beam_covariance(beam: Any, model: Generator | PaperGenerator) -> np.ndarray:
     """Return the covariance of the beam in arcsec squared, x to the west."""
     from radio_beam import Beam
 

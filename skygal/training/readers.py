@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["CLASSES", "MORPHOLOGIES", "Stamps", "join_stamps", "make_stamps", "read_labels", "read_stamps"]
+__all__ = ["CLASSES", "MORPHOLOGIES", "Stamps", "join_stamps", "make_stamps", "read_labels", "read_stamps",
+           "select_stamps"]
 
 #: Every class a reader may name; models are trained on some of them.
 CLASSES = ("FRI", "FRII", "compact", "bent", "hybrid")
@@ -107,6 +108,13 @@ def join_stamps(parts: list[Stamps]) -> Stamps:
     return Stamps([image for part in parts for image in part.images],
                   **{key: np.concatenate([getattr(part, key) for part in parts]) for key in (*NUMBERS, *TEXTS)},
                   skipped=sum(part.skipped for part in parts))
+
+
+def select_stamps(stamps: Stamps, rows: np.ndarray) -> Stamps:
+    """Return the chosen stamps (an index or a boolean array); ``skipped`` stays."""
+    rows = np.arange(len(stamps))[rows]
+    return Stamps([stamps.images[i] for i in rows],
+                  **{key: getattr(stamps, key)[rows] for key in (*NUMBERS, *TEXTS)}, skipped=stamps.skipped)
 
 
 def read_labels(labels: np.ndarray, source: str) -> tuple[np.ndarray, np.ndarray]:
