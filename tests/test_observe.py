@@ -137,12 +137,13 @@ def test_the_same_seed_gives_the_same_observation():
 def test_real_stamps_are_matched_by_class_and_extent():
     rng = np.random.default_rng(0)
     extent = np.linspace(5, 50, 100)
-    rows = match_real([6.0, 49.0, 30.0], ["a", "a", "b"], np.tile(extent, 2), np.repeat(["a", "b"], 100), rng=rng,
+    features = np.stack([np.tile(extent, 2), np.zeros(200)], axis=1)
+    rows = match_real([[6.0, 0], [49.0, 0], [30.0, 0]], ["a", "a", "b"], features, np.repeat(["a", "b"], 100), rng=rng,
                       neighbours=5)
     assert np.tile(extent, 2)[rows] == pytest.approx([6, 49, 30], abs=2)
     assert (rows < 100).tolist() == [True, True, False]
     with pytest.raises(ValueError, match="fr_class must have real stamps, got none of c"):
-        match_real([6.0], ["c"], extent, np.repeat("a", 100), rng=rng)
+        match_real([[6.0]], ["c"], extent[:, None], np.repeat("a", 100), rng=rng)
 
 
 @pytest.mark.parametrize("noise, words", [

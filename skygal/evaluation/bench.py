@@ -51,17 +51,17 @@ class Effort:
     judge_epochs: int = 30
     views: int = 2
     test_seeds: int = 3
-    test_epochs: int = 12
+    test_epochs: int = 30
     transfer_seeds: int = 3
-    transfer_epochs: int = 15
+    transfer_epochs: int = 30
     few: int = 100
     n_boot: int = 200
 
     @classmethod
     def quick(cls) -> Effort:
         """Return what takes about three minutes."""
-        return cls(folds=3, judge_seeds=1, judge_epochs=20, views=1, test_seeds=1, test_epochs=10, transfer_seeds=1,
-                   transfer_epochs=10, n_boot=100)
+        return cls(folds=3, judge_seeds=1, judge_epochs=20, views=1, test_seeds=1, test_epochs=20, transfer_seeds=1,
+                   transfer_epochs=15, n_boot=100)
 
 
 def see_with_beam(images: np.ndarray, *, beam_sigma: float) -> np.ndarray:

@@ -51,15 +51,16 @@ class Evaluation:
     about: dict[str, Any]
 
 
-def _extent(stamps: np.ndarray) -> np.ndarray:
-    """Return the extent, in pixels, of noiseless stamps of peak 1."""
+def _size_features(stamps: np.ndarray) -> np.ndarray:
+    """Return the logarithms of extent in pixels and of flux over peak of noiseless stamps of peak 1, (n, 2)."""
     images = np.asarray(stamps, np.float32)
-    covariance = measure_moments(np.where(images > FLOOR, images, 0))[2]
-    return np.sqrt(np.maximum(np.linalg.eigvalsh(covariance)[:, -1], 1e-3))
+    flux, _, covariance = measure_moments(np.where(images > FLOOR, images, 0))
+    extent = np.sqrt(np.maximum(np.linalg.eigvalsh(covariance)[:, -1], 1e-3))
+    return np.log(np.stack([extent, np.maximum(flux, 1e-3)], axis=1))
 
 
 def observe_made(generated: np.ndarray, fr_class: np.ndarray, bench: Bench, *, progress: bool = False) -> Made:
-    """Observe generated stamps with the noise of real training stamps of their class and about their extent.
+    """Observe generated stamps with the noise of real training stamps of their class, extent and flux over peak.
 
     Parameters
     ----------
@@ -97,7 +98,7 @@ def observe_made(generated: np.ndarray, fr_class: np.ndarray, bench: Bench, *, p
     images = generated / peak[:, None, None]
     label = np.array([CLASSES.index(name) for name in fr_class])
     train = bench.train
-    like = train[match_real(_extent(images), label, _extent(bench.restored[train]), bench.label[train],
+    like = train[match_real(_size_features(images), label, _size_features(bench.restored[train]), bench.label[train],
                             rng=bench.generator("noise levels"))]
     seen = observe_stamps(images, bench.real.noise[like], beam_sigma=bench.beam_sigma, rng=bench.generator("noise"),
                           sized=bench.real.sized[like], progress=progress)

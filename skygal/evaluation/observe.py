@@ -197,20 +197,23 @@ def observe_stamps(stamps: np.ndarray, noise: np.ndarray, *, beam_sigma: float, 
     return Observed(images, noise, sized)
 
 
-def match_real(extent: np.ndarray, fr_class: np.ndarray, real_extent: np.ndarray, real_class: np.ndarray, *,
+def match_real(features: np.ndarray, fr_class: np.ndarray, real_features: np.ndarray, real_class: np.ndarray, *,
                rng: np.random.Generator, neighbours: int = 15) -> np.ndarray:
-    """Draw for each stamp a real one of its class and about its extent, whose noise it is to have.
+    """Draw for each stamp a real one of its class that is like it, whose noise it is to have.
 
     Parameters
     ----------
-    extent, fr_class : array_like
+    features : array_like
+        Shape (n, d), of the stamps: what the noise over the peak goes with, such as the logarithms of extent
+        and of flux over peak. (In a sample limited by flux, noise over peak grows with flux over peak.)
+    fr_class : array_like
         Shape (n,), of the stamps.
-    real_extent, real_class : array_like
-        Shape (m,), of real stamps.
+    real_features, real_class : array_like
+        Shapes (m, d) and (m,), of real stamps.
     rng : `~numpy.random.Generator`
         The source of randomness.
     neighbours : int
-        It is one of so many stamps of the class, those nearest in extent.
+        It is one of so many stamps of the class, those nearest in features of unit scatter.
 
     Returns
     -------
@@ -222,13 +225,15 @@ def match_real(extent: np.ndarray, fr_class: np.ndarray, real_extent: np.ndarray
     ValueError
         If there is no real stamp of a class.
     """
-    out = np.empty(len(extent), int)
+    features, real_features = np.asarray(features, float), np.asarray(real_features, float)
+    out = np.empty(len(features), int)
     real_class = np.asarray(real_class)
+    scale = real_features.std(axis=0) + 1e-12
     for name in np.unique(fr_class):
         here, there = np.flatnonzero(np.asarray(fr_class) == name), np.flatnonzero(real_class == name)
         if not there.size:
             raise ValueError(f"fr_class must have real stamps, got none of {name}")
-        away = np.abs(np.log(np.asarray(extent)[here, None] / np.asarray(real_extent)[None, there]))
+        away = (((features[here, None] - real_features[None, there]) / scale) ** 2).sum(axis=2)
         order = np.argsort(away, axis=1, kind="stable")[:, :neighbours]
         pick = rng.integers(order.shape[1], size=len(here))
         out[here] = there[order[np.arange(len(here)), pick]]
