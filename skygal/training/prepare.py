@@ -81,7 +81,9 @@ class TrainingSet:
 
 
 def sky_cells(ra: np.ndarray, dec: np.ndarray, name: np.ndarray) -> list[str]:
-    """Return the names of the cells of sky, 4 degrees a side, that sources lie in; their own where there is no position.
+    """Return the names of the cells of sky, 4 degrees a side, that sources lie in.
+
+    Where there is no position, that is the source's own name.
 
     Parameters
     ----------
