@@ -97,7 +97,7 @@ class SyntheticStamps(Dataset):
     target_transform : callable, optional
         From a label (int) to what is returned for it.
     cache : float
-        Mebibytes of decoded stamps that each process may keep. A stamp takes about 6 KiB; if those of the whole
+        Mebibytes of decoded stamps that each process may keep. A stamp takes about 3.5 KiB; if those of the whole
         length fit, each is decoded once, in whatever order.
 
     Attributes
