@@ -112,7 +112,8 @@ def _model_text(_: str) -> str:
     rows = []
     for name in skygal.list_models():
         model = skygal.load_model(name)
-        extent = "; ".join(f"{key} {v[0]:.1f}, {v[len(v) // 2]:.1f}, {v[-1]:.1f}" for key, v in model.extents.items())
+        extent = "; ".join(f"{key} {v[0]:.1f}, {v[len(v) // 2]:.1f}, {v[-1]:.1f}"
+                           for key, v in ((name, table.extent) for name, table in model.tables.items()))
         bending = "; ".join(f"{key} {np.degrees(np.median(table.bending)):.0f}" for key, table in model.tables.items())
         rows.append([f"``{name}``", f"{model.shape[1]} x {model.shape[0]} pixels of {model.pixel_scale:g}\"",
                      f"{model.beam_fwhm:g}\"", str(model.latent_dim), extent, bending])

@@ -9,8 +9,8 @@ from astropy import units as u
 from scipy import fft
 
 from skygal.checks import as_count, as_quantity
-from skygal.evaluation.noise import noise_power
 from skygal.rendering.beam import FWHM, ellipse_covariance, native_covariance
+from skygal.rendering.survey_noise import noise_power
 from skygal.rendering.transform import matching_kernel, render_stamp
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ def test_round_trip(weights):
     assert (generator.name, generator.classes, generator.shape) == ("small", ("FRI", "FRII"), (16, 24))
     assert generator.metadata == {"seed": 1} and len(generator.sha256) == 64
     for name, table in TABLES.items():
-        np.testing.assert_array_equal(generator.extents[name], table.extent)
+        np.testing.assert_array_equal(generator.tables[name].extent, table.extent)
         np.testing.assert_array_equal(generator.tables[name].bending, table.bending)
     latents = np.random.default_rng(0).standard_normal((4, 3))
     extent = (np.log(12) - ARCH.log_extent_mean) / ARCH.log_extent_std

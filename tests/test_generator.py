@@ -17,7 +17,7 @@ def generator():
 def inputs(generator, n, seed=0):
     rng = np.random.default_rng(seed)
     fr_class = np.where(rng.random(n) < 0.5, "FRI", "FRII")
-    extent = np.array([rng.choice(generator.extents[name][6:-3]) for name in fr_class])
+    extent = np.array([rng.choice(generator.tables[name].extent[6:-3]) for name in fr_class])
     bending = rng.choice([-1, 1], n) * np.array([rng.choice(generator.tables[name].bending[1]) for name in fr_class])
     return rng.standard_normal((n, generator.latent_dim)), fr_class, extent, bending
 

@@ -7,7 +7,7 @@ from training_stamps import blob
 
 from skygal.evaluation import crossfit
 from skygal.evaluation.crossfit import CrossJudge, fold_by_sky, train_judges
-from skygal.evaluation.network import FEATURES, StampNet, train_net
+from skygal.training.stamp_net import FEATURES, StampNet, train_net
 
 
 def made_up(n, seed=0):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from training_stamps import blob
 
-from skygal.evaluation.noise import draw_noise
+from skygal.rendering.survey_noise import draw_noise
 from skygal.training.pedestal import estimate_noise, has_pedestal_removed, restore_pedestal
 
 

@@ -103,7 +103,7 @@ def test_pairs():
         np.testing.assert_array_equal(table["latents"][k], table["latents"][k + 1])
         assert angle_between(*table["pa"][k:k + 2].to_value(u.deg)) < 25
         # the same rank in the sizes of either class
-        quantiles = [np.asarray(skygal.load_model().extents[str(table["fr_class"][i])]) for i in (k, k + 1)]
+        quantiles = [np.asarray(skygal.load_model().tables[str(table["fr_class"][i])].extent) for i in (k, k + 1)]
         ranks = [np.interp(table["extent"][k + j].value, q, np.linspace(0, 1, q.size)) for j, q in enumerate(quantiles)]
         assert ranks[0] == pytest.approx(ranks[1], abs=1e-5)
     assert len(set(table["latent_seed"][::2])) == 4

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from skygal.evaluation.noise import noise_power
 from skygal.evaluation.observe import observe_stamps
 from skygal.morphology.networks import Architecture
+from skygal.rendering.survey_noise import noise_power
 from skygal.training.survey_view import CLIP, STEPS, SurveyView, jitter
 
 ARCH = Architecture(shape=(48, 80))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from skygal.evaluation.noise import draw_noise
+from skygal.rendering.survey_noise import draw_noise
 from skygal.training.pedestal import WHITE, estimate_noise, has_pedestal_removed, restore_pedestal
 from skygal.training.readers import Stamps
 

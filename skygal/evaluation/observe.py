@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skygal.evaluation.noise import draw_noise
 from skygal.morphology.measure import largest_size
 from skygal.morphology.moments import measure_moments
+from skygal.rendering.survey_noise import draw_noise
 from skygal.training.isolate import find_source
 from skygal.training.pedestal import WHITE, estimate_noise, has_pedestal_removed
 from skygal.training.readers import Stamps

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from skygal.evaluation.network import train_net
+from skygal.training.stamp_net import train_net
 
 __all__ = ["balanced_accuracy", "told_accuracy", "told_area", "train_and_test", "two_sample_test"]
 

@@ -68,11 +68,6 @@ class Generator:
     def __repr__(self) -> str:
         return f"Generator({self.name!r}, sha256={self.sha256[:12]!r}, device={self.device!r})"
 
-    @property
-    def extents(self) -> dict[str, np.ndarray]:
-        """For each class, quantiles of the extent (arcsec), evenly spaced in probability from 0 to 1."""
-        return {name: table.extent for name, table in self.tables.items()}
-
     def decode(self, latents: np.ndarray, fr_class: np.ndarray, extent: np.ndarray,
                bending: np.ndarray | None = None) -> np.ndarray:
         """Decode stamps.

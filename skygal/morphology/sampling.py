@@ -121,7 +121,8 @@ def sample_stamps(n: int, *, fr_class: str | None = None, fr_mix: Mapping[str, f
         Least and largest bending, 0 to 180 degrees, likewise; a source with arms at an angle of 140 degrees has a
         bending of 40. See `skygal.morphology.conditions`.
     latents : str or array_like
-        "balanced" or "prior" (N(0, I), which is the model's own prior), "uniform" (a box of +-4),
+        "balanced" or "prior" (the model's own prior: N(0, I), resampled; see `Generator.acceptance`), "uniform" (a
+        box of +-4),
         "pairs" (stamps 2k and 2k + 1 share latents, one of each class), or an array of shape
         (n, latent_dim). Those further from the origin than sqrt(latent_dim) + 1 are drawn in to the
         shell that the model has learnt (see `Generator.decode`).

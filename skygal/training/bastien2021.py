@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from skygal.atomic import check_writable, whole_file
+from skygal.atomic import check_writable
 from skygal.training.bastien2021_settings import PaperSettings, preset_settings
+from skygal.training.metrics import write_metrics
 
 if TYPE_CHECKING:
     from skygal.evaluation.ramis import PaperClassifier
@@ -157,15 +156,6 @@ def _run(trainer: PaperTrainer, files: dict[str, Path], progress: bool) -> None:
             if trainer.epoch % settings.log_every == 0 or trainer.epoch == settings.epochs:
                 row = trainer.score(loss, time.monotonic() - started)
                 trainer.save(files["checkpoint"])
-                _write_rows(files["metrics"], trainer.rows)
-                _write_rows(files["seconds"], trainer.seconds)
+                write_metrics(files["metrics"], trainer.rows)
+                write_metrics(files["seconds"], trainer.seconds)
                 bar.set_postfix(test=f"{row['test_loss']:.1f}", ramis=f"{row['ramis']:.2f}")
-
-
-def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    with whole_file(path, overwrite=True) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8")

@@ -33,7 +33,7 @@ class SurveyView:
     """
 
     def __init__(self, arch: Architecture, device: str | torch.device = "cpu") -> None:
-        from skygal.evaluation.noise import noise_power
+        from skygal.rendering.survey_noise import noise_power
 
         ny, nx = arch.shape
         k = torch.hypot(torch.fft.fftfreq(ny)[:, None], torch.fft.rfftfreq(nx)[None, :])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import os
 import tempfile
@@ -12,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skygal.atomic import check_writable, whole_file
+from skygal.atomic import check_writable
 from skygal.morphology.conditions import ConditionTable
+from skygal.training.metrics import write_metrics
 from skygal.training.prepare import TrainingSet, prepare_stamps
 from skygal.training.readers import join_stamps, read_stamps
 from skygal.training.settings import TrainSettings
@@ -177,14 +176,5 @@ def _run(trainer: Trainer, checkpoint: Path, metrics: Path, progress: bool) -> N
             if trainer.epoch % settings.checkpoint_every == 0 or trainer.epoch in (settings.epochs, trainer.epochs):
                 row = trainer.score(losses, time.monotonic() - started)
                 trainer.save(checkpoint)
-                _write_metrics(metrics, trainer.rows)
+                write_metrics(metrics, trainer.rows)
                 bar.set_postfix(elbo=f"{row['validation_elbo']:.1f}")
-
-
-def _write_metrics(path: Path, rows: list[dict[str, Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    with whole_file(path, overwrite=True) as temporary:
-        temporary.write_text(text.getvalue())

@@ -1,4 +1,4 @@
-"""The small network behind every measure that learns: judges, two-sample tests and transfer tests."""
+"""The small network behind all that learns from stamps: the guides of training, judges, two-sample and transfer tests."""
 
 from __future__ import annotations
 
