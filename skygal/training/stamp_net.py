@@ -1,4 +1,4 @@
-"""The small network behind all that learns from stamps: the guides of training, judges, two-sample and transfer tests."""
+"""The small network behind all that learns from stamps: guides of training, judges, two-sample and transfer tests."""
 
 from __future__ import annotations
 
