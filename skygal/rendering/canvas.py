@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
-from scipy import fft, signal
+from scipy import signal
 
-from skygal.rendering.beam import FWHM, TargetBeam
+from skygal.rendering.beam import TargetBeam
+from skygal.rendering.psf import remainder
 from skygal.rendering.transform import Patch, matching_kernel, render_stamp
 
 __all__ = ["Canvas", "Placed", "Source"]
@@ -106,7 +107,7 @@ class Canvas:
         self.segmentation = _blank(shape, np.int32)
         self.overlaps: set[int] = set()
         self._brightest = _blank(shape, np.float32)
-        self._rest = None if beam.psf is None else _remainder(beam)
+        self._rest = None if beam.psf is None else remainder(beam)
         self._pad = (0, 0) if self._rest is None else tuple(s // 2 for s in self._rest.shape)
         self._sum = _blank(tuple(n + 2 * p for n, p in zip(shape, self._pad, strict=True)), np.float32)
         self._share = valid
@@ -225,18 +226,3 @@ def _read_off(image: np.ndarray, places: np.ndarray) -> np.ndarray:
         if -1 <= x <= nx and -1 <= y <= ny:
             out[k] = image[max(0, y - 1):y + 2, max(0, x - 1):x + 2].max()
     return out
-
-
-def _remainder(beam: TargetBeam) -> np.ndarray:
-    """Return the kernel that turns sources drawn with the beam's Gaussian into ones with its PSF."""
-    psf = beam.psf
-    assert psf is not None
-    margin = int(np.ceil(3 * FWHM * np.sqrt(beam.covariance.max())))
-    ny, nx = (s + 2 * margin for s in psf.shape)
-    spectrum = fft.rfft2(np.roll(np.pad(psf, margin), (-(ny // 2), -(nx // 2)), axis=(0, 1)))
-    fy, fx = fft.fftfreq(ny)[:, None], fft.rfftfreq(nx)
-    c = beam.covariance
-    exponent = 2 * np.pi**2 * (c[1, 1] * fy**2 + c[0, 0] * fx**2 + 2 * c[0, 1] * fx * fy)
-    # beyond this the Gaussian lets nothing through that could be brought back
-    gain = np.where(exponent < -np.log(1e-6), np.exp(np.minimum(exponent, 20)), 0)
-    return np.roll(fft.irfft2(spectrum * gain, s=(ny, nx)), (ny // 2, nx // 2), axis=(0, 1))
