@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -149,7 +150,9 @@ def test_runs_are_read_in_order(home):
     assert [(run.name, run.kind, run.settings.latent_dim) for run in runs] == [("vae-d2", "VAE", 2),
                                                                               ("cvae-d32", "CVAE", 32)]
     assert [row["epoch"] for row in runs[0].rows] == [1, 2] and set(runs[0].seconds) == {1, 2}
-    assert runs[0].steps == pytest.approx(2 / 36)
+    assert runs[0].passes == pytest.approx(2 / 36)      # turned once, not by 36 angles
+    assert runs[0].minutes == runs[0].seconds[2] / 60 and replace(runs[0], seconds={}).minutes is None
+    assert runs[1].label == "CVAE, d = 32\npaper, 0.0555556 passes"
 
 
 def test_tables_hold_both(home):
@@ -160,13 +163,52 @@ def test_tables_hold_both(home):
     run = runs[1]
     shown = [line for line in fourth.splitlines() if line.startswith("| FRII count / %, other way round | here")]
     assert shown[0].split("|")[7].strip() == f"{100 * (1 - run.rows[-1]['fri_fraction']):.1f}"
-    curve = curve_table(runs)
-    assert f"| VAE | 2 | 0 | 161.9 (1.01) | vae-d2 | {runs[0].rows[0]['test_loss']:.1f}" in curve
-    assert "| 500 |" not in curve       # no run went so far
     assert "not reached" in target_table(runs)
     found = time_to_target(run, run.rows[1]["test_loss"])
     assert found is not None and found[0] in (1, 2)
     assert time_to_target(run, 0.0) is None
+
+
+def _turned(run, rotations, epochs):
+    """The run as if it had turned images by so many angles and logged the epochs."""
+    return replace(run, settings=replace(run.settings, rotations=rotations, epochs=epochs[-1]),
+                   rows=[{**run.rows[0], "epoch": epoch, "test_loss": 100.0 + epoch} for epoch in epochs], seconds={})
+
+
+def test_curves_are_compared_at_equal_passes(home):
+    vae, cvae = read_runs(home / "runs")
+    assert "| VAE |" not in curve_table([vae])         # a thirty-sixth of a pass is none
+    score = f"({vae.rows[0]['ramis']:.2f})"
+    long = curve_table([_turned(vae, 36, (1, 10))])
+    assert f"| VAE | 2 | 0 | 161.9 (1.01) | vae-d2 | 101.0 {score} after 1 |" in long
+    assert "| 10 |" not in long             # the authors' epoch 10 is after 11 passes
+    eleven = curve_table([_turned(vae, 36, (1, 10, 20))])
+    assert f"| VAE | 2 | 10 | 150.9 (1.08) | vae-d2 | 110.0 {score} after 10 |" in eleven
+    # with 18 angles two epochs make a pass
+    assert f"vae-d2 | 102.0 {score} after 1 |" in curve_table([_turned(vae, 18, (1, 2, 3))])
+    assert "| VAE | 2 | 10 |" not in curve_table([_turned(vae, 18, (1, 20))])
+    # of two runs the tables take the one that saw more images, whatever its number of epochs
+    short, more = _turned(cvae, 36, (2,)), replace(_turned(cvae, 18, (3,)), weights=cvae.weights.with_name("x"))
+    lines = {tuple(cell.strip() for cell in line.split("|")[1:3]): line.split("|")[7].strip()
+             for line in result_table([short, more], conditional=True).splitlines()}
+    assert lines["test loss", "paper"] == "127.3" and lines["images to a step", "paper"] == "100"
+    assert lines["passes over 550 x 36 images", "paper"] == "5000" and lines["minutes", "here"] == "-"
+    text = result_table([short, more], conditional=True)
+    assert "| 102.0 |" in text and "| 103.0 |" not in text
+    table = target_table([replace(_turned(cvae, 18, (4,)), rows=[{**cvae.rows[0], "epoch": 4, "test_loss": 120.0}])])
+    assert "| 4 | 2500 times sooner | - |" in table         # four epochs of two passes
+
+
+def test_pictures_have_a_palette(tmp_path):
+    from PIL import Image
+
+    from skygal.evaluation.paper_figures import draw_reconstructions
+
+    images = np.random.default_rng(0).random((3, 20, 20))
+    path = tmp_path / "made.png"
+    draw_reconstructions(images, [("CVAE, d = 2\nfast, 4 passes", images), ("VAE", images)], path)
+    with Image.open(path) as seen:
+        assert seen.mode == "P" and min(seen.size) > 200
 
 
 def test_numbers_of_the_paper_are_those_of_its_text():

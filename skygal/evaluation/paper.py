@@ -159,7 +159,7 @@ class _Pictures:
         # evenly over the images, so that both classes are shown
         rows = np.linspace(0, len(data.train) - 1, SHOWN + 2).astype(int)[1:-1]
         self.images, self.labels = crop_images(data.train[rows]), data.train_label[rows]
-        self.reconstructed: dict[str, np.ndarray] = {}
+        self.reconstructed: list[tuple[str, np.ndarray]] = []
         self.test, self.test_label = crop_images(data.test), data.test_label
         # whose latents are twinned: extended ones, on which the classes differ
         crops = crop_images(data.train)
@@ -173,7 +173,7 @@ class _Pictures:
         from skygal.morphology.bastien2021_generator import load_paper_model
 
         model = load_paper_model(run.weights)
-        self.reconstructed[run.name] = paper_samples.reconstruct(model, self.images, self.labels)
+        self.reconstructed.append((run.label, paper_samples.reconstruct(model, self.images, self.labels)))
         out: dict[str, Any] = paper_samples.class_balance(model, judge, n=samples, seed=seed)
         out["test_loss"], out["test_loss_error"] = paper_samples.measure_test_loss(model, self.test, self.test_label,
                                                                            draws=DRAWS, seed=seed)
@@ -222,7 +222,8 @@ def _text(runs: Sequence[Run], record: dict[str, Any], folder: Path) -> str:
         "# Bastien et al. 2021, reproduced\n",
         "Numbers of the paper: MNRAS 503, 3351 (2021MNRAS.503.3351B), and its authors' training logs and published "
         "classifier. Losses are in nats an image, the Bernoulli likelihood of 10,000 pixels, dropout on; those of the "
-        "CVAE include the class's ln 2.\n",
+        "CVAE include the class's ln 2. RAMIS here is by our first classifier, the paper's by theirs; a classifier's "
+        "scores of real images, below, are the measure of its others.\n",
         "## The classifier and RAMIS\n",
         as_markdown(["", "paper's weights", *[f"here, {i + 1}" for i in range(len(judge_rows[0]) - 2)]], judge_rows),
         picture("experiments.png", "RAMIS of blurred, noisy and cropped images"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,17 @@ import numpy as np
 
 from skygal.evaluation.paper_experiments import PUBLISHED
 from skygal.evaluation.paper_samples import axis_profile
-from skygal.evaluation.paper_tables import AUTHORS_CURVES, TARGET, Run
+from skygal.evaluation.paper_tables import AUTHORS_CURVES, PAPER_EPOCHS, PAPER_TABLES, TARGET, Run
+from skygal.training.bastien2021_settings import LATENT_DIMS
 
 __all__ = ["draw_curves", "draw_experiments", "draw_floor", "draw_map", "draw_rates", "draw_reconstructions",
            "draw_twins"]
 
 DPI = 90
+#: colours of a file: a colour map of 256 with axes and text stays as it looks, in a third of the bytes
+COLOURS = 256
+#: how a schedule's runs are drawn, beside the authors' dashes
+LINES = {"fast": ".-", "paper": "x:"}
 #: stretch of the pictures: the root shows lobes beside cores
 POWER = 0.5
 
@@ -29,6 +35,16 @@ def _figure(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
     return figure, figure.subplots(*args, **kwargs)
 
 
+def _save(figure: Any, path: Path, dpi: int = DPI) -> None:
+    """Write a figure as a PNG file with a palette."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=dpi, format="png")
+    image = Image.open(buffer).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    image.save(path, format="PNG", optimize=True)
+
+
 def _show(axes: Any, image: np.ndarray, title: str = "") -> None:
     axes.imshow(np.clip(image, 0, None) ** POWER, cmap="inferno", vmin=0, origin="lower", interpolation="nearest")
     axes.set(xticks=[], yticks=[])
@@ -37,30 +53,41 @@ def _show(axes: Any, image: np.ndarray, title: str = "") -> None:
 
 
 def draw_curves(runs: Sequence[Run], path: Path) -> None:
-    """Draw our test losses and RAMIS beside the authors'."""
-    figure, rows = _figure(2, 2, figsize=(9, 6), sharex=True)
+    """Draw our test losses and RAMIS against passes, beside the authors' logs and what their tables end at."""
+    from matplotlib.lines import Line2D
+
+    figure, rows = _figure(2, 2, figsize=(9, 6.5), sharex=True)
     for column, conditional in enumerate((False, True)):
+        own = [run for run in runs if run.settings.conditional == conditional]
         for axes, key, name in zip(rows[:, column], ("test_loss", "ramis"), ("test loss / nats", "RAMIS"), strict=True):
             for (kind, latent_dim), curve in AUTHORS_CURVES.items():
                 if kind == conditional:
-                    epochs = np.array([point[0] for point in curve]) + 1
-                    values = [point[1 if key == "test_loss" else 2] for point in curve]
-                    axes.plot(epochs, values, "--", color="C0" if latent_dim == 32 else "C1",
-                              label=f"authors, d = {latent_dim}")
-            own = [run for run in runs if run.settings.conditional == conditional]
-            for i, run in enumerate(own):
-                share = run.settings.rotations / 36
-                axes.plot([row["epoch"] * share for row in run.rows], [row[key] for row in run.rows], ".-",
-                          color=f"C{2 + i % 8}", label=run.name, markersize=4)
-            if key == "test_loss":
-                axes.axhline(TARGET, color="grey", linewidth=0.6)
-                axes.set_ylim(115, 180)
-                axes.set_title("CVAE" if conditional else "VAE")
-                axes.legend(fontsize=6)
-            else:
-                axes.set_xlabel("passes over 550 x 36 images")
+                    axes.plot([point[0] + 1 for point in curve],
+                              [point[1 if key == "test_loss" else 2] for point in curve],
+                              "--", color=_colour(latent_dim))
+            for latent_dim, value in zip(LATENT_DIMS, PAPER_TABLES[conditional][key], strict=True):
+                axes.plot(PAPER_EPOCHS[conditional], value, "*", color=_colour(latent_dim), markersize=8)
+            for run in own:
+                axes.plot([run.passes_at(row["epoch"]) for row in run.rows], [row[key] for row in run.rows],
+                          LINES[run.settings.schedule], color=_colour(run.settings.latent_dim), markersize=4)
             axes.set(xscale="log", ylabel=name)
-    figure.savefig(path, dpi=DPI)
+        rows[0, column].set(ylim=(115, 180), title="CVAE" if conditional else "VAE")
+        rows[1, column].set_xlabel("passes over 550 x 36 images")
+    rows[0, 1].axhline(TARGET, color="grey", linewidth=0.6)
+    # the upper right corners, where every loss has fallen, hold no curve
+    rows[0, 0].legend(handles=[Line2D([], [], color=_colour(d), label=f"d = {d}") for d in LATENT_DIMS], fontsize=7,
+                      loc="upper right", ncols=2)
+    used = [name for name in LINES if name in {run.settings.schedule for run in runs}]
+    rows[0, 1].legend(handles=[*[Line2D([], [], color="k", linestyle=LINES[name][1:], marker=LINES[name][0],
+                                        markersize=4, label=f"here, {name} schedule") for name in used],
+                               Line2D([], [], color="k", linestyle="--", label="authors' logs"),
+                               Line2D([], [], color="k", linestyle="", marker="*", label="Tables 3 and 4")],
+                      fontsize=7, loc="upper right")
+    _save(figure, path)
+
+
+def _colour(latent_dim: int) -> str:
+    return f"C{LATENT_DIMS.index(latent_dim)}" if latent_dim in LATENT_DIMS else "grey"
 
 
 def draw_experiments(results: Sequence[dict[str, list[tuple[float, float]]]], path: Path) -> None:
@@ -76,21 +103,26 @@ def draw_experiments(results: Sequence[dict[str, list[tuple[float, float]]]], pa
         axes.set(xlabel=name, ylim=(0.98, 2.0))
     panels[0].set_ylabel("RAMIS")
     panels[0].legend(fontsize=7)
-    figure.savefig(path, dpi=DPI)
+    _save(figure, path)
 
 
-def draw_reconstructions(images: np.ndarray, reconstructed: dict[str, np.ndarray], path: Path) -> None:
-    """Draw real images in the first row and each model's reconstructions below."""
+def draw_reconstructions(images: np.ndarray, reconstructed: Sequence[tuple[str, np.ndarray]], path: Path) -> None:
+    """Draw real images in the first row and each model's reconstructions below, with its label."""
     n = len(images)
-    figure, rows = _figure(1 + len(reconstructed), n, figsize=(1.05 * n, 1.1 * (1 + len(reconstructed))), squeeze=False)
+    figure, rows = _figure(1 + len(reconstructed), n, figsize=(0.9 * n + 1.2, 0.94 * (1 + len(reconstructed))),
+                           squeeze=False)
     for axes, image in zip(rows[0], images, strict=True):
         _show(axes, image)
-    rows[0, 0].set_ylabel("FRDEEP", fontsize=7)
-    for line, (name, made) in zip(rows[1:], reconstructed.items(), strict=True):
+    _label(rows[0, 0], "FRDEEP")
+    for line, (name, made) in zip(rows[1:], reconstructed, strict=True):
         for axes, image in zip(line, made, strict=True):
             _show(axes, image)
-        line[0].set_ylabel(name, fontsize=7)
-    figure.savefig(path, dpi=DPI)
+        _label(line[0], name)
+    _save(figure, path)
+
+
+def _label(axes: Any, text: str) -> None:
+    axes.set_ylabel(text, fontsize=7, rotation=0, ha="right", va="center")
 
 
 def draw_map(grid: np.ndarray, path: Path, *, thin: int = 2) -> None:
@@ -99,7 +131,7 @@ def draw_map(grid: np.ndarray, path: Path, *, thin: int = 2) -> None:
     figure, axes = _figure(figsize=(8, 8))
     axes.imshow(mosaic ** POWER, cmap="inferno", origin="lower", extent=(-4.2, 4.2, -4.2, 4.2))
     axes.set(xlabel="first latent", ylabel="second latent")
-    figure.savefig(path, dpi=80)
+    _save(figure, path, dpi=80)
 
 
 def draw_twins(twins: np.ndarray, path: Path) -> None:
@@ -116,7 +148,7 @@ def draw_twins(twins: np.ndarray, path: Path) -> None:
         if i == 0:
             third.legend(fontsize=7)
             third.set_title("along the FRI's principal axis / pixels", fontsize=8)
-    figure.savefig(path, dpi=DPI)
+    _save(figure, path)
 
 
 def draw_floor(image: np.ndarray, path: Path) -> None:
@@ -128,7 +160,7 @@ def draw_floor(image: np.ndarray, path: Path) -> None:
     right.set(xticks=[], yticks=[])
     right.set_title("log10, up to the 95th percentile", fontsize=8)
     figure.colorbar(shown, ax=right)
-    figure.savefig(path, dpi=DPI)
+    _save(figure, path)
 
 
 def draw_rates(rates: dict[str, list[dict[str, float]]], path: Path) -> None:
@@ -140,4 +172,4 @@ def draw_rates(rates: dict[str, list[dict[str, float]]], path: Path) -> None:
     # the loss of a rate that blows up would hide the others
     axes.set(xlabel="learning rate (1e-3)", ylabel="train loss / nats", ylim=(0.95 * least, 3 * least))
     axes.legend(fontsize=7)
-    figure.savefig(path, dpi=DPI)
+    _save(figure, path)

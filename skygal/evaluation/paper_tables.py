@@ -27,6 +27,8 @@ PAPER_TABLES: dict[bool, dict[str, tuple[float, ...]]] = {
            "fri_fraction": (0.575, 0.755, 0.534, 0.371, 0.650, 0.759),
            "frii_fraction": (0.372, 0.318, 0.515, 0.617, 0.356, 0.247)}}
 PAPER_EPOCHS = {False: 8000, True: 5000}
+#: images to a step and angles of each image, in the authors' code
+PAPER_BATCH, PAPER_ROTATIONS = 100, 36
 #: (epoch, test loss, RAMIS) of the authors' training logs, by (conditional, latent dimension); 0 is after one pass
 AUTHORS_CURVES: dict[tuple[bool, int], tuple[tuple[int, float, float], ...]] = {
     (True, 32): ((0, 166.9, 1.00), (10, 153.9, 1.00), (100, 151.2, 1.00), (500, 142.1, 1.01), (1000, 138.9, 1.03),
@@ -74,9 +76,23 @@ class Run:
         return "CVAE" if self.settings.conditional else "VAE"
 
     @property
-    def steps(self) -> float:
+    def passes(self) -> float:
         """Images seen in the run over those of one epoch of the paper (550 x 36)."""
-        return self.settings.epochs * self.settings.rotations / 36
+        return self.passes_at(self.settings.epochs)
+
+    @property
+    def minutes(self) -> float | None:
+        """Minutes to the last logged epoch, if known."""
+        return self.seconds[max(self.seconds)] / 60 if self.seconds else None
+
+    @property
+    def label(self) -> str:
+        """Kind, latent dimension, schedule and passes, for a picture."""
+        return f"{self.kind}, d = {self.settings.latent_dim}\n{self.settings.schedule}, {self.passes:g} passes"
+
+    def passes_at(self, epoch: float) -> float:
+        """Return the passes over 550 x 36 images after an epoch of the run, which may turn them by fewer angles."""
+        return epoch * self.settings.rotations / PAPER_ROTATIONS
 
 
 def _rows(path: Path) -> list[dict[str, float]]:
@@ -137,7 +153,7 @@ def _shown(key: str, value: float | None) -> str:
 def _chosen(runs: Sequence[Run], conditional: bool, latent_dim: int) -> Run | None:
     """Return the run that saw most images, of those of a kind and latent dimension."""
     own = [run for run in runs if (run.settings.conditional, run.settings.latent_dim) == (conditional, latent_dim)]
-    return max(own, key=lambda run: run.steps, default=None)
+    return max(own, key=lambda run: run.passes, default=None)
 
 
 def result_table(runs: Sequence[Run], *, conditional: bool) -> str:
@@ -150,7 +166,11 @@ def result_table(runs: Sequence[Run], *, conditional: bool) -> str:
              "ramis": "RAMIS", "fri_fraction": "FRI count / %", "frii_fraction": "FRII count / %"}
     chosen = [_chosen(runs, conditional, d) for d in LATENT_DIMS]
     lines = [["passes over 550 x 36 images", "paper", *[str(PAPER_EPOCHS[conditional])] * len(LATENT_DIMS)],
-             ["", "here", *["-" if run is None else f"{run.steps:g}" for run in chosen]],
+             ["", "here", *["-" if run is None else f"{run.passes:g}" for run in chosen]],
+             ["minutes", "here", *["-" if run is None or run.minutes is None else f"{run.minutes:.1f}"
+                                   for run in chosen]],
+             ["images to a step", "paper", *[str(PAPER_BATCH)] * len(LATENT_DIMS)],
+             ["", "here", *["-" if run is None else str(run.settings.batch_size) for run in chosen]],
              ["schedule", "here", *["-" if run is None else run.settings.schedule for run in chosen]]]
     for key, name in names.items():
         if key not in paper:
@@ -170,20 +190,23 @@ def result_table(runs: Sequence[Run], *, conditional: bool) -> str:
 def curve_table(runs: Sequence[Run]) -> str:
     """Return our test losses and RAMIS beside the authors' at equal epochs, as Markdown.
 
-    The authors' epoch e is after e + 1 passes, and is compared with our row at e + 1, or the nearest before it.
+    The authors' epoch e is after e + 1 passes, and is compared with our row at e + 1 passes, or the nearest before it;
+    a run that ended before has none.
     """
     lines = []
     for (conditional, latent_dim), curve in AUTHORS_CURVES.items():
         own = [run for run in runs if (run.settings.conditional, run.settings.latent_dim) == (conditional, latent_dim)]
         for epoch, loss, score in curve:
             for run in own:
-                row = max((row for row in run.rows if row["epoch"] <= epoch + 1), key=lambda row: row["epoch"],
-                          default=None)
-                # a run that ended before says nothing about this epoch
-                if row is not None and run.rows[-1]["epoch"] >= epoch - 1:
+                if run.passes_at(run.rows[-1]["epoch"]) < epoch + 1:
+                    continue
+                row = max((row for row in run.rows if run.passes_at(row["epoch"]) <= epoch + 1),
+                          key=lambda row: row["epoch"], default=None)
+                if row is not None:
                     lines.append([run.kind, str(latent_dim), str(epoch), f"{loss:.1f} ({score:.2f})", run.name,
-                                  f"{row['test_loss']:.1f} ({row['ramis']:.2f}) after {row['epoch']:.0f}"])
-    return as_markdown(["network", "d", "authors' epoch", "authors: test loss (RAMIS)", "run", "here"], lines)
+                                  f"{row['test_loss']:.1f} ({row['ramis']:.2f}) after {run.passes_at(row['epoch']):g}"])
+    return as_markdown(["network", "d", "authors' epoch", "authors: test loss (RAMIS)", "run", "here, after passes"],
+                       lines)
 
 
 def time_to_target(run: Run, target: float = TARGET) -> tuple[int, float | None] | None:
@@ -197,7 +220,7 @@ def time_to_target(run: Run, target: float = TARGET) -> tuple[int, float | None]
 
 def target_table(runs: Sequence[Run], target: float = TARGET) -> str:
     """Return when runs of the CVAE with d = 32 get to the authors' test loss, as Markdown."""
-    lines = [["authors (Adagrad)", "127.1", "5000", "-", "-"]]
+    lines = [[f"authors (Adagrad, {PAPER_BATCH} to a step)", str(TARGET), str(PAPER_EPOCHS[True]), "-", "-"]]
     for run in runs:
         if not run.settings.conditional or run.settings.latent_dim != 32:
             continue
@@ -206,6 +229,6 @@ def target_table(runs: Sequence[Run], target: float = TARGET) -> str:
         lines.append([f"{run.name} ({run.settings.schedule}, {run.settings.batch_size} to a step)",
                       f"{best['test_loss']:.1f} in epoch {best['epoch']:.0f}",
                       "not reached" if found is None else str(found[0]),
-                      "-" if found is None else f"{5000 / (found[0] * run.settings.rotations / 36):.0f} times sooner",
+                      "-" if found is None else f"{PAPER_EPOCHS[True] / run.passes_at(found[0]):.0f} times sooner",
                       "-" if found is None or found[1] is None else f"{found[1] / 60:.1f} min"])
     return as_markdown(["run", "least test loss", f"first epoch with at most {target}", "", "time"], lines)
