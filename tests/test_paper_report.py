@@ -152,7 +152,8 @@ def test_runs_are_read_in_order(home):
     assert [row["epoch"] for row in runs[0].rows] == [1, 2] and set(runs[0].seconds) == {1, 2}
     assert runs[0].passes == pytest.approx(2 / 36)      # turned once, not by 36 angles
     assert runs[0].minutes == runs[0].seconds[2] / 60 and replace(runs[0], seconds={}).minutes is None
-    assert runs[1].label == "CVAE, d = 32\npaper, 0.0555556 passes"
+    assert runs[1].label == "CVAE, d = 32\npaper, 0.0556 passes"
+    assert _turned(runs[1], 36, (1,)).label == "CVAE, d = 32\npaper, 1 pass"
 
 
 def test_tables_hold_both(home):

@@ -248,7 +248,8 @@ def _text(runs: Sequence[Run], record: dict[str, Any], folder: Path) -> str:
         "Dropout on, as the authors drew. Some 95 % of the pixels of a real stamp are zero.\n",
         "## Reconstructions\n", "At the location of q(z | x), dropout off; first row: FRDEEP.\n",
         picture("reconstructions.png", "Reconstructions"),
-        "## Map of two latents\n", "From -4 to 4 in steps of 0.4; a CVAE's as FRI.\n", pictures("map", "Map"),
+        "## Map of two latents\n", "From -4 to 4 in steps of 0.4, the middle 60 x 60 pixels; a CVAE's as FRI.\n",
+        pictures("map", "Map"),
         "## Class twins\n",
         "The same latents, those of extended training images, as FRI and as FRII.\n", pictures("twins", "Twins"),
         "## The noise floor of an image\n", pictures("floor", "Floor")]

@@ -125,9 +125,11 @@ def _label(axes: Any, text: str) -> None:
     axes.set_ylabel(text, fontsize=7, rotation=0, ha="right", va="center")
 
 
-def draw_map(grid: np.ndarray, path: Path, *, thin: int = 2) -> None:
-    """Draw the map of two latents as one mosaic, every ``thin``-th pixel of each image."""
-    mosaic = np.concatenate([np.concatenate(list(row[:, ::thin, ::thin]), axis=1) for row in grid], axis=0)
+def draw_map(grid: np.ndarray, path: Path, *, side: int = 60, thin: int = 2) -> None:
+    """Draw the map of two latents as one mosaic: of each image the middle ``side`` pixels, every ``thin``-th."""
+    edge = max(0, (grid.shape[-1] - side) // 2)
+    inner = grid[:, :, edge:grid.shape[2] - edge:thin, edge:grid.shape[3] - edge:thin]
+    mosaic = np.concatenate([np.concatenate(list(row), axis=1) for row in inner], axis=0)
     figure, axes = _figure(figsize=(8, 8))
     axes.imshow(mosaic ** POWER, cmap="inferno", origin="lower", extent=(-4.2, 4.2, -4.2, 4.2))
     axes.set(xlabel="first latent", ylabel="second latent")

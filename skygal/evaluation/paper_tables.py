@@ -88,7 +88,8 @@ class Run:
     @property
     def label(self) -> str:
         """Kind, latent dimension, schedule and passes, for a picture."""
-        return f"{self.kind}, d = {self.settings.latent_dim}\n{self.settings.schedule}, {self.passes:g} passes"
+        passes = f"{self.passes:.3g} pass{'' if self.passes == 1 else 'es'}"
+        return f"{self.kind}, d = {self.settings.latent_dim}\n{self.settings.schedule}, {passes}"
 
     def passes_at(self, epoch: float) -> float:
         """Return the passes over 550 x 36 images after an epoch of the run, which may turn them by fewer angles."""
