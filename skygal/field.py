@@ -57,12 +57,9 @@ class Field:
     provenance: dict[str, Any]
 
     @classmethod
-    def assemble(cls, wcs: WCS, image: np.ndarray, scene: Scene, header: fits.Header,
-                 provenance: Mapping[str, Any], scale: float = 1.0) -> Field:
-        """Make a field of a scene and the image it has been added to.
-
-        ``scale`` is the image's unit per Jy/beam.
-        """
+    def assemble(cls, wcs: WCS, image: np.ndarray, model: np.ndarray, segmentation: np.ndarray, scene: Scene,
+                 header: fits.Header, provenance: Mapping[str, Any]) -> Field:
+        """Make a field of pixels and the scene in them."""
         from skygal.truth import COMPONENTS, TRUTH, make_components, make_truth
 
         meta = dict(provenance)
@@ -70,8 +67,7 @@ class Field:
         none = np.empty(0)
         components = scene.components or {column.name: none for column in COMPONENTS}
         truth = scene.truth if len(scene.truth["source_id"]) else {column.name: none for column in TRUTH}
-        model = scene.model if scale == 1 else scene.model * np.float32(scale)
-        return cls(image, model, scene.segmentation, header, make_truth(truth, meta), make_components(components, meta),
+        return cls(image, model, segmentation, header, make_truth(truth, meta), make_components(components, meta),
                    wcs, meta)
 
     def write(self, directory: str | Path, *, overwrite: bool = False, plot: bool = False) -> Path:

@@ -26,6 +26,7 @@ from skygal.observation import Observation, faintest_flux, observe
 from skygal.population import Distribution, sample_population
 from skygal.provenance import describe_table, make_provenance, write_provenance
 from skygal.rendering.beam import TargetBeam
+from skygal.rendering.canvas import Canvas
 from skygal.scene import draw_scene
 from skygal.seeds import Seeds
 from skygal.sky import celestial, icrs_to_pixel, pixel_area
@@ -208,9 +209,10 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
     check_latents(chosen, generator.latent_dim, len(population))
     check_pairs(chosen, np.asarray(population["fr_class"]))
     with tqdm(total=len(population), desc="sources", disable=not progress, delay=2) as bar:
+        canvas = Canvas((0, shape[0], 0, shape[1]), shape, seen.beam, valid)
         scene = draw_scene(given.wcs, shape, population, seen.beam, model=generator, latents=chosen,
                            clip_sigma=clip_sigma, seeds=seeds, rms=_at_sources(noise, given.wcs, population, typical),
-                           workers=workers, progress=bar.update, valid=valid)
+                           progress=bar.update, valid=valid, canvas=canvas, device=device)
     provenance = make_provenance(
         seed=seeds.seed, model=generator.name, model_sha256=generator.sha256, frequency=seen.frequency,
         configuration={"command": "inject", "image": name, "hdu": hdu, "sources": len(population),
@@ -220,8 +222,9 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
                        "spectral_index": spectral_index, "latents": chosen, "clip_sigma": clip_sigma,
                        "isophote": ISOPHOTE})
     header = _header(given, seen, unit, provenance)
-    total = (given.data + scene.model * scale).astype(np.float32)
-    return Field.assemble(given.wcs, total, scene, header, provenance, scale)
+    drawn = canvas.model() * np.float32(scale)
+    total = (given.data + drawn).astype(np.float32)
+    return Field.assemble(given.wcs, total, drawn, canvas.segmentation, scene, header, provenance)
 
 
 def _at_sources(noise: np.ndarray, wcs: WCS, population: Table, typical: float) -> np.ndarray:

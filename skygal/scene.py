@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +17,12 @@ from skygal.morphology.conditions import SIZE_TO_EXTENT
 from skygal.morphology.latents import draw_sources
 from skygal.morphology.stamps import Batch, make_stamps
 from skygal.rendering.beam import FWHM, TargetBeam, native_covariance
-from skygal.rendering.canvas import Canvas, Placed, Source
+from skygal.rendering.canvas import Canvas
+from skygal.rendering.drawing import Stamps, draw_stamps
+from skygal.rendering.measured import Frame, Measured, brightest_near
 from skygal.seeds import Seeds
 from skygal.sky import icrs_to_pixel, pixel_affine, pixel_to_icrs
+from skygal.tiles import Placements
 
 __all__ = ["Scene", "draw_scene", "stamp_affines"]
 
@@ -27,23 +31,19 @@ MORPHOLOGIES = {1: "single", 2: "double", 3: "triple"}
 
 @dataclass(frozen=True)
 class Scene:
-    """A noiseless sky and what is in it.
+    """What is in a noiseless sky.
 
     Attributes
     ----------
-    model : ndarray, shape (ny, nx), float32
-        Jy/beam.
-    segmentation : ndarray of int32, shape (ny, nx)
-        The ``source_id`` of the brightest source at each pixel where one rises above the noise
-        there, or above a hundredth of its own peak where that is more; 0 elsewhere.
     truth, components : dict of str to ndarray
         Columns, in the units of `skygal.truth.schema`.
+    placements : Placements
+        What it takes to draw any part of it again.
     """
 
-    model: np.ndarray
-    segmentation: np.ndarray
     truth: dict[str, np.ndarray]
     components: dict[str, np.ndarray]
+    placements: Placements
 
 
 def stamp_affines(jacobian: np.ndarray, turn: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -66,8 +66,9 @@ def stamp_affines(jacobian: np.ndarray, turn: np.ndarray, scale: np.ndarray) -> 
 
 def draw_scene(wcs: WCS, shape: tuple[int, int], population: QTable, beam: TargetBeam, *, model: Any,
                latents: str | np.ndarray, clip_sigma: float | None, seeds: Seeds, rms: np.ndarray,
-               workers: int, progress: Callable[[int], object], valid: np.ndarray | None = None) -> Scene:
-    """Draw a population.
+               progress: Callable[[int], object], valid: np.ndarray | None = None,
+               canvas: Canvas | None = None, device: str = "cpu") -> Scene:
+    """Draw a population, measure it, and keep what is needed to draw it again.
 
     Parameters
     ----------
@@ -87,12 +88,14 @@ def draw_scene(wcs: WCS, shape: tuple[int, int], population: QTable, beam: Targe
         The run's random streams.
     rms : ndarray, shape (n,)
         Noise at each source, Jy/beam; 0 for none.
-    workers : int
-        Threads.
     progress : callable
         Called with the number of sources that have just been drawn.
     valid : ndarray of bool, shape (ny, nx), optional
         Where the image has pixels at all; by default everywhere.
+    canvas : Canvas, optional
+        What the sources are added to; by default they are measured only.
+    device : str
+        Where stamps are rendered: "cpu" or "cuda".
 
     Warns
     -----
@@ -102,82 +105,92 @@ def draw_scene(wcs: WCS, shape: tuple[int, int], population: QTable, beam: Targe
     """
     n = len(population)
     ra, dec = population["ra"].to_value(u.deg), population["dec"].to_value(u.deg)
-    las = population["las"].to_value(u.arcsec)
+    las, pa = population["las"].to_value(u.arcsec), population["pa"].to_value(u.rad)
     classes = np.asarray(population["fr_class"]).astype(str)
+    flux, ids = population["flux"].to_value(u.Jy), np.asarray(population["source_id"])
     position = np.stack(icrs_to_pixel(wcs, ra, dec), axis=-1)
     keys = seeds.keys("latent", n)
     if isinstance(latents, str) and latents == "pairs":
         keys = np.repeat(keys[:(n + 1) // 2], 2)[:n]
     jacobian = pixel_affine(wcs, ra, dec)
-    least = _least_size(jacobian, las, beam, model)
+    least = _least_size(jacobian, las, position, beam, model)
     plan = draw_sources(model, latents, classes, keys, least=least / SIZE_TO_EXTENT)
-    canvas = Canvas(shape, beam, native_covariance(model.beam_fwhm / model.pixel_scale), valid)
-    ids = np.asarray(population["source_id"])
-    flux, pa = population["flux"].to_value(u.Jy), population["pa"].to_value(u.rad)
-    measured: list[dict[str, np.ndarray]] = []
+    native = native_covariance(model.beam_fwhm / model.pixel_scale)
+    measured = Measured(Frame(shape, beam, valid), flux, rms, ids)
+    columns: list[dict[str, np.ndarray]] = []
     parts: list[dict[str, np.ndarray]] = []
-    affines = np.empty((n, 2, 2))
-
-    def sources() -> Iterator[Source]:
-        for batch in make_stamps(model, plan, clip_sigma, least / model.pixel_scale):
-            here = slice(batch.start, batch.start + len(batch.stamps))
-            shapes = batch.shapes
-            zoom = las[here] / (shapes.las * model.pixel_scale)
-            affines[here] = stamp_affines(jacobian[here], pa[here] - np.radians(shapes.pa), zoom * model.pixel_scale)
-            measured.append({"zoom": zoom, "extent": batch.latents.extent, "bending": np.degrees(np.abs(batch.bending)),
-                             "core_frac": shapes.core_frac, "n_components": shapes.n_components,
-                             "b_maj": shapes.b_maj * zoom * model.pixel_scale,
-                             "b_min": shapes.b_min * zoom * model.pixel_scale,
-                             "core_offset": shapes.core - shapes.centre})
-            found = batch.components
-            parts.append(_component_columns(batch, affines[here], position[here], ids[here]))
-            peaks = _onto_image(found.peak, found.stamp, shapes.centre, affines[here], position[here])
-            first = np.searchsorted(found.stamp, np.arange(len(batch.stamps) + 1))
-            for i, stamp in enumerate(batch.stamps):
-                k = batch.start + i
-                yield Source(stamp, shapes.centre[i], position[k], affines[k], flux[k], rms[k], int(ids[k]),
-                             peaks[first[i]:first[i + 1]])
-
-    placed: list[Placed] = []
-    for one in canvas.draw(sources(), workers=workers):
-        placed.append(one)
-        progress(1)
-    _warn(placed, ids)
-    n_parts = np.array([len(p.brightness) for p in placed], int)
-    columns = _join(measured)
-    components = _join(parts)
-    total = np.array([p.flux for p in placed])
+    kept: list[Placements] = []
+    for batch in _ahead(make_stamps(model, plan, clip_sigma, least / model.pixel_scale)):
+        here, shapes = slice(batch.start, batch.start + len(batch.stamps)), batch.shapes
+        zoom = las[here] / (shapes.las * model.pixel_scale)
+        affine = stamp_affines(jacobian[here], pa[here] - np.radians(shapes.pa), zoom * model.pixel_scale)
+        columns.append({"zoom": zoom, "extent": batch.latents.extent, "bending": np.degrees(np.abs(batch.bending)),
+                        "core_frac": shapes.core_frac, "n_components": shapes.n_components,
+                        "b_maj": shapes.b_maj * zoom * model.pixel_scale,
+                        "b_min": shapes.b_min * zoom * model.pixel_scale,
+                        **_core_place(shapes, affine, position[here])})
+        part = _component_columns(batch, affine, position[here], ids[here])
+        peaks = _onto_image(batch.components.peak, batch.components.stamp, shapes.centre, affine, position[here])
+        part["peak_flux"] = np.full(len(peaks), np.nan)
+        parts.append(part)
+        sources = Stamps(batch.stamps, shapes.centre, position[here], affine, flux[here])
+        box = np.zeros((len(sources), 4), int)
+        area = beam.at(*np.nan_to_num(position[here]).T)[1] if beam.psf is None else np.ones(len(sources))
+        for drawn in draw_stamps(sources, beam, native, shape, device=device):
+            measured.add(drawn, batch.start, area)
+            near = brightest_near(drawn, peaks, batch.components.stamp)
+            part["peak_flux"] = np.where(np.isnan(near), part["peak_flux"], near)
+            drawn.boxes(box)
+            if canvas is not None:
+                canvas.add(drawn, measured.limits[here], ids[here])
+            progress(drawn.stop - drawn.start)
+        kept.append(Placements(np.arange(here.start, here.stop), batch.latents, shapes.flux, shapes.centre,
+                               position[here], affine, flux[here], measured.limits[here], ids[here], box))
+    _warn(measured, ids)
+    found, components = _join(columns), _join(parts)
     if n:
-        core = position + np.einsum("nij,nj->ni", affines, columns.pop("core_offset"))
-        core[columns["core_frac"] == 0] = np.nan
-        columns["ra_core"], columns["dec_core"] = pixel_to_icrs(wcs, core[:, 0], core[:, 1])
+        found["ra_core"], found["dec_core"] = pixel_to_icrs(wcs, found.pop("x_core"), found.pop("y_core"))
         components["ra"], components["dec"] = pixel_to_icrs(wcs, components["x"], components["y"])
-        components["flux"] = components["flux_fraction"] * np.repeat(total, n_parts)
-        components["peak_flux"] = np.concatenate([p.brightness for p in placed])
-    peak = np.array([p.peak_flux for p in placed])
-    bbox = np.array([p.bbox for p in placed], int).reshape(n, 4)
+        components["flux"] = components["flux_fraction"] * np.repeat(measured.flux, found["n_components"])
     with np.errstate(divide="ignore", invalid="ignore"):
-        snr = peak / rms
+        snr = measured.peak_flux / rms
     truth = {
         "source_id": ids, "fr_class": classes, "ra": ra, "dec": dec, "x": position[:, 0], "y": position[:, 1],
-        "flux": total, "flux_apparent": total, "peak_flux": peak, "las": las, "pa": np.degrees(pa), **columns,
-        "morphology": np.array([MORPHOLOGIES.get(int(k), "multiple") for k in n_parts], str),
+        "flux": measured.flux, "flux_apparent": measured.flux, "peak_flux": measured.peak_flux, "las": las,
+        "pa": np.degrees(pa), **found,
+        "morphology": np.array([MORPHOLOGIES.get(int(k), "multiple") for k in found.get("n_components", ())], str),
         "spectral_index": np.asarray(population["spectral_index"], float),
         "redshift": np.asarray(population["redshift"], float), "snr": snr, "local_rms": rms,
-        "flux_in_image": np.array([p.flux_in_image for p in placed]), "edge": np.array([p.edge for p in placed], bool),
-        "blended": np.isin(ids, list(canvas.overlaps)),
-        "beam_limited": np.array([p.beam_limited for p in placed], bool),
-        **{f"bbox_{end}": bbox[:, k] for k, end in enumerate(("xmin", "xmax", "ymin", "ymax"))},
+        "flux_in_image": measured.flux_in_image, "edge": measured.edge,
+        "blended": np.isin(ids, list(measured.footprints.overlapping())), "beam_limited": measured.beam_limited,
+        **{f"bbox_{end}": measured.bbox[:, k] for k, end in enumerate(("xmin", "xmax", "ymin", "ymax"))},
         "las_requested": las, "flux_requested": flux, "latent_seed": keys,
     }
-    return Scene(canvas.model(), canvas.segmentation, truth, components)
+    return Scene(truth, components, Placements.join(kept) if kept else Placements.none())
+
+
+def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Yield batches, the next one being made while the last one is used."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, batches, None)
+            yield batch
+
+
+def _core_place(shapes: Any, affine: np.ndarray, position: np.ndarray) -> dict[str, np.ndarray]:
+    """Return where cores come to lie in the image, NaN for sources without one."""
+    core = position + np.einsum("nij,nj->ni", affine, shapes.core - shapes.centre)
+    core[shapes.core_frac == 0] = np.nan
+    return {"x_core": core[:, 0], "y_core": core[:, 1]}
 
 
 def _join(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
 
 
-def _least_size(jacobian: np.ndarray, las: np.ndarray, beam: TargetBeam, model: Any) -> np.ndarray:
+def _least_size(jacobian: np.ndarray, las: np.ndarray, position: np.ndarray, beam: TargetBeam,
+                model: Any) -> np.ndarray:
     """Return how large, in arcsec at the model's scale, each source's stamp has to be.
 
     A stamp that is zoomed down to the size asked for carries a beam that is zoomed down with it:
@@ -185,7 +198,8 @@ def _least_size(jacobian: np.ndarray, las: np.ndarray, beam: TargetBeam, model: 
     """
     known = np.isfinite(jacobian).all(axis=(1, 2))
     inverse = np.linalg.inv(np.where(known[:, None, None], jacobian, np.eye(2)))
-    on_sky = inverse @ beam.covariance @ np.swapaxes(inverse, 1, 2)
+    covariance, _ = beam.at(*np.nan_to_num(position).T)
+    on_sky = inverse @ covariance @ np.swapaxes(inverse, 1, 2)
     narrow = FWHM * np.sqrt(np.linalg.eigvalsh(on_sky)[:, 0])
     return np.where(known, las * model.beam_fwhm / narrow, 0)
 
@@ -209,14 +223,14 @@ def _component_columns(batch: Batch, affines: np.ndarray, position: np.ndarray,
             "x": at[:, 0], "y": at[:, 1], "flux_fraction": found.flux}
 
 
-def _warn(placed: list[Placed], ids: np.ndarray) -> None:
-    limited = sum(p.beam_limited for p in placed)
+def _warn(measured: Measured, ids: np.ndarray) -> None:
+    n, limited = len(ids), np.count_nonzero(measured.beam_limited)
     if limited:
-        warnings.warn(f"{limited} of {len(placed)} sources have stamps coarser than the image's beam, even at the "
+        warnings.warn(f"{limited} of {n} sources have stamps coarser than the image's beam, even at the "
                       "largest extent the model knows: they are drawn unsharpened and marked beam_limited in truth",
                       stacklevel=4)
-    outside = [int(i) for i, p in zip(ids, placed, strict=True) if p.edge and p.bbox[0] < 0 and p.flux_in_image == 0]
-    if outside:
-        warnings.warn(f"{len(outside)} of {len(placed)} sources lie outside the image and are in truth with "
+    outside = ids[measured.edge & (measured.bbox[:, 0] < 0) & (measured.flux_in_image == 0)]
+    if outside.size:
+        warnings.warn(f"{outside.size} of {n} sources lie outside the image and are in truth with "
                       f"flux_in_image = 0: source_id {', '.join(map(str, outside[:10]))}"
-                      + (" and others" if len(outside) > 10 else ""), stacklevel=4)
+                      + (" and others" if outside.size > 10 else ""), stacklevel=4)

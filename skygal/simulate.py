@@ -22,6 +22,7 @@ from skygal.morphology.measure import ISOPHOTE
 from skygal.observation import faintest_flux, observe
 from skygal.population import sample_population
 from skygal.provenance import describe_table, make_provenance
+from skygal.rendering.canvas import Canvas
 from skygal.rendering.noise import make_noise
 from skygal.scene import draw_scene
 from skygal.seeds import Seeds
@@ -139,15 +140,17 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
     check_latents(chosen, generator.latent_dim, len(population))
     check_pairs(chosen, np.asarray(population["fr_class"]))
     with tqdm(total=len(population), desc="sources", disable=not progress, delay=2) as bar:
+        canvas = Canvas((0, size[0], 0, size[1]), size, seen.beam)
         scene = draw_scene(sky, size, population, seen.beam, model=generator, latents=chosen, clip_sigma=clip_sigma,
-                           seeds=seeds, rms=np.full(len(population), seen.noise), workers=workers,
-                           progress=bar.update)
-    image = scene.model.copy()
+                           seeds=seeds, rms=np.full(len(population), seen.noise), progress=bar.update, canvas=canvas,
+                           device=device)
+    drawn = canvas.model()
+    image = drawn.copy()
     if seen.noise > 0:
         with tqdm(total=size[0] * size[1], desc="noise", unit="pixel", unit_scale=True, disable=not progress,
                   delay=2) as bar:
             image = make_noise(size, seen.beam, seen.noise, seeds, workers=workers, progress=bar.update)
-        image += scene.model
+        image += drawn
     provenance = make_provenance(
         seed=seeds.seed, model=generator.name, model_sha256=generator.sha256, frequency=seen.frequency,
         configuration={"command": "simulate_field", "n_sources": len(population), "shape": size,
@@ -157,4 +160,4 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
                        "spectral_index": spectral_index, "table": describe_table(table),
                        "latents": chosen, "clip_sigma": clip_sigma, "isophote": ISOPHOTE})
     header = field_header(sky, size, beam=seen.beam.beam, frequency=seen.frequency, provenance=provenance)
-    return Field.assemble(sky, image, scene, header, provenance)
+    return Field.assemble(sky, image, drawn, canvas.segmentation, scene, header, provenance)

@@ -10,8 +10,9 @@ from scipy import fft
 
 from skygal.checks import as_count, as_quantity
 from skygal.rendering.beam import FWHM, ellipse_covariance, native_covariance
+from skygal.rendering.matching import matching_kernel
 from skygal.rendering.survey_noise import noise_power
-from skygal.rendering.transform import matching_kernel, render_stamp
+from skygal.rendering.transform import render_stamp
 
 if TYPE_CHECKING:
     from skygal.morphology.bastien2021_generator import PaperGenerator
@@ -81,10 +82,8 @@ class StampView:
         cos, sin = np.cos(angle), np.sin(angle)
         affine = self.zoom * np.array([[cos, -sin], [sin, cos]])
         kernel = np.zeros((2, 2)) if self.plain else matching_kernel(affine, self.target, self.native)[0]
-        patch = render_stamp(stamp, centre, np.full(2, (self.size - 1) / 2), affine, kernel, self.native)
-        image = np.zeros((self.size, self.size), np.float32)
-        if (met := patch.overlap(image.shape)) is not None:
-            image[met[0]] = patch.data[met[1]]
+        image = render_stamp(stamp, centre, np.full(2, (self.size - 1) / 2), affine, kernel, self.native,
+                             (self.size, self.size))
         floor = 0.5 * float(stamp[stamp > 0].min()) / self.zoom**2 if self.plain else 0.0
         image[image < floor] = 0
         image /= image.max()

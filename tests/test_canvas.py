@@ -1,5 +1,7 @@
 """Adding sources: fluxes, borders, blank areas, PSF images, segmentation."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from astropy import units as u
@@ -11,8 +13,10 @@ from radio_beam import Beam
 from scipy.signal import fftconvolve
 
 from skygal.rendering.beam import TargetBeam, ellipse_axes, ellipse_covariance, native_covariance
-from skygal.rendering.canvas import Canvas, Source
-from skygal.rendering.transform import matching_kernel
+from skygal.rendering.canvas import Canvas
+from skygal.rendering.drawing import Stamps, draw_stamps
+from skygal.rendering.matching import matching_kernel
+from skygal.rendering.measured import Frame, Measured
 
 NATIVE = native_covariance(3.0)
 PIXEL = np.diag([-1.0, 1.0]) / 1.8
@@ -20,22 +24,44 @@ BEAM = TargetBeam.from_beam(Beam(6.3 * u.arcsec, 5.4 * u.arcsec, 20 * u.deg), PI
 Y, X = np.mgrid[:64, :64] - 31.5
 
 
+@dataclass
+class One:
+    """A source that is to be drawn."""
+
+    stamp: np.ndarray
+    position: tuple
+    affine: np.ndarray
+    flux: float = 1.0
+    rms: float = 0.0
+    label: int = 1
+
+
 def source(position, *, flux=1.0, zoom=0.5, turn=0.3, label=1, rms=0.0, seed=0, blobs=None):
     blobs = Blobs.random(np.random.default_rng(seed), length=12) if blobs is None else blobs
     affine = zoom * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    return Source(blobs.on_grid(X, Y), np.full(2, 31.5), np.array(position, float), affine, flux, rms, label,
-                  np.zeros((0, 2)))
+    return One(blobs.on_grid(X, Y), position, affine, flux, rms, label)
 
 
-def draw(sources, shape=(128, 120), beam=BEAM, **options):
-    canvas = Canvas(shape, beam, NATIVE, **options)
-    return canvas, list(canvas.draw(sources))
+def draw(sources, shape=(128, 120), beam=BEAM, valid=None):
+    """Return the canvas that sources were added to, and what was measured."""
+    stamps = np.stack([one.stamp for one in sources]).astype(np.float32)
+    column = {name: np.array([getattr(one, name) for one in sources], float)
+              for name in ("position", "affine", "flux", "rms")}
+    labels = np.array([one.label for one in sources])
+    many = Stamps(stamps, np.full((len(sources), 2), 31.5), column["position"], column["affine"], column["flux"])
+    canvas = Canvas((0, shape[0], 0, shape[1]), shape, beam, valid)
+    measured = Measured(Frame(shape, beam, valid), column["flux"], column["rms"], labels)
+    areas = np.full(len(sources), beam.area if beam.psf is None else 1)
+    for drawn in draw_stamps(many, beam, NATIVE, shape):
+        measured.add(drawn, 0, areas)
+        canvas.add(drawn, measured.limits, labels)
+    return canvas, measured
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.floats(0.05, 1.0), st.floats(0, 6.3), st.floats(-0.5, 0.5), st.floats(-0.5, 0.5), st.integers(0, 999))
 def test_aperture_flux(zoom, turn, dx, dy, seed):
-    canvas, (placed,) = draw([source((60 + dx, 64 + dy), flux=0.37, zoom=zoom, turn=turn, seed=seed)])
+    canvas, placed = draw([source((60 + dx, 64 + dy), flux=0.37, zoom=zoom, turn=turn, seed=seed)])
     apertures = CircularAperture((60 + dx, 64 + dy), 50)
     found = aperture_photometry(canvas.model().astype(float), apertures)["aperture_sum"][0] / BEAM.area
     assert found == pytest.approx(0.37, rel=1e-4)
@@ -45,17 +71,17 @@ def test_aperture_flux(zoom, turn, dx, dy, seed):
 
 def test_unresolved_source_peaks_at_its_flux():
     point = Blobs(np.ones(1), np.zeros((1, 2)), NATIVE[None])
-    canvas, (placed,) = draw([source((60, 64), flux=0.02, zoom=0.05, blobs=point)])
+    canvas, placed = draw([source((60, 64), flux=0.02, zoom=0.05, blobs=point)])
     assert placed.peak_flux == pytest.approx(0.02, rel=1e-3)
     assert canvas.model()[64, 60] == pytest.approx(0.02, rel=1e-3)
 
 
 def test_border_takes_its_part_and_no_more():
     whole, _ = draw([source((60, 64))], shape=(128, 120))
-    cut, (placed,) = draw([source((20, 64))], shape=(128, 120))
+    cut, placed = draw([source((20, 64))], shape=(128, 120))
     np.testing.assert_allclose(cut.model()[:, :60], whole.model()[:, 40:100], atol=1e-7)
     assert not placed.edge
-    canvas, (placed,) = draw([source((2, 64))])
+    canvas, placed = draw([source((2, 64))])
     assert placed.edge
     assert placed.flux == pytest.approx(1, rel=1e-4)
     assert 0.2 < placed.flux_in_image < 0.9
@@ -66,8 +92,7 @@ def test_border_takes_its_part_and_no_more():
 def test_outside_and_nowhere():
     canvas, placed = draw([source((500, 64)), source((np.nan, np.nan), label=2)])
     assert canvas.model().max() == 0
-    for one in placed:
-        assert one.flux_in_image == 0 and one.edge and one.bbox == (-1, -1, -1, -1)
+    assert (placed.flux_in_image == 0).all() and placed.edge.all() and (placed.bbox == -1).all()
 
 
 def test_a_source_far_larger_than_the_image_is_drawn_within_it():
@@ -75,8 +100,7 @@ def test_a_source_far_larger_than_the_image_is_drawn_within_it():
     blobs = Blobs.random(np.random.default_rng(0), length=12)
     stretched = np.array([[900.0, 0], [0, 1.2]])
     stamp = blobs.on_grid(X, Y)
-    one = Source(stamp, np.full(2, 31.5), np.array([60.0, 64]), stretched, 2.0, 0.0, 1, np.zeros((1, 2)))
-    canvas, (placed,) = draw([one])
+    canvas, placed = draw([One(stamp, (60.0, 64), stretched, 2.0)])
     assert placed.edge and placed.beam_limited and placed.flux == 2
     assert placed.flux_in_image == pytest.approx(canvas.model().sum(dtype=float) / BEAM.area, rel=1e-5)
     assert 0 < placed.flux_in_image < 2
@@ -85,47 +109,60 @@ def test_a_source_far_larger_than_the_image_is_drawn_within_it():
     expected = 2 * BEAM.area * mapped.on_grid(x - 60, y - 64)
     # across the grid the beam is added, along it the source is as flat as it was
     assert canvas.model().sum(dtype=float) == pytest.approx(expected.sum(), rel=0.02)
-    away, (placed,) = draw([Source(stamp, np.full(2, 31.5), np.array([9e5, 64]), stretched, 2.0, 0.0, 1,
-                                   np.zeros((1, 2)))])
+    away, placed = draw([One(stamp, (9e5, 64), stretched, 2.0)])
     assert placed.flux_in_image == 0 and away.model().max() == 0
 
 
 def test_blank_pixels_do_not_count():
     valid = np.ones((128, 120), bool)
     valid[:, :60] = False
-    canvas, (placed,) = draw([source((60, 64))], valid=valid)
+    canvas, placed = draw([source((60, 64))], valid=valid)
     expected = canvas.model()[valid].sum(dtype=float) / BEAM.area
     assert placed.flux_in_image == pytest.approx(expected, rel=1e-5)
-    assert placed.edge and placed.bbox[0] == 60
+    assert placed.edge and placed.bbox[0, 0] == 60
 
 
-def test_threads_and_company_do_not_change_a_bit():
+def test_company_does_not_change_a_bit():
     many = [source((20 + 7 * k, 30 + 5 * k), seed=k, label=k + 1, zoom=0.2 + 0.05 * k) for k in range(12)]
-    one, three = Canvas((128, 120), BEAM, NATIVE), Canvas((128, 120), BEAM, NATIVE)
-    a, b = list(one.draw(many, workers=1)), list(three.draw(many, workers=3))
-    np.testing.assert_array_equal(one.model(), three.model())
-    np.testing.assert_array_equal(one.segmentation, three.segmentation)
-    assert [p.flux_in_image for p in a] == [p.flux_in_image for p in b]
-    alone, (placed,) = draw([many[3]])
-    assert placed.flux_in_image == a[3].flux_in_image and placed.peak_flux == a[3].peak_flux
+    _, a = draw(many)
+    for k in (0, 3, 11):
+        _, alone = draw([many[k]])
+        for name in ("flux", "flux_in_image", "peak_flux", "limits"):
+            assert getattr(alone, name)[0] == getattr(a, name)[k]
+
+
+def test_windows_are_cut_from_the_same_pixels():
+    many = [source((10 + 9 * k, 5 + 10 * k), seed=k, label=k + 1, zoom=0.2 + 0.08 * k) for k in range(12)]
+    for beam in (BEAM, TargetBeam.from_psf(lumpy_psf(), PIXEL)):
+        whole, measured = draw(many, beam=beam)
+        stamps = Stamps(np.stack([one.stamp for one in many]).astype(np.float32), np.full((12, 2), 31.5),
+                        np.array([one.position for one in many], float), np.stack([one.affine for one in many]),
+                        np.ones(12))
+        for window in ((0, 60, 0, 50), (60, 128, 50, 120), (41, 99, 37, 38)):
+            part = Canvas(window, (128, 120), beam)
+            for drawn in draw_stamps(stamps, beam, NATIVE, (128, 120), window=part.reach):
+                part.add(drawn, measured.limits, np.arange(1, 13))
+            y0, y1, x0, x1 = window
+            np.testing.assert_array_equal(part.segmentation, whole.segmentation[y0:y1, x0:x1])
+            np.testing.assert_array_equal(part.model(), whole.model()[y0:y1, x0:x1])
 
 
 def test_segmentation_bbox_and_blends():
     canvas, placed = draw([source((30, 30), label=7), source((90, 95), label=8), source((94, 97), label=9, flux=3.0)])
     assert set(np.unique(canvas.segmentation)) == {0, 7, 8, 9}
-    assert canvas.overlaps == {8, 9}
+    assert placed.footprints.overlapping() == {8, 9}
     y, x = np.nonzero(canvas.segmentation == 7)
-    assert placed[0].bbox == (x.min(), x.max(), y.min(), y.max())
-    faint, _ = draw([source((30, 30), label=7, rms=0.2 * placed[0].peak_flux)])
+    assert tuple(placed.bbox[0]) == (x.min(), x.max(), y.min(), y.max())
+    faint, _ = draw([source((30, 30), label=7, rms=0.2 * placed.peak_flux[0])])
     assert 0 < np.count_nonzero(faint.segmentation) < y.size
     # over the noise, or over half of its peak where all of it is under the noise
-    assert (faint.model()[faint.segmentation == 7] > 0.2 * placed[0].peak_flux).all()
-    buried, (one,) = draw([source((30, 30), label=7, rms=1e9)])
-    assert (buried.model()[buried.segmentation == 7] > 0.5 * one.peak_flux).all()
+    assert (faint.model()[faint.segmentation == 7] > 0.2 * placed.peak_flux[0]).all()
+    buried, one = draw([source((30, 30), label=7, rms=1e9)])
+    assert (buried.model()[buried.segmentation == 7] > 0.5 * one.peak_flux[0]).all()
 
 
 def test_beam_limited_is_flagged_and_not_sharpened():
-    canvas, (placed,) = draw([source((60, 64), zoom=1.9)])
+    canvas, placed = draw([source((60, 64), zoom=1.9)])
     assert placed.beam_limited
     assert placed.flux == pytest.approx(1, rel=1e-4)
     assert canvas.model().min() > -2e-3 * placed.peak_flux
@@ -146,7 +183,7 @@ def test_psf_image_against_a_convolution():
     assert target.area == pytest.approx(psf.sum() / psf.max())
     shape = (128, 120)
     one = source((58.3, 66.6), flux=0.5, zoom=0.4)
-    canvas, (placed,) = draw([one], shape, target)
+    canvas, placed = draw([one], shape, target)
     # the oracle: the source without its own beam, finely sampled, under the PSF as a sum of pixels
     blobs = Blobs.random(np.random.default_rng(0), length=12)
     bare = blobs.mapped(one.affine, -one.affine @ NATIVE @ one.affine.T + np.eye(2) * 0.8)
@@ -165,7 +202,7 @@ def test_psf_image_against_a_convolution():
 def test_psf_image_at_the_border():
     target = TargetBeam.from_psf(lumpy_psf(), PIXEL)
     canvas, placed = draw([source((3, 5), zoom=0.4), source((100, 119), label=2)], (128, 120), target)
-    total = sum(p.flux_in_image for p in placed)
+    total = placed.flux_in_image.sum()
     assert total == pytest.approx(canvas.model().sum(dtype=float) / target.area, rel=1e-5)
 
 

@@ -7,7 +7,9 @@ from oracles import FWHM, Blobs, angle_between, grids, position_angle, sky_offse
 from radio_beam import Beam
 
 from skygal.rendering.beam import TargetBeam, native_covariance
-from skygal.rendering.canvas import Canvas, Source
+from skygal.rendering.canvas import Canvas
+from skygal.rendering.drawing import Stamps, draw_stamps
+from skygal.rendering.measured import Frame, Measured
 from skygal.rendering.transform import render_stamp
 from skygal.scene import stamp_affines
 from skygal.sky import icrs_to_pixel, pixel_affine
@@ -39,11 +41,13 @@ def worst_errors(name, draws, seed):
         offset = rng.uniform(-3, 3, 2)                           # the source need not sit mid-stamp
         stamp = blobs.on_grid(x - offset[0], y - offset[1])
         position = np.stack(icrs_to_pixel(wcs, ra, dec), axis=-1)[0]
-        canvas = Canvas(SHAPE, beam, NATIVE)
-        (placed,) = canvas.draw([Source(stamp, 49.5 + offset, position,
-                                        stamp_affines(pixel_affine(wcs, ra, dec), np.array([turn]),
-                                                      np.array([scale]))[0],
-                                        flux, 0.0, 1, np.zeros((0, 2)))])
+        affine = stamp_affines(pixel_affine(wcs, ra, dec), np.array([turn]), np.array([scale]))
+        one = Stamps(stamp[None].astype(np.float32), 49.5 + offset[None], position[None], affine, np.array([flux]))
+        canvas = Canvas((0, SHAPE[0], 0, SHAPE[1]), SHAPE, beam)
+        placed = Measured(Frame(SHAPE, beam), one.flux, np.zeros(1), np.ones(1, int))
+        for drawn in draw_stamps(one, beam, NATIVE, SHAPE):
+            placed.add(drawn, 0, np.array([beam.area]))
+            canvas.add(drawn, placed.limits, np.ones(1, int))
         image = canvas.model().astype(float)
 
         # the oracle: the same source on the sky, by spherical trigonometry on every pixel
@@ -58,9 +62,9 @@ def worst_errors(name, draws, seed):
         area = 2 * np.pi * major * minor / FWHM**2                              # Jy/arcsec2 to Jy/beam
         expected = flux * area * truth.on_grid(east, north)
 
-        assert not placed.beam_limited and not placed.edge
+        assert not placed.beam_limited[0] and not placed.edge[0]
         worst["flux"] = max(worst["flux"], abs(image.sum() / beam.area / flux - 1),
-                            abs(placed.flux_in_image / flux - 1))
+                            abs(placed.flux_in_image[0] / flux - 1))
         yy, xx = np.mgrid[:SHAPE[0], :SHAPE[1]]
         found = wcs.pixel_to_world((image * xx).sum() / image.sum(), (image * yy).sum() / image.sum())
         worst["centroid"] = max(worst["centroid"], found.separation(centre).to_value(u.arcsec) / pixel)
@@ -107,10 +111,7 @@ def test_a_stamp_as_reproject_sees_it(name):
     before = np.degrees(0.5 * np.arctan2(2 * moments[0, 1], moments[1, 1] - moments[0, 0])) % 180
     affine = stamp_affines(pixel_affine(wcs, ra, dec), np.array([np.radians(angle - before)]), np.array([scale]))[0]
     position = np.stack(icrs_to_pixel(wcs, ra, dec), axis=-1)[0]
-    patch = render_stamp(stamp, np.full(2, 49.5), position, affine, np.zeros((2, 2)), NATIVE)
-    image = np.zeros(SHAPE)
-    onto, part = patch.overlap(SHAPE)
-    image[onto] = patch.data[part]
+    image = render_stamp(stamp, np.full(2, 49.5), position, affine, np.zeros((2, 2)), NATIVE, SHAPE).astype(float)
     assert image.sum() == pytest.approx(expected.sum(), rel=1e-3)
     assert angle_between(position_angle(image, *sky_offsets(wcs, SHAPE, centre)), angle) < 0.1
     # reproject takes the mean over each pixel, which lowers peaks a little, and interpolates nothing

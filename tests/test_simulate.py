@@ -127,7 +127,7 @@ def test_same_seed_same_bits_whatever_the_batching(monkeypatch):
     import torch
 
     from skygal.morphology import stamps
-    from skygal.rendering import canvas
+    from skygal.rendering import drawing, transform
 
     def run(workers):
         return skygal.simulate_field(make_wcs(), 150, survey="FIRST", seed=9, workers=workers)
@@ -136,7 +136,8 @@ def test_same_seed_same_bits_whatever_the_batching(monkeypatch):
     torch.set_num_threads(2)
     first = run(2)
     monkeypatch.setattr(stamps, "BATCH", 384)
-    monkeypatch.setattr(canvas, "AT_ONCE", 7)
+    monkeypatch.setattr(drawing, "AT_ONCE", 2**16)
+    monkeypatch.setattr(transform, "AT_ONCE", 2**14)
     torch.set_num_threads(1)
     try:
         second = run(1)

@@ -57,25 +57,30 @@ def measure_extent_bending(images: Any, x: Any, y: Any) -> tuple[Any, Any]:
     middle = (along * x).sum(1) / total
     extent = ((along * (x - middle[:, None]) ** 2).sum(1) / total) ** 0.5
 
-    weight = images.sum(1)
-    flux = weight.sum(1)
-    weight = weight / flux[:, None]
-    centre_x, centre_y = (weight * x).sum(1), (images.sum(2) * y).sum(1) / flux
-    offset = x - centre_x[:, None]
+    return extent, _bending(images.sum(1), (images * y[None, :, None]).sum(1), x)
+
+
+def _bending(flux: Any, height: Any, x: Any) -> Any:
+    """Return the bending from sums over each column of brightness, and of brightness times y, shape (n, nx)."""
+    total = flux.sum(1)
+    weight, height = flux / total[:, None], height / total[:, None]
+    offset = x - (weight * x).sum(1)[:, None]
     length = ((weight * offset**2).sum(1)) ** 0.5
     t = offset / length[:, None]
-    height = (images * y[None, :, None]).sum(1) / flux[:, None] - centre_y[:, None] * weight
+    height = height - height.sum(1)[:, None] * weight
     # moments of t, of which the first two are 0 and 1, and of the height with t and t^2
     m3, m4 = (weight * t**3).sum(1), (weight * t**4).sum(1)
     h1, h2 = (height * t).sum(1), (height * t**2).sum(1)
     curvature = (h2 - m3 * h1) / (m4 - m3**2 - 1 + RIDGE)
-    return extent, 2 * _arctan(curvature / length)
+    return 2 * _arctan(curvature / length)
 
 
 def measure_bending(images: np.ndarray) -> np.ndarray:
     """Return the bending (radians, shape (n,)) of aligned stamps (n, ny, nx): see `measure_extent_bending`."""
     x, y = (np.arange(size) - (size - 1) / 2 for size in images.shape[:0:-1])
-    return measure_extent_bending(images.astype(float), x, y)[1]
+    # one stamp at a time: the rounding of one product of all would depend on how many there are
+    height = np.stack([y @ image for image in images.astype(float)]) if len(images) else np.zeros((0, x.size))
+    return _bending(images.sum(1, dtype=float), height, x)
 
 
 def _arctan(value: Any) -> Any:

@@ -91,10 +91,7 @@ def _turn(stamp: np.ndarray, centre: np.ndarray, angle: float, size: int, native
 
     cos, sin = np.cos(angle), np.sin(angle)
     affine = np.array([[cos, -sin], [sin, cos]])     # counter-clockwise is north through east
-    patch = render_stamp(stamp, centre, np.full(2, (size - 1) / 2), affine, np.zeros((2, 2)), native)
-    out = np.zeros((size, size), np.float32)
-    if (met := patch.overlap(out.shape)) is not None:
-        out[met[0]] = patch.data[met[1]]
+    out = render_stamp(stamp, centre, np.full(2, (size - 1) / 2), affine, np.zeros((2, 2)), native, (size, size))
     # the clipped edge's own ripples
     return np.where(out < 0.5 * stamp[stamp > 0].min(), np.float32(0), out)
 

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from skygal.morphology.bastien2021_generator import PaperGenerator
     from skygal.morphology.generator import Generator
 
-__all__ = ["Batch", "Limits", "draw_within", "make_stamps"]
+__all__ = ["Batch", "Limits", "decode_at", "draw_within", "make_stamps"]
 
 #: stamps to a batch; a multiple of the generator's block
-BATCH = 128
+BATCH = 512
 #: how often a stamp that is too small is asked for again with a larger extent
 TRIES = 3
 #: how often one that is not as asked for is drawn, the first time included
@@ -157,7 +157,7 @@ def _redrawn(model: Generator | PaperGenerator, part: Latents, clip_sigma: float
         fresh = redraw(part.fr_class[missed], next_keys(part.keys[missed], number))
         for name, column in columns.items():
             column[missed] = getattr(fresh, name)
-        stamps[missed] = clip_stamps(_decode_at(model, fresh, missed % BLOCK), clip_sigma,
+        stamps[missed] = clip_stamps(decode_at(model, fresh, missed % BLOCK), clip_sigma,
                                      beam_fwhm=model.beam_fwhm / model.pixel_scale)
         las[missed], bending[missed] = largest_size(stamps[missed]), measure_bending(stamps[missed])
         missed = missed[~limits.met(las[missed] * model.pixel_scale, bending[missed])]
@@ -171,7 +171,7 @@ def _redrawn(model: Generator | PaperGenerator, part: Latents, clip_sigma: float
     return Latents(**columns)
 
 
-def _decode_at(model: Generator | PaperGenerator, latents: Latents, place: np.ndarray) -> np.ndarray:
+def decode_at(model: Generator | PaperGenerator, latents: Latents, place: np.ndarray) -> np.ndarray:
     """Decode stamps, each at a given place in the generator's block.
 
     A stamp's rounding may depend on its place in the block, though not on the others in it. So the place has to come
@@ -197,6 +197,6 @@ def _enlarge(model: Generator | PaperGenerator, part: Latents, clip_sigma: float
         if not short.size:
             return
         extent[short] = np.minimum(1.1 * extent[short] * least[short] / las[short], largest[short])
-        raw = _decode_at(model, replace(part, extent=extent)[short], short % BLOCK)
+        raw = decode_at(model, replace(part, extent=extent)[short], short % BLOCK)
         stamps[short] = clip_stamps(raw, clip_sigma, beam_fwhm=model.beam_fwhm / model.pixel_scale)
         las[short] = largest_size(stamps[short])

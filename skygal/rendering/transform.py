@@ -1,233 +1,275 @@
-"""One stamp onto the image's grid: beam matching, rotation, zoom, placement, flux.
+"""Stamps onto the image's grid: rotation, zoom, placement and beam, many at a time.
 
-A stamp is a band-limited function, since it carries a beam of its own. Its Fourier transform is
-taken at just the frequencies that the target beam lets through, multiplied there by the Gaussian
-that it lacks (target beam less own beam, in the stamp's frame), transformed back onto a grid that
-samples the target beam finely, and read off at the image's pixel centres by cubic B-splines whose
-own transfer function has been divided out. No step depends on another source, so that a source's
-pixels are the same whatever it is drawn together with.
+A stamp's Fourier coefficients, at just the frequencies that the image's beam lets through, times
+the Gaussian that it lacks, are its brightness as a sum of waves. That sum is read off at the image's pixel
+centres in two passes of matrix products: along one axis of the stamp to the columns of the image, then
+along these. Both are exact for waves: there is no interpolation, and so nothing to ring or to alias.
+
+Sources whose arrays have the same sizes are computed together, each by products of its own, so that a
+source's pixels are the same whatever it is drawn with.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import fft, ndimage
 
-from skygal.rendering.beam import FWHM
+from skygal.rendering.plan import Blocks, PatchPlan, ladder, plan_patches
 
-__all__ = ["Patch", "matching_kernel", "render_stamp"]
+if TYPE_CHECKING:
+    import torch
 
-#: how far, in standard deviations of the kernel, a source's patch reaches beyond the stamp
-REACH = 5.0
-#: spectrum below this part of its peak is left out
-FLOOR = 1e-6
-#: samples of the intermediate grid to one FWHM of the target beam
-SAMPLES = 7.0
-#: a patch of more pixels than this, and than four times the window, is made within the window only
-LARGEST_PATCH = 2**20
-#: eigenvalues of the kernel above this part of the native beam's count as not negative
-TOLERANCE = 1e-3
+__all__ = ["Patches", "render_blocks", "render_stamp"]
+
+#: pixels of patches that are computed together
+AT_ONCE = 2**22
 
 
 @dataclass(frozen=True)
-class Patch:
-    """A source's own pixels: ``data[j, i]`` belongs at image pixel (y0 + j, x0 + i).
+class Patches:
+    """Parts of images of single sources.
 
-    ``cut`` tells that the source was too large for all of its pixels to be made.
+    Attributes
+    ----------
+    source : ndarray of int, shape (m,)
+        Index of the source each belongs to.
+    corner, size : ndarray of int, shape (m, 2)
+        First image pixel (x, y), and width and height.
+    data : ndarray, shape (m, h, w), float32
+        ``data[k, j, i]`` belongs at image pixel corner[k] + (i, j); zero beyond ``size``.
     """
 
-    x0: int
-    y0: int
+    source: np.ndarray
+    corner: np.ndarray
+    size: np.ndarray
     data: np.ndarray
-    cut: bool = False
-
-    def overlap(self, shape: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]] | None:
-        """Return the slices of an image and of the patch that meet, or None if they do not."""
-        ny, nx = self.data.shape
-        low = max(0, self.y0), max(0, self.x0)
-        high = min(shape[0], self.y0 + ny), min(shape[1], self.x0 + nx)
-        if low[0] >= high[0] or low[1] >= high[1]:
-            return None
-        return ((slice(low[0], high[0]), slice(low[1], high[1])),
-                (slice(low[0] - self.y0, high[0] - self.y0), slice(low[1] - self.x0, high[1] - self.x0)))
 
 
-def matching_kernel(affine: np.ndarray, target: np.ndarray, native: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the Gaussian that a stamp still lacks, in the stamp's own frame.
+def render_blocks(stamps: np.ndarray, plan: PatchPlan, blocks: Blocks, *, of: np.ndarray | None = None,
+                  scale: np.ndarray | None = None, device: str = "cpu") -> Iterator[Patches]:
+    """Render stamps.
 
     Parameters
     ----------
-    affine : ndarray, shape (..., 2, 2)
-        Stamp pixels to image pixels.
-    target : ndarray, shape (2, 2)
-        Covariance of the image's beam, in image pixels squared.
-    native : ndarray, shape (2, 2)
-        Covariance of the beam that the stamp carries, in stamp pixels squared.
+    stamps : ndarray, shape (n, ny, nx), float32
+        Brightness. A stamp's sum, times its scale, is what its whole patch sums to.
+    plan : PatchPlan
+        Of these stamps.
+    blocks : Blocks
+        The parts wanted.
+    of : ndarray of int, shape (n,), optional
+        Which stamp each row of the plan is of; by default the one of the same number.
+    scale : ndarray, shape (n,), optional
+        What each stamp is multiplied by; 1 by default.
+    device : str
+        Where to compute: "cpu" or "cuda".
+
+    Yields
+    ------
+    Patches
+        Brightness per image pixel. Parts come in groups of one size, not in order.
+    """
+    k = blocks.source
+    if not k.size:
+        return
+    keys = np.column_stack([ladder(plan.lit), plan.order, plan.sheared])[k]
+    keys = np.column_stack([keys, ladder(blocks.size)])
+    sizes, group = np.unique(keys, axis=0, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    for size, members in zip(sizes, np.split(order, np.cumsum(np.bincount(group, minlength=len(sizes)))[:-1]),
+                             strict=True):
+        step = max(1, AT_ONCE // int(size[-1] * size[-2]))
+        for begin in range(0, len(members), step):
+            part = members[begin:begin + step]
+            mine = k[part]
+            cut = _cut_out(stamps, mine if of is None else of[mine], plan[mine], *size[:2])
+            factor = np.ones(len(part)) if scale is None else scale[mine]
+            data = _render(cut, plan[mine], blocks.corner[part], factor, tuple(int(n) for n in size[2:]), device)
+            wide, high = blocks.size[part].max(axis=0)
+            yield Patches(mine, blocks.corner[part], blocks.size[part], data[:, :high, :wide])
+
+
+def _cut_out(stamps: np.ndarray, of: np.ndarray, plan: PatchPlan, wide: int, high: int) -> np.ndarray:
+    """Return the pixels that are not zero, as (v, u), filled up with zeros."""
+    out = np.zeros((len(of), high, wide), np.float32)
+    for part, i, (u, v), (nu, nv), swap in zip(out, of, plan.first.tolist(), plan.lit.tolist(), plan.swap.tolist(),
+                                               strict=True):
+        part[:nv, :nu] = stamps[i, u:u + nu, v:v + nv].T if swap else stamps[i, v:v + nv, u:u + nu]
+    return out
+
+
+def _waves(turns: np.ndarray, order: int, device: str) -> torch.Tensor:
+    """Return cos and sin of 2 pi k t for k = 0..order, float32 of shape (..., n, 2, order + 1), of ``turns`` t."""
+    import torch
+
+    # whole turns are left out before anything is rounded: k times the coarse part of t is exact in float32
+    turns = turns - np.rint(turns)
+    coarse = np.rint(turns * 2**12).astype(np.float32) / np.float32(2**12)
+    fine = (turns - coarse).astype(np.float32)
+    k = np.arange(order + 1, dtype=np.float32)
+    angle = coarse[..., None] * k
+    angle -= np.rint(angle)
+    angle += fine[..., None] * k
+    angle *= np.float32(2 * np.pi)
+    if device != "cpu":
+        there = torch.from_numpy(angle).to(device)
+        return torch.stack([torch.cos(there), torch.sin(there)], dim=-2)
+    # numpy's are the faster ones, and every element is computed alike, wherever in the array it is
+    out = np.empty((*turns.shape, 2, order + 1), np.float32)
+    np.cos(angle, out=out[..., 0, :])
+    np.sin(angle, out=out[..., 1, :])
+    return torch.from_numpy(out)
+
+
+@lru_cache(maxsize=512)
+def _transform(order: int, samples: int, device: str, back: bool) -> torch.Tensor:
+    """Return the transform over one period: (samples, 2 (order + 1)), cosines then sines.
+
+    The one ``back`` from real samples holds the weights for summing over both signs of the frequency.
+    """
+    import torch
+
+    wave = np.exp((-2j if back else 2j) * np.pi / samples * np.outer(np.arange(samples), np.arange(order + 1)))
+    if back:
+        wave *= np.where(np.arange(order + 1) == 0, 1, 2) / samples
+    return torch.from_numpy(np.concatenate([wave.real, wave.imag], axis=1).astype(np.float32)).to(device)
+
+
+def _turned(a: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
+    """Return the product of complex numbers, shape (..., 2, n): real parts, imaginary parts.
+
+    In plain steps, each rounded by itself: a fused one rounds otherwise where a vector register is not full, which
+    depends on how many sources there are.
+    """
+    import torch
+
+    (ar, ai), (br, bi) = a.unbind(-2), by.unbind(-2)
+    return torch.stack([ar * br - ai * bi, ar * bi + ai * br], dim=-2)
+
+
+def _within(across: np.ndarray, along: np.ndarray, period: np.ndarray, device: str) -> torch.Tensor:
+    """Return, shape (m, a, b), where 0 <= across + along < period."""
+    import torch
+
+    a, b, p = (torch.from_numpy(np.asarray(x, np.float32)).to(device) for x in (across, along, period))
+    place = a[:, :, None] + b[:, None, :]
+    return (place >= 0) & (place < p[:, None, None])
+
+
+def _render(stamps: np.ndarray, plan: PatchPlan, corner: np.ndarray, factor: np.ndarray, sizes: tuple[int, ...],
+            device: str) -> np.ndarray:
+    """Return the pixels of parts of one size, shape (m, ny, nx), of stamps (v, u) cut out."""
+    import torch
+
+    (m, high, wide), (ku, kv, sheared, nx, ny) = stamps.shape, sizes
+    (pu, pv), (su, sv), (lu, lv) = (a.T[:, :, None] for a in (plan.period, plan.start, plan.low))
+    inverse = plan.inverse
+
+    def waves(turns: np.ndarray, order: int) -> torch.Tensor:
+        return _waves(turns, order, device)
+
+    with torch.inference_mode():
+        # coefficients of the stamp: (m, cos and sin along v, cos and sin along u)
+        along = torch.bmm(torch.from_numpy(stamps).to(device), waves(-(lu + np.arange(wide)) / pu, ku).flatten(-2))
+        across = waves(-(lv - sv + np.arange(high)) / pv, kv).flatten(-2)
+        spectrum = _filtered(torch.bmm(across.transpose(1, 2), along), *_gain(plan, factor, ku, kv, device))
+
+        # to samples along v, each row moved along u as far as the image's columns lean
+        samples = 2 * sheared + 2
+        v = sv + np.arange(samples) * pv / samples
+        lean = inverse[:, 0, 1, None] / inverse[:, 1, 1, None]
+        rows = torch.bmm(_transform(kv, samples, device, False).expand(m, -1, -1), spectrum)
+        rows = _turned(rows.unflatten(-1, (2, -1)), waves(lean * v / pu, ku)).flatten(-2)
+        x = corner[:, :1] - plan.position[:, :1] + np.arange(nx)
+        y = corner[:, 1:] - plan.position[:, 1:] + np.arange(ny)
+        step = inverse[:, 0, 0, None] - lean * inverse[:, 1, 0, None]
+        columns = torch.bmm(waves(-step * x / pu, ku).flatten(-2), rows.transpose(1, 2))
+        columns *= _within(step * x - su, lean * v, pu[:, 0], device)
+
+        # along the columns of the image
+        found = torch.bmm(columns, _transform(sheared, samples, device, True).expand(m, -1, -1))
+        found = _turned(found.unflatten(-1, (2, -1)), waves(inverse[:, 1, 0, None] * x / pv, sheared)).flatten(-2)
+        onto = waves(-(inverse[:, 1, 1, None] * y - sv) / pv, sheared).flatten(-2)
+        image = torch.bmm(onto, found.transpose(1, 2))
+        image *= _within(inverse[:, 1, 1, None] * y - sv, inverse[:, 1, 0, None] * x, pv[:, 0], device)
+        return image.cpu().numpy()
+
+
+def _gain(plan: PatchPlan, factor: np.ndarray, ku: int, kv: int, device: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return sum and difference, for +fv and -fv, of what coefficients are multiplied by, shape (m, kv + 1, ku + 1).
+
+    That is the Gaussian, the area of a pixel and the source's factor, with both signs of fu counted as one.
+    """
+    import torch
+
+    pu, pv = plan.period.T[:, :, None, None]
+    fu, fv = np.arange(ku + 1) / pu, np.arange(kv + 1)[:, None] / pv
+    cuu, cuv, cvv = (plan.kernel[:, i, j].astype(np.float32)[:, None, None] for i, j in ((0, 0), (0, 1), (1, 1)))
+    scale = (factor * np.abs(np.linalg.det(plan.inverse)))[:, None, None] / (pu * pv)
+    u_weight = (np.where(fu <= 0.5, np.where(fu == 0, 1, 2), 0) * scale).astype(np.float32)
+    v_weight = np.where(fv <= 0.5, np.where(fv == 0, 0.5, 1), 0).astype(np.float32)
+    fu, fv = fu.astype(np.float32), fv.astype(np.float32)
+    # one exponent: apart, its terms can be out of range where their sum is not
+    square, cross = cuu * fu**2 + cvv * fv**2, 2 * cuv * fu * fv
+    rate = np.float32(-2 * math.pi**2)
+    plus, minus = np.exp(rate * (square + cross)), np.exp(rate * (square - cross))
+    weight = u_weight * v_weight
+    return tuple(torch.from_numpy(weight * g).to(device) for g in (plus + minus, plus - minus))  # type: ignore[return-value]
+
+
+def _filtered(found: torch.Tensor, both: torch.Tensor, apart: torch.Tensor) -> torch.Tensor:
+    """Multiply a spectrum, for +fv and -fv, and return it in terms of cosines and sines along v.
+
+    Parameters
+    ----------
+    found : Tensor, shape (m, 2 (kv + 1), 2 (ku + 1))
+        Sums over the stamp of cos and sin along v by cos and sin along u.
+    both, apart : Tensor, shape (m, kv + 1, ku + 1)
+        Sum and difference of the gains at +fv and -fv.
 
     Returns
     -------
-    kernel : ndarray, shape (..., 2, 2)
-        target - native, both in the stamp's frame, in stamp pixels squared.
-    limited : ndarray of bool
-        Whether the native beam is the wider one along some axis. No Gaussian can mend that: the
-        kernel is zero along that axis, nothing is sharpened.
+    Tensor
+        Of the shape of ``found``: what cosines and sines along v are multiplied by, real and imaginary parts.
     """
-    inverse = np.linalg.inv(affine)
-    values, vectors = np.linalg.eigh(inverse @ target @ np.swapaxes(inverse, -1, -2) - native)
-    limited = values[..., 0] < -TOLERANCE * native[0, 0]
-    kept = np.clip(values, 0, None)
-    return (vectors * kept[..., None, :]) @ np.swapaxes(vectors, -1, -2), limited
+    import torch
 
-
-@lru_cache(maxsize=512)
-def _waves(size: int, period: int, order: int) -> np.ndarray:
-    """Return exp(-2 pi i f u) for u = 0..size-1, shape (size, 2 * (order + 1)): real and imaginary parts in turn."""
-    waves = np.exp(-2j * np.pi / period * np.outer(np.arange(size), np.arange(order + 1))).view(float)
-    waves.setflags(write=False)
-    return waves
-
-
-def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return ``a @ b``, in parts too small for the linear algebra library to share out among threads.
-
-    Threads gain nothing at this size, and the rounding could depend on their number.
-    """
-    rows = max(1, 200_000 // b.size)
-    return a @ b if len(a) <= rows else np.concatenate([a[k:k + rows] @ b for k in range(0, len(a), rows)])
-
-
-def _spectrum(stamp: np.ndarray, ax: _Axis, ay: _Axis) -> np.ndarray:
-    """Return the Fourier transform from the first pixel on, at fy of both signs and fx from 0 up."""
-    along = _product(stamp, _waves(stamp.shape[1], ax.period, ax.order)).T.copy()
-    both = _product(along, _waves(stamp.shape[0], ay.period, ay.order)).reshape(ax.order + 1, 2, ay.order + 1, 2)
-    (cc, cs), (sc, ss) = both[:, 0].transpose(2, 1, 0), both[:, 1].transpose(2, 1, 0)
-    up, down = cc - ss + 1j * (cs + sc), cc + ss + 1j * (sc - cs)
-    return np.concatenate([down[:0:-1], up])
-
-
-def _crop(stamp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the part of a stamp that is not zero, with sides a multiple of 8, and its first pixel (x, y)."""
-    rows, columns = np.flatnonzero(stamp.any(axis=1)), np.flatnonzero(stamp.any(axis=0))
-    if not rows.size:
-        raise ValueError("stamp must have a pixel that is not zero")
-    ny, nx = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
-    part = np.zeros((ny + -ny % 8, nx + -nx % 8))
-    part[:ny, :nx] = stamp[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
-    return part, np.array([columns[0], rows[0]])
-
-
-def _period(length: float) -> int:
-    """Return a whole period of at least ``length``, on a ladder of few values."""
-    step = 2 ** max(0, math.floor(math.log2(max(length, 8))) - 3)
-    return math.ceil(length / step) * step
-
-
-@lru_cache(maxsize=512)
-def _response(period: int, order: int, samples: int, signed: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return the frequencies, and the scale of the inverse transform over the spline's response to them."""
-    f = np.arange(-order if signed else 0, order + 1) / period
-    return f, (samples / period) / np.sinc(f * period / samples) ** 4
-
-
-@dataclass(frozen=True)
-class _Axis:
-    """The frequencies and the intermediate grid along one axis of a stamp."""
-
-    start: float      # of the grid, in stamp pixels from the source's centre
-    period: int
-    order: int        # frequencies -order..order over the period
-    samples: int      # of the intermediate grid over one period
-
-    @classmethod
-    def plan(cls, low: float, high: float, kernel: float, precision: float) -> _Axis:
-        period = _period(high - low + 2 * (REACH * math.sqrt(kernel) + 2))
-        band = min(0.5, math.sqrt(-math.log(FLOOR) / (2 * math.pi**2) * precision))
-        order = math.ceil(band * period)
-        finest = SAMPLES * period * math.sqrt(precision) / FWHM
-        samples = fft.next_fast_len(math.ceil(max(finest, 2 * order + 2)), real=True)
-        return cls((low + high - period) / 2, period, order, samples)
-
-    @property
-    def density(self) -> float:
-        """Samples of the grid per stamp pixel."""
-        return self.samples / self.period
-
-    def factor(self, shift: float, signed: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Return the frequencies, and the phase to the grid's start over the spline's response."""
-        f, response = _response(self.period, self.order, self.samples, signed)
-        return f, response * np.exp(2j * math.pi * (shift + self.start) * f)
+    (cc, cs), (sc, ss) = (part.unflatten(-1, (2, -1)).unbind(-2) for part in found.chunk(2, dim=1))
+    cosines = torch.cat([cc * both - ss * apart, cs * both + sc * apart], dim=-1)
+    sines = torch.cat([-(cs * apart + sc * both), cc * apart - ss * both], dim=-1)
+    return torch.cat([cosines, sines], dim=1)
 
 
 def render_stamp(stamp: np.ndarray, centre: np.ndarray, position: np.ndarray, affine: np.ndarray,
-                 kernel: np.ndarray, native: np.ndarray, *,
-                 window: tuple[int, int, int, int] | None = None) -> Patch:
-    """Return a stamp as it appears on the image's grid.
+                 kernel: np.ndarray, native: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Return an image of one stamp.
 
     Parameters
     ----------
     stamp : ndarray, shape (ny, nx)
-        Brightness. Its sum is what the patch sums to.
-    centre : ndarray, shape (2,)
-        The point (x, y) of the stamp, in its pixels, that comes to lie at ``position``.
-    position : ndarray, shape (2,)
-        Where to: (x, y) in pixels of the image.
-    affine : ndarray, shape (2, 2)
-        Stamp pixels to image pixels.
-    kernel, native : ndarray, shape (2, 2)
-        Covariances, in stamp pixels squared, of the Gaussian to convolve with (see
-        `matching_kernel`) and of the beam that the stamp carries.
-    window : (int, int, int, int), optional
-        xmin, xmax, ymin, ymax, ends included, of the pixels that matter. The patch reaches beyond, so
-        that it holds the whole source, unless that would be a great many pixels.
+        Brightness. Its sum is what its pixels in the image sum to, if it is all inside.
+    centre, position, affine, kernel, native
+        See `skygal.rendering.plan.plan_patches`, for one stamp.
+    shape : (int, int)
+        (ny, nx) of the image.
 
     Returns
     -------
-    Patch
-        Brightness per image pixel, float64.
+    ndarray, shape (ny, nx), float32
+        Brightness per image pixel.
     """
-    part, corner = _crop(stamp)
-    (x_low, y_low), (ny, nx) = (corner - centre).tolist(), part.shape
-    (kxx, kxy), (_, kyy) = kernel.tolist()
-    (cxx, cxy), (_, cyy) = (kernel + native).tolist()
-    det = cxx * cyy - cxy**2
-    ax = _Axis.plan(x_low, x_low + nx - 1, kxx, cyy / det)
-    ay = _Axis.plan(y_low, y_low + ny - 1, kyy, cxx / det)
-
-    fx, px = ax.factor(-x_low, False)
-    fy, py = ay.factor(-y_low, True)
-    spectrum = _spectrum(part, ax, ay)
-    spectrum *= np.multiply.outer(py, px)
-    # one exponent: apart, its terms can be out of range where their sum is not
-    spectrum *= np.exp(-2 * math.pi**2 * (np.multiply.outer(2 * kxy * fy, fx) + kxx * fx**2 + (kyy * fy**2)[:, None]))
-    grid = np.zeros((ay.samples, ax.samples // 2 + 1), complex)
-    grid[:ay.order + 1, :ax.order + 1] = spectrum[ay.order:]
-    grid[-ay.order:, :ax.order + 1] = spectrum[:ay.order]
-    fine = fft.irfft2(grid, s=(ay.samples, ax.samples))
-
-    # the patch is the bounding box, on the image, of one period of the grid
-    (a, b), (c, d) = affine.tolist()
-    x, y = position.tolist()
-    middle_x, middle_y = ax.start + ax.period / 2, ay.start + ay.period / 2
-    wide = (abs(a) * ax.period + abs(b) * ay.period) / 2
-    high = (abs(c) * ax.period + abs(d) * ay.period) / 2
-    x_middle, y_middle = x + a * middle_x + b * middle_y, y + c * middle_x + d * middle_y
-    x0, x1 = math.ceil(x_middle - wide), math.floor(x_middle + wide)
-    y0, y1 = math.ceil(y_middle - high), math.floor(y_middle + high)
-    cut = False
-    if window is not None:
-        cut = 4 * wide * high > max(LARGEST_PATCH, 4 * (window[1] - window[0] + 1) * (window[3] - window[2] + 1))
-        if cut:
-            x0, x1, y0, y1 = max(x0, window[0]), min(x1, window[1]), max(y0, window[2]), min(y1, window[3])
-    shape = max(y1 - y0 + 1, 1), max(x1 - x0 + 1, 1)
-    scale = a * d - b * c
-    # grid index (y, x) of image pixel (y, x): down and across by rows of the inverse
-    matrix = np.array([[a * ay.density, -c * ay.density], [-b * ax.density, d * ax.density]]) / scale
-    offset = matrix @ (y0 - y, x0 - x) - (ay.start * ay.density, ax.start * ax.density)
-    patch = ndimage.affine_transform(fine, matrix, offset=offset, output_shape=shape, order=3,
-                                     mode="grid-constant", prefilter=False)
-    patch /= abs(scale)
-    return Patch(x0, y0, patch, cut)
+    stamps = np.asarray(stamp, np.float32)[None]
+    middle, place, onto, extra = (np.asarray(a, float)[None] for a in (centre, position, affine, kernel))
+    plan = plan_patches(stamps, middle, place, onto, extra, native)
+    image = np.zeros(shape, np.float32)
+    for part in render_blocks(stamps, plan, plan.blocks((0, shape[0], 0, shape[1]))):
+        for (x, y), (w, h), data in zip(part.corner.tolist(), part.size.tolist(), part.data, strict=True):
+            x0, x1, y0, y1 = max(x, 0), min(x + w, shape[1]), max(y, 0), min(y + h, shape[0])
+            if x0 < x1 and y0 < y1:
+                image[y0:y1, x0:x1] = data[y0 - y:y1 - y, x0 - x:x1 - x]
+    return image
