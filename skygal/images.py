@@ -14,6 +14,7 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
 from skygal.atomic import whole_file
+from skygal.psf_files import read_psf
 from skygal.sky import celestial
 
 __all__ = ["SkyImage", "parse_unit", "read_image", "read_psf", "write_image"]
@@ -167,34 +168,6 @@ def _pixels(hdu: Any) -> np.ndarray:
     if isinstance(hdu, fits.CompImageHDU) or not scaled or hdu.fileinfo() is None:
         return hdu.data
     return hdu.section[...]
-
-
-def read_psf(path: str | os.PathLike) -> np.ndarray:
-    """Return the PSF image in a FITS or ``.npy`` file, axes of one pixel dropped.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it cannot be read, or holds no two-dimensional image.
-    """
-    name = f"psf file {os.fspath(path)!r}"
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"{name} does not exist")
-    data: np.ndarray | None = None
-    try:
-        if os.fspath(path).endswith(".npy"):
-            data = np.load(path, allow_pickle=False)
-        else:
-            with fits.open(path, memmap=False) as hdus:
-                data = next((hdu.data for hdu in hdus if hdu.is_image and hdu.data is not None), None)
-    except (OSError, ValueError, TypeError, EOFError) as error:
-        raise ValueError(f"{name} cannot be read: {error}") from None
-    if data is None or np.squeeze(data).ndim != 2:
-        got = "no image" if data is None else f"the shape {data.shape}"
-        raise ValueError(f"{name} must hold a two-dimensional image, got {got}")
-    return np.squeeze(data).astype(float)
 
 
 def parse_unit(text: str) -> u.UnitBase:

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 from astropy import units as u
+from astropy.table import Table
 from astropy.wcs import WCS
 
 from skygal.checks import as_quantity
-from skygal.images import read_psf
+from skygal.psf_files import read_psf_image
 from skygal.rendering.beam import TargetBeam
-from skygal.sky import pixel_affine, pixel_to_icrs
+from skygal.rendering.beam_nodes import nodes_from_function, nodes_from_table
+from skygal.rendering.local_frame import local_affine
+from skygal.rendering.primary_beam import PrimaryBeam, as_primary_beam
 from skygal.surveys import Survey
 
 __all__ = ["Observation", "faintest_flux", "observe"]
@@ -25,72 +28,109 @@ DEFAULT_BEAM_PIXELS = 3.0
 FAINTEST_SNR = 20.0
 #: and without noise at this: fainter sources are mostly star-forming galaxies
 FAINTEST_FLUX = 1 * u.mJy
+#: of files that hold a table of beams
+TABLE_ENDINGS = (".ecsv", ".vot", ".xml")
 
 
 @dataclass(frozen=True)
 class Observation:
-    """How the sky is seen: beam on the grid, noise in Jy/beam (0 for none), frequency in Hz."""
+    """How the sky is seen.
+
+    Attributes
+    ----------
+    beam : TargetBeam
+        The beam on the grid.
+    noise : float
+        Standard deviation in Jy/beam; 0 for none.
+    frequency : Quantity
+        In Hz.
+    primary_beam : PrimaryBeam or None
+        With its pointing; None where all of the sky is seen alike.
+    """
 
     beam: TargetBeam
     noise: float
     frequency: u.Quantity
+    primary_beam: PrimaryBeam | None = None
 
 
 def _centre_affine(wcs: WCS, shape: tuple[int, int]) -> np.ndarray:
-    """Return pixels per arcsec (east, north) where the beam is defined: at the image's centre.
-
-    A beam's angle is from the north of the image's own frame, as all that read BPA take it to be, so
-    the frame is left out: longitude and latitude count as if they were right ascension and declination.
-    """
-    plain = wcs.deepcopy()
-    plain.wcs.ctype = [("RA---" if axis == wcs.wcs.lng else "DEC--") + str(name)[5:]
-                       for axis, name in enumerate(wcs.wcs.ctype)]
-    plain.wcs.radesys = "ICRS"
-    plain.wcs.set()
+    """Return pixels per arcsec (east, north) where the beam is defined: at the image's centre, if on the sky."""
     y, x = ((n - 1) / 2 for n in shape)
-    lon, lat = pixel_to_icrs(plain, x, y)
-    if not np.isfinite(lon):
-        lon, lat = pixel_to_icrs(plain, *(wcs.wcs.crpix - 1))
-    return pixel_affine(plain, lon, lat)[0]
+    affine = local_affine(wcs, [x, wcs.wcs.crpix[0] - 1], [y, wcs.wcs.crpix[1] - 1])
+    return affine[0] if np.isfinite(affine[0]).all() else affine[1]
 
 
 def observe(wcs: WCS, shape: tuple[int, int], *, survey: Survey | None, frequency: Any, beam: Any,
-            noise: Any) -> Observation:
+            noise: Any, primary_beam: Any = None) -> Observation:
     """Return how the sky is seen, from what was given, else the survey, else the defaults.
+
+    Parameters
+    ----------
+    wcs, shape : `~astropy.wcs.WCS`, (int, int)
+        The image's celestial WCS and (ny, nx).
+    survey : Survey or None
+        Whose frequency, beam and noise are used where they are not given.
+    frequency : Quantity or None
+        Observing frequency.
+    beam : `~radio_beam.Beam`, Quantity, ndarray, path, Table, callable or None
+        An elliptical Gaussian; the FWHM of a circular one; a PSF image, on the image's pixels unless its FITS
+        header gives others; a table of Gaussians, as such or in a file ending in .ecsv, .vot or .xml, see
+        `skygal.rendering.beam_nodes.nodes_from_table`; or a function of (ra, dec), see `nodes_from_function` there.
+    noise : Quantity, False or None
+        Standard deviation, Jy/beam.
+    primary_beam : PrimaryBeam, Quantity, path, HDU or None
+        See `skygal.rendering.primary_beam.as_primary_beam`.
 
     Raises
     ------
     TypeError, ValueError
-        For a beam, frequency or noise that is not allowed.
+        For a beam, frequency, noise or primary beam that is not allowed.
     """
-    from radio_beam import Beam
-
     affine = _centre_affine(wcs, shape)
     if beam is None and survey is not None:
         beam = survey.beam
-    if beam is None:
-        beam = Beam(DEFAULT_BEAM_PIXELS / np.sqrt(abs(np.linalg.det(affine))) * u.arcsec)
-    if isinstance(beam, Beam):
-        if not beam.isfinite or beam.minor <= 0 * u.deg:
-            raise ValueError(f"beam must have finite, positive axes, got {beam!r}")
-        target = TargetBeam.from_beam(beam, affine)
-    elif isinstance(beam, u.Quantity):
-        width = as_quantity("beam", beam, "arcsec")
-        target = TargetBeam.from_beam(Beam(width * u.arcsec), affine)
-    elif isinstance(beam, (str, PathLike)):
-        target = TargetBeam.from_psf(read_psf(beam), affine)
-    elif isinstance(beam, (np.ndarray, list)):
-        target = TargetBeam.from_psf(np.asarray(beam), affine)
-    else:
-        raise TypeError("beam must be a radio_beam.Beam, a Quantity (FWHM of a circular Gaussian) or a PSF image (an "
-                        f"array or a file), got {type(beam).__name__}")
+    target = _target_beam(beam, wcs, shape, affine)
     if frequency is None:
         frequency = survey.frequency if survey is not None else DEFAULT_FREQUENCY
     frequency = as_quantity("frequency", frequency, "Hz") * u.Hz
     if noise is None and survey is not None:
         noise = survey.noise
     rms = 0.0 if noise is None or noise is False else _brightness("noise", noise)
-    return Observation(target, rms, frequency)
+    pattern = as_primary_beam(primary_beam, wcs, shape, frequency=frequency)
+    return Observation(target, rms, frequency, pattern)
+
+
+def _target_beam(beam: Any, wcs: WCS, shape: tuple[int, int], affine: np.ndarray) -> TargetBeam:
+    """Return the beam on the grid from the ways in which it may be given."""
+    from radio_beam import Beam
+
+    if beam is None:
+        beam = Beam(DEFAULT_BEAM_PIXELS / np.sqrt(abs(np.linalg.det(affine))) * u.arcsec)
+    if isinstance(beam, Beam):
+        if not beam.isfinite or beam.minor <= 0 * u.deg:
+            raise ValueError(f"beam must have finite, positive axes, got {beam!r}")
+        return TargetBeam.from_beam(beam, affine)
+    if isinstance(beam, u.Quantity):
+        width = as_quantity("beam", beam, "arcsec")
+        return TargetBeam.from_beam(Beam(width * u.arcsec), affine)
+    if isinstance(beam, (str, PathLike)) and str(beam).endswith(TABLE_ENDINGS):
+        try:
+            beam = Table.read(beam)
+        except (OSError, ValueError, TypeError) as error:
+            raise ValueError(f"beam table {str(beam)!r} cannot be read: {error}") from None
+    if isinstance(beam, Table):
+        return TargetBeam.from_nodes(nodes_from_table(beam, wcs, shape), affine)
+    if isinstance(beam, (str, PathLike)):
+        psf = read_psf_image(beam)
+        return TargetBeam.from_psf(psf.data, affine, psf_affine=psf.affine)
+    if isinstance(beam, (np.ndarray, list)):
+        return TargetBeam.from_psf(np.asarray(beam), affine)
+    if callable(beam):
+        return TargetBeam.from_nodes(nodes_from_function(beam, wcs, shape), affine)
+    raise TypeError("beam must be a radio_beam.Beam, a Quantity (FWHM of a circular Gaussian) or a PSF image (an "
+                    "array or a file), or a table of beams or a function of (ra, dec), got "
+                    f"{type(beam).__name__}")
 
 
 def _brightness(name: str, value: Any) -> float:

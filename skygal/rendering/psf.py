@@ -1,18 +1,25 @@
-"""PSF images: centred, fitted, and split into the Gaussian that sources are drawn with and the rest."""
+"""PSF images: centred, resampled, fitted, and split into the Gaussian that sources are drawn with and the rest."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import fft
+from scipy import fft, ndimage
 
 from skygal.rendering.ellipse import FWHM
 
 if TYPE_CHECKING:
     from skygal.rendering.beam import TargetBeam
 
-__all__ = ["centred_psf", "fit_main_lobe", "remainder"]
+__all__ = ["centred_psf", "fit_main_lobe", "remainder", "resample_psf"]
+
+#: a sum below this part of the sum of sizes is one of zero, rounded
+SMALLEST_SUM = 1e-9
+#: pixels of nothing around a PSF that is resampled
+MARGIN = 12
+#: of a PSF that has been resampled, in pixels
+LARGEST_SIDE = 8192
 
 
 def remainder(beam: TargetBeam) -> np.ndarray:
@@ -42,16 +49,8 @@ def remainder(beam: TargetBeam) -> np.ndarray:
     return np.roll(fft.irfft2(spectrum * gain, s=(ny, nx)), (ny // 2, nx // 2), axis=(0, 1))
 
 
-def centred_psf(psf: np.ndarray) -> np.ndarray:
-    """Return a PSF of unit peak, cut to odd sides about its brightest pixel.
-
-    Raises
-    ------
-    TypeError
-        If it is no two-dimensional array of numbers.
-    ValueError
-        If it is not finite, has no positive peak or no positive sum, or is cut too close to its peak.
-    """
+def _checked(psf: np.ndarray) -> np.ndarray:
+    """Return a PSF as two-dimensional array of floats with a positive peak and sum."""
     psf = np.asarray(psf)
     if psf.ndim > 2:
         psf = psf.reshape(psf.shape[-2:]) if psf.size == np.prod(psf.shape[-2:]) else psf
@@ -61,13 +60,128 @@ def centred_psf(psf: np.ndarray) -> np.ndarray:
     psf = psf.astype(float)
     if not np.isfinite(psf).all():
         raise ValueError(f"psf must be finite, got {np.count_nonzero(~np.isfinite(psf))} pixels that are not")
-    if psf.max() <= 0 or psf.sum() <= 0:
-        raise ValueError(f"psf must have a positive peak and sum, got {psf.max():g} and {psf.sum():g}")
+    _check_sum(psf)
+    return psf
+
+
+def _check_sum(psf: np.ndarray) -> None:
+    # a dirty beam's sum may be small, but the rounding of a sum that is zero is smaller still
+    if psf.max() <= 0 or psf.sum() <= SMALLEST_SUM * np.abs(psf).sum():
+        raise ValueError(f"psf must have a positive peak and sum, got {psf.max():g} and {psf.sum():g}: "
+                         "fluxes in Jy/beam need a beam with an area")
+
+
+def centred_psf(psf: np.ndarray) -> np.ndarray:
+    """Return a PSF of unit peak, cut to a square of odd sides about its brightest pixel.
+
+    Parameters
+    ----------
+    psf : array_like, shape (ny, nx)
+        Axes of one pixel before these are dropped.
+
+    Raises
+    ------
+    TypeError
+        If it is no two-dimensional array of numbers.
+    ValueError
+        If it is not finite, has no positive peak or no positive sum, or is cut too close to its peak.
+    """
+    psf = _checked(psf)
     y, x = np.unravel_index(np.argmax(psf), psf.shape)
     half = min(y, x, psf.shape[0] - 1 - y, psf.shape[1] - 1 - x)
     if half < 3:
         raise ValueError(f"psf must reach at least 3 pixels beyond its peak on each side, got {half}")
-    return psf[y - half:y + half + 1, x - half:x + half + 1] / psf.max()
+    cut = psf[y - half:y + half + 1, x - half:x + half + 1] / psf.max()
+    _check_sum(cut)
+    return cut
+
+
+def resample_psf(psf: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Return a PSF on another grid, with its peak, which may lie between its pixels, on the middle pixel.
+
+    Parameters
+    ----------
+    psf : array_like, shape (ny, nx)
+        A PSF on a grid of its own, sampled at least at its Nyquist rate there.
+    matrix : ndarray, shape (2, 2)
+        Offsets (x, y) in pixels of the new grid to those in its own pixels: scale, rotation, parity.
+
+    Returns
+    -------
+    ndarray, shape (2 * ry + 1, 2 * rx + 1)
+        Of unit peak, zero beyond the pixels that were given.
+
+    Raises
+    ------
+    TypeError
+        If the PSF is no two-dimensional array of numbers.
+    ValueError
+        If it is not finite, has no positive peak or sum, or ``matrix`` is not finite or not invertible.
+
+    Notes
+    -----
+    The PSF is what its Fourier series says between its pixels, less what the new pixels cannot carry:
+    frequencies above half a cycle per new pixel are left out. It is read off an oversampled grid by
+    splines of fifth degree whose own response has been divided out (Unser 1999,
+    doi:10.1109/79.799930).
+    """
+    psf, matrix = _checked(psf), np.asarray(matrix, float)
+    if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-12:
+        raise ValueError(f"matrix must be finite and invertible, got {matrix.tolist()}")
+    fine, k = _oversampled(psf, matrix)
+    peak = _peak(fine, k * (np.array(np.unravel_index(np.argmax(psf), psf.shape)) + MARGIN))
+    own = peak / k - MARGIN                                    # (y, x) in the PSF's pixels
+    # offsets of its corners, seen from the peak, on the new grid
+    edges = [(-0.5 - o, n - 0.5 - o) for o, n in zip(own, psf.shape, strict=True)]
+    corners = np.linalg.inv(matrix) @ np.array([(x, y) for y in edges[0] for x in edges[1]]).T
+    rx, ry = np.floor(np.abs(corners).max(axis=1)).astype(int)
+    if max(rx, ry) > LARGEST_SIDE // 2:
+        raise ValueError(f"psf must be at most {LARGEST_SIDE} of the image's pixels wide, got {2 * max(rx, ry) + 1}")
+    turned = matrix[::-1, ::-1]                                 # of (y, x)
+    out = ndimage.affine_transform(fine, k * turned, offset=peak - k * turned @ (ry, rx),
+                                   output_shape=(2 * ry + 1, 2 * rx + 1), order=5, prefilter=False, mode="constant")
+    y, x = np.arange(-ry, ry + 1)[:, None], np.arange(-rx, rx + 1)
+    for (low, high), (by_y, by_x) in zip(edges, turned, strict=True):
+        place = by_y * y + by_x * x
+        out[(place < low) | (place > high)] = 0
+    return out / out[ry, rx]
+
+
+def _oversampled(psf: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return spline coefficients of a PSF, with its margin, on a grid so many times finer."""
+    size = [fft.next_fast_len(n + 2 * MARGIN) for n in psf.shape]
+    k = 4 if max(size) <= 1024 else 2
+    spectrum = fft.fft2(np.pad(psf, [(MARGIN, s - n - MARGIN) for s, n in zip(size, psf.shape, strict=True)]))
+    fy, fx = (fft.fftfreq(n) for n in size)
+    for along in matrix.T:                                      # frequencies along the new grid's axes
+        spectrum[np.abs(along[0] * fx + along[1] * fy[:, None]) > 0.5] = 0
+    spectrum /= np.multiply.outer(np.sinc(fy / k) ** 6, np.sinc(fx / k) ** 6) / k**2
+    whole = np.zeros([k * n for n in size], complex)
+    parts = [(slice(0, (n + 1) // 2), slice(0, (n + 1) // 2)) for n in size]
+    backs = [(slice(-(n // 2), None), slice(-(n // 2), None)) for n in size]
+    for to_y, from_y in (parts[0], backs[0]):
+        for to_x, from_x in (parts[1], backs[1]):
+            whole[to_y, to_x] = spectrum[from_y, from_x]
+    return fft.ifft2(whole, overwrite_x=True).real, k
+
+
+def _peak(fine: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Return the place (y, x) of the maximum near ``start``, by Newton's method on the spline."""
+    place, step = start.astype(float), 0.5
+    stencil = np.array([(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1)]) * step
+    for _ in range(12):
+        v = ndimage.map_coordinates(fine, (place + stencil).T, order=5, prefilter=False).reshape(3, 3)
+        slope = np.array([v[2, 1] - v[0, 1], v[1, 2] - v[1, 0]]) / (2 * step)
+        cross = (v[2, 2] - v[2, 0] - v[0, 2] + v[0, 0]) / (4 * step**2)
+        bend = np.array([[(v[2, 1] - 2 * v[1, 1] + v[0, 1]) / step**2, cross],
+                         [cross, (v[1, 2] - 2 * v[1, 1] + v[1, 0]) / step**2]])
+        if np.linalg.eigvalsh(bend)[1] >= 0:
+            raise ValueError("psf must have a main lobe that falls off on every side of its peak")
+        move = np.clip(-np.linalg.solve(bend, slope), -2, 2)
+        place = place + move
+        if np.abs(move).max() < 1e-9:
+            break
+    return place
 
 
 def fit_main_lobe(psf: np.ndarray) -> np.ndarray:
@@ -76,8 +190,6 @@ def fit_main_lobe(psf: np.ndarray) -> np.ndarray:
     The logarithm of the pixels above 0.35 of the peak that connect to it is fitted by a quadratic
     form, weighted by brightness squared, as is done for the restoring beam of a CLEAN image.
     """
-    from scipy import ndimage
-
     labels, _ = ndimage.label(psf > 0.35)
     half = psf.shape[0] // 2
     y, x = np.nonzero(labels == labels[half, half])
