@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
-from astropy.io.fits.verify import VerifyWarning
 from astropy.table import QTable
 from astropy.wcs import WCS
+
+from skygal.checks import check_choice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Field"]
 
+#: tables of more rows are written as FITS alone: as text they are large and slow
+LONGEST_TEXT = 100_000
+#: pixels on a side of a picture; larger images are shown by every second, third ... pixel
+MOST_SHOWN = 4096
+
 
 @dataclass(frozen=True)
 class Field:
@@ -29,11 +34,11 @@ class Field:
 
     Attributes
     ----------
-    image : ndarray, shape (ny, nx), float32
+    image : ndarray or dask.array.Array, shape (ny, nx), float32
         What a telescope sees, Jy/beam (for an injection, in the unit of the image given).
-    model : ndarray, shape (ny, nx), float32
+    model : ndarray or dask.array.Array, shape (ny, nx), float32
         The synthetic sources alone, without noise, in the same unit.
-    segmentation : ndarray of int32, shape (ny, nx)
+    segmentation : ndarray or dask.array.Array of int32, shape (ny, nx)
         ``source_id`` of the brightest synthetic source where it rises above the noise, else 0.
     header : `~astropy.io.fits.Header`
         The image's header as it is written.
@@ -70,19 +75,39 @@ class Field:
         return cls(image, model, segmentation, header, make_truth(truth, meta), make_components(components, meta),
                    wcs, meta)
 
-    def write(self, directory: str | Path, *, overwrite: bool = False, plot: bool = False) -> Path:
+    @property
+    def is_lazy(self) -> bool:
+        """Whether the pixels are Dask arrays, made when they are asked for."""
+        return not isinstance(self.image, np.ndarray)
+
+    def compute(self) -> Field:
+        """Return the field with its pixels in memory."""
+        if not self.is_lazy:
+            return self
+        import dask
+
+        image, model, segmentation = dask.compute(self.image, self.model, self.segmentation)
+        return replace(self, image=image, model=model, segmentation=segmentation)
+
+    def write(self, directory: str | Path, *, format: str = "fits", overwrite: bool = False, plot: bool = False,
+              progress: bool = False) -> Path:
         """Write the field into a directory of its own, whole or not at all.
 
         Parameters
         ----------
         directory : str or path
             To be made. It will hold ``field.fits`` and ``model.fits`` (Jy/beam),
-            ``segmentation.fits``, ``truth.fits`` and ``.ecsv``, ``components.fits`` and ``.ecsv``,
-            ``skygal.yaml`` (every setting) and with ``plot`` a picture, ``field.png``.
+            ``segmentation.fits``, ``truth.fits`` and ``components.fits``, both as ``.ecsv`` too up to
+            100,000 rows, ``skygal.yaml`` (every setting) and with ``plot`` a picture, ``field.png``.
+        format : "fits" or "zarr"
+            Of the three images: FITS files, or arrays of these names in a Zarr group ``field.zarr``
+            in the chunks that they have, with the header as attribute ``header``.
         overwrite : bool
             Whether a directory that skygal wrote before may be replaced.
         plot : bool
             Whether to draw the picture (needs matplotlib).
+        progress : bool
+            Whether to show progress.
 
         Returns
         -------
@@ -91,26 +116,36 @@ class Field:
 
         Raises
         ------
+        ValueError
+            If the format is unknown.
         FileExistsError
             If it exists and ``overwrite`` is not set, or is not one of skygal's.
         OSError
             If it cannot be written; nothing is left behind.
+
+        Notes
+        -----
+        Lazy pixels are made, under the Dask scheduler that is set, and written a row of chunks at a time.
         """
         from skygal.config import dump_config
-        from skygal.output import whole_directory, write_image
+        from skygal.output import whole_directory
+        from skygal.streaming import stream_fits, stream_zarr
         from skygal.truth import write_truth
 
+        check_choice("format", format, ("fits", "zarr"))
         plain = self.header.copy()
         plain["BUNIT"] = ("", "source_id, 0 for none")
         with whole_directory(directory, overwrite=overwrite) as folder:
-            write_image(folder / "field.fits", self.image, self.header)
-            write_image(folder / "model.fits", self.model, self.header)
-            with warnings.catch_warnings():
-                # labels are whole numbers, which write_image would make floats
-                warnings.simplefilter("ignore", VerifyWarning)
-                fits.PrimaryHDU(self.segmentation.reshape(_shape(plain)), plain).writeto(folder / "segmentation.fits")
+            if format == "fits":
+                stream_fits({folder / "field.fits": (self.image, self.header, np.float32),
+                             folder / "model.fits": (self.model, self.header, np.float32),
+                             folder / "segmentation.fits": (self.segmentation, plain, np.int32)}, progress=progress)
+            else:
+                stream_zarr(folder / "field.zarr", {"image": self.image, "model": self.model,
+                                                    "segmentation": self.segmentation},
+                            {"header": self.header.tostring(sep="\n", padding=False)}, progress=progress)
             for name, table in (("truth", self.truth), ("components", self.components)):
-                for suffix in ("fits", "ecsv"):
+                for suffix in ("fits", "ecsv") if len(table) <= LONGEST_TEXT else ("fits",):
                     write_truth(table, folder / f"{name}.{suffix}")
             (folder / "skygal.yaml").write_text(dump_config(self.provenance), encoding="utf-8")
             if plot:
@@ -136,12 +171,16 @@ class Field:
 
         if ax is None:
             _, ax = plt.subplots(figsize=(9, 8), subplot_kw={"projection": self.wcs}, layout="constrained")
-        good = self.image[np.isfinite(self.image)]
+        ny, nx = self.image.shape
+        step = max(1, max(ny, nx) // MOST_SHOWN)
+        pixels = np.asarray(self.image[::step, ::step])
+        good = pixels[np.isfinite(pixels)]
         spread = 1.4826 * float(np.median(np.abs(good - np.median(good)))) if good.size else 0.0
         top = float(np.max(good, initial=0.0))
         low = -2 * spread
         high = max(min(60 * spread, top), 1e-3 * top, 1e-30) if spread else max(0.3 * top, 1e-30)
-        shown = ax.imshow(self.image, origin="lower", cmap="inferno", interpolation="nearest",
+        shown = ax.imshow(pixels, origin="lower", cmap="inferno", interpolation="nearest",
+                          extent=(-0.5, pixels.shape[1] * step - 0.5, -0.5, pixels.shape[0] * step - 0.5),
                           norm=ImageNormalize(vmin=low, vmax=high, stretch=AsinhStretch(0.15), clip=True))
         if hasattr(ax, "coords"):
             galactic = self.wcs.wcs.ctype[0].startswith("GL")
@@ -150,7 +189,6 @@ class Field:
         unit = str(self.header.get("BUNIT", "")).strip()
         ax.figure.colorbar(shown, ax=ax, label={"JY/BEAM": "Jy/beam"}.get(unit.upper(), unit), fraction=0.046, pad=0.02)
         if truth:
-            ny, nx = self.image.shape
             x, y = np.asarray(self.truth["x"]), np.asarray(self.truth["y"])
             inside = (x > -0.5) & (x < nx - 0.5) & (y > -0.5) & (y < ny - 0.5)
             scale = 3600 * np.sqrt(abs(np.linalg.det(self.wcs.pixel_scale_matrix)))
@@ -164,10 +202,6 @@ class Field:
                                           label=f"{name} ({rows.size})"))
             ax.legend(handles=handles, loc="upper right", framealpha=0.6, fontsize="small")
         return ax
-
-
-def _shape(header: fits.Header) -> tuple[int, ...]:
-    return tuple(header[f"NAXIS{axis}"] for axis in range(header["NAXIS"], 0, -1))
 
 
 def _save(axes: Axes, path: Path) -> None:

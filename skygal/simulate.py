@@ -13,6 +13,7 @@ from astropy.wcs import WCS
 from tqdm import tqdm
 
 from skygal.checks import as_count, as_seed
+from skygal.chunked import check_chunks, chunked_planes
 from skygal.field import Field
 from skygal.headers import field_header
 from skygal.morphology.checkpoint import load_model
@@ -23,11 +24,11 @@ from skygal.observation import faintest_flux, observe
 from skygal.population import sample_population
 from skygal.provenance import describe_table, make_provenance
 from skygal.rendering.canvas import Canvas
-from skygal.rendering.noise import make_noise
 from skygal.scene import draw_scene
 from skygal.seeds import Seeds
 from skygal.sky import celestial, image_shape
 from skygal.surveys import Survey, read_survey
+from skygal.tiles import Recipe
 
 __all__ = ["simulate_field"]
 
@@ -37,7 +38,7 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
                    beam: Any = None, noise: Any = None, flux: Any = None, las: Any = None,
                    fr_mix: str | Mapping[str, float] | None = None, spectral_index: Any = None, table: Any = None,
                    latents: Any = "balanced", clip_sigma: float | None = 3.0, model: Any = None,
-                   device: str = "cpu", workers: int = 2, progress: bool = False) -> Field:
+                   chunks: Any = None, device: str = "cpu", workers: int = 2, progress: bool = False) -> Field:
     """Simulate a field of resolved radio galaxies, with its truth.
 
     Parameters
@@ -86,11 +87,14 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
         Threshold above the decoder's floor, in its scatter; None leaves the floor in.
     model : str, path or Generator, optional
         A shipped model's name or a weights file.
+    chunks : int or (int, int), optional
+        Sides of chunks, in rows and columns: image, model and segmentation are then lazy Dask arrays, whose
+        pixels are made, chunk by chunk, when they are asked for or written, by any of Dask's schedulers.
+        The pixels are the same. By default they are made at once, in memory.
     device : str
-        "cpu" or "cuda", for decoding.
+        "cpu" or "cuda", for decoding and drawing.
     workers : int
-        Threads for the noise, and for drawing with a PSF image. The result does not depend on their
-        number.
+        Threads for the noise. The result does not depend on their number.
     progress : bool
         Whether to show progress.
 
@@ -123,6 +127,7 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
     if n_sources is not None:
         n_sources = as_count("n_sources", n_sources)
     workers = as_count("workers", workers, minimum=1)
+    sides = None if chunks is None else check_chunks(chunks, size)
     known = read_survey(survey) if isinstance(survey, (str, PathLike)) else survey
     if known is not None and not isinstance(known, Survey):
         raise TypeError(f"survey must be a name, a path or a Survey, got {type(survey).__name__}")
@@ -139,18 +144,23 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
                                    fr_mix=mix, spectral_index=spectral_index, table=table, faintest=faintest)
     check_latents(chosen, generator.latent_dim, len(population))
     check_pairs(chosen, np.asarray(population["fr_class"]))
+    window = (0, size[0], 0, size[1])
+    canvas = Canvas(window, size, seen.beam) if sides is None else None
     with tqdm(total=len(population), desc="sources", disable=not progress, delay=2) as bar:
-        canvas = Canvas((0, size[0], 0, size[1]), size, seen.beam)
         scene = draw_scene(sky, size, population, seen.beam, model=generator, latents=chosen, clip_sigma=clip_sigma,
                            seeds=seeds, rms=np.full(len(population), seen.noise), progress=bar.update, canvas=canvas,
                            device=device)
-    drawn = canvas.model()
-    image = drawn.copy()
-    if seen.noise > 0:
+    recipe = Recipe(size, seen.beam, seen.noise, seeds, clip_sigma, scene.placements, device)
+    planes: Any
+    if canvas is None:
+        assert sides is not None
+        planes = chunked_planes(recipe, generator, sides)
+    else:
         with tqdm(total=size[0] * size[1], desc="noise", unit="pixel", unit_scale=True, disable=not progress,
                   delay=2) as bar:
-            image = make_noise(size, seen.beam, seen.noise, seeds, workers=workers, progress=bar.update)
-        image += drawn
+            drawn = canvas.model()
+            planes = {"image": recipe.observe(window, drawn, workers=workers, progress=bar.update), "model": drawn,
+                      "segmentation": canvas.segmentation}
     provenance = make_provenance(
         seed=seeds.seed, model=generator.name, model_sha256=generator.sha256, frequency=seen.frequency,
         configuration={"command": "simulate_field", "n_sources": len(population), "shape": size,
@@ -160,4 +170,4 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
                        "spectral_index": spectral_index, "table": describe_table(table),
                        "latents": chosen, "clip_sigma": clip_sigma, "isophote": ISOPHOTE})
     header = field_header(sky, size, beam=seen.beam.beam, frequency=seen.frequency, provenance=provenance)
-    return Field.assemble(sky, image, drawn, canvas.segmentation, scene, header, provenance)
+    return Field.assemble(sky, planes["image"], planes["model"], planes["segmentation"], scene, header, provenance)

@@ -1,8 +1,9 @@
-"""Any window of an image, drawn from rows of numbers: sources come without their pixels, and are decoded again."""
+"""Any window of a field, made from rows of numbers: sources come without their pixels, and are decoded again."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,13 @@ from skygal.morphology.generator import BLOCK
 from skygal.morphology.latents import Latents
 from skygal.morphology.stamps import decode_at
 from skygal.rendering.beam import TargetBeam, native_covariance
+from skygal.rendering.blocks import Window
 from skygal.rendering.canvas import Canvas
 from skygal.rendering.drawing import Stamps, draw_stamps
+from skygal.rendering.noise import noise_window
+from skygal.seeds import Seeds
 
-__all__ = ["Placements", "draw_window"]
+__all__ = ["Placements", "Recipe"]
 
 #: sources that are decoded at once
 AT_ONCE = 512
@@ -63,9 +67,11 @@ class Placements:
     @classmethod
     def join(cls, parts: list[Placements]) -> Placements:
         """Return several sets as one."""
-        columns: dict[str, Any] = {field.name: [getattr(part, field.name) for part in parts] for field in fields(cls)}
-        return cls(**{name: Latents.join(column) if name == "latents" else np.concatenate(column)
-                      for name, column in columns.items()})
+        columns: dict[str, Any] = {}
+        for field in fields(cls):
+            values = [getattr(part, field.name) for part in parts]
+            columns[field.name] = Latents.join(values) if field.name == "latents" else np.concatenate(values)
+        return cls(**columns)
 
     @classmethod
     def none(cls) -> Placements:
@@ -75,49 +81,67 @@ class Placements:
         return cls(whole, latents, number, pair, pair, np.zeros((0, 2, 2)), number, number.astype(np.float32), whole,
                    np.zeros((0, 4), int))
 
-    def within(self, window: tuple[int, int, int, int]) -> Placements:
+    def within(self, window: Window) -> Placements:
         """Return the sources with pixels in a window (y0, y1, x0, x1)."""
         y0, y1, x0, x1 = window
         bottom, top, left, right = self.box.T
         return self[np.flatnonzero((left < x1) & (right > x0) & (bottom < y1) & (top > y0))]
 
 
-def draw_window(placements: Placements, window: tuple[int, int, int, int], shape: tuple[int, int], beam: TargetBeam, *,
-                model: Any, clip_sigma: float | None, device: str = "cpu") -> tuple[np.ndarray, np.ndarray]:
-    """Draw a window of an image.
+@dataclass(frozen=True)
+class Recipe:
+    """What it takes to make any window of a field, bit by bit the same whatever the window.
 
-    Parameters
+    Attributes
     ----------
-    placements : Placements
-        At least the sources `Placements.within` the canvas's reach.
-    window : (int, int, int, int)
-        (y0, y1, x0, x1), one past the last row and column.
     shape : (int, int)
-        (ny, nx) of the whole image.
+        (ny, nx) of the image.
     beam : TargetBeam
         Its beam.
-    model : Generator
-        The trained model.
+    noise : float
+        Standard deviation of the noise, Jy/beam; 0 for none.
+    seeds : Seeds
+        The run's random streams, of which the noise has one.
     clip_sigma : float or None
         See `skygal.morphology.clip.clip_stamps`.
+    placements : Placements
+        The galaxies.
     device : str
-        "cpu" or "cuda".
-
-    Returns
-    -------
-    model : ndarray, float32
-        Jy/beam, noiseless.
-    segmentation : ndarray, int32
-        ``source_id`` of the brightest source, 0 for none.
+        Where stamps are rendered: "cpu" or "cuda".
     """
-    canvas = Canvas(window, shape, beam)
-    mine = placements.within(canvas.reach)
-    fwhm = model.beam_fwhm / model.pixel_scale
-    for start in range(0, len(mine), AT_ONCE):
-        part = mine[start:start + AT_ONCE]
-        stamps = clip_stamps(decode_at(model, part.latents, part.number % BLOCK), clip_sigma, beam_fwhm=fwhm)
-        stamps /= part.total[:, None, None].astype(np.float32)
-        sources = Stamps(stamps, part.centre, part.position, part.affine, part.flux)
-        for drawn in draw_stamps(sources, beam, native_covariance(fwhm), shape, window=canvas.reach, device=device):
-            canvas.add(drawn, part.limits, part.labels)
-    return canvas.model(), canvas.segmentation
+
+    shape: tuple[int, int]
+    beam: TargetBeam
+    noise: float
+    seeds: Seeds
+    clip_sigma: float | None
+    placements: Placements
+    device: str = "cpu"
+
+    def within(self, window: Window) -> Recipe:
+        """Return the part of the recipe that matters to a window."""
+        return replace(self, placements=self.placements.within(Canvas.reach_of(window, self.shape, self.beam)))
+
+    def draw(self, window: Window, model: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return the noiseless image (Jy/beam, float32) and the segmentation (int32) of a window."""
+        canvas = Canvas(window, self.shape, self.beam)
+        mine = self.placements.within(canvas.reach)
+        fwhm = model.beam_fwhm / model.pixel_scale
+        for start in range(0, len(mine), AT_ONCE):
+            part = mine[start:start + AT_ONCE]
+            stamps = clip_stamps(decode_at(model, part.latents, part.number % BLOCK), self.clip_sigma, beam_fwhm=fwhm)
+            stamps /= part.total[:, None, None].astype(np.float32)
+            sources = Stamps(stamps, part.centre, part.position, part.affine, part.flux)
+            for drawn in draw_stamps(sources, self.beam, native_covariance(fwhm), self.shape, window=canvas.reach,
+                                     device=self.device):
+                canvas.add(drawn, part.limits, part.labels)
+        return canvas.model(), canvas.segmentation
+
+    def observe(self, window: Window, drawn: np.ndarray, *, workers: int = 1,
+                progress: Callable[[int], object] | None = None) -> np.ndarray:
+        """Return a window with noise (Jy/beam, float32), given what `draw` made of it."""
+        if not self.noise > 0:
+            return drawn.copy()
+        image = noise_window(window, self.beam, self.noise, self.seeds, workers=workers, progress=progress)
+        image += drawn
+        return image

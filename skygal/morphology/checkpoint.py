@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from skygal.morphology.model import GalaxyModel
     from skygal.morphology.networks import Acceptance
 
-__all__ = ["DEFAULT_MODEL", "list_models", "load_model", "save_model"]
+__all__ = ["DEFAULT_MODEL", "is_shipped", "list_models", "load_model", "save_model"]
 
 #: The model used where none is named.
 DEFAULT_MODEL = "first-cvae"
@@ -34,6 +35,16 @@ WEIGHTS = Path(__file__).parent / "weights"
 def list_models() -> list[str]:
     """Return the names of the models that come with the package."""
     return sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))
+
+
+@lru_cache(maxsize=8)
+def _shipped_digest(name: str) -> str:
+    return _read(WEIGHTS / f"{name}.safetensors")[2]
+
+
+def is_shipped(model: Generator | PaperGenerator) -> bool:
+    """Return whether a model is, to the bit, the one of its name that comes with the package."""
+    return model.name in list_models() and _shipped_digest(model.name) == model.sha256
 
 
 def _digest(tensors: Mapping[str, np.ndarray], description: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from skygal.rendering.beam import TargetBeam
-from skygal.rendering.blocks import Blocks, convolve_window
+from skygal.rendering.blocks import Blocks, Window, convolve_window
 from skygal.rendering.drawing import Drawn
 from skygal.rendering.psf import remainder
 
@@ -38,15 +38,31 @@ class Canvas:
         Label of the brightest source at each pixel where one is above its limit, else 0.
     """
 
-    def __init__(self, window: tuple[int, int, int, int], shape: tuple[int, int], beam: TargetBeam,
+    def __init__(self, window: Window, shape: tuple[int, int], beam: TargetBeam,
                  valid: np.ndarray | None = None) -> None:
         self.window = y0, y1, x0, x1 = window
         self._valid = valid
         self._rest = None if beam.psf is None else remainder(beam)
-        self.reach = window if self._rest is None else _reach(window, shape, self._rest)
+        self.reach = self.reach_of(window, shape, beam)
         self.segmentation = _blank((y1 - y0, x1 - x0), np.int32)
         self._brightest = _blank((y1 - y0, x1 - x0), np.float32)
         self._sum = _blank((self.reach[1] - self.reach[0], self.reach[3] - self.reach[2]), np.float32)
+
+    @staticmethod
+    def reach_of(window: Window, shape: tuple[int, int], beam: TargetBeam) -> Window:
+        """Return (y0, y1, x0, x1) of what matters to a window of an image of ``shape``."""
+        if beam.psf is None:
+            return window
+        # the blocks of the convolution that meet the window, with what is around them
+        margin = tuple(side // 2 for side in remainder(beam).shape)
+        blocks = Blocks((margin[0], margin[1]))
+        edges = []
+        for begin, end, side, size, far, length in zip(window[::2], window[1::2], blocks.sides, blocks.size, margin,
+                                                       shape, strict=True):
+            # nothing beyond the margin around the image matters to it
+            edges += [max(begin // side * side - far, -far),
+                      min(-(-end // side) * side - side - far + size, length + far)]
+        return edges[0], edges[1], edges[2], edges[3]
 
     def add(self, drawn: Drawn, limits: np.ndarray, labels: np.ndarray) -> None:
         """Add sources, in order, and label their pixels above ``limits``, shape (n,)."""
@@ -89,18 +105,6 @@ class Canvas:
             return out
 
         return convolve_window(fetch, self._rest, self.window).astype(np.float32)
-
-
-def _reach(window: tuple[int, int, int, int], shape: tuple[int, int], rest: np.ndarray) -> tuple[int, int, int, int]:
-    """Return what is to be known for a convolution of a window: the blocks that meet it, with what is around them."""
-    margin = rest.shape[0] // 2, rest.shape[1] // 2
-    blocks = Blocks(margin)
-    edges = []
-    for begin, end, side, size, far, length in zip(window[::2], window[1::2], blocks.sides, blocks.size, margin, shape,
-                                                   strict=True):
-        # nothing beyond the margin around the image matters to it
-        edges += [max(begin // side * side - far, -far), min(-(-end // side) * side - side - far + size, length + far)]
-    return tuple(edges)     # type: ignore[return-value]
 
 
 def _overlap(x: int, y: int, small: tuple[int, ...], large: tuple[int, ...]

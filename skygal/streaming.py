@@ -1,0 +1,98 @@
+"""Images on disk that need not fit into memory: several at once, a band of rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from tqdm import tqdm
+
+__all__ = ["Plane", "stream_fits", "stream_zarr"]
+
+#: rows at a time of an image that is in memory
+ROWS = 1024
+
+#: an image's pixels (an array, or a lazy one), its header, and the type that they are stored as
+Plane = tuple[Any, fits.Header, type]
+
+
+def _bands(arrays: list[Any], progress: bool) -> Iterator[tuple[slice, list[np.ndarray]]]:
+    """Yield bands of rows and their pixels; chunks that lazy arrays share are made once."""
+    rows = arrays[0].shape[0]
+    sides = getattr(arrays[0], "chunks", ((ROWS,) * (rows // ROWS) + (rows % ROWS,),))[0]
+    lazy = hasattr(arrays[0], "dask")
+    with tqdm(total=rows, desc="rows", disable=not progress, delay=2) as bar:
+        first = 0
+        for side in sides:
+            band = slice(first, first + side)
+            parts = [array[band] for array in arrays]
+            if lazy:
+                import dask
+
+                parts = list(dask.compute(*parts))
+            yield band, parts
+            bar.update(side)
+            first += side
+
+
+def stream_fits(planes: Mapping[Path, Plane], *, progress: bool = False) -> None:
+    """Write images into FITS files, one each, as primary HDUs.
+
+    Parameters
+    ----------
+    planes : mapping of path to Plane
+        Images of one shape. The files must not exist.
+    progress : bool
+        Whether to show progress.
+
+    Notes
+    -----
+    A file is complete only when the function returns: write into a folder that takes its name then
+    (see `skygal.output.whole_directory`).
+    """
+    streams = []
+    try:
+        for path, (_, header, dtype) in planes.items():
+            header = header.copy()
+            for key in ("BSCALE", "BZERO", "BLANK", "DATAMIN", "DATAMAX", "CHECKSUM", "DATASUM"):
+                header.remove(key, ignore_missing=True)
+            header["BITPIX"] = {"f": -8, "i": 8}[np.dtype(dtype).kind] * np.dtype(dtype).itemsize
+            streams.append(fits.StreamingHDU(path, header))
+        for _, parts in _bands([array for array, _, _ in planes.values()], progress):
+            for stream, part, (_, _, dtype) in zip(streams, parts, planes.values(), strict=True):
+                stream.write(np.ascontiguousarray(part, dtype=np.dtype(dtype).newbyteorder(">")))
+    finally:
+        for stream in streams:
+            stream.close()
+
+
+def stream_zarr(path: Path, arrays: Mapping[str, Any], attributes: Mapping[str, Any], *,
+                progress: bool = False) -> None:
+    """Write arrays of one shape into a new Zarr group.
+
+    Parameters
+    ----------
+    path : path
+        The group, which must not exist.
+    arrays : mapping of str to array
+        By name; stored in the chunks that they have.
+    attributes : mapping
+        Of the group; plain types.
+    progress : bool
+        Whether to show progress.
+    """
+    import zarr
+
+    group = zarr.open_group(path, mode="w-")
+    group.attrs.update(attributes)
+    stored = []
+    for name, array in arrays.items():
+        chunks = tuple(max(sides) for sides in array.chunks) if hasattr(array, "chunks") else \
+            tuple(min(ROWS, side) for side in array.shape)
+        stored.append(group.create_array(name, shape=array.shape, chunks=chunks, dtype=array.dtype))
+    for band, parts in _bands(list(arrays.values()), progress):
+        for target, part in zip(stored, parts, strict=True):
+            target[band] = part
