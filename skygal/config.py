@@ -49,6 +49,14 @@ for _class in (_Loader, _Dumper):
     _class.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
 
 
+def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    # on one line, with escapes: header cards lose lines that are empty and blanks that end one
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
 def load_config(path: str | os.PathLike, allowed: Iterable[str]) -> dict[str, Any]:
     """Read a YAML file of settings.
 

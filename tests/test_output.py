@@ -12,7 +12,7 @@ import pytest
 from astropy import units as u
 from astropy.io import fits
 from astropy.wcs import WCS
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from radio_beam import Beam
 
@@ -213,6 +213,7 @@ def test_provenance_survives_a_file(wcs, tmp_path):
 
 
 @settings(max_examples=60)
+@example({"0": "\n"})
 @given(st.dictionaries(st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=12),
                        st.one_of(st.text(max_size=200), st.integers(), st.floats(allow_nan=False), st.none(),
                                  st.booleans(), st.lists(st.text(max_size=30), max_size=4)), max_size=5))
