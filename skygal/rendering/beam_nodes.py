@@ -167,12 +167,10 @@ def nodes_from_table(table: Table, wcs: WCS, shape: tuple[int, int]) -> BeamNode
     Notes
     -----
     Between places the covariances in pixels are interpolated linearly over the Delaunay triangles of the
-    places in pixels; outside of all triangles, and of fewer than three places or of places on one line, those of the
-    nearest place are taken. Places that the image's projection cannot show have no part in it.
+    places in pixels; outside of all triangles they are those of the nearest point of their outline (of places
+    on one line, of that line; of one place, its own). Places that the image's projection cannot show have no
+    part in it.
     """
-    from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
-    from scipy.spatial import QhullError
-
     place, beams = _columns(table)
     rows = [f"row {k}" for k in range(len(table))]
     _check("beam table", *beams, rows)
@@ -188,15 +186,35 @@ def nodes_from_table(table: Table, wcs: WCS, shape: tuple[int, int]) -> BeamNode
     major, minor, pa = beams
     values = _covariances(major[shown], minor[shown], pa[shown], affine[shown])
     x, y = _axes(shape)
-    xs, ys = np.meshgrid(x, y)
-    found = NearestNDInterpolator(place[shown], values.reshape(-1, 4))(xs, ys)
-    try:
-        linear = LinearNDInterpolator(place[shown], values.reshape(-1, 4))(xs, ys)
-    except (QhullError, ValueError):
-        linear = found      # too few places for a triangle
-    inside = np.isfinite(linear).all(axis=-1)
-    found[inside] = linear[inside]
+    nodes = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    found = _interpolate(place[shown], values.reshape(-1, 4), nodes)
     return BeamNodes(x, y, found.reshape(len(y), len(x), 2, 2))
+
+
+def _interpolate(place: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return values at the ``wanted`` places: linear over triangles, and as on the nearest edge outside of them all."""
+    from scipy.interpolate import LinearNDInterpolator
+    from scipy.spatial import Delaunay, QhullError
+
+    found = np.full((len(wanted), values.shape[1]), np.nan)
+    try:
+        triangles = Delaunay(place)
+        edges = triangles.convex_hull
+        found = LinearNDInterpolator(triangles, values)(wanted)
+    except (QhullError, ValueError):
+        # no triangle: the places, in order along their line
+        order = np.lexsort(place.T)
+        edges = np.stack([order[np.minimum(np.arange(len(order)), max(len(order) - 2, 0))],
+                          order[np.minimum(np.arange(1, len(order) + 1), len(order) - 1)]], axis=-1)
+    outside = np.flatnonzero(np.isnan(found).any(axis=1))
+    start, along = place[edges[:, 0]], place[edges[:, 1]] - place[edges[:, 0]]
+    length = np.maximum(np.sum(along**2, axis=1), 1e-12)
+    for k in outside:
+        part = np.clip(np.sum((wanted[k] - start) * along, axis=1) / length, 0, 1)
+        nearest = np.argmin(np.sum((start + part[:, None] * along - wanted[k]) ** 2, axis=1))
+        first, second = values[edges[nearest]]
+        found[k] = first + part[nearest] * (second - first)
+    return found
 
 
 def _columns(table: Table) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:

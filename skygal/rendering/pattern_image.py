@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,6 +58,8 @@ class ImagePrimaryBeam(PrimaryBeam):
 
         super().__post_init__()
         as_quantity("primary beam's frequency", self.frequency, "Hz")
+        # a WCS that is sent to another process is rounded on the way: here it is so from the start
+        object.__setattr__(self, "wcs", pickle.loads(pickle.dumps(self.wcs)))
         y, x = _pattern_peak(self.data)
         spline = ndimage.spline_filter(np.asarray(self.data, float))
         spline /= ndimage.map_coordinates(spline, [[y], [x]], prefilter=False)[0]
@@ -93,7 +96,7 @@ class ImagePrimaryBeam(PrimaryBeam):
 
 
 def _pattern_peak(data: np.ndarray) -> tuple[float, float]:
-    """Return where (y, x) a power pattern has its peak, by parabolas through the brightest pixel."""
+    """Return where (y, x) a power pattern has its peak, between the brightest pixels."""
     data = np.asarray(data)
     if data.ndim != 2 or data.dtype.kind not in "fiu":
         raise TypeError("primary beam image must be a two-dimensional array of numbers, "
@@ -109,11 +112,15 @@ def _pattern_peak(data: np.ndarray) -> tuple[float, float]:
         raise ValueError("primary beam image must have a positive peak within its border, "
                          f"got its largest value, {data.max():g}, at pixel ({x}, {y})")
 
+    # of the logarithms, since a main lobe is nearly a Gaussian; what is zero is far below
+    down, across = data[y - 1:y + 2, x], data[y, x - 1:x + 2]
+    rows, columns = (np.log(np.maximum(line, 1e-9 * data.max())) for line in (down, across))
+
     def shift(before: float, here: float, after: float) -> float:
         bend = 2 * here - before - after
         return 0.5 * (after - before) / bend if bend > 0 else 0.0
 
-    return y + shift(*data[y - 1:y + 2, x]), x + shift(*data[y, x - 1:x + 2])
+    return y + shift(*rows), x + shift(*columns)
 
 
 def read_primary_beam(source: Any, *, frequency: u.Quantity | None = None, pointing: Any = None) -> PrimaryBeam:

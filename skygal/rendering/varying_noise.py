@@ -76,7 +76,10 @@ class VaryingNoise:
         total = np.zeros(self.blocks.sides, np.float32)
         for m, wy in enumerate(down):
             for n, wx in enumerate(across):
-                part = self.blocks.backward(spectrum * self._transfer(row + m, column + n))
+                # not by an operator: it multiplies in place if it may, which rounds complex numbers otherwise, and
+                # whether it may can depend on what another thread does with the cache of transfers
+                product = np.multiply(spectrum, self._transfer(row + m, column + n))
+                part = self.blocks.backward(product)
                 part *= wy.astype(np.float32)[:, None]
                 part *= wx.astype(np.float32)
                 total += part
