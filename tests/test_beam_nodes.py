@@ -106,7 +106,8 @@ def test_a_varying_beam_can_be_sent_to_another_process():
 
 
 def test_nodes_lie_at_the_corners_of_blocks_whatever_the_size():
-    for n, step in ((1, 1), (2, 1), (256, 255), (257, 256), (8192, 256), (8193, 512), (32768, 1024)):
+    for n, step in ((1, 1), (2, 1), (256, 255), (257, 256), (2048, 256), (2049, 512), (16384, 512), (16385, 1024),
+                    (32768, 1024)):
         nodes = nodes_from_function(lambda ra, dec: BEAM, GRID, (n, 10))
         assert nodes.y[0] == 0 and nodes.y[1] == step and nodes.y[-1] == max(n - 1, 1) and len(nodes.y) <= 33
         assert np.all(np.diff(nodes.y) > 0)
@@ -230,6 +231,12 @@ def masked():
      "beam table must have finite places; bad at row 2$")])
 def test_bad_tables(table, message):
     with pytest.raises(ValueError, match=message):
+        see(table)
+
+
+def test_no_more_than_fifty_are_named():
+    table, _, _ = make_table(60, bmin=np.full(60, np.nan) * u.arcsec)
+    with pytest.raises(ValueError, match="bad at row 0; row 1; .*; row 49; and 10 more$"):
         see(table)
 
 

@@ -17,9 +17,9 @@ from skygal.sky import icrs_to_pixel, pixel_to_icrs
 
 __all__ = ["BeamNodes", "nodes_from_function", "nodes_from_table"]
 
-#: pixels between nodes, at least, and cells between them along an axis, at most; with a power of two, nodes lie at the
-#: corners of the blocks in which noise is made, so that each block has four
-SPACING, MOST = 256, 32
+#: pixels between nodes: in images that are not small they lie at the corners of the blocks in which noise is made, so
+#: that each block has four; and cells between them along an axis, at most
+FINE, SPACING, MOST = 256, 512, 32
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ def _cell(place: np.ndarray, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def _axes(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the places of nodes along x and y: 256 pixels apart, or 512 and so on, and at the end."""
+    """Return the places of nodes along x and y: 256 pixels apart or more, and at the end."""
     axes = []
     for n in shape[::-1]:
-        step = SPACING
+        step = FINE if n <= 8 * FINE else SPACING
         while n > step * MOST:
             step *= 2
         axes.append(np.append(np.arange(0.0, max(n - 1, 1), step), max(n - 1.0, 1.0)))
@@ -144,7 +144,13 @@ def _check(name: str, major: np.ndarray, minor: np.ndarray, pa: np.ndarray, labe
     if not good.all():
         k = int(np.argmin(good))
         raise ValueError(f"{name} must be finite with bmaj >= bmin > 0, got bmaj = {major[k]:g}, bmin = {minor[k]:g} "
-                         f"arcsec, bpa = {pa[k]:g} deg; bad at {'; '.join(np.array(labels)[~good])}")
+                         f"arcsec, bpa = {pa[k]:g} deg; bad at {_listed(labels, ~good)}")
+
+
+def _listed(labels: list[str], bad: np.ndarray) -> str:
+    """Return the labels that are bad, but no more than fifty."""
+    names = [label for label, wrong in zip(labels, bad, strict=True) if wrong]
+    return "; ".join(names[:50]) + (f"; and {len(names) - 50} more" if len(names) > 50 else "")
 
 
 def nodes_from_table(table: Table, wcs: WCS, shape: tuple[int, int]) -> BeamNodes:
@@ -176,7 +182,7 @@ def nodes_from_table(table: Table, wcs: WCS, shape: tuple[int, int]) -> BeamNode
     _check("beam table", *beams, rows)
     bad = ~np.isfinite(place).all(axis=1)
     if bad.any():
-        raise ValueError(f"beam table must have finite places; bad at {'; '.join(np.array(rows)[bad])}")
+        raise ValueError(f"beam table must have finite places; bad at {_listed(rows, bad)}")
     if "x" not in table.colnames:
         place = np.stack(icrs_to_pixel(wcs, *place.T), axis=-1)
     affine = local_affine(wcs, *place.T)
