@@ -71,7 +71,7 @@ class Field:
         # a field without sources has tables all the same, of no rows
         none = np.empty(0)
         components = scene.components or {column.name: none for column in COMPONENTS}
-        truth = scene.truth if len(scene.truth["source_id"]) else {column.name: none for column in TRUTH}
+        truth = scene.truth or {column.name: none for column in TRUTH}
         return cls(image, model, segmentation, header, make_truth(truth, meta), make_components(components, meta),
                    wcs, meta)
 

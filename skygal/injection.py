@@ -27,7 +27,7 @@ from skygal.population import Distribution, sample_population
 from skygal.provenance import describe_table, make_provenance, write_provenance
 from skygal.rendering.beam import TargetBeam
 from skygal.rendering.canvas import Canvas
-from skygal.scene import draw_scene
+from skygal.scene import View, draw_scene, make_cast
 from skygal.seeds import Seeds
 from skygal.sky import celestial, icrs_to_pixel, pixel_area
 
@@ -208,11 +208,12 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
                                    faintest=faintest)
     check_latents(chosen, generator.latent_dim, len(population))
     check_pairs(chosen, np.asarray(population["fr_class"]))
+    cast = make_cast(given.wcs, shape, population, [seen.beam], model=generator, latents=chosen, clip_sigma=clip_sigma,
+                     seeds=seeds)
+    view = View(seen.beam, _at_sources(noise, given.wcs, population, typical), valid=valid)
+    canvas = Canvas((0, shape[0], 0, shape[1]), shape, seen.beam, valid)
     with tqdm(total=len(population), desc="sources", disable=not progress, delay=2) as bar:
-        canvas = Canvas((0, shape[0], 0, shape[1]), shape, seen.beam, valid)
-        scene = draw_scene(given.wcs, shape, population, seen.beam, model=generator, latents=chosen,
-                           clip_sigma=clip_sigma, seeds=seeds, rms=_at_sources(noise, given.wcs, population, typical),
-                           progress=bar.update, valid=valid, canvas=canvas, device=device)
+        scene = draw_scene(cast, view, progress=bar.update, canvas=canvas, device=device)
     provenance = make_provenance(
         seed=seeds.seed, model=generator.name, model_sha256=generator.sha256, frequency=seen.frequency,
         configuration={"command": "inject", "image": name, "hdu": hdu, "sources": len(population),

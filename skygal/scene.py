@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -14,19 +14,85 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 
 from skygal.morphology.conditions import SIZE_TO_EXTENT
-from skygal.morphology.latents import draw_sources
+from skygal.morphology.latents import Latents, draw_sources
+from skygal.morphology.point import add_points
 from skygal.morphology.stamps import Batch, make_stamps
-from skygal.rendering.beam import FWHM, TargetBeam, native_covariance
+from skygal.population.spectra import Colours
+from skygal.rendering.beam import TargetBeam, native_covariance
 from skygal.rendering.canvas import Canvas
 from skygal.rendering.drawing import Stamps, draw_stamps
+from skygal.rendering.ellipse import FWHM
 from skygal.rendering.measured import Frame, Measured, brightest_near
 from skygal.seeds import Seeds
 from skygal.sky import icrs_to_pixel, pixel_affine, pixel_to_icrs
 from skygal.tiles import Placements
 
-__all__ = ["Scene", "draw_scene", "stamp_affines"]
+__all__ = ["Cast", "Scene", "View", "draw_scene", "make_cast", "stamp_affines"]
 
 MORPHOLOGIES = {1: "single", 2: "double", 3: "triple"}
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Galaxies on a pixel grid, however they are seen.
+
+    Attributes
+    ----------
+    wcs, shape : `~astropy.wcs.WCS`, (int, int)
+        The image's celestial WCS and (ny, nx).
+    population : QTable
+        From `skygal.population.sample_population`.
+    position : ndarray, shape (n, 2)
+        Image pixels (x, y).
+    jacobian : ndarray, shape (n, 2, 2)
+        Pixels per arcsec (east, north) at each.
+    least : ndarray, shape (n,)
+        Arcsec that each one's stamp should measure, at the model's scale.
+    plan : Latents
+        What each is decoded from.
+    model : Generator
+        The trained model.
+    clip_sigma : float or None
+        See `skygal.morphology.clip.clip_stamps`.
+    """
+
+    wcs: WCS
+    shape: tuple[int, int]
+    population: QTable
+    position: np.ndarray
+    jacobian: np.ndarray
+    least: np.ndarray
+    plan: Latents
+    model: Any
+    clip_sigma: float | None
+
+    def __len__(self) -> int:
+        return len(self.population)
+
+
+@dataclass(frozen=True)
+class View:
+    """How a cast is seen.
+
+    Attributes
+    ----------
+    beam : TargetBeam
+        The image's beam.
+    rms : ndarray, shape (n,)
+        Noise at each source, Jy/beam; 0 for none.
+    ratio : float
+        The frequency over the one that the population's fluxes are for.
+    gain : ndarray, shape (n,), or None
+        The primary beam at each source; None for 1.
+    valid : ndarray of bool, shape (ny, nx), or None
+        Where the image has pixels at all; None for everywhere.
+    """
+
+    beam: TargetBeam
+    rms: np.ndarray
+    ratio: float = 1.0
+    gain: np.ndarray | None = None
+    valid: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -37,12 +103,15 @@ class Scene:
     ----------
     truth, components : dict of str to ndarray
         Columns, in the units of `skygal.truth.schema`.
+    measured : Measured
+        The sources' pixels.
     placements : Placements
         What it takes to draw any part of it again.
     """
 
     truth: dict[str, np.ndarray]
     components: dict[str, np.ndarray]
+    measured: Measured
     placements: Placements
 
 
@@ -64,34 +133,44 @@ def stamp_affines(jacobian: np.ndarray, turn: np.ndarray, scale: np.ndarray) -> 
     return jacobian @ (on_sky * scale[:, None, None])
 
 
-def draw_scene(wcs: WCS, shape: tuple[int, int], population: QTable, beam: TargetBeam, *, model: Any,
-               latents: str | np.ndarray, clip_sigma: float | None, seeds: Seeds, rms: np.ndarray,
-               progress: Callable[[int], object], valid: np.ndarray | None = None,
-               canvas: Canvas | None = None, device: str = "cpu") -> Scene:
-    """Draw a population, measure it, and keep what is needed to draw it again.
+def make_cast(wcs: WCS, shape: tuple[int, int], population: QTable, beams: Sequence[TargetBeam], *, model: Any,
+              latents: str | np.ndarray, clip_sigma: float | None, seeds: Seeds) -> Cast:
+    """Give a population its places in an image and in the model's latent space.
 
     Parameters
     ----------
-    wcs, shape : `~astropy.wcs.WCS`, (int, int)
-        The image's celestial WCS and (ny, nx).
-    population : QTable
-        From `skygal.population.sample_population`.
-    beam : TargetBeam
-        The image's beam.
-    model : Generator
-        The trained model.
+    wcs, shape, population, model, clip_sigma
+        See `Cast`.
+    beams : sequence of TargetBeam
+        All that it will be seen with: the stamps are to be sharp enough for the narrowest.
     latents : str or ndarray
         See `skygal.morphology.latents.draw_latents`.
-    clip_sigma : float or None
-        See `skygal.morphology.clip.clip_stamps`.
     seeds : Seeds
         The run's random streams.
-    rms : ndarray, shape (n,)
-        Noise at each source, Jy/beam; 0 for none.
+    """
+    ra, dec = population["ra"].to_value(u.deg), population["dec"].to_value(u.deg)
+    position = np.stack(icrs_to_pixel(wcs, ra, dec), axis=-1)
+    jacobian = pixel_affine(wcs, ra, dec)
+    las = population["las"].to_value(u.arcsec)
+    least = np.max([_least_size(jacobian, las, position, beam, model) for beam in beams], axis=0)
+    n = len(population)
+    keys = seeds.keys("latent", n)
+    if isinstance(latents, str) and latents == "pairs":
+        keys = np.repeat(keys[:(n + 1) // 2], 2)[:n]
+    plan = draw_sources(model, latents, np.asarray(population["fr_class"]).astype(str), keys,
+                        least=least / SIZE_TO_EXTENT)
+    return Cast(wcs, shape, population, position, jacobian, least, plan, model, clip_sigma)
+
+
+def draw_scene(cast: Cast, view: View, *, progress: Callable[[int], object], canvas: Canvas | None = None,
+               device: str = "cpu") -> Scene:
+    """Draw a cast, measure it, and keep what is needed to draw it again.
+
+    Parameters
+    ----------
+    cast, view : Cast, View
     progress : callable
         Called with the number of sources that have just been drawn.
-    valid : ndarray of bool, shape (ny, nx), optional
-        Where the image has pixels at all; by default everywhere.
     canvas : Canvas, optional
         What the sources are added to; by default they are measured only.
     device : str
@@ -103,40 +182,31 @@ def draw_scene(wcs: WCS, shape: tuple[int, int], population: QTable, beam: Targe
         With the number of sources whose stamps are coarser than the image's beam, and of those
         that lie wholly outside the image.
     """
-    n = len(population)
-    ra, dec = population["ra"].to_value(u.deg), population["dec"].to_value(u.deg)
+    n, population, model = len(cast), cast.population, cast.model
     las, pa = population["las"].to_value(u.arcsec), population["pa"].to_value(u.rad)
-    classes = np.asarray(population["fr_class"]).astype(str)
-    flux, ids = population["flux"].to_value(u.Jy), np.asarray(population["source_id"])
-    position = np.stack(icrs_to_pixel(wcs, ra, dec), axis=-1)
-    keys = seeds.keys("latent", n)
-    if isinstance(latents, str) and latents == "pairs":
-        keys = np.repeat(keys[:(n + 1) // 2], 2)[:n]
-    jacobian = pixel_affine(wcs, ra, dec)
-    least = _least_size(jacobian, las, position, beam, model)
-    plan = draw_sources(model, latents, classes, keys, least=least / SIZE_TO_EXTENT)
-    native = native_covariance(model.beam_fwhm / model.pixel_scale)
-    measured = Measured(Frame(shape, beam, valid), flux, rms, ids)
+    ids = np.asarray(population["source_id"])
+    asked = population["flux"].to_value(u.Jy)
+    gain = np.ones(n) if view.gain is None else view.gain
+    beam, native = view.beam, native_covariance(model.beam_fwhm / model.pixel_scale)
+    measured = Measured(Frame(cast.shape, beam, view.valid), asked * gain, view.rms, ids)
     columns: list[dict[str, np.ndarray]] = []
     parts: list[dict[str, np.ndarray]] = []
     kept: list[Placements] = []
-    for batch in _ahead(make_stamps(model, plan, clip_sigma, least / model.pixel_scale)):
+    for batch in _ahead(make_stamps(model, cast.plan, cast.clip_sigma, cast.least / model.pixel_scale)):
         here, shapes = slice(batch.start, batch.start + len(batch.stamps)), batch.shapes
-        zoom = las[here] / (shapes.las * model.pixel_scale)
-        affine = stamp_affines(jacobian[here], pa[here] - np.radians(shapes.pa), zoom * model.pixel_scale)
-        columns.append({"zoom": zoom, "extent": batch.latents.extent, "bending": np.degrees(np.abs(batch.bending)),
-                        "core_frac": shapes.core_frac, "n_components": shapes.n_components,
-                        "b_maj": shapes.b_maj * zoom * model.pixel_scale,
-                        "b_min": shapes.b_min * zoom * model.pixel_scale,
-                        **_core_place(shapes, affine, position[here])})
-        part = _component_columns(batch, affine, position[here], ids[here])
-        peaks = _onto_image(batch.components.peak, batch.components.stamp, shapes.centre, affine, position[here])
-        part["peak_flux"] = np.full(len(peaks), np.nan)
+        scale = las[here] / shapes.las
+        affine = stamp_affines(cast.jacobian[here], pa[here] - np.radians(shapes.pa), scale)
+        colours = Colours.of(np.asarray(population["spectral_index"], float)[here], shapes.core_frac, view.ratio)
+        flux, position = asked[here] * gain[here] * colours.lobes, cast.position[here]
+        measured.flux[here] = flux * (1 + colours.extra)
+        found, part, peaks = _describe(batch, colours, scale, affine, position, ids[here])
+        columns.append(found)
         parts.append(part)
-        sources = Stamps(batch.stamps, shapes.centre, position[here], affine, flux[here])
+        stamps = add_points(batch.stamps, shapes.core, colours.extra, fwhm=model.beam_fwhm / model.pixel_scale)
+        sources = Stamps(stamps, shapes.centre, position, affine, flux)
         box = np.zeros((len(sources), 4), int)
-        area = beam.at(*np.nan_to_num(position[here]).T)[1] if beam.psf is None else np.ones(len(sources))
-        for drawn in draw_stamps(sources, beam, native, shape, device=device):
+        area = beam.at(*np.nan_to_num(position).T)[1] if beam.psf is None else np.ones(len(sources))
+        for drawn in draw_stamps(sources, beam, native, cast.shape, device=device):
             measured.add(drawn, batch.start, area)
             near = brightest_near(drawn, peaks, batch.components.stamp)
             part["peak_flux"] = np.where(np.isnan(near), part["peak_flux"], near)
@@ -144,29 +214,11 @@ def draw_scene(wcs: WCS, shape: tuple[int, int], population: QTable, beam: Targe
             if canvas is not None:
                 canvas.add(drawn, measured.limits[here], ids[here])
             progress(drawn.stop - drawn.start)
-        kept.append(Placements(np.arange(here.start, here.stop), batch.latents, shapes.flux, shapes.centre,
-                               position[here], affine, flux[here], measured.limits[here], ids[here], box))
+        kept.append(Placements(np.arange(here.start, here.stop), batch.latents, shapes.flux, shapes.centre, shapes.core,
+                               colours.extra, position, affine, flux, measured.limits[here], ids[here], box))
     _warn(measured, ids)
-    found, components = _join(columns), _join(parts)
-    if n:
-        found["ra_core"], found["dec_core"] = pixel_to_icrs(wcs, found.pop("x_core"), found.pop("y_core"))
-        components["ra"], components["dec"] = pixel_to_icrs(wcs, components["x"], components["y"])
-        components["flux"] = components["flux_fraction"] * np.repeat(measured.flux, found["n_components"])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        snr = measured.peak_flux / rms
-    truth = {
-        "source_id": ids, "fr_class": classes, "ra": ra, "dec": dec, "x": position[:, 0], "y": position[:, 1],
-        "flux": measured.flux, "flux_apparent": measured.flux, "peak_flux": measured.peak_flux, "las": las,
-        "pa": np.degrees(pa), **found,
-        "morphology": np.array([MORPHOLOGIES.get(int(k), "multiple") for k in found.get("n_components", ())], str),
-        "spectral_index": np.asarray(population["spectral_index"], float),
-        "redshift": np.asarray(population["redshift"], float), "snr": snr, "local_rms": rms,
-        "flux_in_image": measured.flux_in_image, "edge": measured.edge,
-        "blended": np.isin(ids, list(measured.footprints.overlapping())), "beam_limited": measured.beam_limited,
-        **{f"bbox_{end}": measured.bbox[:, k] for k, end in enumerate(("xmin", "xmax", "ymin", "ymax"))},
-        "las_requested": las, "flux_requested": flux, "latent_seed": keys,
-    }
-    return Scene(truth, components, Placements.join(kept) if kept else Placements.none())
+    truth, components = _tables(cast, view, measured, gain, _join(columns), _join(parts))
+    return Scene(truth, components, measured, Placements.join(kept) if kept else Placements.none())
 
 
 def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
@@ -178,11 +230,69 @@ def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
             yield batch
 
 
-def _core_place(shapes: Any, affine: np.ndarray, position: np.ndarray) -> dict[str, np.ndarray]:
-    """Return where cores come to lie in the image, NaN for sources without one."""
-    core = position + np.einsum("nij,nj->ni", affine, shapes.core - shapes.centre)
-    core[shapes.core_frac == 0] = np.nan
-    return {"x_core": core[:, 0], "y_core": core[:, 1]}
+def _describe(batch: Batch, colours: Colours, scale: np.ndarray, affine: np.ndarray, position: np.ndarray,
+              ids: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
+    """Return columns of a batch's sources and of their components, and where these peak in the image."""
+    found, shapes, k = batch.components, batch.shapes, batch.components.stamp
+    extra, total = colours.extra, 1 + colours.extra
+    to_core = np.einsum("nij,nj->ni", affine, shapes.core - shapes.centre)
+    core = np.where(shapes.core_frac[:, None] == 0, np.nan, position + to_core)
+    # a core of another colour draws the centroid to itself
+    centre = np.where(extra[:, None] == 0, position, position + to_core * (extra / total)[:, None])
+    sources = {"zoom": scale / batch.pixel_scale, "extent": batch.latents.extent,
+               "bending": np.degrees(np.abs(batch.bending)), "n_components": shapes.n_components,
+               "core_frac": np.where(extra == 0, shapes.core_frac, (shapes.core_frac + extra) / total),
+               "b_maj": shapes.b_maj * scale, "b_min": shapes.b_min * scale,
+               "x": centre[:, 0], "y": centre[:, 1], "x_core": core[:, 0], "y_core": core[:, 1]}
+    first = np.r_[True, np.diff(k) > 0] if k.size else np.zeros(0, bool)
+    is_core = (np.abs(found.peak - shapes.core[k]).max(axis=1) <= 0.5) & (shapes.core_frac[k] > 0)
+    at = _onto_image(found.centre, k, shapes.centre, affine, position)
+    peaks = _onto_image(found.peak, k, shapes.centre, affine, position)
+    number = np.arange(k.size) - np.flatnonzero(first)[np.cumsum(first) - 1] + 1
+    components = {"source_id": ids[k], "component_id": number, "kind": np.where(is_core, "core", "lobe"),
+                  "x": at[:, 0], "y": at[:, 1],
+                  "flux_fraction": (found.flux + np.where(is_core, extra[k], 0)) / total[k],
+                  "spectral_index": np.where(is_core, colours.core_index[k], colours.lobe_index[k]),
+                  "peak_flux": np.full(k.size, np.nan)}
+    return sources, components, peaks
+
+
+def _onto_image(place: np.ndarray, stamp: np.ndarray, centre: np.ndarray, affines: np.ndarray,
+                position: np.ndarray) -> np.ndarray:
+    """Return where points (x, y) of stamps come to lie in the image."""
+    return position[stamp] + np.einsum("nij,nj->ni", affines[stamp], place - centre[stamp])
+
+
+def _tables(cast: Cast, view: View, measured: Measured, gain: np.ndarray, found: dict[str, np.ndarray],
+            components: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return the columns of truth and components."""
+    if not len(cast):
+        return {}, {}
+    population = cast.population
+    ra, dec = (np.array(population[name].to_value(u.deg)) for name in ("ra", "dec"))
+    x, y = cast.position.T
+    moved = np.flatnonzero(((found["x"] != x) | (found["y"] != y)) & np.isfinite(x))
+    ra[moved], dec[moved] = pixel_to_icrs(cast.wcs, found["x"][moved], found["y"][moved])
+    found["ra_core"], found["dec_core"] = pixel_to_icrs(cast.wcs, found.pop("x_core"), found.pop("y_core"))
+    components["ra"], components["dec"] = pixel_to_icrs(cast.wcs, components["x"], components["y"])
+    components["flux"] = components["flux_fraction"] * np.repeat(measured.flux, found["n_components"])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        snr = measured.peak_flux / view.rms
+        # where the primary beam lets nothing through, only what was asked for is known
+        flux = np.where(gain > 0, measured.flux / gain, population["flux"].to_value(u.Jy))
+    las = population["las"].to_value(u.arcsec)
+    truth = {
+        **found, "source_id": np.asarray(population["source_id"]),
+        "fr_class": np.asarray(population["fr_class"]).astype(str), "ra": ra, "dec": dec,
+        "flux": flux, "flux_apparent": measured.flux, "las": las, "pa": population["pa"].to_value(u.deg),
+        "morphology": np.array([MORPHOLOGIES.get(int(k), "multiple") for k in found["n_components"]], str),
+        "spectral_index": np.asarray(population["spectral_index"], float),
+        "redshift": np.asarray(population["redshift"], float), "snr": snr, "local_rms": view.rms,
+        "las_requested": las, "flux_requested": population["flux"].to_value(u.Jy), "latent_seed": cast.plan.keys,
+        **measured.columns(),
+        "blended": np.isin(population["source_id"], list(measured.footprints.overlapping())),
+    }
+    return truth, components
 
 
 def _join(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -202,25 +312,6 @@ def _least_size(jacobian: np.ndarray, las: np.ndarray, position: np.ndarray, bea
     on_sky = inverse @ covariance @ np.swapaxes(inverse, 1, 2)
     narrow = FWHM * np.sqrt(np.linalg.eigvalsh(on_sky)[:, 0])
     return np.where(known, las * model.beam_fwhm / narrow, 0)
-
-
-def _onto_image(place: np.ndarray, stamp: np.ndarray, centre: np.ndarray, affines: np.ndarray,
-                position: np.ndarray) -> np.ndarray:
-    """Return where points (x, y) of stamps come to lie in the image."""
-    return position[stamp] + np.einsum("nij,nj->ni", affines[stamp], place - centre[stamp])
-
-
-def _component_columns(batch: Batch, affines: np.ndarray, position: np.ndarray,
-                       ids: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the components of a batch: in pixels of the image, and with their part of the flux."""
-    found, shapes = batch.components, batch.shapes
-    k = found.stamp
-    at = _onto_image(found.centre, k, shapes.centre, affines, position)
-    first = np.r_[True, np.diff(k) > 0]
-    number = np.arange(k.size) - np.flatnonzero(first)[np.cumsum(first) - 1] + 1
-    is_core = (np.abs(found.peak - shapes.core[k]).max(axis=1) <= 0.5) & (shapes.core_frac[k] > 0)
-    return {"source_id": ids[k], "component_id": number, "kind": np.where(is_core, "core", "lobe"),
-            "x": at[:, 0], "y": at[:, 1], "flux_fraction": found.flux}
 
 
 def _warn(measured: Measured, ids: np.ndarray) -> None:

@@ -24,7 +24,7 @@ from skygal.observation import faintest_flux, observe
 from skygal.population import sample_population
 from skygal.provenance import describe_table, make_provenance
 from skygal.rendering.canvas import Canvas
-from skygal.scene import draw_scene
+from skygal.scene import View, draw_scene, make_cast
 from skygal.seeds import Seeds
 from skygal.sky import celestial, image_shape
 from skygal.surveys import Survey, read_survey
@@ -144,12 +144,13 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
                                    fr_mix=mix, spectral_index=spectral_index, table=table, faintest=faintest)
     check_latents(chosen, generator.latent_dim, len(population))
     check_pairs(chosen, np.asarray(population["fr_class"]))
+    cast = make_cast(sky, size, population, [seen.beam], model=generator, latents=chosen, clip_sigma=clip_sigma,
+                     seeds=seeds)
     window = (0, size[0], 0, size[1])
     canvas = Canvas(window, size, seen.beam) if sides is None else None
     with tqdm(total=len(population), desc="sources", disable=not progress, delay=2) as bar:
-        scene = draw_scene(sky, size, population, seen.beam, model=generator, latents=chosen, clip_sigma=clip_sigma,
-                           seeds=seeds, rms=np.full(len(population), seen.noise), progress=bar.update, canvas=canvas,
-                           device=device)
+        scene = draw_scene(cast, View(seen.beam, np.full(len(population), seen.noise)), progress=bar.update,
+                           canvas=canvas, device=device)
     recipe = Recipe(size, seen.beam, seen.noise, seeds, clip_sigma, scene.placements, device)
     planes: Any
     if canvas is None:

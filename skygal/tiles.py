@@ -11,6 +11,7 @@ import numpy as np
 from skygal.morphology.clip import clip_stamps
 from skygal.morphology.generator import BLOCK
 from skygal.morphology.latents import Latents
+from skygal.morphology.point import add_points
 from skygal.morphology.stamps import decode_at
 from skygal.rendering.beam import TargetBeam, native_covariance
 from skygal.rendering.blocks import Window
@@ -39,6 +40,10 @@ class Placements:
         Sum of the decoded and clipped stamp.
     centre, position, affine, flux : ndarray
         See `skygal.rendering.drawing.Stamps`.
+    core : ndarray, shape (n, 2)
+        Its core (x, y), in stamp pixels.
+    extra : ndarray, shape (n,)
+        Unresolved flux that is added to the stamp there, in parts of its own.
     limits : ndarray, shape (n,), float32
         Jy/beam above which a pixel is labelled as the source's.
     labels : ndarray of int, shape (n,)
@@ -51,6 +56,8 @@ class Placements:
     latents: Latents
     total: np.ndarray
     centre: np.ndarray
+    core: np.ndarray
+    extra: np.ndarray
     position: np.ndarray
     affine: np.ndarray
     flux: np.ndarray
@@ -78,8 +85,8 @@ class Placements:
         """Return no sources."""
         whole, number, pair = np.zeros(0, int), np.zeros(0), np.zeros((0, 2))
         latents = Latents(np.zeros((0, 0), np.float32), np.zeros(0, str), number, number, whole)
-        return cls(whole, latents, number, pair, pair, np.zeros((0, 2, 2)), number, number.astype(np.float32), whole,
-                   np.zeros((0, 4), int))
+        return cls(whole, latents, number, pair, pair, number, pair, np.zeros((0, 2, 2)), number,
+                   number.astype(np.float32), whole, np.zeros((0, 4), int))
 
     def within(self, window: Window) -> Placements:
         """Return the sources with pixels in a window (y0, y1, x0, x1)."""
@@ -131,6 +138,7 @@ class Recipe:
             part = mine[start:start + AT_ONCE]
             stamps = clip_stamps(decode_at(model, part.latents, part.number % BLOCK), self.clip_sigma, beam_fwhm=fwhm)
             stamps /= part.total[:, None, None].astype(np.float32)
+            stamps = add_points(stamps, part.core, part.extra, fwhm=fwhm)
             sources = Stamps(stamps, part.centre, part.position, part.affine, part.flux)
             for drawn in draw_stamps(sources, self.beam, native_covariance(fwhm), self.shape, window=canvas.reach,
                                      device=self.device):

@@ -55,7 +55,8 @@ class Limits:
 class Batch:
     """Stamps number ``start`` and on: clipped, of unit sum, with what was measured on them.
 
-    ``latents`` are those that each was decoded from in the end, and ``bending`` is measured.
+    ``latents`` are those that each was decoded from in the end, ``bending`` is measured, and ``pixel_scale`` is
+    the model's, in arcsec.
     """
 
     start: int
@@ -64,6 +65,7 @@ class Batch:
     stamps: np.ndarray
     shapes: Shapes
     components: Components
+    pixel_scale: float
 
 
 def make_stamps(model: Generator | PaperGenerator, latents: Latents, clip_sigma: float | None,
@@ -96,17 +98,17 @@ def make_stamps(model: Generator | PaperGenerator, latents: Latents, clip_sigma:
             extent = part.extent.copy()
             _enlarge(model, part, clip_sigma, least[start:start + BATCH], stamps, las, extent)
             part = replace(part, extent=extent)
-        yield _measured(start, part, stamps, las, measure_bending(stamps), fwhm)
+        yield _measured(start, part, stamps, las, measure_bending(stamps), model)
 
 
 def _measured(start: int, part: Latents, stamps: np.ndarray, las: np.ndarray, bending: np.ndarray,
-              fwhm: float) -> Batch:
+              model: Generator | PaperGenerator) -> Batch:
     """Return the batch of clipped stamps."""
-    shapes, components = measure_stamps(stamps, beam_fwhm=fwhm, las=las)
+    shapes, components = measure_stamps(stamps, beam_fwhm=model.beam_fwhm / model.pixel_scale, las=las)
     unit = stamps / shapes.flux[:, None, None].astype(np.float32)
     of_stamp = shapes.flux[components.stamp]
-    return Batch(start, part, bending, unit, shapes,
-                 replace(components, flux=components.flux / of_stamp, peak_value=components.peak_value / of_stamp))
+    found = replace(components, flux=components.flux / of_stamp, peak_value=components.peak_value / of_stamp)
+    return Batch(start, part, bending, unit, shapes, found, model.pixel_scale)
 
 
 def draw_within(model: Generator | PaperGenerator, plan: Latents, clip_sigma: float | None, limits: Limits, *,
@@ -142,7 +144,7 @@ def draw_within(model: Generator | PaperGenerator, plan: Latents, clip_sigma: fl
                              beam_fwhm=fwhm)
         las, bending = largest_size(stamps), measure_bending(stamps)
         part = _redrawn(model, part, clip_sigma, limits, redraw, stamps, las, bending)
-        yield _measured(start, part, stamps, las, bending, fwhm)
+        yield _measured(start, part, stamps, las, bending, model)
 
 
 def _redrawn(model: Generator | PaperGenerator, part: Latents, clip_sigma: float | None, limits: Limits,

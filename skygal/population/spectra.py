@@ -1,20 +1,26 @@
-"""Spectral indices, S ~ nu^alpha."""
+"""Spectral indices, S ~ nu^alpha, of sources, their cores and their lobes."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from astropy import units as u
 
 from skygal.checks import as_quantity
 from skygal.population.distributions import Distribution, Normal, as_distribution
 
-__all__ = ["SPECTRAL_INDEX", "SPECTRAL_SCATTER", "as_spectra"]
+__all__ = ["CORE_INDEX", "SPECTRAL_INDEX", "SPECTRAL_SCATTER", "Colours", "as_spectra"]
 
 #: steep-spectrum radio galaxies, as in T-RECS (Bonaldi et al. 2019, 2019MNRAS.482....2B, and Bonato et al. 2021)
 SPECTRAL_INDEX = -0.72
 #: of one source to the next, a nominal value
 SPECTRAL_SCATTER = 0.2
+#: of cores, which are flat (Begelman, Blandford & Rees 1984, 1984RvMP...56..255B)
+CORE_INDEX = 0.0
+#: no lobes are steeper than their source by more than this: a source that is nearly all core has its index itself
+STEEPER = 0.5
 
 
 def as_spectra(spectral_index: Any = None) -> Distribution:
@@ -43,3 +49,52 @@ def as_spectra(spectral_index: Any = None) -> Distribution:
             raise ValueError(f"spectral_index must have low < high, got low = {low} and high = {high}")
         return Normal(*normal, low, high)
     return as_distribution("spectral_index", spectral_index, u.one, positive=False)
+
+
+@dataclass(frozen=True)
+class Colours:
+    """How the parts of sources change from one frequency to another.
+
+    Attributes
+    ----------
+    core_index, lobe_index : ndarray, shape (n,)
+        Spectral indices of the core and of all else.
+    lobes : ndarray, shape (n,)
+        What the flux of all but the core is multiplied by.
+    extra : ndarray, shape (n,)
+        What the core gets or loses on top of that, in parts of the source's flux before it does.
+    """
+
+    core_index: np.ndarray
+    lobe_index: np.ndarray
+    lobes: np.ndarray
+    extra: np.ndarray
+
+    @classmethod
+    def of(cls, spectral_index: np.ndarray, core_frac: np.ndarray, ratio: float) -> Colours:
+        """Return the colours of sources.
+
+        Parameters
+        ----------
+        spectral_index : ndarray, shape (n,)
+            Of each source as a whole, at the frequency that its flux is given for.
+        core_frac : ndarray, shape (n,)
+            The core's part of the flux there.
+        ratio : float
+            The frequency seen over that frequency.
+
+        Notes
+        -----
+        S = S_core r^alpha_core + S_lobes r^alpha_lobes, with r the ratio and the mean of the two indices,
+        weighted by flux, the one of the source. Cores are flat, and lobes at most 0.5 steeper than their source.
+        """
+        lobe_part = 1 - core_frac
+        core = np.maximum(spectral_index, CORE_INDEX)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            lobe = np.maximum((spectral_index - core_frac * core) / lobe_part, spectral_index - STEEPER)
+            lobe = np.where(lobe_part > 0, lobe, spectral_index)
+            core = np.where(core_frac > 0, (spectral_index - lobe_part * lobe) / core_frac, core)
+        if ratio == 1:
+            return cls(core, lobe, np.ones(len(core)), np.zeros(len(core)))
+        lobes = ratio**lobe
+        return cls(core, lobe, lobes, core_frac * (ratio**(core - lobe) - 1))

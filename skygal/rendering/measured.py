@@ -176,6 +176,12 @@ class Measured:
                 self.bbox[source] = x0 + column[0], x0 + column[-1], y0 + row[0], y0 + row[-1]
                 self.footprints.add(int(self._labels[source]), x0, y0, part)
 
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return the columns of truth that are measured here."""
+        ends = {f"bbox_{end}": self.bbox[:, k] for k, end in enumerate(("xmin", "xmax", "ymin", "ymax"))}
+        return {"peak_flux": self.peak_flux, "flux_in_image": self.flux_in_image, "edge": self.edge,
+                "beam_limited": self.beam_limited, **ends}
+
 
 def brightest_near(drawn: Drawn, places: np.ndarray, source: np.ndarray) -> np.ndarray:
     """Return the largest of the 3 x 3 pixels about places in the image.

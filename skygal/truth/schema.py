@@ -109,6 +109,7 @@ COMPONENTS: tuple[Column, ...] = (
     Column("peak_flux", float, "Jy beam-1",
            "Brightness of the whole source at the component's peak, without noise"),
     Column("flux_fraction", float, "", "flux over that of the source"),
+    Column("spectral_index", float, "", "Spectral index of the component: cores are flatter than lobes"),
 )
 
 _DTYPES = {int: np.int64, float: np.float64, bool: np.bool_, str: np.str_}
