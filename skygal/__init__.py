@@ -6,25 +6,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from skygal.cube import write_cube
     from skygal.datasets import SyntheticStamps
     from skygal.field import Field
     from skygal.injection import inject
     from skygal.morphology.checkpoint import list_models, load_model
     from skygal.morphology.sampling import StampSet, sample_stamps
-    from skygal.simulate import simulate_field
+    from skygal.rendering.primary_beam import AiryPrimaryBeam, GaussianPrimaryBeam
+    from skygal.simulate import simulate_field, simulate_fields
     from skygal.sky import make_wcs
     from skygal.surveys import Survey, list_surveys, read_survey
 
 __version__ = "0.1.0"
 
-__all__ = ["Field", "StampSet", "Survey", "SyntheticStamps", "__version__", "inject", "list_models", "list_surveys",
-           "load_model", "make_wcs", "read_survey", "sample_stamps", "simulate_field"]
+__all__ = ["AiryPrimaryBeam", "Field", "GaussianPrimaryBeam", "StampSet", "Survey", "SyntheticStamps", "__version__",
+           "inject", "list_models", "list_surveys", "load_model", "make_wcs", "read_survey",
+           "sample_stamps", "simulate_field", "simulate_fields", "write_cube"]
 
 # imported when first asked for, so that `import skygal` pulls in neither torch nor astropy
-_HOMES = {"Field": "field", "StampSet": "morphology.sampling", "Survey": "surveys",
+_HOMES = {"AiryPrimaryBeam": "rendering.primary_beam", "Field": "field", "GaussianPrimaryBeam":
+          "rendering.primary_beam", "StampSet": "morphology.sampling", "Survey": "surveys",
           "SyntheticStamps": "datasets", "inject": "injection", "list_models": "morphology.checkpoint",
           "list_surveys": "surveys", "load_model": "morphology.checkpoint", "make_wcs": "sky",
-          "read_survey": "surveys", "sample_stamps": "morphology.sampling", "simulate_field": "simulate"}
+          "read_survey": "surveys", "sample_stamps": "morphology.sampling", "simulate_field": "simulate",
+          "simulate_fields": "simulate", "write_cube": "cube"}
 
 
 def __getattr__(name: str) -> Any:

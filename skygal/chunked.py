@@ -71,8 +71,7 @@ def _planes(recipe: Recipe, window: tuple[int, int, int, int], model: Any) -> np
         model = _shipped(model, recipe.device)
     out = np.empty((window[1] - window[0], window[3] - window[2]), PLANES)
     drawn, out["segmentation"] = recipe.draw(window, model)
-    out["image"] = recipe.observe(window, drawn)
-    out["model"] = drawn
+    out["image"], out["model"] = recipe.observe(window, drawn)
     return out
 
 

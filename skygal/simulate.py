@@ -1,8 +1,9 @@
-"""A field of radio galaxies on a blank sky: composition only."""
+"""Fields of radio galaxies on a blank sky: composition only."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import signature
 from os import PathLike
 from typing import Any
 
@@ -12,7 +13,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from tqdm import tqdm
 
-from skygal.checks import as_count, as_seed
+from skygal.checks import as_count, as_seed, check_choice, nearest_names
 from skygal.chunked import check_chunks, chunked_planes
 from skygal.field import Field
 from skygal.headers import field_header
@@ -20,25 +21,29 @@ from skygal.morphology.checkpoint import load_model
 from skygal.morphology.clip import check_clip_sigma
 from skygal.morphology.latents import check_latents, check_pairs, default_mix
 from skygal.morphology.measure import ISOPHOTE
-from skygal.observation import faintest_flux, observe
+from skygal.observation import Observation, faintest_flux, observe
 from skygal.population import sample_population
 from skygal.provenance import describe_table, make_provenance
 from skygal.rendering.canvas import Canvas
-from skygal.scene import View, draw_scene, make_cast
+from skygal.scene import Cast, View, draw_scene, make_cast
 from skygal.seeds import Seeds
-from skygal.sky import celestial, image_shape
+from skygal.sky import celestial, image_shape, on_sky
 from skygal.surveys import Survey, read_survey
 from skygal.tiles import Recipe
 
-__all__ = ["simulate_field"]
+__all__ = ["simulate_field", "simulate_fields"]
+
+#: what is put into pixels without a place on the sky
+OFF_SKY = {"nan": np.nan, "zero": 0.0}
 
 
 def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shape: tuple[int, int] | None = None,
                    seed: int | None = None, survey: str | PathLike | Survey | None = None, frequency: Any = None,
                    beam: Any = None, noise: Any = None, flux: Any = None, las: Any = None,
                    fr_mix: str | Mapping[str, float] | None = None, spectral_index: Any = None, table: Any = None,
-                   latents: Any = "balanced", clip_sigma: float | None = 3.0, model: Any = None,
-                   chunks: Any = None, device: str = "cpu", workers: int = 2, progress: bool = False) -> Field:
+                   primary_beam: Any = None, latents: Any = "balanced", clip_sigma: float | None = 3.0,
+                   model: Any = None, off_sky: str = "nan", chunks: Any = None, device: str = "cpu", workers: int = 2,
+                   progress: bool = False) -> Field:
     """Simulate a field of resolved radio galaxies, with its truth.
 
     Parameters
@@ -57,11 +62,11 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
         they are not given.
     frequency : Quantity, optional
         Observing frequency; 1.4 GHz if neither it nor a survey is given.
-    beam : `~radio_beam.Beam`, Quantity, ndarray or path, optional
-        Elliptical Gaussian, FWHM of a circular one, or a PSF image (an array, or a FITS or ``.npy``
-        file) on the pixels of the field with its peak as the source's place. By default 3 pixels
-        wide. It is the same on all of the grid, and a Gaussian's axes and angle are those at the
-        image's centre.
+    beam : `~radio_beam.Beam`, Quantity, ndarray, path, Table or callable, optional
+        Elliptical Gaussian, FWHM of a circular one, or a PSF image, sidelobes and all: an array or ``.npy`` file on the
+        field's pixels, its peak as the source's place, or a FITS file with pixels of its own. Or Gaussians that
+        change over the field: a table with columns ra, dec (or x, y), bmaj, bmin, bpa, or a function of (ra, dec).
+        By default 3 pixels wide. Axes and angle of one Gaussian for all are those at the image's centre.
     noise : Quantity or False, optional
         Standard deviation of the noise, Jy/beam; False for none even with a survey.
     flux : (Quantity, Quantity), Quantity or distribution, optional
@@ -87,6 +92,8 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
         Threshold above the decoder's floor, in its scatter; None leaves the floor in.
     model : str, path or Generator, optional
         A shipped model's name or a weights file.
+    off_sky : "nan" or "zero"
+        What pixels hold that the projection gives no place on the sky. No source is put there.
     chunks : int or (int, int), optional
         Sides of chunks, in rows and columns: image, model and segmentation are then lazy Dask arrays, whose
         pixels are made, chunk by chunk, when they are asked for or written, by any of Dask's schedulers.
@@ -121,54 +128,153 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
     >>> field.image.shape, len(field.truth)
     ((256, 256), 5)
     """
+    view = {"frequency": frequency, "beam": beam, "noise": noise, "primary_beam": primary_beam}
+    (field,) = _simulate(wcs, n_sources, [view], shape=shape, seed=seed, survey=survey, flux=flux, las=las,
+                         fr_mix=fr_mix, spectral_index=spectral_index, table=table, latents=latents,
+                         clip_sigma=clip_sigma, model=model, off_sky=off_sky, chunks=chunks, device=device,
+                         workers=workers, progress=progress)
+    return field
+
+
+def simulate_fields(wcs: WCS | fits.Header, n_sources: int | None = None, *, frequency: Any, beam: Any = None,
+                    noise: Any = None, primary_beam: Any = None, **options: Any) -> list[Field]:
+    """Simulate one sky at several frequencies.
+
+    Parameters
+    ----------
+    wcs, n_sources
+        See `simulate_field`.
+    frequency : sequence of Quantity
+        Observing frequencies. Fluxes, spectral indices and core fractions are drawn for, or given at, the first.
+    beam, noise, primary_beam : optional
+        As for `simulate_field`: one for all frequencies, or a list of one for each. A primary beam of a
+        dish goes as 1 / frequency by itself.
+    **options
+        The other arguments of `simulate_field`.
+
+    Returns
+    -------
+    list of Field
+        One for each frequency, with independent noise. `skygal.write_cube` makes them one file.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument that is not allowed, before any work; the message says what is.
+
+    Notes
+    -----
+    A source's flux goes as the sum of a flat core and steep lobes, whose indices have the source's own as their mean,
+    weighted by flux, at the first frequency; see `skygal.population.Colours`. All else of it stays as it is:
+    position, size, shape.
+
+    Examples
+    --------
+    >>> import skygal
+    >>> from astropy import units as u
+    >>> wcs = skygal.make_wcs("12h00m00s +30d00m00s", 256, 1.8 * u.arcsec)
+    >>> low, high = skygal.simulate_fields(wcs, 5, frequency=[1.4, 3] * u.GHz, beam=5.4 * u.arcsec, seed=1)
+    >>> bool((high.truth["flux"] < low.truth["flux"]).all())
+    True
+    """
+    allowed = [name for name in signature(simulate_field).parameters if name not in ("wcs", "n_sources")]
+    for name in options:
+        if name not in allowed:
+            raise TypeError(f"simulate_fields has no argument {name!r}{nearest_names(name, allowed)}")
+    frequencies = _one_each("frequency", frequency, None)
+    if not frequencies:
+        raise ValueError("frequency must be a list of at least one frequency, got an empty one")
+    n = len(frequencies)
+    given = {"frequency": frequencies, "beam": _one_each("beam", beam, n), "noise": _one_each("noise", noise, n),
+             "primary_beam": _one_each("primary_beam", primary_beam, n)}
+    views = [{name: values[k] for name, values in given.items()} for k in range(n)]
+    defaults = {name: p.default for name, p in signature(simulate_field).parameters.items()
+                if name in allowed and name not in given}
+    return _simulate(wcs, n_sources, views, **{**defaults, **options})
+
+
+def _one_each(name: str, value: Any, n: int | None) -> list[Any]:
+    """Return a value for each of ``n`` frequencies; with ``n`` None, those that are given."""
+    several = isinstance(value, (list, tuple)) or (isinstance(value, u.Quantity) and value.ndim > 0)
+    if not several:
+        if n is None:
+            raise TypeError(f"{name} must be a list of quantities, got {value!r}")
+        return [value] * n
+    if n is not None and len(value) != n:
+        raise ValueError(f"{name} must be one for all or one for each of {n} frequencies, got {len(value)}")
+    return list(value)
+
+
+def _simulate(wcs: WCS | fits.Header, n_sources: int | None, views: list[dict[str, Any]], *, shape: Any, seed: Any,
+              survey: Any, flux: Any, las: Any, fr_mix: Any, spectral_index: Any, table: Any, latents: Any,
+              clip_sigma: float | None, model: Any, off_sky: str, chunks: Any, device: str, workers: int,
+              progress: bool) -> list[Field]:
     sky = celestial(wcs)
     size = image_shape(sky, shape)
     seeds = Seeds(as_seed("seed", seed))
     if n_sources is not None:
         n_sources = as_count("n_sources", n_sources)
     workers = as_count("workers", workers, minimum=1)
+    check_choice("off_sky", off_sky, tuple(OFF_SKY))
     sides = None if chunks is None else check_chunks(chunks, size)
     known = read_survey(survey) if isinstance(survey, (str, PathLike)) else survey
     if known is not None and not isinstance(known, Survey):
         raise TypeError(f"survey must be a name, a path or a Survey, got {type(survey).__name__}")
     clip_sigma = check_clip_sigma(clip_sigma)
     chosen = check_latents(latents)
-    seen = observe(sky, size, survey=known, frequency=frequency, beam=beam, noise=noise)
-    faintest = faintest_flux(seen.noise)
+    seen = [observe(sky, size, survey=known, **view) for view in views]
+    faintest = faintest_flux(seen[0].noise)
     mix = default_mix(chosen) if fr_mix is None else fr_mix
     generator = load_model(model, device=device)
     check_latents(chosen, generator.latent_dim)
-    # a WCS that a header cannot hold is refused here, before the work
-    field_header(sky, size, beam=seen.beam.beam, frequency=seen.frequency)
-    population = sample_population(sky, size, n_sources, seeds=seeds, frequency=seen.frequency, flux=flux, las=las,
+    for one in seen:
+        # a WCS that a header cannot hold is refused here, before the work
+        field_header(sky, size, beam=one.beam.beam, frequency=one.frequency)
+    population = sample_population(sky, size, n_sources, seeds=seeds, frequency=seen[0].frequency, flux=flux, las=las,
                                    fr_mix=mix, spectral_index=spectral_index, table=table, faintest=faintest)
-    check_latents(chosen, generator.latent_dim, len(population))
+    n = len(population)
+    check_latents(chosen, generator.latent_dim, n)
     check_pairs(chosen, np.asarray(population["fr_class"]))
-    cast = make_cast(sky, size, population, [seen.beam], model=generator, latents=chosen, clip_sigma=clip_sigma,
-                     seeds=seeds)
-    window = (0, size[0], 0, size[1])
-    canvas = Canvas(window, size, seen.beam) if sides is None else None
-    with tqdm(total=len(population), desc="sources", disable=not progress, delay=2) as bar:
-        scene = draw_scene(cast, View(seen.beam, np.full(len(population), seen.noise)), progress=bar.update,
-                           canvas=canvas, device=device)
-    recipe = Recipe(size, seen.beam, seen.noise, seeds, clip_sigma, scene.placements, device)
-    planes: Any
+    cast = make_cast(sky, size, population, [one.beam for one in seen], model=generator, latents=chosen,
+                     clip_sigma=clip_sigma, seeds=seeds)
+    valid = on_sky(sky, size)
+    fields = []
+    for channel, one in enumerate(seen):
+        with tqdm(total=n, desc="sources", disable=not progress, delay=2) as bar:
+            canvas = None if sides is not None else Canvas((0, size[0], 0, size[1]), size, one.beam, valid)
+            scene = draw_scene(cast, _view(cast, one, seen[0].frequency, valid), progress=bar.update, canvas=canvas,
+                               device=device)
+        blank = None if valid is None else ~valid
+        recipe = Recipe(size, one.beam, one.noise, seeds, channel, clip_sigma, scene.placements, blank,
+                        OFF_SKY[off_sky], device)
+        planes = _planes(recipe, canvas, generator, sides, workers, progress)
+        provenance = make_provenance(
+            seed=seeds.seed, model=generator.name, model_sha256=generator.sha256, frequency=one.frequency,
+            configuration={"command": "simulate_field", "n_sources": n, "shape": size,
+                           "survey": known.name if known is not None else None, "frequency": one.frequency,
+                           "reference_frequency": seen[0].frequency, "channel": channel, "beam": one.beam.beam,
+                           "psf": one.beam.psf, "noise": one.noise * u.Jy / u.beam, "primary_beam": one.primary_beam,
+                           "flux": faintest if flux is None else flux, "las": las, "fr_mix": mix,
+                           "spectral_index": spectral_index, "table": describe_table(table), "latents": chosen,
+                           "clip_sigma": clip_sigma, "off_sky": off_sky, "isophote": ISOPHOTE})
+        header = field_header(sky, size, beam=one.beam.beam, frequency=one.frequency, provenance=provenance)
+        fields.append(Field.assemble(sky, planes["image"], planes["model"], planes["segmentation"], scene, header,
+                                     provenance))
+    return fields
+
+
+def _view(cast: Cast, seen: Observation, reference: u.Quantity, valid: np.ndarray | None) -> View:
+    """Return how a cast is seen at one frequency."""
+    ra, dec = cast.population["ra"].to_value(u.deg), cast.population["dec"].to_value(u.deg)
+    gain = None if seen.primary_beam is None else seen.primary_beam.gain(ra, dec, seen.frequency)
+    return View(seen.beam, np.full(len(cast), seen.noise), float(seen.frequency / reference), gain, valid)
+
+
+def _planes(recipe: Recipe, canvas: Canvas | None, model: Any, sides: Any, workers: int, progress: bool) -> Any:
+    """Return image, model and segmentation by name: those on the canvas, or lazy ones."""
     if canvas is None:
-        assert sides is not None
-        planes = chunked_planes(recipe, generator, sides)
-    else:
-        with tqdm(total=size[0] * size[1], desc="noise", unit="pixel", unit_scale=True, disable=not progress,
-                  delay=2) as bar:
-            drawn = canvas.model()
-            planes = {"image": recipe.observe(window, drawn, workers=workers, progress=bar.update), "model": drawn,
-                      "segmentation": canvas.segmentation}
-    provenance = make_provenance(
-        seed=seeds.seed, model=generator.name, model_sha256=generator.sha256, frequency=seen.frequency,
-        configuration={"command": "simulate_field", "n_sources": len(population), "shape": size,
-                       "survey": known.name if known is not None else None, "frequency": seen.frequency,
-                       "beam": seen.beam.beam, "psf": seen.beam.psf, "noise": seen.noise * u.Jy / u.beam,
-                       "flux": faintest if flux is None else flux, "las": las, "fr_mix": mix,
-                       "spectral_index": spectral_index, "table": describe_table(table),
-                       "latents": chosen, "clip_sigma": clip_sigma, "isophote": ISOPHOTE})
-    header = field_header(sky, size, beam=seen.beam.beam, frequency=seen.frequency, provenance=provenance)
-    return Field.assemble(sky, planes["image"], planes["model"], planes["segmentation"], scene, header, provenance)
+        return chunked_planes(recipe, model, sides)
+    ny, nx = recipe.shape
+    with tqdm(total=ny * nx, desc="noise", unit="pixel", unit_scale=True, disable=not progress, delay=2) as bar:
+        image, drawn = recipe.observe((0, ny, 0, nx), canvas.model(), workers=workers, progress=bar.update)
+    return {"image": image, "model": drawn, "segmentation": canvas.segmentation}

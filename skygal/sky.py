@@ -19,10 +19,12 @@ from astropy.wcs.utils import wcs_to_celestial_frame
 
 from skygal.checks import as_count, as_quantity, check_choice
 
-__all__ = ["celestial", "icrs_to_pixel", "image_shape", "make_wcs", "pixel_affine", "pixel_area",
+__all__ = ["celestial", "icrs_to_pixel", "image_shape", "make_wcs", "on_sky", "pixel_affine", "pixel_area",
            "pixel_to_icrs"]
 
 _ARCSEC = np.pi / 180 / 3600
+#: pixels on a side, at most, that are looked at to tell whether all of an image is sky
+LATTICE = 257
 
 
 def celestial(wcs: WCS | fits.Header) -> WCS:
@@ -171,6 +173,27 @@ def pixel_to_icrs(wcs: WCS, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
     sky = SkyCoord(np.where(bad, 0, lon) * u.deg, np.where(bad, 0, lat) * u.deg, frame=frame).icrs
     ra = np.where(bad, np.nan, sky.ra.deg).reshape(x.shape)
     return ra, np.where(bad, np.nan, sky.dec.deg).reshape(x.shape)
+
+
+def on_sky(wcs: WCS, shape: tuple[int, int]) -> np.ndarray | None:
+    """Return which pixels of an image lie on the sky, shape (ny, nx), or None if all do.
+
+    Notes
+    -----
+    A lattice of at most 257 x 257 pixels, the border included, tells whether to look at each pixel.
+    """
+    ny, nx = shape
+    rows, columns = (np.unique(np.linspace(0, n - 1, min(n, LATTICE)).astype(int)) for n in shape)
+    if _has_place(wcs, *np.meshgrid(columns, rows)).all():
+        return None
+    return np.concatenate([_has_place(wcs, *np.meshgrid(np.arange(nx), np.arange(y, min(y + LATTICE, ny))))
+                           for y in range(0, ny, LATTICE)])
+
+
+def _has_place(wcs: WCS, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    convert = wcs.all_pix2world if wcs.has_distortion else wcs.wcs_pix2world
+    lon, lat = convert(x.ravel(), y.ravel(), 0)
+    return (np.isfinite(lon) & np.isfinite(lat)).reshape(x.shape)
 
 
 def icrs_to_pixel(wcs: WCS, ra: Any, dec: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ import numpy as np
 from astropy.io import fits
 from tqdm import tqdm
 
-__all__ = ["Plane", "stream_fits", "stream_zarr"]
+__all__ = ["Plane", "iter_bands", "stream_fits", "stream_zarr"]
 
 #: rows at a time of an image that is in memory
 ROWS = 1024
@@ -19,8 +19,8 @@ ROWS = 1024
 Plane = tuple[Any, fits.Header, type]
 
 
-def _bands(arrays: list[Any], progress: bool) -> Iterator[tuple[slice, list[np.ndarray]]]:
-    """Yield bands of rows and their pixels; chunks that lazy arrays share are made once."""
+def iter_bands(arrays: list[Any], progress: bool) -> Iterator[tuple[slice, list[np.ndarray]]]:
+    """Yield bands of rows and their pixels: rows of chunks of lazy arrays, where what these share is made once."""
     rows = arrays[0].shape[0]
     sides = getattr(arrays[0], "chunks", ((ROWS,) * (rows // ROWS) + (rows % ROWS,),))[0]
     lazy = hasattr(arrays[0], "dask")
@@ -61,7 +61,7 @@ def stream_fits(planes: Mapping[Path, Plane], *, progress: bool = False) -> None
                 header.remove(key, ignore_missing=True)
             header["BITPIX"] = {"f": -8, "i": 8}[np.dtype(dtype).kind] * np.dtype(dtype).itemsize
             streams.append(fits.StreamingHDU(path, header))
-        for _, parts in _bands([array for array, _, _ in planes.values()], progress):
+        for _, parts in iter_bands([array for array, _, _ in planes.values()], progress):
             for stream, part, (_, _, dtype) in zip(streams, parts, planes.values(), strict=True):
                 stream.write(np.ascontiguousarray(part, dtype=np.dtype(dtype).newbyteorder(">")))
     finally:
@@ -93,6 +93,6 @@ def stream_zarr(path: Path, arrays: Mapping[str, Any], attributes: Mapping[str, 
         chunks = tuple(max(sides) for sides in array.chunks) if hasattr(array, "chunks") else \
             tuple(min(ROWS, side) for side in array.shape)
         stored.append(group.create_array(name, shape=array.shape, chunks=chunks, dtype=array.dtype))
-    for band, parts in _bands(list(arrays.values()), progress):
+    for band, parts in iter_bands(list(arrays.values()), progress):
         for target, part in zip(stored, parts, strict=True):
             target[band] = part

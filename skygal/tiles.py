@@ -109,10 +109,17 @@ class Recipe:
         Standard deviation of the noise, Jy/beam; 0 for none.
     seeds : Seeds
         The run's random streams, of which the noise has one.
+    channel : int
+        Fields of one run that differ in it have noise of their own.
     clip_sigma : float or None
         See `skygal.morphology.clip.clip_stamps`.
     placements : Placements
         The galaxies.
+    blank : ndarray of bool or None
+        Which pixels are not to be seen: of the image, or of the window that this is the part `within`. None
+        for none.
+    fill : float
+        What these hold.
     device : str
         Where stamps are rendered: "cpu" or "cuda".
     """
@@ -121,17 +128,23 @@ class Recipe:
     beam: TargetBeam
     noise: float
     seeds: Seeds
+    channel: int
     clip_sigma: float | None
     placements: Placements
+    blank: np.ndarray | None = None
+    fill: float = 0.0
     device: str = "cpu"
 
     def within(self, window: Window) -> Recipe:
         """Return the part of the recipe that matters to a window."""
-        return replace(self, placements=self.placements.within(Canvas.reach_of(window, self.shape, self.beam)))
+        y0, y1, x0, x1 = window
+        blank = None if self.blank is None else self.blank[y0:y1, x0:x1]
+        return replace(self, placements=self.placements.within(Canvas.reach_of(window, self.shape, self.beam)),
+                       blank=blank if blank is not None and blank.any() else None)
 
     def draw(self, window: Window, model: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the noiseless image (Jy/beam, float32) and the segmentation (int32) of a window."""
-        canvas = Canvas(window, self.shape, self.beam)
+        canvas = Canvas(window, self.shape, self.beam, None if self.blank is None else ~self.blank)
         mine = self.placements.within(canvas.reach)
         fwhm = model.beam_fwhm / model.pixel_scale
         for start in range(0, len(mine), AT_ONCE):
@@ -146,10 +159,14 @@ class Recipe:
         return canvas.model(), canvas.segmentation
 
     def observe(self, window: Window, drawn: np.ndarray, *, workers: int = 1,
-                progress: Callable[[int], object] | None = None) -> np.ndarray:
-        """Return a window with noise (Jy/beam, float32), given what `draw` made of it."""
-        if not self.noise > 0:
-            return drawn.copy()
-        image = noise_window(window, self.beam, self.noise, self.seeds, workers=workers, progress=progress)
-        image += drawn
-        return image
+                progress: Callable[[int], object] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return a window with noise and without (Jy/beam, float32), given what `draw` made of it."""
+        if self.noise > 0:
+            image = noise_window(window, self.beam, self.noise, self.seeds, channel=self.channel, workers=workers,
+                                 progress=progress)
+            image += drawn
+        else:
+            image = drawn.copy()
+        if self.blank is not None:
+            image[self.blank] = drawn[self.blank] = self.fill
+        return image, drawn

@@ -1,0 +1,99 @@
+"""Fields at several frequencies as one FITS cube."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+
+from skygal.field import Field
+from skygal.output import whole_file
+from skygal.streaming import iter_bands
+
+__all__ = ["write_cube"]
+
+#: largest departure of a frequency from even steps, in steps
+UNEVEN = 1e-6
+
+
+def write_cube(fields: Sequence[Field], path: str | os.PathLike, *, plane: str = "image", overwrite: bool = False,
+               progress: bool = False) -> None:
+    """Write fields of one sky into a FITS cube, whole or not at all.
+
+    Parameters
+    ----------
+    fields : sequence of Field
+        From `skygal.simulate_fields`, their frequencies in even steps.
+    path : path
+        The file. Its primary HDU has the axes of a field's own file, with one plane a frequency. Where the
+        beams differ, they are in a table named BEAMS, as CASA has it (``CASAMBM``), and not in the header.
+    plane : "image" or "model"
+        What to write.
+    overwrite : bool
+        Whether to replace a file that is there.
+    progress : bool
+        Whether to show progress.
+
+    Raises
+    ------
+    ValueError
+        If there are no fields, they differ in shape, or their frequencies are not in even steps.
+    OSError
+        If it cannot be written; nothing is left behind.
+    """
+    header = _header(fields, plane)
+    beams = [tuple(field.header[key] for key in ("BMAJ", "BMIN", "BPA")) for field in fields]
+    several = len(set(beams)) > 1
+    if several:
+        for key in ("BMAJ", "BMIN", "BPA"):
+            header.remove(key)
+        header["CASAMBM"] = (True, "beams are in the table BEAMS")
+    with whole_file(path, overwrite=overwrite) as part:
+        stream = fits.StreamingHDU(part, header)
+        try:
+            for field in fields:
+                for _, (rows,) in iter_bands([getattr(field, plane)], progress):
+                    stream.write(np.ascontiguousarray(rows, dtype=">f4"))
+        finally:
+            stream.close()
+        if several:
+            _append_beams(part, beams)
+
+
+def _header(fields: Sequence[Field], plane: str) -> fits.Header:
+    if plane not in ("image", "model"):
+        raise ValueError(f"plane must be 'image' or 'model', got {plane!r}")
+    if not fields:
+        raise ValueError("fields must be at least one, got none")
+    shapes = {field.image.shape for field in fields}
+    if len(shapes) > 1:
+        raise ValueError(f"fields must have one shape, got {', '.join(map(str, sorted(shapes)))}")
+    frequency = np.array([u.Quantity(field.provenance["frequency"]).to_value(u.Hz) for field in fields])
+    step = (frequency[-1] - frequency[0]) / max(len(frequency) - 1, 1)
+    even = frequency[0] + step * np.arange(len(frequency))
+    if len(frequency) > 1 and (step == 0 or np.abs(frequency - even).max() > UNEVEN * abs(step)):
+        raise ValueError("fields must have frequencies in even steps to be one cube, got "
+                         f"{', '.join(f'{f:.9g}' for f in frequency)} Hz")
+    header = fields[0].header.copy()
+    axis = next(k for k in range(1, header["NAXIS"] + 1) if str(header.get(f"CTYPE{k}", "")).startswith("FREQ"))
+    header[f"NAXIS{axis}"] = len(fields)
+    header[f"CRPIX{axis}"], header[f"CRVAL{axis}"] = 1.0, frequency[0]
+    if len(fields) > 1:
+        header[f"CDELT{axis}"] = step
+    header["BITPIX"] = -32
+    return header
+
+
+def _append_beams(path: str | os.PathLike, beams: Sequence[tuple[float, float, float]]) -> None:
+    major, minor, angle = np.array(beams).T
+    columns = [fits.Column("BMAJ", "1E", unit="arcsec", array=major * 3600),
+               fits.Column("BMIN", "1E", unit="arcsec", array=minor * 3600),
+               fits.Column("BPA", "1E", unit="deg", array=angle),
+               fits.Column("CHAN", "1J", array=np.arange(len(beams))),
+               fits.Column("POL", "1J", array=np.zeros(len(beams), int))]
+    table = fits.BinTableHDU.from_columns(columns, name="BEAMS")
+    table.header["NCHAN"], table.header["NPOL"] = len(beams), 1
+    fits.append(path, table.data, table.header)
