@@ -94,6 +94,13 @@ def _unit_scale(unit: Any, beam: TargetBeam, frequency: u.Quantity, pixel: u.Qua
                                     f"got {unit}") from None
 
 
+def _area_ratio(beam: TargetBeam, shape: tuple[int, int]) -> np.ndarray:
+    """Return, for each pixel, the beam's area at the image's centre over that there."""
+    ny, nx = shape
+    columns = np.arange(nx)
+    return np.stack([beam.area / beam.at(columns, np.full(nx, y))[1] for y in range(ny)])
+
+
 def _as_unit(unit: Any) -> u.UnitBase:
     """Return the unit that was given."""
     try:
@@ -109,8 +116,9 @@ def _is_per_beam(value: Any) -> bool:
 def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, wcs: WCS | fits.Header | None = None,
            hdu: int = 0, seed: int | None = None, beam: Any = None, unit: Any = None, frequency: Any = None,
            rms: Any = None, flux: Any = None, las: Any = None, fr_mix: str | Mapping[str, float] | None = None,
-           spectral_index: Any = None, latents: Any = "balanced", clip_sigma: float | None = 3.0, model: Any = None,
-           device: str = "cpu", workers: int = 2, progress: bool = False) -> Field:
+           spectral_index: Any = None, curvature: Any = None, primary_beam: Any = None, latents: Any = "balanced",
+           clip_sigma: float | None = 3.0, model: Any = None, device: str = "cpu", workers: int = 2,
+           progress: bool = False) -> Field:
     """Inject synthetic radio galaxies into an existing image.
 
     The image itself, file or array, is not changed.
@@ -122,7 +130,7 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
         stay blank and no source is centred on them.
     sources : int, `~astropy.table.Table` or path, optional
         How many, or a population of one's own with any of the columns ra, dec (or x, y), flux, las,
-        pa, fr_class, spectral_index, redshift; the others are drawn. By default the number is drawn
+        pa, fr_class, spectral_index, curvature, redshift; the others are drawn. By default the number is drawn
         from the source counts, the flux range and the solid angle that is not blank.
     wcs : `~astropy.wcs.WCS` or `~astropy.io.fits.Header`, optional
         For an array; a header brings its beam, unit and frequency along.
@@ -130,7 +138,7 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
         Which HDU of a file.
     seed : int, optional
         The same seed gives the same sources.
-    beam : `~radio_beam.Beam`, Quantity or ndarray, optional
+    beam : `~radio_beam.Beam`, Quantity, ndarray, path, Table or callable, optional
         Needed where the header has none; see `skygal.simulate_field`.
     unit : unit, optional
         Brightness unit of the image, where the header has none or a wrong one.
@@ -139,7 +147,9 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
     rms : Quantity, optional
         Noise, Jy/beam, taken as the same everywhere. By default it is estimated from the image, box by
         box.
-    flux, las, fr_mix, spectral_index, latents, clip_sigma, model, device, workers, progress
+    primary_beam : PrimaryBeam, Quantity, path or HDU, optional
+        What the image has not been corrected for, as for `skygal.simulate_field`: sources are weakened by it.
+    flux, las, fr_mix, spectral_index, curvature, latents, clip_sigma, model, device, workers, progress
         As for `skygal.simulate_field`; fluxes start at 20 times the median noise by default.
 
     Returns
@@ -193,9 +203,12 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
     shape = given.data.shape
     if rms is not None:
         rms = as_quantity("rms", rms * u.beam if _is_per_beam(rms) else rms, u.Jy) * u.Jy
-    seen = observe(given.wcs, shape, survey=None, frequency=frequency, beam=beam, noise=rms)
+    seen = observe(given.wcs, shape, survey=None, frequency=frequency, beam=beam, noise=rms,
+                   primary_beam=primary_beam)
     middle = pixel_area(given.wcs, *(valid.nonzero()[axis].mean() for axis in (1, 0)))
-    scale = _unit_scale(unit, seen.beam, seen.frequency, float(middle) * u.sr)
+    scale: Any = _unit_scale(unit, seen.beam, seen.frequency, float(middle) * u.sr)
+    if seen.beam.nodes is not None and not _is_per_beam(1 * unit):
+        scale = scale * _area_ratio(seen.beam, shape)
     width = np.sqrt(4 * np.log(2) / np.pi * abs(seen.beam.area))
     noise = np.where(valid, seen.noise, np.nan) if seen.noise > 0 else local_rms(given.data, width) / scale
     typical = float(np.nanmedian(noise))
@@ -204,13 +217,14 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
     generator = load_model(model, device=device)
     check_latents(chosen, generator.latent_dim)
     population = sample_population(given.wcs, shape, number, seeds=seeds, frequency=seen.frequency, flux=flux, las=las,
-                                   fr_mix=mix, spectral_index=spectral_index, mask=valid, table=table,
-                                   faintest=faintest)
+                                   fr_mix=mix, spectral_index=spectral_index, curvature=curvature, mask=valid,
+                                   table=table, faintest=faintest)
     check_latents(chosen, generator.latent_dim, len(population))
     check_pairs(chosen, np.asarray(population["fr_class"]))
     cast = make_cast(given.wcs, shape, population, [seen.beam], model=generator, latents=chosen, clip_sigma=clip_sigma,
                      seeds=seeds)
-    view = View(seen.beam, _at_sources(noise, given.wcs, population, typical), valid=valid)
+    gain = seen.gain(population["ra"].to_value(u.deg), population["dec"].to_value(u.deg))
+    view = View(seen.beam, _at_sources(noise, given.wcs, population, typical), gain=gain, valid=valid)
     canvas = Canvas((0, shape[0], 0, shape[1]), shape, seen.beam, valid)
     with tqdm(total=len(population), desc="sources", disable=not progress, delay=2) as bar:
         scene = draw_scene(cast, view, progress=bar.update, canvas=canvas, device=device)
@@ -219,9 +233,10 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
         configuration={"command": "inject", "image": name, "hdu": hdu, "sources": len(population),
                        "table": describe_table(table),
                        "beam": seen.beam.beam, "psf": seen.beam.psf, "unit": str(unit), "frequency": seen.frequency,
-                       "rms": rms, "flux": faintest if flux is None else flux, "las": las, "fr_mix": mix,
-                       "spectral_index": spectral_index, "latents": chosen, "clip_sigma": clip_sigma,
-                       "isophote": ISOPHOTE})
+                       "rms": rms, "primary_beam": seen.primary_beam, "flux": faintest if flux is None else flux,
+                       "las": las, "fr_mix": mix,
+                       "spectral_index": spectral_index, "curvature": curvature, "latents": chosen,
+                       "clip_sigma": clip_sigma, "isophote": ISOPHOTE})
     header = _header(given, seen, unit, provenance)
     drawn = canvas.model() * np.float32(scale)
     total = (given.data + drawn).astype(np.float32)

@@ -53,6 +53,10 @@ class Observation:
     frequency: u.Quantity
     primary_beam: PrimaryBeam | None = None
 
+    def gain(self, ra: np.ndarray, dec: np.ndarray) -> np.ndarray | None:
+        """Return the primary beam at places (ICRS, degrees); None if there is none."""
+        return None if self.primary_beam is None else self.primary_beam.gain(ra, dec, self.frequency)
+
 
 def _centre_affine(wcs: WCS, shape: tuple[int, int]) -> np.ndarray:
     """Return pixels per arcsec (east, north) where the beam is defined: at the image's centre, if on the sky."""

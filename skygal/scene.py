@@ -196,10 +196,13 @@ def draw_scene(cast: Cast, view: View, *, progress: Callable[[int], object], can
         here, shapes = slice(batch.start, batch.start + len(batch.stamps)), batch.shapes
         scale = las[here] / shapes.las
         affine = stamp_affines(cast.jacobian[here], pa[here] - np.radians(shapes.pa), scale)
-        colours = Colours.of(np.asarray(population["spectral_index"], float)[here], shapes.core_frac, view.ratio)
+        bend = np.asarray(population["curvature"], float)[here]
+        colours = Colours.of(np.asarray(population["spectral_index"], float)[here], shapes.core_frac, view.ratio,
+                             curvature=bend)
         flux, position = asked[here] * gain[here] * colours.lobes, cast.position[here]
         measured.flux[here] = flux * (1 + colours.extra)
         found, part, peaks = _describe(batch, colours, scale, affine, position, ids[here])
+        part["curvature"] = bend[batch.components.stamp]
         columns.append(found)
         parts.append(part)
         stamps = add_points(batch.stamps, shapes.core, colours.extra, fwhm=model.beam_fwhm / model.pixel_scale)
@@ -287,6 +290,7 @@ def _tables(cast: Cast, view: View, measured: Measured, gain: np.ndarray, found:
         "flux": flux, "flux_apparent": measured.flux, "las": las, "pa": population["pa"].to_value(u.deg),
         "morphology": np.array([MORPHOLOGIES.get(int(k), "multiple") for k in found["n_components"]], str),
         "spectral_index": np.asarray(population["spectral_index"], float),
+        "curvature": np.asarray(population["curvature"], float),
         "redshift": np.asarray(population["redshift"], float), "snr": snr, "local_rms": view.rms,
         "las_requested": las, "flux_requested": population["flux"].to_value(u.Jy), "latent_seed": cast.plan.keys,
         **measured.columns(),

@@ -40,10 +40,10 @@ OFF_SKY = {"nan": np.nan, "zero": 0.0}
 def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shape: tuple[int, int] | None = None,
                    seed: int | None = None, survey: str | PathLike | Survey | None = None, frequency: Any = None,
                    beam: Any = None, noise: Any = None, flux: Any = None, las: Any = None,
-                   fr_mix: str | Mapping[str, float] | None = None, spectral_index: Any = None, table: Any = None,
-                   primary_beam: Any = None, latents: Any = "balanced", clip_sigma: float | None = 3.0,
-                   model: Any = None, off_sky: str = "nan", chunks: Any = None, device: str = "cpu", workers: int = 2,
-                   progress: bool = False) -> Field:
+                   fr_mix: str | Mapping[str, float] | None = None, spectral_index: Any = None, curvature: Any = None,
+                   table: Any = None, primary_beam: Any = None, latents: Any = "balanced",
+                   clip_sigma: float | None = 3.0, model: Any = None, off_sky: str = "nan", chunks: Any = None,
+                   device: str = "cpu", workers: int = 2, progress: bool = False) -> Field:
     """Simulate a field of resolved radio galaxies, with its truth.
 
     Parameters
@@ -80,9 +80,11 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
         ``{"FRI": 0.4, "FRII": 0.6}``. By default "balanced" ("survey" with ``latents="prior"``).
     spectral_index : float, (float, float) or distribution, optional
         Of S ~ nu^alpha: one for all, a range, or a distribution.
+    curvature : float or distribution, optional
+        beta of S ~ nu^(alpha + beta ln(nu / nu0)), nu0 being the (first) frequency; 0 by default.
     table : `~astropy.table.Table` or path, optional
         A population of one's own, with any of the columns ra, dec (or x, y), flux, las, pa,
-        fr_class, spectral_index, redshift; the others are drawn.
+        fr_class, spectral_index, curvature, redshift; the others are drawn.
     latents : str or array_like
         "balanced" or "prior" (both N(0, I), the model's own prior), "uniform" (a box of +-4),
         "pairs" (sources 2k and 2k + 1 share latents, one of each class), or an array of shape
@@ -130,9 +132,9 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
     """
     view = {"frequency": frequency, "beam": beam, "noise": noise, "primary_beam": primary_beam}
     (field,) = _simulate(wcs, n_sources, [view], shape=shape, seed=seed, survey=survey, flux=flux, las=las,
-                         fr_mix=fr_mix, spectral_index=spectral_index, table=table, latents=latents,
-                         clip_sigma=clip_sigma, model=model, off_sky=off_sky, chunks=chunks, device=device,
-                         workers=workers, progress=progress)
+                         fr_mix=fr_mix, spectral_index=spectral_index, curvature=curvature, table=table,
+                         latents=latents, clip_sigma=clip_sigma, model=model, off_sky=off_sky, chunks=chunks,
+                         device=device, workers=workers, progress=progress)
     return field
 
 
@@ -206,9 +208,9 @@ def _one_each(name: str, value: Any, n: int | None) -> list[Any]:
 
 
 def _simulate(wcs: WCS | fits.Header, n_sources: int | None, views: list[dict[str, Any]], *, shape: Any, seed: Any,
-              survey: Any, flux: Any, las: Any, fr_mix: Any, spectral_index: Any, table: Any, latents: Any,
-              clip_sigma: float | None, model: Any, off_sky: str, chunks: Any, device: str, workers: int,
-              progress: bool) -> list[Field]:
+              survey: Any, flux: Any, las: Any, fr_mix: Any, spectral_index: Any, curvature: Any, table: Any,
+              latents: Any, clip_sigma: float | None, model: Any, off_sky: str, chunks: Any, device: str,
+              workers: int, progress: bool) -> list[Field]:
     sky = celestial(wcs)
     size = image_shape(sky, shape)
     seeds = Seeds(as_seed("seed", seed))
@@ -231,7 +233,8 @@ def _simulate(wcs: WCS | fits.Header, n_sources: int | None, views: list[dict[st
         # a WCS that a header cannot hold is refused here, before the work
         field_header(sky, size, beam=one.beam.beam, frequency=one.frequency)
     population = sample_population(sky, size, n_sources, seeds=seeds, frequency=seen[0].frequency, flux=flux, las=las,
-                                   fr_mix=mix, spectral_index=spectral_index, table=table, faintest=faintest)
+                                   fr_mix=mix, spectral_index=spectral_index, curvature=curvature, table=table,
+                                   faintest=faintest)
     n = len(population)
     check_latents(chosen, generator.latent_dim, n)
     check_pairs(chosen, np.asarray(population["fr_class"]))
@@ -255,8 +258,8 @@ def _simulate(wcs: WCS | fits.Header, n_sources: int | None, views: list[dict[st
                            "reference_frequency": seen[0].frequency, "channel": channel, "beam": one.beam.beam,
                            "psf": one.beam.psf, "noise": one.noise * u.Jy / u.beam, "primary_beam": one.primary_beam,
                            "flux": faintest if flux is None else flux, "las": las, "fr_mix": mix,
-                           "spectral_index": spectral_index, "table": describe_table(table), "latents": chosen,
-                           "clip_sigma": clip_sigma, "off_sky": off_sky, "isophote": ISOPHOTE})
+                           "spectral_index": spectral_index, "curvature": curvature, "table": describe_table(table),
+                           "latents": chosen, "clip_sigma": clip_sigma, "off_sky": off_sky, "isophote": ISOPHOTE})
         header = field_header(sky, size, beam=one.beam.beam, frequency=one.frequency, provenance=provenance)
         fields.append(Field.assemble(sky, planes["image"], planes["model"], planes["segmentation"], scene, header,
                                      provenance))
@@ -266,8 +269,7 @@ def _simulate(wcs: WCS | fits.Header, n_sources: int | None, views: list[dict[st
 def _view(cast: Cast, seen: Observation, reference: u.Quantity, valid: np.ndarray | None) -> View:
     """Return how a cast is seen at one frequency."""
     ra, dec = cast.population["ra"].to_value(u.deg), cast.population["dec"].to_value(u.deg)
-    gain = None if seen.primary_beam is None else seen.primary_beam.gain(ra, dec, seen.frequency)
-    return View(seen.beam, np.full(len(cast), seen.noise), float(seen.frequency / reference), gain, valid)
+    return View(seen.beam, np.full(len(cast), seen.noise), float(seen.frequency / reference), seen.gain(ra, dec), valid)
 
 
 def _planes(recipe: Recipe, canvas: Canvas | None, model: Any, sides: Any, workers: int, progress: bool) -> Any:

@@ -13,7 +13,7 @@ from skygal.sky import icrs_to_pixel, make_wcs
 SHAPE = (300, 400)
 WCS = make_wcs("150 30", SHAPE, 1.8 * u.arcsec)
 UNITS = {"ra": u.deg, "dec": u.deg, "flux": u.Jy, "las": u.arcsec, "pa": u.deg}
-COLUMNS = ["source_id", "ra", "dec", "flux", "las", "pa", "fr_class", "spectral_index", "redshift"]
+COLUMNS = ["source_id", "ra", "dec", "flux", "las", "pa", "fr_class", "spectral_index", "curvature", "redshift"]
 
 
 def sample(n=None, *, seed=1, frequency=1.4 * u.GHz, wcs=WCS, shape=SHAPE, **options):
@@ -172,6 +172,7 @@ def test_every_bad_row_is_counted():
     ({"source_id": [0, 1.5]}, "whole, positive source_id, got 2 bad rows"),
     ({"redshift": [-0.1, 0.1]}, "redshift positive, or NaN where it is unknown, got 1 bad row"),
     ({"spectral_index": [np.nan, 0.1]}, "finite spectral_index, got 1 bad row"),
+    ({"curvature": [np.nan, 0.1]}, "finite curvature, got 1 bad row"),
     ({"flux": MaskedColumn([1.0, 2.0], mask=[True, False])}, "positive, finite flux, got 1 bad row"),
     ({"flux": [1, 2] * u.m}, "table column flux must be in units convertible to Jy, got m"),
     ({"flux": ["a", "b"]}, "table column flux must be numbers"),

@@ -15,9 +15,10 @@ from skygal.population.distributions import (
 from skygal.population.positions import image_area, sample_positions
 from skygal.population.sample import sample_population
 from skygal.population.sizes import MiraBestSizes, SizeRelation, WindhorstSizes
-from skygal.population.spectra import as_spectra
+from skygal.population.spectra import as_curvature, as_spectra
 from skygal.population.tables import read_population
 
 __all__ = ["FR_CLASSES", "Constant", "CountedFlux", "Distribution", "LogNormal", "LogUniform", "MiraBestSizes",
-           "Normal", "PowerLaw", "Scipy", "SizeRelation", "SourceCounts", "Uniform", "WindhorstSizes", "as_spectra",
-           "frii_fraction", "image_area", "read_counts", "read_population", "sample_population", "sample_positions"]
+           "Normal", "PowerLaw", "Scipy", "SizeRelation", "SourceCounts", "Uniform", "WindhorstSizes", "as_curvature",
+           "as_spectra", "frii_fraction", "image_area", "read_counts", "read_population", "sample_population",
+           "sample_positions"]

@@ -17,7 +17,7 @@ from skygal.population.counts import COUNTS_SPECTRAL_INDEX, CountedFlux, SourceC
 from skygal.population.distributions import Distribution, as_distribution, draw, uniforms
 from skygal.population.positions import check_mask, image_area, sample_positions
 from skygal.population.sizes import MiraBestSizes, SizeRelation
-from skygal.population.spectra import as_spectra
+from skygal.population.spectra import as_curvature, as_spectra
 from skygal.population.tables import as_population, read_population
 from skygal.seeds import Seeds
 from skygal.sky import celestial, image_shape
@@ -95,7 +95,7 @@ def as_sizes(las: Any) -> SizeRelation | Distribution:
 def sample_population(wcs: WCS, shape: Sequence[int] | None = None, n_sources: int | None = None, *, seeds: Seeds,
                       frequency: u.Quantity, flux: Any = None, las: Any = None,
                       fr_mix: str | Mapping[str, float] | None = None, spectral_index: Any = None,
-                      mask: np.ndarray | None = None, table: Any = None, margin: float = 0.0,
+                      curvature: Any = None, mask: np.ndarray | None = None, table: Any = None, margin: float = 0.0,
                       faintest: u.Quantity | None = None) -> QTable:
     """Draw a population of radio galaxies.
 
@@ -123,6 +123,8 @@ def sample_population(wcs: WCS, shape: Sequence[int] | None = None, n_sources: i
         shares that sum to 1.
     spectral_index : float, (float, float) or distribution, optional
         See `as_spectra`.
+    curvature : float or distribution, optional
+        See `as_curvature`; by default 0.
     mask : ndarray of bool, shape (ny, nx), optional
         True where sources may be.
     table : `~astropy.table.Table` or path, optional
@@ -137,7 +139,7 @@ def sample_population(wcs: WCS, shape: Sequence[int] | None = None, n_sources: i
     -------
     `~astropy.table.QTable`
         source_id, ra and dec (ICRS, deg), flux (Jy at ``frequency``), las (arcsec), pa (deg east of
-        north, [0, 180)), fr_class, spectral_index, redshift (NaN where unknown).
+        north, [0, 180)), fr_class, spectral_index, curvature, redshift (NaN where unknown).
 
     Raises
     ------
@@ -164,8 +166,9 @@ def sample_population(wcs: WCS, shape: Sequence[int] | None = None, n_sources: i
     mask = check_mask(mask, shape)
     margin = as_quantity("margin", margin, u.one, positive=False, minimum=0)
     mix, spectra, sizes = check_mix(fr_mix), as_spectra(spectral_index), as_sizes(las)
+    bend = as_curvature(curvature)
     columns = {} if table is None else read_population(table, wcs)
-    given = {"flux": flux, "las": las, "spectral_index": spectral_index,
+    given = {"flux": flux, "las": las, "spectral_index": spectral_index, "curvature": curvature,
              "fr_class": fr_mix if isinstance(fr_mix, Mapping) else None}
     for name, value in given.items():
         if name in columns and value is not None:
@@ -208,4 +211,7 @@ def sample_population(wcs: WCS, shape: Sequence[int] | None = None, n_sources: i
     if "spectral_index" not in columns:
         columns["spectral_index"] = draw("spectral_index", spectra, n, seeds.generator("population: spectra"), u.one,
                                          positive=False)
+    if "curvature" not in columns:
+        columns["curvature"] = draw("curvature", bend, n, seeds.generator("population: curvature"), u.one,
+                                    positive=False)
     return as_population(columns)

@@ -1,4 +1,4 @@
-"""Spectral indices, S ~ nu^alpha, of sources, their cores and their lobes."""
+"""Spectra, S ~ nu^(alpha + beta ln(nu / nu0)), of sources, their cores and their lobes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from astropy import units as u
 from skygal.checks import as_quantity
 from skygal.population.distributions import Distribution, Normal, as_distribution
 
-__all__ = ["CORE_INDEX", "SPECTRAL_INDEX", "SPECTRAL_SCATTER", "Colours", "as_spectra"]
+__all__ = ["CORE_INDEX", "SPECTRAL_INDEX", "SPECTRAL_SCATTER", "Colours", "as_curvature", "as_spectra"]
 
 #: steep-spectrum radio galaxies, as in T-RECS (Bonaldi et al. 2019, 2019MNRAS.482....2B, and Bonato et al. 2021)
 SPECTRAL_INDEX = -0.72
@@ -51,6 +51,22 @@ def as_spectra(spectral_index: Any = None) -> Distribution:
     return as_distribution("spectral_index", spectral_index, u.one, positive=False)
 
 
+def as_curvature(curvature: Any = None) -> Distribution:
+    """Return the distribution of spectral curvatures, beta in S ~ nu^(alpha + beta ln(nu / nu0)).
+
+    Parameters
+    ----------
+    curvature : float or distribution, optional
+        One value for all, or a distribution. By default 0: power laws.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is neither, or not finite.
+    """
+    return as_distribution("curvature", 0.0 if curvature is None else curvature, u.one, positive=False)
+
+
 @dataclass(frozen=True)
 class Colours:
     """How the parts of sources change from one frequency to another.
@@ -71,7 +87,8 @@ class Colours:
     extra: np.ndarray
 
     @classmethod
-    def of(cls, spectral_index: np.ndarray, core_frac: np.ndarray, ratio: float) -> Colours:
+    def of(cls, spectral_index: np.ndarray, core_frac: np.ndarray, ratio: float, *,
+           curvature: np.ndarray | float = 0.0) -> Colours:
         """Return the colours of sources.
 
         Parameters
@@ -82,11 +99,14 @@ class Colours:
             The core's part of the flux there.
         ratio : float
             The frequency seen over that frequency.
+        curvature : ndarray, shape (n,), optional
+            Of each source's spectrum, in its core as in its lobes.
 
         Notes
         -----
-        S = S_core r^alpha_core + S_lobes r^alpha_lobes, with r the ratio and the mean of the two indices,
-        weighted by flux, the one of the source. Cores are flat, and lobes at most 0.5 steeper than their source.
+        S = (S_core r^alpha_core + S_lobes r^alpha_lobes) r^(beta ln r), with r the ratio, beta the curvature, and the
+        mean of the two indices, weighted by flux, the one of the source. Cores are flat, and lobes at most 0.5
+        steeper than their source.
         """
         lobe_part = 1 - core_frac
         core = np.maximum(spectral_index, CORE_INDEX)
@@ -96,5 +116,5 @@ class Colours:
             core = np.where(core_frac > 0, (spectral_index - lobe_part * lobe) / core_frac, core)
         if ratio == 1:
             return cls(core, lobe, np.ones(len(core)), np.zeros(len(core)))
-        lobes = ratio**lobe
+        lobes = ratio ** (lobe + curvature * np.log(ratio))
         return cls(core, lobe, lobes, core_frac * (ratio**(core - lobe) - 1))

@@ -17,7 +17,7 @@ __all__ = ["COLUMN_UNITS", "as_population", "read_population"]
 
 #: unit of each column, taken where the table gives none
 COLUMN_UNITS = {"source_id": None, "ra": u.deg, "dec": u.deg, "x": u.one, "y": u.one, "flux": u.Jy, "las": u.arcsec,
-                "pa": u.deg, "fr_class": None, "spectral_index": u.one, "redshift": u.one}
+                "pa": u.deg, "fr_class": None, "spectral_index": u.one, "curvature": u.one, "redshift": u.one}
 SHOWN = 10
 
 
@@ -28,7 +28,7 @@ def read_population(table: Any, wcs: WCS) -> dict[str, np.ndarray]:
     ----------
     table : `~astropy.table.Table` or path
         With any of the columns source_id, ra and dec (or x and y, 0-based pixels), flux, las, pa,
-        fr_class, spectral_index, redshift; others are ignored. A path is read by
+        fr_class, spectral_index, curvature, redshift; others are ignored. A path is read by
         `astropy.table.Table.read`: FITS, ECSV, CSV, VOTable.
     wcs : `~astropy.wcs.WCS`
         For x and y.

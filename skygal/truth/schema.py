@@ -69,7 +69,11 @@ TRUTH: tuple[Column, ...] = (
     Column("pa", float, "deg", "Position angle of the major axis, east of north (ICRS), in [0, 180)"),
     Column("core_frac", float, "", "Fraction of the flux that is in the core"),
     Column("n_components", int, "", "Number of rows in the table of components"),
-    Column("spectral_index", float, "", "Spectral index alpha, flux proportional to frequency**alpha"),
+    Column("spectral_index", float, "",
+           "Spectral index alpha of the whole source, at the frequency that the fluxes were asked for: flux "
+           "proportional to frequency**alpha there"),
+    Column("curvature", float, "",
+           "Curvature beta of the spectrum: frequency**(alpha + beta ln(frequency / that frequency))"),
     Column("redshift", float, "", "Redshift, NaN where unknown"),
     Column("snr", float, "", "peak_flux / local_rms, infinite without noise"),
     Column("local_rms", float, "Jy beam-1", "Rms of the noise at the source, 0 without noise"),
@@ -110,6 +114,7 @@ COMPONENTS: tuple[Column, ...] = (
            "Brightness of the whole source at the component's peak, without noise"),
     Column("flux_fraction", float, "", "flux over that of the source"),
     Column("spectral_index", float, "", "Spectral index of the component: cores are flatter than lobes"),
+    Column("curvature", float, "", "Curvature of its spectrum, that of the source"),
 )
 
 _DTYPES = {int: np.int64, float: np.float64, bool: np.bool_, str: np.str_}
