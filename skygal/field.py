@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from skygal.scene import Scene
-
 __all__ = ["Field"]
 
 #: tables of more rows are written as FITS alone: as text they are large and slow
@@ -62,16 +60,17 @@ class Field:
     provenance: dict[str, Any]
 
     @classmethod
-    def assemble(cls, wcs: WCS, image: np.ndarray, model: np.ndarray, segmentation: np.ndarray, scene: Scene,
-                 header: fits.Header, provenance: Mapping[str, Any]) -> Field:
-        """Make a field of pixels and the scene in them."""
+    def assemble(cls, wcs: WCS, image: np.ndarray, model: np.ndarray, segmentation: np.ndarray,
+                 truth: Mapping[str, np.ndarray], components: Mapping[str, np.ndarray], header: fits.Header,
+                 provenance: Mapping[str, Any]) -> Field:
+        """Make a field of pixels and the columns of its tables, none of them for no rows."""
         from skygal.truth import COMPONENTS, TRUTH, make_components, make_truth
 
         meta = dict(provenance)
         # a field without sources has tables all the same, of no rows
         none = np.empty(0)
-        components = scene.components or {column.name: none for column in COMPONENTS}
-        truth = scene.truth or {column.name: none for column in TRUTH}
+        components = components or {column.name: none for column in COMPONENTS}
+        truth = truth or {column.name: none for column in TRUTH}
         return cls(image, model, segmentation, header, make_truth(truth, meta), make_components(components, meta),
                    wcs, meta)
 

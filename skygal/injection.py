@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
-from astropy.table import Table
+from astropy.table import QTable, Table
 from astropy.wcs import WCS
 from tqdm import tqdm
 
 from skygal.checks import as_count, as_quantity, as_seed
+from skygal.faint_scene import draw_faint, read_faint, whole_truth
 from skygal.field import Field
 from skygal.headers import field_header
 from skygal.images import SkyImage, parse_unit, read_image
@@ -116,9 +117,9 @@ def _is_per_beam(value: Any) -> bool:
 def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, wcs: WCS | fits.Header | None = None,
            hdu: int = 0, seed: int | None = None, beam: Any = None, unit: Any = None, frequency: Any = None,
            rms: Any = None, flux: Any = None, las: Any = None, fr_mix: str | Mapping[str, float] | None = None,
-           spectral_index: Any = None, curvature: Any = None, primary_beam: Any = None, latents: Any = "balanced",
-           clip_sigma: float | None = 3.0, model: Any = None, device: str = "cpu", workers: int = 2,
-           progress: bool = False) -> Field:
+           spectral_index: Any = None, curvature: Any = None, faint: Any = None, primary_beam: Any = None,
+           latents: Any = "balanced", clip_sigma: float | None = 3.0, model: Any = None, device: str = "cpu",
+           workers: int = 2, progress: bool = False) -> Field:
     """Inject synthetic radio galaxies into an existing image.
 
     The image itself, file or array, is not changed.
@@ -223,15 +224,23 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
     check_pairs(chosen, np.asarray(population["fr_class"]))
     cast = make_cast(given.wcs, shape, population, [seen.beam], model=generator, latents=chosen, clip_sigma=clip_sigma,
                      seeds=seeds)
-    gain = seen.gain(population["ra"].to_value(u.deg), population["dec"].to_value(u.deg))
-    view = View(seen.beam, _at_sources(noise, given.wcs, population, typical), gain=gain, valid=valid)
+    others = None if faint is None else read_faint(faint, given.wcs)
+
+    def view(table: QTable) -> View:
+        gain = seen.gain(table["ra"].to_value(u.deg), table["dec"].to_value(u.deg))
+        return View(seen.beam, _at_sources(noise, given.wcs, table, typical), gain=gain, valid=valid)
+
     canvas = Canvas((0, shape[0], 0, shape[1]), shape, seen.beam, valid)
     with tqdm(total=len(population), desc="sources", disable=not progress, delay=2) as bar:
-        scene = draw_scene(cast, view, progress=bar.update, canvas=canvas, device=device)
+        scene = draw_scene(cast, view(population), progress=bar.update, canvas=canvas, device=device)
+    weak = None
+    if others is not None:
+        weak = draw_faint(others, given.wcs, shape, view(others), taken=np.asarray(population["source_id"]))
+        weak.faint.add_to(canvas)
     provenance = make_provenance(
         seed=seeds.seed, model=generator.name, model_sha256=generator.sha256, frequency=seen.frequency,
         configuration={"command": "inject", "image": name, "hdu": hdu, "sources": len(population),
-                       "table": describe_table(table),
+                       "table": describe_table(table), "faint": describe_table(faint),
                        "beam": seen.beam.beam, "psf": seen.beam.psf, "unit": str(unit), "frequency": seen.frequency,
                        "rms": rms, "primary_beam": seen.primary_beam, "flux": faintest if flux is None else flux,
                        "las": las, "fr_mix": mix,
@@ -240,7 +249,8 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
     header = _header(given, seen, unit, provenance)
     drawn = canvas.model() * np.float32(scale)
     total = (given.data + drawn).astype(np.float32)
-    return Field.assemble(given.wcs, total, drawn, canvas.segmentation, scene, header, provenance)
+    return Field.assemble(given.wcs, total, drawn, canvas.segmentation, whole_truth(scene, weak), scene.components,
+                          header, provenance)
 
 
 def _at_sources(noise: np.ndarray, wcs: WCS, population: Table, typical: float) -> np.ndarray:

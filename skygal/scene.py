@@ -102,7 +102,7 @@ class Scene:
     Attributes
     ----------
     truth, components : dict of str to ndarray
-        Columns, in the units of `skygal.truth.schema`.
+        Columns, in the units of `skygal.truth.schema`; ``blended`` is yet to come.
     measured : Measured
         The sources' pixels.
     placements : Placements
@@ -294,7 +294,6 @@ def _tables(cast: Cast, view: View, measured: Measured, gain: np.ndarray, found:
         "redshift": np.asarray(population["redshift"], float), "snr": snr, "local_rms": view.rms,
         "las_requested": las, "flux_requested": population["flux"].to_value(u.Jy), "latent_seed": cast.plan.keys,
         **measured.columns(),
-        "blended": np.isin(population["source_id"], list(measured.footprints.overlapping())),
     }
     return truth, components
 

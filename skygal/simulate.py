@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from inspect import signature
 from os import PathLike
 from typing import Any
@@ -10,11 +11,13 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
+from astropy.table import QTable
 from astropy.wcs import WCS
 from tqdm import tqdm
 
 from skygal.checks import as_count, as_seed, check_choice, nearest_names
 from skygal.chunked import check_chunks, chunked_planes
+from skygal.faint_scene import draw_faint, read_faint, whole_truth
 from skygal.field import Field
 from skygal.headers import field_header
 from skygal.morphology.checkpoint import load_model
@@ -25,7 +28,7 @@ from skygal.observation import Observation, faintest_flux, observe
 from skygal.population import sample_population
 from skygal.provenance import describe_table, make_provenance
 from skygal.rendering.canvas import Canvas
-from skygal.scene import Cast, View, draw_scene, make_cast
+from skygal.scene import View, draw_scene, make_cast
 from skygal.seeds import Seeds
 from skygal.sky import celestial, image_shape, on_sky
 from skygal.surveys import Survey, read_survey
@@ -41,7 +44,7 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
                    seed: int | None = None, survey: str | PathLike | Survey | None = None, frequency: Any = None,
                    beam: Any = None, noise: Any = None, flux: Any = None, las: Any = None,
                    fr_mix: str | Mapping[str, float] | None = None, spectral_index: Any = None, curvature: Any = None,
-                   table: Any = None, primary_beam: Any = None, latents: Any = "balanced",
+                   table: Any = None, faint: Any = None, primary_beam: Any = None, latents: Any = "balanced",
                    clip_sigma: float | None = 3.0, model: Any = None, off_sky: str = "nan", chunks: Any = None,
                    device: str = "cpu", workers: int = 2, progress: bool = False) -> Field:
     """Simulate a field of resolved radio galaxies, with its truth.
@@ -133,8 +136,8 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
     view = {"frequency": frequency, "beam": beam, "noise": noise, "primary_beam": primary_beam}
     (field,) = _simulate(wcs, n_sources, [view], shape=shape, seed=seed, survey=survey, flux=flux, las=las,
                          fr_mix=fr_mix, spectral_index=spectral_index, curvature=curvature, table=table,
-                         latents=latents, clip_sigma=clip_sigma, model=model, off_sky=off_sky, chunks=chunks,
-                         device=device, workers=workers, progress=progress)
+                         faint=faint, latents=latents, clip_sigma=clip_sigma, model=model, off_sky=off_sky,
+                         chunks=chunks, device=device, workers=workers, progress=progress)
     return field
 
 
@@ -209,7 +212,7 @@ def _one_each(name: str, value: Any, n: int | None) -> list[Any]:
 
 def _simulate(wcs: WCS | fits.Header, n_sources: int | None, views: list[dict[str, Any]], *, shape: Any, seed: Any,
               survey: Any, flux: Any, las: Any, fr_mix: Any, spectral_index: Any, curvature: Any, table: Any,
-              latents: Any, clip_sigma: float | None, model: Any, off_sky: str, chunks: Any, device: str,
+              faint: Any, latents: Any, clip_sigma: float | None, model: Any, off_sky: str, chunks: Any, device: str,
               workers: int, progress: bool) -> list[Field]:
     sky = celestial(wcs)
     size = image_shape(sky, shape)
@@ -235,41 +238,48 @@ def _simulate(wcs: WCS | fits.Header, n_sources: int | None, views: list[dict[st
     population = sample_population(sky, size, n_sources, seeds=seeds, frequency=seen[0].frequency, flux=flux, las=las,
                                    fr_mix=mix, spectral_index=spectral_index, curvature=curvature, table=table,
                                    faintest=faintest)
+    others = None if faint is None else read_faint(faint, sky)
     n = len(population)
     check_latents(chosen, generator.latent_dim, n)
     check_pairs(chosen, np.asarray(population["fr_class"]))
     cast = make_cast(sky, size, population, [one.beam for one in seen], model=generator, latents=chosen,
                      clip_sigma=clip_sigma, seeds=seeds)
     valid = on_sky(sky, size)
+    configuration = {"command": "simulate_field", "n_sources": n, "shape": size,
+                     "survey": known.name if known is not None else None, "reference_frequency": seen[0].frequency,
+                     "flux": faintest if flux is None else flux, "las": las, "fr_mix": mix,
+                     "spectral_index": spectral_index, "curvature": curvature, "table": describe_table(table),
+                     "faint": describe_table(faint), "latents": chosen, "clip_sigma": clip_sigma, "off_sky": off_sky,
+                     "isophote": ISOPHOTE}
     fields = []
     for channel, one in enumerate(seen):
+        view = partial(_view, seen=one, ratio=float(one.frequency / seen[0].frequency), valid=valid)
+        canvas = None if sides is not None else Canvas((0, size[0], 0, size[1]), size, one.beam, valid)
         with tqdm(total=n, desc="sources", disable=not progress, delay=2) as bar:
-            canvas = None if sides is not None else Canvas((0, size[0], 0, size[1]), size, one.beam, valid)
-            scene = draw_scene(cast, _view(cast, one, seen[0].frequency, valid), progress=bar.update, canvas=canvas,
-                               device=device)
-        blank = None if valid is None else ~valid
-        recipe = Recipe(size, one.beam, one.noise, seeds, channel, clip_sigma, scene.placements, blank,
-                        OFF_SKY[off_sky], device)
+            scene = draw_scene(cast, view(population), progress=bar.update, canvas=canvas, device=device)
+        weak = None
+        if others is not None:
+            weak = draw_faint(others, sky, size, view(others), taken=np.asarray(population["source_id"]))
+            if canvas is not None:
+                weak.faint.add_to(canvas)
+        recipe = Recipe(size, one.beam, one.noise, seeds, channel, clip_sigma, scene.placements,
+                        faint=None if weak is None else weak.faint, blank=None if valid is None else ~valid,
+                        fill=OFF_SKY[off_sky], device=device)
         planes = _planes(recipe, canvas, generator, sides, workers, progress)
         provenance = make_provenance(
             seed=seeds.seed, model=generator.name, model_sha256=generator.sha256, frequency=one.frequency,
-            configuration={"command": "simulate_field", "n_sources": n, "shape": size,
-                           "survey": known.name if known is not None else None, "frequency": one.frequency,
-                           "reference_frequency": seen[0].frequency, "channel": channel, "beam": one.beam.beam,
-                           "psf": one.beam.psf, "noise": one.noise * u.Jy / u.beam, "primary_beam": one.primary_beam,
-                           "flux": faintest if flux is None else flux, "las": las, "fr_mix": mix,
-                           "spectral_index": spectral_index, "curvature": curvature, "table": describe_table(table),
-                           "latents": chosen, "clip_sigma": clip_sigma, "off_sky": off_sky, "isophote": ISOPHOTE})
+            configuration={**configuration, "frequency": one.frequency, "channel": channel, "beam": one.beam.beam,
+                           "psf": one.beam.psf, "noise": one.noise * u.Jy / u.beam, "primary_beam": one.primary_beam})
         header = field_header(sky, size, beam=one.beam.beam, frequency=one.frequency, provenance=provenance)
-        fields.append(Field.assemble(sky, planes["image"], planes["model"], planes["segmentation"], scene, header,
-                                     provenance))
+        fields.append(Field.assemble(sky, planes["image"], planes["model"], planes["segmentation"],
+                                     whole_truth(scene, weak), scene.components, header, provenance))
     return fields
 
 
-def _view(cast: Cast, seen: Observation, reference: u.Quantity, valid: np.ndarray | None) -> View:
-    """Return how a cast is seen at one frequency."""
-    ra, dec = cast.population["ra"].to_value(u.deg), cast.population["dec"].to_value(u.deg)
-    return View(seen.beam, np.full(len(cast), seen.noise), float(seen.frequency / reference), seen.gain(ra, dec), valid)
+def _view(sources: QTable, seen: Observation, ratio: float, valid: np.ndarray | None) -> View:
+    """Return how sources are seen at one frequency."""
+    gain = seen.gain(sources["ra"].to_value(u.deg), sources["dec"].to_value(u.deg))
+    return View(seen.beam, np.full(len(sources), seen.noise), ratio, gain, valid)
 
 
 def _planes(recipe: Recipe, canvas: Canvas | None, model: Any, sides: Any, workers: int, progress: bool) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from skygal.rendering.canvas import Canvas
 from skygal.rendering.drawing import Stamps, draw_stamps
 from skygal.rendering.noise import noise_window
 from skygal.seeds import Seeds
+
+if TYPE_CHECKING:
+    from skygal.faint_scene import Faint
 
 __all__ = ["Placements", "Recipe"]
 
@@ -115,6 +118,8 @@ class Recipe:
         See `skygal.morphology.clip.clip_stamps`.
     placements : Placements
         The galaxies.
+    faint : Faint or None
+        The faint sources.
     blank : ndarray of bool or None
         Which pixels are not to be seen: of the image, or of the window that this is the part `within`. None
         for none.
@@ -131,6 +136,7 @@ class Recipe:
     channel: int
     clip_sigma: float | None
     placements: Placements
+    faint: Faint | None = None
     blank: np.ndarray | None = None
     fill: float = 0.0
     device: str = "cpu"
@@ -139,7 +145,9 @@ class Recipe:
         """Return the part of the recipe that matters to a window."""
         y0, y1, x0, x1 = window
         blank = None if self.blank is None else self.blank[y0:y1, x0:x1]
-        return replace(self, placements=self.placements.within(Canvas.reach_of(window, self.shape, self.beam)),
+        reach = Canvas.reach_of(window, self.shape, self.beam)
+        return replace(self, placements=self.placements.within(reach),
+                       faint=None if self.faint is None else self.faint.within(reach),
                        blank=blank if blank is not None and blank.any() else None)
 
     def draw(self, window: Window, model: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -156,6 +164,8 @@ class Recipe:
             for drawn in draw_stamps(sources, self.beam, native_covariance(fwhm), self.shape, window=canvas.reach,
                                      device=self.device):
                 canvas.add(drawn, part.limits, part.labels)
+        if self.faint is not None:
+            self.faint.within(canvas.reach).add_to(canvas)
         return canvas.model(), canvas.segmentation
 
     def observe(self, window: Window, drawn: np.ndarray, *, workers: int = 1,

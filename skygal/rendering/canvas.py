@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from skygal.rendering.analytic import Analytic, draw, label
 from skygal.rendering.beam import TargetBeam
 from skygal.rendering.blocks import Blocks, Window, convolve_window
 from skygal.rendering.drawing import Drawn
@@ -73,6 +74,17 @@ class Canvas:
             part = _overlap(x - self.window[2], y - self.window[0], seen.shape, self.segmentation.shape)
             if part is not None:
                 self._label(part, seen, np.float32(limits[source]), int(labels[source]))
+
+    def add_analytic(self, sources: Analytic, seen: Analytic, limits: np.ndarray, labels: np.ndarray) -> None:
+        """Add sources whose brightness is a formula, and label their pixels above ``limits``, shape (n,).
+
+        ``seen`` are the sources as they appear, which with a PSF image are not what is added up.
+        """
+        draw(sources, self.reach, self._sum)
+        rows = np.flatnonzero(limits > 0)
+        label(seen[rows], labels[rows], limits[rows], self.window, self.segmentation, self._brightest)
+        if self._valid is not None:
+            self.segmentation[~self._valid] = 0
 
     def _label(self, part: tuple[tuple[slice, slice], tuple[slice, slice]], seen: np.ndarray, limit: np.float32,
                label: int) -> None:

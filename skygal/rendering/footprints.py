@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 __all__ = ["Footprints"]
 
-#: side of the parts of the image that are looked at one after the other
-TILE = 1024
+#: rows of the image that are looked at together
+ROWS = 1024
+
+#: yields labels and places of pixels, in a window (y0, y1, x0, x1), of sources that are not kept here: pixel
+#: ``index`` of the window, row by row, belongs to ``label``; no source has a pixel twice
+Pixels = Callable[[tuple[int, int, int, int]], Iterator[tuple[np.ndarray, np.ndarray]]]
 
 
 class Footprints:
-    """The pixels of sources in an image, packed to a bit each."""
+    """The pixels of sources in an image, packed to a bit each.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    shape : (int, int)
+        (ny, nx) of the image.
+    """
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self._shape = shape
         self._packed: list[np.ndarray] = []
         self._boxes: list[tuple[int, int, int, int]] = []
         self._labels: list[int] = []
@@ -26,29 +38,43 @@ class Footprints:
         self._boxes.append((x0, y0, mask.shape[1], mask.shape[0]))
         self._labels.append(label)
 
-    def overlapping(self) -> set[int]:
-        """Return the labels of the sources that share a pixel with another."""
-        tiles: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for k, (x, y, w, h) in enumerate(self._boxes):
-            for row in range(y // TILE, (y + h - 1) // TILE + 1):
-                for column in range(x // TILE, (x + w - 1) // TILE + 1):
-                    tiles[row, column].append(k)
-        found: set[int] = set()
-        count = np.zeros((TILE, TILE), np.uint8)
-        for (row, column), members in tiles.items():
-            if len(members) == 1:
+    def overlapping(self, others: Pixels | None = None) -> np.ndarray:
+        """Return the labels, rising, of the sources that share a pixel with another.
+
+        Parameters
+        ----------
+        others : callable, optional
+            Pixels of more sources.
+        """
+        bands: dict[int, list[int]] = defaultdict(list)
+        for k, (_, y, _, h) in enumerate(self._boxes):
+            for band in range(y // ROWS, (y + h - 1) // ROWS + 1):
+                bands[band].append(k)
+        found: list[np.ndarray] = []
+        ny, nx = self._shape
+        count = np.zeros((min(ROWS, ny), nx), np.uint8)
+        for band in range(-(-ny // ROWS)):
+            bottom = band * ROWS
+            window = (bottom, min(bottom + ROWS, ny), 0, nx)
+            more = [] if others is None else list(others(window))
+            if len(bands[band]) + sum(labels.size for labels, _ in more) < 2:
                 continue
             count[...] = 0
-            parts = [(k, *self._part(k, column * TILE, row * TILE)) for k in members]
+            parts = [(k, *self._part(k, window)) for k in bands[band]]
             for _, here, mask in parts:
                 view = count[here]
                 np.minimum(view + mask, 2, out=view)
-            found.update(self._labels[k] for k, here, mask in parts if (count[here][mask] > 1).any())
-        return found
+            line = count.reshape(-1)
+            for _, index in more:
+                at, times = np.unique(index, return_counts=True)
+                line[at] = np.minimum(line[at] + times, 2)
+            found += [np.array([self._labels[k]]) for k, here, mask in parts if (count[here][mask] > 1).any()]
+            found += [np.unique(labels[line[index] > 1]) for labels, index in more]
+        return np.unique(np.concatenate(found)) if found else np.zeros(0, int)
 
-    def _part(self, k: int, left: int, bottom: int) -> tuple[tuple[slice, slice], np.ndarray]:
-        """Return the slices of a tile that a source's box covers, and its mask there."""
+    def _part(self, k: int, window: tuple[int, int, int, int]) -> tuple[tuple[slice, slice], np.ndarray]:
+        """Return the slices of a band that a source's box covers, and its mask there."""
         x, y, w, h = self._boxes[k]
         mask = np.unpackbits(self._packed[k], count=w * h).reshape(h, w).astype(bool)
-        x0, x1, y0, y1 = max(x, left), min(x + w, left + TILE), max(y, bottom), min(y + h, bottom + TILE)
-        return (slice(y0 - bottom, y1 - bottom), slice(x0 - left, x1 - left)), mask[y0 - y:y1 - y, x0 - x:x1 - x]
+        y0, y1 = max(y, window[0]), min(y + h, window[1])
+        return (slice(y0 - window[0], y1 - window[0]), slice(x, x + w)), mask[y0 - y:y1 - y]

@@ -127,7 +127,7 @@ class Measured:
         self.limits = np.full(n, np.inf, np.float32)
         self.edge, self.beam_limited = np.ones(n, bool), np.zeros(n, bool)
         self.bbox = np.full((n, 4), -1)
-        self.footprints = Footprints()
+        self.footprints = Footprints(frame.shape)
 
     def add(self, drawn: Drawn, offset: int, areas: np.ndarray) -> None:
         """Measure sources that have been drawn.
