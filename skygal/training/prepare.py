@@ -147,18 +147,20 @@ def _repeats(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
     return repeat
 
 
-def _as_seen(stamps: Stamps, i: int) -> tuple[np.ndarray, float]:
-    """Return a cutout and three times its noise, or 0 where the cutout was set to zero below: its faintest pixel tells.
+def _as_seen(stamps: Stamps, i: int) -> tuple[np.ndarray, float, float]:
+    """Return a cutout, three times its noise, and the brightness below which it says nothing.
 
-    A clip that was subtracted from a cutout is put back.
+    The last two are 0 where the cutout was set to zero below: its faintest pixel tells. A clip that was subtracted
+    from a cutout is put back, and half a step, since values were cut to whole steps.
     """
     image = np.nan_to_num(np.asarray(stamps.images[i], float), nan=0.0, posinf=0.0, neginf=0.0)
     if np.isfinite(stamps.rms[i]):
-        return image, 3 * stamps.rms[i]
+        return image, 3 * stamps.rms[i], 3 * stamps.rms[i]
     if has_pedestal_removed(image):
         rms = estimate_noise(image)
-        return restore_pedestal(image, rms), 3 * rms
-    return image, 0.0
+        step = (1 - 3 * rms) / STEPS
+        return np.where(image > 0, restore_pedestal(image, rms) + 0.5 * step, 0.0), 3 * rms, 3 * rms + step
+    return image, 0.0, 0.0
 
 
 def _clipped(image: np.ndarray, mask: np.ndarray, level: float) -> np.ndarray:
@@ -232,7 +234,7 @@ def prepare_stamps(stamps: Stamps, *, classes: tuple[str, ...] = ("FRI", "FRII",
         if np.isfinite(scale := stamps.pixel_scale[i]) and abs(scale / pixel_scale - 1) > 0.01:
             raise ValueError(f"pixel scale of stamps must be {pixel_scale} arcsec, "
                              f"got {scale} arcsec for {stamps.name[i]}")
-        image, clip = _as_seen(stamps, i)
+        image, clip, limit = _as_seen(stamps, i)
         mask = find_source(image, clip, las=stamps.las[i] / pixel_scale)
         if not mask.any():
             why["blank"] += 1
@@ -241,7 +243,7 @@ def prepare_stamps(stamps: Stamps, *, classes: tuple[str, ...] = ("FRI", "FRII",
             why["cut by the border"] += 1
             continue
         level = clip if clip > 0 else float(image[mask].min())
-        sharp = restore_source(image, mask, level, beam_sigma=sigma)
+        sharp = restore_source(image, mask, level, beam_sigma=sigma, limit=max(limit, level))
         _, centre, covariance = measure_moments(sharp[None])
         values, vectors = np.linalg.eigh(covariance[0])
         turned = np.maximum(_turn(sharp, shape, centre[0], vectors[:, 1], 3), 0.0)
