@@ -141,7 +141,9 @@ def plan_patches(stamps: np.ndarray, centre: np.ndarray, position: np.ndarray, a
     ValueError
         If a stamp has no pixel that is not zero.
     """
-    rows, columns = (np.asarray(stamps.any(axis=axis)) for axis in (2, 1))
+    # the bits of a number are all zero if it is: much faster than any()
+    bits = np.ascontiguousarray(stamps, np.float32).view(np.uint32)
+    rows, columns = (np.bitwise_or.reduce(bits, axis=axis) != 0 for axis in (2, 1))
     if not rows.any(axis=1).all():
         raise ValueError("stamp must have a pixel that is not zero")
     n, ny, nx = stamps.shape

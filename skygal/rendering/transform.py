@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -103,19 +104,27 @@ def _cut_out(stamps: np.ndarray, of: np.ndarray, plan: PatchPlan, wide: int, hig
     return out
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep torch to one thread: with more, how products add up their terms depends on how many products there are."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _waves(turns: np.ndarray, order: int, device: str) -> torch.Tensor:
     """Return cos and sin of 2 pi k t for k = 0..order, float32 of shape (..., n, 2, order + 1), of ``turns`` t."""
     import torch
 
-    # whole turns are left out before anything is rounded: k times the coarse part of t is exact in float32
-    turns = turns - np.rint(turns)
-    coarse = np.rint(turns * 2**12).astype(np.float32) / np.float32(2**12)
-    fine = (turns - coarse).astype(np.float32)
-    k = np.arange(order + 1, dtype=np.float32)
-    angle = coarse[..., None] * k
+    # whole turns are left out before anything is rounded to single precision
+    angle = (turns - np.rint(turns))[..., None] * np.arange(order + 1)
     angle -= np.rint(angle)
-    angle += fine[..., None] * k
-    angle *= np.float32(2 * np.pi)
+    angle = np.multiply(angle, 2 * np.pi, dtype=np.float32, casting="same_kind")
     if device != "cpu":
         there = torch.from_numpy(angle).to(device)
         return torch.stack([torch.cos(there), torch.sin(there)], dim=-2)
@@ -149,16 +158,27 @@ def _turned(a: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
     import torch
 
     (ar, ai), (br, bi) = a.unbind(-2), by.unbind(-2)
-    return torch.stack([ar * br - ai * bi, ar * bi + ai * br], dim=-2)
+    out = torch.empty_like(a)
+    real, imaginary = out.unbind(-2)
+    torch.mul(ar, br, out=real).sub_(ai * bi)
+    torch.mul(ar, bi, out=imaginary).add_(ai * br)
+    return out
 
 
-def _within(across: np.ndarray, along: np.ndarray, period: np.ndarray, device: str) -> torch.Tensor:
-    """Return, shape (m, a, b), where 0 <= across + along < period."""
+def _cut_off(image: torch.Tensor, across: np.ndarray, along: np.ndarray, period: np.ndarray) -> None:
+    """Set an image, shape (m, a, b), to zero, in place, unless 0 <= across + along <= period."""
     import torch
 
-    a, b, p = (torch.from_numpy(np.asarray(x, np.float32)).to(device) for x in (across, along, period))
-    place = a[:, :, None] + b[:, None, :]
-    return (place >= 0) & (place < p[:, None, None])
+    half = 0.5 * period
+    a, b, c = (np.asarray(x, np.float32) for x in (across - half, along, half))
+    if image.device.type == "cpu":
+        # numpy is the faster one with small arrays
+        place = a[:, :, None] + b[:, None, :]
+        values = image.numpy()
+        np.multiply(values, np.abs(place, out=place) <= c[:, None], out=values)
+    else:
+        there = [torch.from_numpy(x).to(image.device) for x in (a, b, c)]
+        image *= (there[0][:, :, None] + there[1][:, None, :]).abs_() <= there[2][:, None]
 
 
 def _render(stamps: np.ndarray, plan: PatchPlan, corner: np.ndarray, factor: np.ndarray, sizes: tuple[int, ...],
@@ -173,7 +193,7 @@ def _render(stamps: np.ndarray, plan: PatchPlan, corner: np.ndarray, factor: np.
     def waves(turns: np.ndarray, order: int) -> torch.Tensor:
         return _waves(turns, order, device)
 
-    with torch.inference_mode():
+    with torch.inference_mode(), _one_thread():
         # coefficients of the stamp: (m, cos and sin along v, cos and sin along u)
         along = torch.bmm(torch.from_numpy(stamps).to(device), waves(-(lu + np.arange(wide)) / pu, ku).flatten(-2))
         across = waves(-(lv - sv + np.arange(high)) / pv, kv).flatten(-2)
@@ -189,14 +209,14 @@ def _render(stamps: np.ndarray, plan: PatchPlan, corner: np.ndarray, factor: np.
         y = corner[:, 1:] - plan.position[:, 1:] + np.arange(ny)
         step = inverse[:, 0, 0, None] - lean * inverse[:, 1, 0, None]
         columns = torch.bmm(waves(-step * x / pu, ku).flatten(-2), rows.transpose(1, 2))
-        columns *= _within(step * x - su, lean * v, pu[:, 0], device)
+        _cut_off(columns, step * x - su, lean * v, pu)
 
         # along the columns of the image
         found = torch.bmm(columns, _transform(sheared, samples, device, True).expand(m, -1, -1))
         found = _turned(found.unflatten(-1, (2, -1)), waves(inverse[:, 1, 0, None] * x / pv, sheared)).flatten(-2)
         onto = waves(-(inverse[:, 1, 1, None] * y - sv) / pv, sheared).flatten(-2)
         image = torch.bmm(onto, found.transpose(1, 2))
-        image *= _within(inverse[:, 1, 1, None] * y - sv, inverse[:, 1, 0, None] * x, pv[:, 0], device)
+        _cut_off(image, inverse[:, 1, 1, None] * y - sv, inverse[:, 1, 0, None] * x, pv)
         return image.cpu().numpy()
 
 
