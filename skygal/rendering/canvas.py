@@ -88,21 +88,12 @@ class Canvas:
 
     def _label(self, part: tuple[tuple[slice, slice], tuple[slice, slice]], seen: np.ndarray, limit: np.float32,
                label: int) -> None:
-        here = seen[part[1]]
-        mask = here > limit
-        rows = np.flatnonzero(mask.any(axis=1))
-        if not rows.size:
-            return
-        columns = np.flatnonzero(mask.any(axis=0))
-        bright = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-        here, wins = here[bright], mask[bright]
-        onto = tuple(slice(p.start + b.start, p.start + b.stop) for p, b in zip(part[0], bright, strict=True))
+        here, brightest = seen[part[1]], self._brightest[part[0]]
+        wins = here > np.maximum(brightest, limit)
         if self._valid is not None:
-            wins = wins & self._valid[onto]
-        brightest = self._brightest[onto]
-        wins = wins & (here > brightest)
-        self.segmentation[onto][wins] = label
-        brightest[wins] = here[wins]
+            wins &= self._valid[part[0]]
+        np.copyto(self.segmentation[part[0]], label, where=wins)
+        np.copyto(brightest, here, where=wins)
 
     def model(self) -> np.ndarray:
         """Return the noiseless image, Jy/beam, float32."""

@@ -20,6 +20,8 @@ __all__ = ["Drawn", "Stamps", "draw_stamps"]
 AT_ONCE = 2**23
 #: a patch of more pixels than this, and than four times the image, is made within the image only
 LARGEST_PATCH = 2**22
+#: a determinant below this part of the square of the largest element is zero, rounded
+SINGULAR = 1e-12
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ class Stamps:
         Stamp pixels to image pixels.
     flux : ndarray, shape (n,)
         Integrated flux, Jy.
+
+    Raises
+    ------
+    ValueError
+        If shapes are not these.
     """
 
     stamps: np.ndarray
@@ -45,6 +52,14 @@ class Stamps:
     position: np.ndarray
     affine: np.ndarray
     flux: np.ndarray
+
+    def __post_init__(self) -> None:
+        if np.ndim(self.stamps) != 3:
+            raise ValueError(f"stamps must have shape (n, ny, nx), got {np.shape(self.stamps)}")
+        n = len(self.stamps)
+        for name, shape in (("centre", (n, 2)), ("position", (n, 2)), ("affine", (n, 2, 2)), ("flux", (n,))):
+            if np.shape(getattr(self, name)) != shape:
+                raise ValueError(f"{name} must have shape {shape}, got {np.shape(getattr(self, name))}")
 
     def __len__(self) -> int:
         return len(self.flux)
@@ -118,9 +133,16 @@ def draw_stamps(sources: Stamps, beam: TargetBeam, native: np.ndarray, shape: tu
     ------
     Drawn
         Runs of sources.
+
+    Raises
+    ------
+    ValueError
+        If a stamp, a flux or a centre is not finite, a stamp has no pixel that is not zero, or an affine is finite but
+        cannot be inverted.
     """
     known = np.isfinite(sources.position).all(axis=1) & np.isfinite(sources.affine).all(axis=(1, 2))
     rows = np.flatnonzero(known)
+    _check(sources, rows)
     covariance, area = beam.at(*sources.position[rows].T)
     kernel, is_limited = matching_kernel(sources.affine[rows], covariance, native)
     limited = np.zeros(len(sources), bool)
@@ -149,8 +171,27 @@ def draw_stamps(sources: Stamps, beam: TargetBeam, native: np.ndarray, shape: tu
     for start, stop in zip(edges[:-1], edges[1:], strict=True):
         mine = np.flatnonzero((rows >= start) & (rows < stop))
         patches = list(_patches(sources.stamps, plan, mine, rows, windows, scale, device))
-        seen = [p.data if rest is None else np.stack([_convolved(data, rest) for data in p.data]) for p in patches]
+        seen = [p.data if rest is None else _convolved(p, rest) for p in patches]
         yield Drawn(int(start), int(stop), patches, seen, cut[start:stop], limited[start:stop])
+
+
+def _check(sources: Stamps, rows: np.ndarray) -> None:
+    """Raise for sources that would give wrong numbers, of which ``rows`` have a place."""
+    # a sum is finite if all that is summed up is, and quicker to look at
+    bad = np.flatnonzero(~np.isfinite(np.einsum("nij->n", sources.stamps)))
+    if bad.size:
+        stamp = sources.stamps[bad[0]]
+        raise ValueError(f"stamps must be finite, got {stamp[~np.isfinite(stamp)][0]} in stamp {bad[0]}")
+    for name in ("flux", "centre"):
+        value = getattr(sources, name)
+        wrong = np.argwhere(~np.isfinite(value))
+        if wrong.size:
+            raise ValueError(f"{name} must be finite, got {value[tuple(wrong[0])]} of source {wrong[0][0]}")
+    affine = sources.affine[rows]
+    size = np.abs(affine).max(axis=(1, 2), initial=0)
+    bad = rows[np.abs(np.linalg.det(affine)) <= SINGULAR * size**2]
+    if bad.size:
+        raise ValueError(f"affine must be invertible, got {sources.affine[bad[0]]} of source {bad[0]}")
 
 
 def _patches(stamps: np.ndarray, plan: PatchPlan, mine: np.ndarray, rows: np.ndarray, windows: np.ndarray,
@@ -173,8 +214,12 @@ def _patches(stamps: np.ndarray, plan: PatchPlan, mine: np.ndarray, rows: np.nda
         yield Patches(rows[mine[k:k + 1]], corner[None], size[None], data)
 
 
-def _convolved(data: np.ndarray, rest: np.ndarray) -> np.ndarray:
-    """Return a patch as a PSF image shows it."""
-    (ny, nx), (cy, cx) = data.shape, (s // 2 for s in rest.shape)
-    near = rest[max(0, cy - ny):cy + ny + 1, max(0, cx - nx):cx + nx + 1]
-    return signal.fftconvolve(data.astype(float), near, mode="same").astype(np.float32)
+def _convolved(patches: Patches, rest: np.ndarray) -> np.ndarray:
+    """Return patches as a PSF image shows them."""
+    cy, cx = (s // 2 for s in rest.shape)
+    out = np.zeros_like(patches.data)
+    # each at its own size, which rounding depends on
+    for onto, data, (w, h) in zip(out, patches.data, patches.size.tolist(), strict=True):
+        near = rest[max(0, cy - h):cy + h + 1, max(0, cx - w):cx + w + 1]
+        onto[:h, :w] = signal.fftconvolve(data[:h, :w].astype(float), near, mode="same")
+    return out

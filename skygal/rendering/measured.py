@@ -162,19 +162,32 @@ class Measured:
 
     def _outline(self, k: np.ndarray, corner: np.ndarray, seen: np.ndarray, cut: np.ndarray) -> None:
         mask = seen > self.limits[k][:, None, None]
-        rows, columns = mask.any(axis=2), mask.any(axis=1)
-        for i, (source, (x, y)) in enumerate(zip(k.tolist(), corner.tolist(), strict=True)):
-            row, column = np.flatnonzero(rows[i]), np.flatnonzero(columns[i])
-            if not row.size:
-                continue
-            own = mask[i, row[0]:row[-1] + 1, column[0]:column[-1] + 1]
-            x0, y0, part = self._frame.visible(x + int(column[0]), y + int(row[0]), own)
-            inside = part.shape == own.shape and (self._frame.valid is None or np.array_equal(part, own))
-            self.edge[source] = bool(cut[i]) or not (inside or np.count_nonzero(part) == np.count_nonzero(own))
-            row, column = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
-            if row.size:
-                self.bbox[source] = x0 + column[0], x0 + column[-1], y0 + row[0], y0 + row[-1]
-                self.footprints.add(int(self._labels[source]), x0, y0, part)
+        first, last = np.empty((len(k), 2), int), np.empty((len(k), 2), int)
+        for axis, across in ((0, 1), (1, 2)):
+            lit = mask.any(axis=across)
+            first[:, axis], last[:, axis] = lit.argmax(axis=1), lit.shape[1] - 1 - lit[:, ::-1].argmax(axis=1)
+        lit = mask[np.arange(len(k)), first[:, 1]].any(axis=1)
+        begin, end = corner + first, corner + last
+        ny, nx = self._frame.shape
+        inside = lit & (begin >= 0).all(axis=1) & (end < (nx, ny)).all(axis=1) & (self._frame.valid is None)
+        self.edge[k[lit]] = cut[lit]
+        self.bbox[k[inside]] = np.stack([begin[:, 0], end[:, 0], begin[:, 1], end[:, 1]], axis=1)[inside]
+        boxes = zip(self._labels[k].tolist(), first.tolist(), (last + 1).tolist(), begin.tolist(), strict=True)
+        for i, (label, (x0, y0), (x1, y1), (x, y)) in enumerate(boxes):
+            own = mask[i, y0:y1, x0:x1]
+            if inside[i]:
+                self.footprints.add(label, x, y, own)
+            elif lit[i]:
+                self._cut_outline(int(k[i]), label, x, y, own)
+
+    def _cut_outline(self, source: int, label: int, x: int, y: int, own: np.ndarray) -> None:
+        """Note a source that may have pixels where the image has none."""
+        x0, y0, part = self._frame.visible(x, y, own)
+        self.edge[source] |= np.count_nonzero(part) < np.count_nonzero(own)
+        row, column = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
+        if row.size:
+            self.bbox[source] = x0 + column[0], x0 + column[-1], y0 + row[0], y0 + row[-1]
+            self.footprints.add(label, x0, y0, part)
 
     def columns(self) -> dict[str, np.ndarray]:
         """Return the columns of truth that are measured here."""
