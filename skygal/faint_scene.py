@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -20,7 +19,7 @@ from skygal.rendering.measured import FAINTEST, Frame
 from skygal.scene import Scene, View
 from skygal.sky import icrs_to_pixel, pixel_affine
 
-__all__ = ["Faint", "FaintScene", "draw_faint", "read_faint", "whole_truth"]
+__all__ = ["Faint", "FaintScene", "draw_faint", "whole_truth"]
 
 #: diameter of the isophote at 5 % of the peak: of a Gaussian in FWHMs, of an exponential disc in scale lengths
 GAUSSIAN_SIZE, DISC_SIZE = float(np.sqrt(np.log(20) / np.log(2))), float(2 * np.log(20))
@@ -89,13 +88,6 @@ class FaintScene:
     faint: Faint
 
 
-def read_faint(table: Any, wcs: WCS) -> QTable:
-    """Return a table of faint sources, or the one in a file, checked."""
-    from skygal.population.faint import check_faint
-
-    return check_faint(table, wcs)
-
-
 def draw_faint(table: QTable, wcs: WCS, shape: tuple[int, int], view: View, *, taken: np.ndarray) -> FaintScene:
     """Place faint sources on an image, and measure each by itself.
 
@@ -123,7 +115,9 @@ def draw_faint(table: QTable, wcs: WCS, shape: tuple[int, int], view: View, *, t
     b_maj, b_min = table["b_maj"].to_value(u.arcsec), table["b_min"].to_value(u.arcsec)
     gain = np.ones(len(table)) if view.gain is None else view.gain
     index = np.asarray(table["spectral_index"], float)
-    flux = table["flux"].to_value(u.Jy) * view.ratio**index * gain
+    curvature = np.asarray(table["curvature"], float)
+    colour = view.ratio**(index + curvature * np.log(view.ratio))
+    flux = table["flux"].to_value(u.Jy) * colour * gain
     # the covariance of a Gaussian is that of its FWHM; a disc's matrix that of its scale length itself
     own = jacobian @ ellipse_covariance(b_maj, b_min, table["pa"].to_value(u.rad)) @ np.swapaxes(jacobian, 1, 2)
     own *= np.choose(kind, [0.0, 1.0, FWHM**2])[:, None, None]
@@ -133,7 +127,7 @@ def draw_faint(table: QTable, wcs: WCS, shape: tuple[int, int], view: View, *, t
     inside = measured.flux_in_image if view.beam.psf is None else _flux_in_image(sources, shape, view, measured)
     total = measured.flux if view.beam.psf is None else flux
     with np.errstate(divide="ignore", invalid="ignore"):
-        intrinsic = np.where(gain > 0, total / gain, table["flux"].to_value(u.Jy) * view.ratio**index)
+        intrinsic = np.where(gain > 0, total / gain, table["flux"].to_value(u.Jy) * colour)
         snr = measured.peak_flux / view.rms
     none = np.full(len(table), np.nan)
     las = np.choose(kind, [0 * b_maj, GAUSSIAN_SIZE * b_maj, DISC_SIZE * b_maj])
@@ -144,7 +138,7 @@ def draw_faint(table: QTable, wcs: WCS, shape: tuple[int, int], view: View, *, t
         "dec": dec, "ra_core": none, "dec_core": none, "x": position[:, 0], "y": position[:, 1], "flux": intrinsic,
         "flux_apparent": total, "peak_flux": measured.peak_flux, "las": las, "b_maj": fwhm * b_maj,
         "b_min": fwhm * b_min, "pa": table["pa"].to_value(u.deg), "core_frac": np.where(kind == POINT, 1.0, 0.0),
-        "n_components": np.zeros(len(table), int), "spectral_index": index,
+        "n_components": np.zeros(len(table), int), "spectral_index": index, "curvature": curvature,
         "redshift": np.asarray(table["redshift"], float), "snr": snr, "local_rms": view.rms,
         "flux_in_image": inside, "edge": measured.edge, "beam_limited": np.zeros(len(table), bool), **ends,
         "zoom": none, "extent": none, "bending": none, "las_requested": las,

@@ -14,7 +14,7 @@ from astropy.wcs import WCS
 from tqdm import tqdm
 
 from skygal.checks import as_count, as_quantity, as_seed
-from skygal.faint_scene import draw_faint, read_faint, whole_truth
+from skygal.faint_scene import draw_faint, whole_truth
 from skygal.field import Field
 from skygal.headers import field_header
 from skygal.images import SkyImage, parse_unit, read_image
@@ -24,7 +24,7 @@ from skygal.morphology.latents import check_latents, check_pairs, default_mix
 from skygal.morphology.measure import ISOPHOTE
 from skygal.noise_map import local_rms
 from skygal.observation import Observation, faintest_flux, observe
-from skygal.population import Distribution, sample_population
+from skygal.population import Distribution, check_faint, sample_population
 from skygal.provenance import describe_table, make_provenance, write_provenance
 from skygal.rendering.beam import TargetBeam
 from skygal.rendering.canvas import Canvas
@@ -224,7 +224,7 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
     check_pairs(chosen, np.asarray(population["fr_class"]))
     cast = make_cast(given.wcs, shape, population, [seen.beam], model=generator, latents=chosen, clip_sigma=clip_sigma,
                      seeds=seeds)
-    others = None if faint is None else read_faint(faint, given.wcs)
+    others = None if faint is None else check_faint(faint, given.wcs)
 
     def view(table: QTable) -> View:
         gain = seen.gain(table["ra"].to_value(u.deg), table["dec"].to_value(u.deg))

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from skygal.checks import as_count, as_seed, check_choice, nearest_names
 from skygal.chunked import check_chunks, chunked_planes
-from skygal.faint_scene import draw_faint, read_faint, whole_truth
+from skygal.faint_scene import draw_faint, whole_truth
 from skygal.field import Field
 from skygal.headers import field_header
 from skygal.morphology.checkpoint import load_model
@@ -25,7 +25,7 @@ from skygal.morphology.clip import check_clip_sigma
 from skygal.morphology.latents import check_latents, check_pairs, default_mix
 from skygal.morphology.measure import ISOPHOTE
 from skygal.observation import Observation, faintest_flux, observe
-from skygal.population import sample_population
+from skygal.population import check_faint, sample_population
 from skygal.provenance import describe_table, make_provenance
 from skygal.rendering.canvas import Canvas
 from skygal.scene import View, draw_scene, make_cast
@@ -238,7 +238,7 @@ def _simulate(wcs: WCS | fits.Header, n_sources: int | None, views: list[dict[st
     population = sample_population(sky, size, n_sources, seeds=seeds, frequency=seen[0].frequency, flux=flux, las=las,
                                    fr_mix=mix, spectral_index=spectral_index, curvature=curvature, table=table,
                                    faintest=faintest)
-    others = None if faint is None else read_faint(faint, sky)
+    others = None if faint is None else check_faint(faint, sky)
     n = len(population)
     check_latents(chosen, generator.latent_dim, n)
     check_pairs(chosen, np.asarray(population["fr_class"]))

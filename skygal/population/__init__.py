@@ -12,6 +12,7 @@ from skygal.population.distributions import (
     Scipy,
     Uniform,
 )
+from skygal.population.faint import check_faint, sample_faint
 from skygal.population.positions import image_area, sample_positions
 from skygal.population.sample import sample_population
 from skygal.population.sizes import MiraBestSizes, SizeRelation, WindhorstSizes
@@ -20,5 +21,5 @@ from skygal.population.tables import read_population
 
 __all__ = ["FR_CLASSES", "Constant", "CountedFlux", "Distribution", "LogNormal", "LogUniform", "MiraBestSizes",
            "Normal", "PowerLaw", "Scipy", "SizeRelation", "SourceCounts", "Uniform", "WindhorstSizes", "as_curvature",
-           "as_spectra", "frii_fraction", "image_area", "read_counts", "read_population", "sample_population",
-           "sample_positions"]
+           "as_spectra", "check_faint", "frii_fraction", "image_area", "read_counts", "read_population", "sample_faint",
+           "sample_population", "sample_positions"]

@@ -13,10 +13,10 @@ from astropy.wcs import WCS
 from skygal.population.classes import FR_CLASSES
 from skygal.sky import pixel_to_icrs
 
-__all__ = ["COLUMN_UNITS", "as_population", "read_population"]
+__all__ = ["COLUMN_UNITS", "as_column", "as_population", "as_table", "describe_bad", "read_population"]
 
 #: unit of each column, taken where the table gives none
-COLUMN_UNITS = {"source_id": None, "ra": u.deg, "dec": u.deg, "x": u.one, "y": u.one, "flux": u.Jy, "las": u.arcsec,
+COLUMN_UNITS = {"source_id": u.one, "ra": u.deg, "dec": u.deg, "x": u.one, "y": u.one, "flux": u.Jy, "las": u.arcsec,
                 "pa": u.deg, "fr_class": None, "spectral_index": u.one, "curvature": u.one, "redshift": u.one}
 SHOWN = 10
 
@@ -48,7 +48,7 @@ def read_population(table: Any, wcs: WCS) -> dict[str, np.ndarray]:
         If it cannot be read, has none of the columns, only one of a pair, wrong units, or rows that
         are not allowed; the message counts the bad rows of each column and shows the first ten.
     """
-    data = _as_table(table)
+    data = as_table(table)
     names = {str(name).strip().lower(): name for name in data.colnames}
     present = [name for name in COLUMN_UNITS if name in names]
     if not present:
@@ -58,13 +58,13 @@ def read_population(table: Any, wcs: WCS) -> dict[str, np.ndarray]:
         if (a in present) != (b in present):
             missing = b if a in present else a
             raise ValueError(f"table must have both {a} and {b} or neither, got no {missing}")
-    columns = {name: _column(data[names[name]], name) for name in present}
-    problems = [_problem(*found) for found in _bad_rows(columns) if found[1].any()]
+    columns = {name: as_column(data[names[name]], name, COLUMN_UNITS[name]) for name in present}
+    problems = [describe_bad(*found) for found in _bad_rows(columns) if found[1].any()]
     if not problems and "x" in columns and "ra" not in columns:
         columns["ra"], columns["dec"] = pixel_to_icrs(wcs, columns["x"], columns["y"])
         off = ~np.isfinite(columns["ra"])
         if off.any():
-            problems.append(_problem("x and y where the image has sky", off))
+            problems.append(describe_bad("x and y where the image has sky", off))
     if problems:
         raise ValueError(f"table must have {'; '.join(problems)}")
     columns.pop("x", None)
@@ -76,7 +76,8 @@ def read_population(table: Any, wcs: WCS) -> dict[str, np.ndarray]:
     return columns
 
 
-def _as_table(table: Any) -> Table:
+def as_table(table: Any) -> Table:
+    """Return a table, or the one in a file."""
     if isinstance(table, Table):
         return table
     if not isinstance(table, (str, Path)):
@@ -92,13 +93,12 @@ def _as_table(table: Any) -> Table:
                          f"{': ' + reason[0] if reason else ''}") from error
 
 
-def _column(column: Any, name: str) -> np.ndarray:
-    """Return a column in its standard unit; masked numbers become NaN, masked words empty."""
-    unit = COLUMN_UNITS[name]
+def as_column(column: Any, name: str, unit: Any) -> np.ndarray:
+    """Return a column in a unit, or as words for None; masked numbers become NaN, masked words empty."""
     if getattr(column, "ndim", 1) != 1:
         raise ValueError(f"table column {name} must have one value a row, got shape {column.shape[1:]} a row")
     mask = np.asarray(getattr(column, "mask", False))
-    if name == "fr_class":
+    if unit is None:
         strings = [word.decode("ascii", "replace") if isinstance(word, bytes) else str(word)
                  for word in np.asarray(column).tolist()]
         words = np.array([word.strip() for word in strings], dtype=str)
@@ -109,7 +109,7 @@ def _column(column: Any, name: str) -> np.ndarray:
         plain = plain.unmasked
     try:
         values = np.array(np.ma.getdata(plain), float)
-        if unit is not None and given is not None:
+        if given is not None:
             values = (values * given).to_value(unit)
     except u.UnitConversionError:
         raise ValueError(f"table column {name} must be in units convertible to {unit}, got {given}") from None
@@ -146,7 +146,8 @@ def _bad_rows(columns: dict[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:
     return checks
 
 
-def _problem(rule: str, bad: np.ndarray) -> str:
+def describe_bad(rule: str, bad: np.ndarray) -> str:
+    """Return what a table must have, and which rows do not."""
     rows = np.flatnonzero(bad)
     shown = ", ".join(map(str, rows[:SHOWN])) + (", ..." if rows.size > SHOWN else "")
     return f"{rule}, got {rows.size} bad {'row' if rows.size == 1 else 'rows'} of {bad.size} (counted from 0: {shown})"

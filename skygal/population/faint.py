@@ -1,0 +1,206 @@
+"""Faint sources whose brightness is a formula: star-forming discs, and active nuclei too small for a stamp."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from astropy import units as u
+from astropy.table import QTable
+from astropy.wcs import WCS
+
+from skygal.checks import as_count, as_quantity, as_seed
+from skygal.population.counts import COUNTS_SPECTRAL_INDEX, CountedFlux, read_counts
+from skygal.population.distributions import draw, uniforms
+from skygal.population.positions import image_area, sample_positions
+from skygal.population.sample import as_flux
+from skygal.population.sizes import WindhorstSizes
+from skygal.population.spectra import SPECTRAL_INDEX, SPECTRAL_SCATTER
+from skygal.population.tables import as_column, as_table, describe_bad
+from skygal.rendering.analytic_sources import KINDS
+from skygal.seeds import Seeds
+from skygal.sky import celestial, image_shape, pixel_to_icrs
+
+__all__ = ["check_faint", "sample_faint"]
+
+#: share of each kind by number: compact cores, steep-spectrum nuclei and star-forming galaxies among the sources of
+#: the first SKA Science Data Challenge at 560 MHz (Bonaldi et al. 2021, 2021MNRAS.500.3821B)
+MIX = {"point": 0.020, "gaussian": 0.031, "exponential": 0.949}
+#: median and scatter (of the logarithm) of the major axes of faint discs, arcsec: 0.3 +- 0.1 with a scatter of
+#: some 0.3 (Cotton et al. 2018, 2018ApJ...856...67C), taken for the diameter that holds half of the light
+DISC_SIZE, DISC_SCATTER = 0.3, 0.7
+#: half of an exponential disc's light lies within this many scale lengths
+HALF_LIGHT = 1.678
+#: axis ratio of a disc that is seen from the side (Hubble 1926, 1926ApJ....64..321H)
+THICKNESS = 0.2
+#: spectral index of compact cores, nominal
+FLAT_INDEX = -0.1
+#: axis ratios of the Gaussians, nominal
+LEAST_RATIO, LARGEST_RATIO = 0.4, 0.85
+#: by default counts end here: brighter sources are mostly radio galaxies
+BRIGHTEST = 1 * u.mJy
+
+_UNITS = {"source_id": u.one, "ra": u.deg, "dec": u.deg, "x": u.one, "y": u.one, "flux": u.Jy, "kind": None,
+          "b_maj": u.arcsec, "b_min": u.arcsec, "pa": u.deg, "spectral_index": u.one, "curvature": u.one,
+          "redshift": u.one}
+_DEFAULTS = {"pa": 0.0, "spectral_index": SPECTRAL_INDEX, "curvature": 0.0, "redshift": np.nan}
+
+
+def sample_faint(wcs: WCS, shape: Sequence[int] | None = None, n: int | None = None, *, frequency: u.Quantity,
+                 flux: Any = None, seed: int | None = None) -> QTable:
+    """Draw a population of faint sources.
+
+    Parameters
+    ----------
+    wcs, shape : `~astropy.wcs.WCS`, (int, int)
+        The image's celestial WCS and (ny, nx).
+    n : int, optional
+        How many. By default a Poisson number about what the source counts expect in the flux range and
+        the image's solid angle.
+    frequency : `~astropy.units.Quantity`
+        Of the fluxes.
+    flux : (Quantity, Quantity), Quantity or distribution, optional
+        Range of the source counts, or a distribution. By default from where the counts begin to 1 mJy.
+    seed : int, optional
+        The same seed gives the same sources.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        source_id, ra and dec (ICRS, deg), flux (Jy), kind ("point", "gaussian" or "exponential"), b_maj and b_min
+        (arcsec: FWHM of Gaussians, scale lengths of exponential discs, 0 for points), pa (deg east of north),
+        spectral_index, redshift (NaN).
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument that is not allowed.
+
+    Notes
+    -----
+    By number 95 % are star-forming discs, 3 % steep-spectrum nuclei, drawn as Gaussians with the sizes of
+    Windhorst et al. (1990), and 2 % compact cores, as points, at any flux: a rough mix for fields as deep as some
+    microjansky. Discs have a median diameter of 0.3" and random inclinations. Positions are not clustered.
+
+    Examples
+    --------
+    >>> from astropy import units as u
+    >>> from skygal.population import sample_faint
+    >>> from skygal.sky import make_wcs
+    >>> wcs = make_wcs("12h00m00s +30d00m00s", 256, 1.8 * u.arcsec)
+    >>> faint = sample_faint(wcs, n=1000, frequency=1.4 * u.GHz, seed=1)
+    >>> len(faint), bool(faint["flux"].max() <= 1 * u.mJy)
+    (1000, True)
+    """
+    wcs = celestial(wcs)
+    shape = image_shape(wcs, shape)
+    seeds = Seeds(as_seed("seed", seed))
+    hertz = as_quantity("frequency", frequency, u.Hz) * u.Hz
+    counts = read_counts().at(hertz.to(u.GHz))
+    fluxes = as_flux((counts.low, min(BRIGHTEST, counts.high)) if flux is None else flux, counts)
+    if n is None:
+        if not isinstance(fluxes, CountedFlux):
+            raise ValueError("n must be given where flux is a distribution, since only the source counts say how many "
+                             "there are, got None")
+        expected = fluxes.number.to_value(1 / u.sr) * image_area(wcs, shape)
+        n = int(seeds.generator("faint: number").poisson(expected))
+    n = as_count("n", n)
+
+    def stream(name: str) -> np.random.Generator:
+        return seeds.generator(f"faint: {name}")
+
+    ra, dec = sample_positions(wcs, shape, n, stream("position"))
+    flux = draw("flux", fluxes, n, stream("flux"), u.Jy)
+    names = np.array(list(MIX))
+    kind = names[np.searchsorted(np.cumsum(list(MIX.values()))[:-1], stream("kind").random(n), side="right")]
+    disc, spread = kind == "exponential", kind == "gaussian"
+    at_1400 = flux * (1400 / hertz.to_value(u.MHz)) ** COUNTS_SPECTRAL_INDEX
+    wide = WindhorstSizes().sizes(uniforms(n, stream("gaussian size")), at_1400, np.full(n, "FRI"))
+    scale = DISC_SIZE / (2 * HALF_LIGHT) * np.exp(DISC_SCATTER * stream("disc size").standard_normal(n))
+    major = np.where(disc, scale, np.where(spread, wide, 0.0))
+    share = stream("axis ratio").random(n)
+    inclined = np.sqrt(share**2 * (1 - THICKNESS**2) + THICKNESS**2)
+    ratio = np.where(disc, inclined, LEAST_RATIO + (LARGEST_RATIO - LEAST_RATIO) * share)
+    index = np.where(kind == "point", FLAT_INDEX, SPECTRAL_INDEX)
+    index = index + SPECTRAL_SCATTER * stream("spectra").standard_normal(n)
+    return QTable({"source_id": np.arange(1, n + 1), "ra": ra * u.deg, "dec": dec * u.deg, "flux": flux * u.Jy,
+                   "kind": kind, "b_maj": major * u.arcsec, "b_min": ratio * major * u.arcsec,
+                   "pa": 180 * stream("pa").random(n) * u.deg, "spectral_index": index,
+                   "redshift": np.full(n, np.nan)})
+
+
+def check_faint(table: Any, wcs: WCS) -> QTable:
+    """Return a table of faint sources, checked.
+
+    Parameters
+    ----------
+    table : `~astropy.table.Table` or path
+        With the columns flux, kind ("point", "gaussian" or "exponential") and ra and dec, or x and y (0-based pixels);
+        b_maj and b_min, where one is no point; and, if given, source_id, pa, spectral_index, curvature, redshift,
+        which are otherwise numbers from 1, 0, -0.72, 0 and unknown. See `sample_faint` for units.
+    wcs : `~astropy.wcs.WCS`
+        For x and y.
+
+    Raises
+    ------
+    FileNotFoundError, TypeError
+        If it is no table, or there is no such file.
+    ValueError
+        If a column is missing or has a wrong unit, or rows are not allowed; the message counts the bad rows of
+        each column and shows the first ten.
+    """
+    data = as_table(table)
+    names = {str(name).strip().lower(): name for name in data.colnames}
+    place = ("x", "y") if "ra" not in names and "x" in names else ("ra", "dec")
+    missing = [name for name in ("flux", "kind", *place) if name not in names]
+    if missing:
+        raise ValueError("faint must have the columns flux, kind, ra and dec (or x and y), missing "
+                         f"{', '.join(missing)}")
+    columns = {name: as_column(data[names[name]], name, unit) for name, unit in _UNITS.items() if name in names}
+    n = len(data)
+    kind = columns["kind"]
+    if "b_maj" not in columns or "b_min" not in columns:
+        if (kind != "point").any():
+            raise ValueError("faint must have the columns b_maj and b_min where not all sources are points, got neither"
+                             " or one")
+        columns["b_maj"] = columns["b_min"] = np.zeros(n)
+    columns.setdefault("source_id", np.arange(1.0, n + 1))
+    for name, value in _DEFAULTS.items():
+        columns.setdefault(name, np.full(n, value))
+    problems = [describe_bad(rule, bad) for rule, bad in _bad_rows(columns) if bad.any()]
+    if not problems and place == ("x", "y"):
+        columns["ra"], columns["dec"] = pixel_to_icrs(wcs, columns["x"], columns["y"])
+        off = ~np.isfinite(columns["ra"])
+        problems = [describe_bad("x and y where the image has sky", off)] if off.any() else []
+    if problems:
+        raise ValueError(f"faint must have {'; '.join(problems)}")
+    columns["source_id"] = columns["source_id"].astype(np.int64)
+    point = kind == "point"
+    for name in ("b_maj", "b_min"):
+        columns[name] = np.where(point, 0.0, columns[name])
+    columns["ra"], columns["pa"] = columns["ra"] % 360, columns["pa"] % 180
+    return QTable({name: columns[name] if unit is None or unit == u.one else columns[name] * unit
+                   for name, unit in _UNITS.items() if name not in ("x", "y")})
+
+
+def _bad_rows(columns: dict[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:
+    """Return what each column must be, and which rows are not."""
+    kind, extended = columns["kind"], columns["kind"] != "point"
+    number, major, minor = columns["source_id"], columns["b_maj"], columns["b_min"]
+    _, place, times = np.unique(number, return_inverse=True, return_counts=True)
+    with np.errstate(invalid="ignore"):
+        whole = (number > 0) & (number % 1 == 0) & (number < 2**31)
+        checks = [(f"kind one of {', '.join(KINDS)}", ~np.isin(kind, KINDS)),
+                  ("whole, positive source_id below 2^31", ~whole),
+                  ("source_id without duplicates", whole & (times[place] > 1)),
+                  ("positive, finite flux", ~(np.isfinite(columns["flux"]) & (columns["flux"] > 0))),
+                  ("positive, finite b_maj of what is no point", extended & ~(np.isfinite(major) & (major > 0))),
+                  ("b_min above 0 and at most b_maj of what is no point", extended & ~((minor > 0) & (minor <= major)))]
+        if "dec" in columns:
+            checks.append(("dec from -90 to 90 deg", ~(np.abs(columns["dec"]) <= 90)))
+        if "redshift" in columns:
+            checks.append(("redshift positive, or NaN where it is unknown",
+                           np.isinf(columns["redshift"]) | (columns["redshift"] <= 0)))
+    return checks + [(f"finite {name}", ~np.isfinite(columns[name]))
+                     for name in ("ra", "x", "y", "pa", "spectral_index", "curvature") if name in columns]
