@@ -252,10 +252,12 @@ def _describe(batch: Batch, colours: Colours, scale: np.ndarray, affine: np.ndar
     at = _onto_image(found.centre, k, shapes.centre, affine, position)
     peaks = _onto_image(found.peak, k, shapes.centre, affine, position)
     number = np.arange(k.size) - np.flatnonzero(first)[np.cumsum(first) - 1] + 1
+    # what is about a core is as steep as the lobes are
+    flat = np.where(is_core, np.minimum(shapes.core_frac[k] / found.flux, 1), 0)
     components = {"source_id": ids[k], "component_id": number, "kind": np.where(is_core, "core", "lobe"),
                   "x": at[:, 0], "y": at[:, 1],
                   "flux_fraction": (found.flux + np.where(is_core, extra[k], 0)) / total[k],
-                  "spectral_index": np.where(is_core, colours.core_index[k], colours.lobe_index[k]),
+                  "spectral_index": colours.lobe_index[k] + flat * (colours.core_index - colours.lobe_index)[k],
                   "peak_flux": np.full(k.size, np.nan)}
     return sources, components, peaks
 

@@ -110,10 +110,13 @@ class Colours:
         """
         lobe_part = 1 - core_frac
         core = np.maximum(spectral_index, CORE_INDEX)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            lobe = np.maximum((spectral_index - core_frac * core) / lobe_part, spectral_index - STEEPER)
-            lobe = np.where(lobe_part > 0, lobe, spectral_index)
-            core = np.where(core_frac > 0, (spectral_index - lobe_part * lobe) / core_frac, core)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            lobe, steepest = (spectral_index - core_frac * core) / lobe_part, spectral_index - STEEPER
+            # where lobes cannot be as steep as a flat core would have it, the core is not flat
+            core = np.where(lobe >= steepest, core, (spectral_index - lobe_part * steepest) / core_frac)
+            lobe = np.maximum(lobe, steepest)
+            # of what is all core but for rounding, nothing else can be told
+            core, lobe = (np.where(lobe_part > 1e-6, index, spectral_index) for index in (core, lobe))
         if ratio == 1:
             return cls(core, lobe, np.ones(len(core)), np.zeros(len(core)))
         lobes = ratio ** (lobe + curvature * np.log(ratio))

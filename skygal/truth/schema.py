@@ -113,7 +113,8 @@ COMPONENTS: tuple[Column, ...] = (
     Column("peak_flux", float, "Jy beam-1",
            "Brightness of the whole source at the component's peak, without noise"),
     Column("flux_fraction", float, "", "flux over that of the source"),
-    Column("spectral_index", float, "", "Spectral index of the component: cores are flatter than lobes"),
+    Column("spectral_index", float, "", "Spectral index of the component, at the frequency that fluxes were asked for: "
+           "cores are flatter than lobes"),
     Column("curvature", float, "", "Curvature of its spectrum, that of the source"),
 )
 
