@@ -16,7 +16,7 @@ from skygal.rendering.blocks import Window
 from skygal.rendering.canvas import Canvas
 from skygal.rendering.ellipse import FWHM, ellipse_covariance
 from skygal.rendering.measured import FAINTEST, Frame
-from skygal.scene import Scene, View
+from skygal.scene import Scene, View, hidden
 from skygal.sky import icrs_to_pixel, pixel_affine
 
 __all__ = ["Faint", "FaintScene", "draw_faint", "whole_truth"]
@@ -128,7 +128,7 @@ def draw_faint(table: QTable, wcs: WCS, shape: tuple[int, int], view: View, *, t
     total = measured.flux if view.beam.psf is None else flux
     with np.errstate(divide="ignore", invalid="ignore"):
         intrinsic = np.where(gain > 0, total / gain, table["flux"].to_value(u.Jy) * colour)
-        snr = measured.peak_flux / view.rms
+        snr = np.where(measured.peak_flux == 0, 0, measured.peak_flux / view.rms)
     none = np.full(len(table), np.nan)
     las = np.choose(kind, [0 * b_maj, GAUSSIAN_SIZE * b_maj, DISC_SIZE * b_maj])
     fwhm = np.choose(kind, [0, 1, FWHM * np.sqrt(DISC_MOMENT)])
@@ -140,7 +140,8 @@ def draw_faint(table: QTable, wcs: WCS, shape: tuple[int, int], view: View, *, t
         "b_min": fwhm * b_min, "pa": table["pa"].to_value(u.deg), "core_frac": np.where(kind == POINT, 1.0, 0.0),
         "n_components": np.zeros(len(table), int), "spectral_index": index, "curvature": curvature,
         "redshift": np.asarray(table["redshift"], float), "snr": snr, "local_rms": view.rms,
-        "flux_in_image": inside, "edge": measured.edge, "beam_limited": np.zeros(len(table), bool), **ends,
+        "flux_in_image": inside, "edge": measured.edge & ~hidden(flux, position, shape),
+        "beam_limited": np.zeros(len(table), bool), **ends,
         "zoom": none, "extent": none, "bending": none, "las_requested": las,
         "flux_requested": table["flux"].to_value(u.Jy), "latent_seed": np.full(len(table), -1),
     }

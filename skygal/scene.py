@@ -27,9 +27,11 @@ from skygal.seeds import Seeds
 from skygal.sky import icrs_to_pixel, pixel_affine, pixel_to_icrs
 from skygal.tiles import Placements
 
-__all__ = ["Cast", "Scene", "View", "draw_scene", "make_cast", "stamp_affines"]
+__all__ = ["Cast", "Scene", "View", "draw_scene", "hidden", "make_cast", "stamp_affines"]
 
 MORPHOLOGIES = {1: "single", 2: "double", 3: "triple"}
+#: power of a primary beam below which pixels, in single precision, no longer tell the flux
+HARDLY = 1e-20
 
 
 @dataclass(frozen=True)
@@ -203,6 +205,7 @@ def draw_scene(cast: Cast, view: View, *, progress: Callable[[int], object], can
         measured.flux[here] = flux * (1 + colours.extra)
         found, part, peaks = _describe(batch, colours, scale, affine, position, ids[here])
         part["curvature"] = bend[batch.components.stamp]
+        found["flux"] = asked[here] * colours.lobes * (1 + colours.extra)
         columns.append(found)
         parts.append(part)
         stamps = add_points(batch.stamps, shapes.core, colours.extra, fwhm=model.beam_fwhm / model.pixel_scale)
@@ -219,9 +222,17 @@ def draw_scene(cast: Cast, view: View, *, progress: Callable[[int], object], can
             progress(drawn.stop - drawn.start)
         kept.append(Placements(np.arange(here.start, here.stop), batch.latents, shapes.flux, shapes.centre, shapes.core,
                                colours.extra, position, affine, flux, measured.limits[here], ids[here], box))
+    measured.edge[hidden(measured.flux, cast.position, cast.shape)] = False
     _warn(measured, ids)
     truth, components = _tables(cast, view, measured, gain, _join(columns), _join(parts))
     return Scene(truth, components, measured, Placements.join(kept) if kept else Placements.none())
+
+
+def hidden(flux: np.ndarray, position: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Return which sources in an image are not seen at all: a primary beam lets nothing of them through."""
+    size = np.array(shape[::-1])
+    with np.errstate(invalid="ignore"):
+        return (flux == 0) & (np.abs(position - (size - 1) / 2) < size / 2).all(axis=1)
 
 
 def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
@@ -282,9 +293,9 @@ def _tables(cast: Cast, view: View, measured: Measured, gain: np.ndarray, found:
     components["ra"], components["dec"] = pixel_to_icrs(cast.wcs, components["x"], components["y"])
     components["flux"] = components["flux_fraction"] * np.repeat(measured.flux, found["n_components"])
     with np.errstate(divide="ignore", invalid="ignore"):
-        snr = measured.peak_flux / view.rms
-        # where the primary beam lets nothing through, only what was asked for is known
-        flux = np.where(gain > 0, measured.flux / gain, population["flux"].to_value(u.Jy))
+        snr = np.where(measured.peak_flux == 0, 0, measured.peak_flux / view.rms)
+        # where the primary beam lets hardly anything through, only what was asked for is known
+        flux = np.where(gain > HARDLY, measured.flux / gain, found.pop("flux"))
     las = population["las"].to_value(u.arcsec)
     truth = {
         **found, "source_id": np.asarray(population["source_id"]),

@@ -143,7 +143,8 @@ def _reach(sources: Analytic, rule: int, integrated: bool, limit: np.ndarray | N
     reach = within(FAINTEST)
     if limit is None:
         return reach, reach
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         # a little more, since a pixel's average is not quite that of a Gaussian
         floor = 0.95 * limit / (np.abs(sources.flux) * sources.area * total / (2 * np.pi))
-    return reach, within(np.clip(floor, FAINTEST, 1))
+    # a source without flux is above nothing
+    return reach, within(np.clip(np.nan_to_num(floor, nan=1.0), FAINTEST, 1))
