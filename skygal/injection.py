@@ -30,7 +30,7 @@ from skygal.rendering.beam import TargetBeam
 from skygal.rendering.canvas import Canvas
 from skygal.scene import View, draw_scene, make_cast
 from skygal.seeds import Seeds
-from skygal.sky import celestial, icrs_to_pixel, pixel_area
+from skygal.sky import celestial, icrs_to_pixel, on_sky, pixel_area
 
 __all__ = ["inject"]
 
@@ -128,7 +128,7 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
     ----------
     image : path, HDU or ndarray
         A FITS file, an image HDU, or an array of shape (ny, nx) with its ``wcs``. Blank pixels (NaN)
-        stay blank and no source is centred on them.
+        stay blank and no source is centred on them; pixels without a place on the sky stay as they are.
     sources : int, `~astropy.table.Table` or path, optional
         How many, or a population of one's own with any of the columns ra, dec (or x, y), flux, las,
         pa, fr_class, spectral_index, curvature, redshift; the others are drawn. By default the number is drawn
@@ -198,10 +198,12 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
     for what, value in (("beam", beam), ("frequency", frequency), ("unit", unit)):
         if value is None:
             raise ValueError(f"{what} must be given, since the image's header has none")
-    valid = np.isfinite(given.data)
-    if not valid.any():
-        raise ValueError("image must have pixels that are not blank, got none")
     shape = given.data.shape
+    valid, sky = np.isfinite(given.data), on_sky(given.wcs, shape)
+    if sky is not None:
+        valid &= sky
+    if not valid.any():
+        raise ValueError("image must have pixels on the sky that are not blank, got none")
     if rms is not None:
         rms = as_quantity("rms", rms * u.beam if _is_per_beam(rms) else rms, u.Jy) * u.Jy
     seen = observe(given.wcs, shape, survey=None, frequency=frequency, beam=beam, noise=rms,
@@ -211,7 +213,8 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
     if seen.beam.nodes is not None and not _is_per_beam(1 * unit):
         scale = scale * _area_ratio(seen.beam, shape)
     width = np.sqrt(4 * np.log(2) / np.pi * abs(seen.beam.area))
-    noise = np.where(valid, seen.noise, np.nan) if seen.noise > 0 else local_rms(given.data, width) / scale
+    noise = np.where(valid, seen.noise, np.nan) if seen.noise > 0 else \
+        local_rms(np.where(valid, given.data, np.nan), width) / scale
     typical = float(np.nanmedian(noise))
     faintest = faintest_flux(typical)
     mix = default_mix(chosen) if fr_mix is None else fr_mix
@@ -247,7 +250,7 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
                        "spectral_index": spectral_index, "curvature": curvature, "latents": chosen,
                        "clip_sigma": clip_sigma, "isophote": ISOPHOTE})
     header = _header(given, seen, unit, provenance)
-    drawn = canvas.model() * np.float32(scale)
+    drawn = np.where(valid, canvas.model(), 0) * np.asarray(scale, np.float32)
     total = (given.data + drawn).astype(np.float32)
     return Field.assemble(given.wcs, total, drawn, canvas.segmentation, whole_truth(scene, weak), scene.components,
                           header, provenance)

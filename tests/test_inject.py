@@ -335,7 +335,7 @@ NO_WCS = fits.PrimaryHDU(make_pixels())
     ({"wcs": "TAN"}, TypeError, "wcs must be an astropy.wcs.WCS or a FITS header, got str"),
     ({"wcs": make_header(NAXIS=2, NAXIS1=NX, NAXIS2=NY + 1, axes=2)}, ValueError,
      rf"wcs must be that of the image, of shape \({NY}, {NX}\), got one of shape \({NY + 1}, {NX}\)"),
-    ({"image": np.full((NY, NX), np.nan)}, ValueError, "image must have pixels that are not blank, got none"),
+    ({"image": np.full((NY, NX), np.nan)}, ValueError, "image must have pixels on the sky that are not blank"),
     ({"image": np.zeros((3, NY, NX))}, ValueError, r"image must be a two-dimensional array .* shape \(3, 150, 170\)"),
     ({"image": np.zeros((NY, NX), complex)}, ValueError, "image must be a two-dimensional array .* dtype complex128"),
     ({"image": np.zeros((0, 5))}, ValueError, r"image must be a two-dimensional array .* shape \(0, 5\)"),

@@ -20,6 +20,10 @@ __all__ = ["BeamNodes", "nodes_from_function", "nodes_from_table"]
 #: pixels between nodes: in images that are not small they lie at the corners of the blocks in which noise is made, so
 #: that each block has four; and cells between them along an axis, at most
 FINE, SPACING, MOST = 256, 512, 32
+#: cells along an axis, at least, where some of an image is off the sky
+LEAST = 4
+#: places along an axis that are tried for nodes that are not on the sky
+TRIED = 65
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,12 @@ def _cell(place: np.ndarray, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return first, scaled - first
 
 
-def _axes(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the places of nodes along x and y: 256 pixels apart or more, and at the end."""
+def _axes(shape: tuple[int, int], least: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Return the places of nodes along x and y: 256 pixels apart or more, or in at least so many cells, and at the end."""
     axes = []
     for n in shape[::-1]:
         step = FINE if n <= 8 * FINE else SPACING
+        step = min(step, -(-max(n - 1, 1) // least))
         while n > step * MOST:
             step *= 2
         axes.append(np.append(np.arange(0.0, max(n - 1, 1), step), max(n - 1.0, 1.0)))
@@ -104,6 +109,10 @@ def nodes_from_function(function: Callable[[np.ndarray, np.ndarray], Any], wcs: 
     x, y = _axes(shape)
     xs, ys = (grid.ravel() for grid in np.meshgrid(x, y))
     affine = local_affine(wcs, xs, ys)
+    if not np.isfinite(affine).all():
+        x, y = _axes(shape, LEAST)
+        xs, ys = _on_sky(wcs, shape, *(grid.ravel() for grid in np.meshgrid(x, y)))
+        affine = local_affine(wcs, xs, ys)
     ra, dec = pixel_to_icrs(wcs, xs, ys)
     seen = np.isfinite(affine).all(axis=(1, 2)) & np.isfinite(ra)
     covariance = np.full((xs.size, 2, 2), np.nan)
@@ -113,6 +122,22 @@ def nodes_from_function(function: Callable[[np.ndarray, np.ndarray], Any], wcs: 
                [f"ra = {a:.5f}, dec = {d:.5f}" for a, d in zip(ra[seen], dec[seen], strict=True)])
         covariance[seen] = _covariances(major, minor, pa, affine[seen])
     return BeamNodes(x, y, _on_nodes(covariance.reshape(len(y), len(x), 2, 2), shape))
+
+
+def _on_sky(wcs: WCS, shape: tuple[int, int], x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return places, those that are not on the sky moved to the nearest of a lattice over the image that are."""
+    from scipy.spatial import KDTree
+
+    off = np.flatnonzero(~np.isfinite(local_affine(wcs, x, y)).all(axis=(1, 2)))
+    if not off.size:
+        return x, y
+    lattice = [grid.ravel() for grid in np.meshgrid(*(np.linspace(0, n - 1, min(n, TRIED)) for n in shape[::-1]))]
+    good = np.isfinite(local_affine(wcs, *lattice)).all(axis=(1, 2))
+    x, y = x.copy(), y.copy()
+    if good.any():
+        places = np.stack(lattice, axis=1)[good]
+        x[off], y[off] = places[KDTree(places).query(np.stack([x[off], y[off]], axis=1))[1]].T
+    return x, y
 
 
 def _call(function: Callable[..., Any], ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
