@@ -9,14 +9,18 @@ import numpy as np
 from astropy import units as u
 from astropy.io import fits
 
+from skygal.checks import check_choice
 from skygal.field import Field
 from skygal.output import whole_file
+from skygal.sky import pixel_to_icrs
 from skygal.streaming import iter_bands
 
 __all__ = ["write_cube"]
 
 #: largest departure of a frequency from even steps, in steps
 UNEVEN = 1e-6
+#: pixels of one grid are no further apart than this, radians
+SHIFTED = 1e-9
 
 
 def write_cube(fields: Sequence[Field], path: str | os.PathLike, *, plane: str = "image", overwrite: bool = False,
@@ -40,7 +44,7 @@ def write_cube(fields: Sequence[Field], path: str | os.PathLike, *, plane: str =
     Raises
     ------
     ValueError
-        If there are no fields, they differ in shape, or their frequencies are not in even steps.
+        If there are no fields, they differ in shape, grid or unit, or their frequencies are not in even steps.
     OSError
         If it cannot be written; nothing is left behind.
     """
@@ -64,13 +68,18 @@ def write_cube(fields: Sequence[Field], path: str | os.PathLike, *, plane: str =
 
 
 def _header(fields: Sequence[Field], plane: str) -> fits.Header:
-    if plane not in ("image", "model"):
-        raise ValueError(f"plane must be 'image' or 'model', got {plane!r}")
+    check_choice("plane", plane, ("image", "model"))
     if not fields:
         raise ValueError("fields must be at least one, got none")
     shapes = {field.image.shape for field in fields}
     if len(shapes) > 1:
         raise ValueError(f"fields must have one shape, got {', '.join(map(str, sorted(shapes)))}")
+    units = [str(field.header.get("BUNIT", "")) for field in fields]
+    for k, field in enumerate(fields):
+        if not np.allclose(_places(field), _places(fields[0]), rtol=0, atol=SHIFTED, equal_nan=True):
+            raise ValueError(f"fields must be on one grid, got another in field {k}")
+        if units[k] != units[0]:
+            raise ValueError(f"fields must have one unit, got {units[0]!r} and {units[k]!r}")
     frequency = np.array([u.Quantity(field.provenance["frequency"]).to_value(u.Hz) for field in fields])
     step = (frequency[-1] - frequency[0]) / max(len(frequency) - 1, 1)
     even = frequency[0] + step * np.arange(len(frequency))
@@ -78,13 +87,23 @@ def _header(fields: Sequence[Field], plane: str) -> fits.Header:
         raise ValueError("fields must have frequencies in even steps to be one cube, got "
                          f"{', '.join(f'{f:.9g}' for f in frequency)} Hz")
     header = fields[0].header.copy()
-    axis = next(k for k in range(1, header["NAXIS"] + 1) if str(header.get(f"CTYPE{k}", "")).startswith("FREQ"))
+    axes = [k for k in range(1, header["NAXIS"] + 1) if str(header.get(f"CTYPE{k}", "")).startswith("FREQ")]
+    if not axes:
+        raise ValueError("fields must have a frequency axis in their headers, as simulated ones do, got none")
+    axis = axes[0]
     header[f"NAXIS{axis}"] = len(fields)
     header[f"CRPIX{axis}"], header[f"CRVAL{axis}"] = 1.0, frequency[0]
     if len(fields) > 1:
         header[f"CDELT{axis}"] = step
     header["BITPIX"] = -32
     return header
+
+
+def _places(field: Field) -> np.ndarray:
+    """Return unit vectors to some of the pixels of a field."""
+    x, y = np.meshgrid(*(np.linspace(0, n - 1, 5) for n in field.image.shape[::-1]))
+    ra, dec = (np.radians(angle) for angle in pixel_to_icrs(field.wcs, x, y))
+    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
 
 
 def _append_beams(path: str | os.PathLike, beams: Sequence[tuple[float, float, float]]) -> None:

@@ -58,7 +58,7 @@ def _cell(place: np.ndarray, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def _axes(shape: tuple[int, int], least: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Return the places of nodes along x and y: 256 pixels apart or more, or in at least so many cells, and at the end."""
+    """Return the places of nodes along x and y: 256 pixels apart or more, or in at least so many cells, and an end."""
     axes = []
     for n in shape[::-1]:
         step = FINE if n <= 8 * FINE else SPACING
