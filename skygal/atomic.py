@@ -118,7 +118,9 @@ def _remove(path: Path, parents: list[Path]) -> None:
 def _explain(error: BaseException, shown: str) -> None:
     """Raise an error that names the output where the system's own names no file."""
     if isinstance(error, OSError):
-        full = error.errno in _FULL or "not enough space" in str(error).lower()
+        # numpy says "N requested and M written", without a number
+        said = str(error).lower()
+        full = error.errno in _FULL or "not enough space" in said or ("requested and" in said and "written" in said)
         if full:
             reason = error.strerror or str(error)
             raise OSError(error.errno or errno.ENOSPC, f"output could not be written ({reason})",

@@ -9,14 +9,23 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from skygal import __version__, cli_evaluate, cli_paper
-from skygal.cli_options import POPULATION, RUN, RUN_ONLY, TRAINING, WHOLE, WORDS, add_options, add_training_options
+from skygal import __version__, cli_evaluate, cli_fields, cli_paper
+from skygal.cli_options import (
+    RUN,
+    TRAINING,
+    WHOLE,
+    WORDS,
+    add_options,
+    add_training_options,
+    check_ready,
+    decoding,
+    kept,
+)
 
 __all__ = ["cli", "main"]
 
@@ -30,18 +39,6 @@ def cli(ctx: click.Context, traceback: bool) -> None:
     ctx.obj = {"traceback": traceback}
 
 
-def _ready(output: str, overwrite: bool, *, plot: bool = False, folder: bool = True) -> None:
-    """Check that the output can be written before any work is done."""
-    from skygal.output import check_writable
-
-    check_writable(output, overwrite=overwrite, folder=folder)
-    if plot:
-        try:
-            import matplotlib  # noqa: F401
-        except ImportError:
-            raise ModuleNotFoundError("plot needs matplotlib: pip install 'skygal[plot]'") from None
-
-
 def _training_ready(given: dict[str, Any]) -> None:
     """Check the files that a training writes beside its weights before any work is done."""
     from skygal.output import check_writable
@@ -52,99 +49,6 @@ def _training_ready(given: dict[str, Any]) -> None:
             raise FileExistsError(f"output {str(path)!r} is the config file itself, which is not replaced: "
                                   "give output another name")
         check_writable(path, overwrite=given["overwrite"] or given["resume"], folder=False)
-
-
-def _population(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments that simulate and inject share."""
-    from skygal import options
-
-    words: dict[str, Any] = {name: given[name] for name in ("model", "seed", "device", "workers", "progress")}
-    if given["beam"] is not None and given["psf"] is not None:
-        raise ValueError(f"beam must be left out where psf is given, got {given['beam']!r}")
-    words["beam"] = None if given["beam"] is None else options.parse_beam(given["beam"])
-    if given["psf"] is not None:
-        words["beam"] = Path(given["psf"])
-    for name, parse in (("frequency", options.parse_quantity), ("flux", options.parse_range),
-                        ("las", options.parse_range)):
-        words[name] = None if given[name] is None else parse(name, given[name])
-    words["fr_mix"] = None if given["fr_mix"] is None else options.parse_mix(given["fr_mix"])
-    index = given["spectral_index"]
-    words["spectral_index"] = None if index is None else options.parse_range("spectral_index", index, plain=True)
-    return words | _decoding(given)
-
-
-def _decoding(given: dict[str, Any]) -> dict[str, Any]:
-    from skygal import options
-
-    clip = given["clip_sigma"]
-    return {"latents": options.parse_latents(given["latents"]),
-            "clip_sigma": None if clip in (None, "none") else options.parse_number("clip_sigma", clip)}
-
-
-def _with_options(field: Any, command: str, given: dict[str, Any]) -> Any:
-    """Return the field with the command's own options in its provenance, to run it again from."""
-    options = _kept(given, field.provenance["seed"])
-    return replace(field, provenance={**field.provenance, "command": command, "options": options})
-
-
-def _kept(given: dict[str, Any], seed: int) -> dict[str, Any]:
-    """Return the options that a file of settings for the same result must hold."""
-    return {name: value for name, value in given.items() if name not in RUN_ONLY and value is not None} | {"seed": seed}
-
-
-@cli.command()
-@click.option("--survey", type=WORDS, help="Named survey: its frequency, beam, pixel and noise are the defaults.")
-@click.option("--size", type=WORDS, help="Pixels: N or NXxNY.  [default: 1024]")
-@click.option("--pixel-scale", type=WORDS, help="Side of a pixel, such as '1.8 arcsec'.")
-@click.option("--center", type=WORDS, help="RA and Dec of the image's centre: '12h00m +30d' or '180 30'.")
-@click.option("--projection", type=WORDS, help="SIN, TAN, ARC, ZEA, STG or CAR.  [default: SIN]")
-@click.option("--wcs", type=WORDS, help="Take the pixel grid from this FITS file.")
-@click.option("--noise", type=WORDS, help="Rms per beam, such as '0.15 mJy', or 'none'.")
-@add_options("frequency", "beam", "psf", *POPULATION, "workers", "plot", *RUN)
-def simulate(**given: Any) -> None:
-    """Simulate a field of radio galaxies, with its truth."""
-    _ready(given["output"], given["overwrite"], plot=given["plot"])
-    from skygal import options
-
-    wcs = options.parse_wcs(**{name: given[name] for name in
-                               ("wcs", "center", "size", "pixel_scale", "projection", "survey")})
-    noise = given["noise"]
-    if noise is not None:
-        noise = False if noise in (False, "none") else options.parse_quantity("noise", noise)
-    arguments = _population(given)
-    from skygal.simulate import simulate_field
-
-    field = simulate_field(wcs, given["n_sources"], survey=given["survey"], noise=noise, table=given["table"],
-                           **arguments)
-    _with_options(field, "simulate", given).write(given["output"], overwrite=given["overwrite"],
-                                                  plot=given["plot"])
-    click.echo(f"{given['output']}: {len(field.truth)} sources in {field.image.shape[1]} x "
-               f"{field.image.shape[0]} pixels, seed {field.provenance['seed']}")
-
-
-@cli.command()
-@click.argument("image", type=WORDS)
-@click.option("--hdu", type=WHOLE, default=0, show_default=True, help="Which HDU of the file.")
-@click.option("--unit", type=WORDS, help="Brightness unit, where the header has none.")
-@click.option("--rms", type=WORDS, help="Noise per beam; estimated from the image if left out.")
-@add_options("frequency", "beam", "psf", *POPULATION, "workers", "plot", *RUN)
-def inject(**given: Any) -> None:
-    """Inject radio galaxies into IMAGE, a FITS file, which itself is not changed."""
-    _ready(given["output"], given["overwrite"], plot=given["plot"])
-    from skygal import options
-
-    if given["table"] is not None and given["n_sources"] is not None:
-        raise ValueError(f"n_sources must be left out where table is given, got {given['n_sources']}")
-    rms = None if given["rms"] is None else options.parse_quantity("rms", given["rms"])
-    arguments = _population(given)
-    from skygal.injection import inject as run
-
-    sources = given["n_sources"] if given["table"] is None else given["table"]
-    field = run(given["image"], sources, hdu=given["hdu"], unit=given["unit"], rms=rms, **arguments)
-    _with_options(field, "inject", given).write(given["output"], overwrite=given["overwrite"],
-                                                plot=given["plot"])
-    click.echo(f"{given['output']}: {len(field.truth)} sources in {given['image']}, "
-               f"seed {field.provenance['seed']}")
 
 
 @cli.command()
@@ -162,9 +66,9 @@ def inject(**given: Any) -> None:
 @add_options("latents", "clip_sigma", "model", *RUN)
 def stamps(**given: Any) -> None:
     """Sample labelled postage stamps of radio galaxies."""
-    _ready(given["output"], given["overwrite"], folder=given["format"] != "npz")
+    check_ready(given["output"], given["overwrite"], folder=given["format"] != "npz")
     arguments = {name: given[name] for name in ("fr_class", "scale", "orientation", "size", "model", "seed",
-                                                "device", "progress")} | _decoding(given)
+                                                "device", "progress")} | decoding(given)
     from skygal import options
     from skygal.checks import as_count, as_seed
     from skygal.morphology.sampling import iter_stamps
@@ -177,7 +81,7 @@ def stamps(**given: Any) -> None:
     for name in ("las", "bending"):
         arguments[name] = None if given[name] is None else options.parse_open_range(name, given[name])
     write_stamps(iter_stamps(given["n"], **arguments), given["output"], n=given["n"],
-                 meta={"skygal_version": __version__, "command": "stamps", "options": _kept(given, seed)},
+                 meta={"skygal_version": __version__, "command": "stamps", "options": kept(given, seed)},
                  **{name: given[name] for name in ("format", "bits", "overwrite")})
     click.echo(f"{given['output']}: {given['n']} stamps, seed {seed}")
 
@@ -197,7 +101,7 @@ def train(**given: Any) -> None:
     the checkpoint (*.ckpt) and its metrics (*.csv). With --preset, the networks of Bastien et al. 2021 are trained
     instead, on one source, FRDEEP.
     """
-    _ready(given["output"], given["overwrite"], folder=False)
+    check_ready(given["output"], given["overwrite"], folder=False)
     _training_ready(given)
     from skygal.atomic import whole_file
     from skygal.config import dump_config
@@ -213,13 +117,15 @@ def train(**given: Any) -> None:
         written = train_model(list(given["sources"]), given["output"], settings=settings, name=given["name"],
                               **{name: given[name] for name in ("resume", "device", "progress", "overwrite")})
         settled = settings.to_dict()
-    kept = _kept({name: value for name, value in given.items() if name != "resume"}, settled["seed"])
-    record = {"skygal_version": __version__, "command": "train", "options": {**settled, **kept}}
+    own = kept({name: value for name, value in given.items() if name != "resume"}, settled["seed"])
+    record = {"skygal_version": __version__, "command": "train", "options": {**settled, **own}}
     with whole_file(written.with_suffix(".yaml"), overwrite=True) as part:
         part.write_text(dump_config(record), encoding="utf-8")
     click.echo(f"{written}")
 
 
+cli.add_command(cli_fields.simulate)
+cli.add_command(cli_fields.inject)
 cli.add_command(cli_evaluate.evaluate)
 cli.add_command(cli_paper.search_rate)
 cli.add_command(cli_paper.convert_weights)

@@ -7,13 +7,15 @@ from typing import Any
 
 import click
 
-__all__ = ["POPULATION", "RUN", "RUN_ONLY", "TRAINING", "WHOLE", "WORDS", "add_options", "add_training_options"]
+__all__ = ["POPULATION", "RUN", "RUN_ONLY", "TRAINING", "WHOLE", "WORDS", "add_options", "add_training_options",
+           "check_ready", "decoding", "kept"]
 
 #: options that say how a command runs, not what it makes
-RUN_ONLY = {"config", "output", "overwrite", "progress", "plot", "device", "workers"}
+RUN_ONLY = {"config", "output", "overwrite", "progress", "plot", "device", "workers", "chunks"}
 #: names for `add_options`: of every command, and of those that draw a population
 RUN = ("seed", "device", "output", "overwrite", "progress", "config")
-POPULATION = ("n_sources", "table", "flux", "las", "fr_mix", "spectral_index", "latents", "clip_sigma", "model")
+POPULATION = ("n_sources", "table", "faint", "flux", "las", "fr_mix", "spectral_index", "curvature", "latents",
+              "clip_sigma", "model")
 #: settings of a training run (`skygal.training.settings.TrainSettings`) and what they are
 TRAINING = {
     "classes": "Classes to learn, such as 'FRI,FRII'.",
@@ -94,13 +96,18 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: str | None) -
 def add_options(*names: str) -> Callable:
     """Add the options that several commands share, in the order given."""
     shared = {
-        "frequency": click.option("--frequency", type=WORDS, help="Observing frequency, such as '1.4 GHz'."),
+        "frequency": click.option("--frequency", type=WORDS,
+                                  help="Observing frequency, such as '1.4 GHz', or several: '1 GHz, 1.4 GHz'."),
         "beam": click.option("--beam", type=WORDS,
-                             help="FWHM of the beam: '5.4arcsec', '6x5arcsec' or '6x5arcsec,30deg'."),
+                             help="FWHM of the beam: '5.4arcsec', '6x5arcsec' or '6x5arcsec,30deg'; or a table of "
+                             "beams (*.ecsv, *.vot or *.xml) with columns ra, dec, bmaj, bmin and bpa."),
         "psf": click.option("--psf", type=WORDS, help="PSF image (FITS or .npy) instead of a Gaussian beam."),
+        "primary_beam": click.option("--primary-beam", type=WORDS,
+                                     help="Primary beam: the diameter of a dish, '25 m', or a FITS image of power."),
         "n_sources": click.option("--n-sources", type=WHOLE,
                                   help="Number of sources; drawn from the source counts if left out."),
         "table": click.option("--table", type=WORDS, help="A population of your own (FITS, ECSV or CSV)."),
+        "faint": click.option("--faint", type=WORDS, help="Points, Gaussians and discs in bulk (FITS, ECSV or CSV)."),
         "flux": click.option("--flux", type=WORDS, help="Range of fluxes, '1 mJy, 1 Jy', or the least one."),
         "las": click.option("--las", type=WORDS,
                             help="Range of largest angular sizes: '20 arcsec, 60 arcsec'."),
@@ -108,6 +115,7 @@ def add_options(*names: str) -> Callable:
                                help="Classes: 'balanced', 'survey' or 'FRI:0.3,FRII:0.7'."),
         "spectral_index": click.option("--spectral-index", type=WORDS,
                                        help="Spectral index, or its range: '-0.9,-0.6'."),
+        "curvature": click.option("--curvature", type=WORDS, help="Curvature of the spectra; 0 if left out."),
         "latents": click.option("--latents", type=WORDS, default="balanced", show_default=True,
                                 help="'balanced', 'prior', 'uniform', 'pairs' or a .npy file."),
         "clip_sigma": click.option("--clip-sigma", type=WORDS, default=3.0, show_default=True,
@@ -117,6 +125,7 @@ def add_options(*names: str) -> Callable:
         "device": click.option("--device", default="cpu", show_default=True, help="'cpu' or 'cuda'."),
         "workers": click.option("--workers", type=WHOLE, default=2, show_default=True,
                                 help="Threads; the result does not depend on them."),
+        "format": click.option("--format", default="fits", show_default=True, help="Of the images: 'fits' or 'zarr'."),
         "plot": click.option("--plot/--no-plot", default=False, help="Draw a picture too (needs matplotlib)."),
         "output": click.option("--output", type=click.Path(), required=True, help="What to write."),
         "overwrite": click.option("--overwrite/--no-overwrite", default=False,
@@ -132,6 +141,32 @@ def add_options(*names: str) -> Callable:
         return function
 
     return add
+
+
+def check_ready(output: str, overwrite: bool, *, plot: bool = False, folder: bool = True) -> None:
+    """Check that the output can be written before any work is done."""
+    from skygal.output import check_writable
+
+    check_writable(output, overwrite=overwrite, folder=folder)
+    if plot:
+        try:
+            import matplotlib  # noqa: F401
+        except ImportError:
+            raise ModuleNotFoundError("plot needs matplotlib: pip install 'skygal[plot]'") from None
+
+
+def decoding(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments that say how stamps are made."""
+    from skygal import options
+
+    clip = given["clip_sigma"]
+    return {"latents": options.parse_latents(given["latents"]),
+            "clip_sigma": None if clip in (None, "none") else options.parse_number("clip_sigma", clip)}
+
+
+def kept(given: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Return the options that a file of settings for the same result must hold."""
+    return {name: value for name, value in given.items() if name not in RUN_ONLY and value is not None} | {"seed": seed}
 
 
 def add_training_options(function: Callable) -> Callable:

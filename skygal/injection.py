@@ -150,7 +150,7 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
         box.
     primary_beam : PrimaryBeam, Quantity, path or HDU, optional
         What the image has not been corrected for, as for `skygal.simulate_field`: sources are weakened by it.
-    flux, las, fr_mix, spectral_index, curvature, latents, clip_sigma, model, device, workers, progress
+    flux, las, fr_mix, spectral_index, curvature, faint, latents, clip_sigma, model, device, workers, progress
         As for `skygal.simulate_field`; fluxes start at 20 times the median noise by default.
 
     Returns

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +21,9 @@ from skygal.sky import celestial, make_wcs
 if TYPE_CHECKING:
     from skygal.training.settings import TrainSettings
 
-__all__ = ["DEFAULT_CENTER", "DEFAULT_SIZE", "parse_beam", "parse_latents", "parse_mix", "parse_number",
-           "parse_open_range", "parse_quantity", "parse_range", "parse_settings", "parse_size", "parse_wcs"]
+__all__ = ["DEFAULT_CENTER", "DEFAULT_SIZE", "parse_beam", "parse_each", "parse_frequencies", "parse_latents",
+           "parse_mix", "parse_number", "parse_open_range", "parse_quantity", "parse_range", "parse_settings",
+           "parse_size", "parse_wcs"]
 
 #: where a field lies and how many pixels it has on a side if nothing is said
 DEFAULT_CENTER, DEFAULT_SIZE = "12h00m00s +30d00m00s", 1024
@@ -99,8 +102,44 @@ def parse_open_range(name: str, value: Any) -> tuple[Any, Any]:
     return low, high
 
 
-def parse_size(value: Any) -> tuple[int, int]:
-    """Return (ny, nx) from ``"1024"`` or ``"NXxNY"``, a number or a list [nx, ny].
+def parse_frequencies(value: Any) -> Any:
+    """Return the frequency in ``"1.4 GHz"``, or a list of those in ``"1 GHz, 1.4 GHz"`` or in a list; None for None.
+
+    Raises
+    ------
+    ValueError
+        If one is no number with a unit.
+    """
+    if value is None:
+        return None
+    parts = re.split(r"\s*,\s*", value.strip()) if isinstance(value, str) else value
+    if not isinstance(parts, (list, tuple)):
+        parts = [parts]
+    values = [parse_quantity("frequency", part) for part in parts]
+    return values[0] if len(values) == 1 else values
+
+
+def parse_each(name: str, value: Any, parse: Callable[[str, Any], Any]) -> Any:
+    """Return a value from its words, or a list of those with ``;`` between them or in a list; None for None.
+
+    Parameters
+    ----------
+    name : str
+        The option, for messages.
+    value : str, list or None
+        The words.
+    parse : callable
+        ``parse(name, words)`` returns one value.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str) and ";" in value:
+        value = re.split(r"\s*;\s*", value.strip())
+    return [parse(name, part) for part in value] if isinstance(value, (list, tuple)) else parse(name, value)
+
+
+def parse_size(value: Any, *, name: str = "size") -> tuple[int, int]:
+    """Return (ny, nx) from ``"1024"`` or ``"NXxNY"``, a number or a list [nx, ny]; ``name`` is for the message.
 
     Raises
     ------
@@ -113,16 +152,16 @@ def parse_size(value: Any) -> tuple[int, int]:
     except ValueError:
         numbers = []
     if len(numbers) not in (1, 2) or min(numbers) < 1:
-        raise ValueError(f"size must be a number of pixels N or NXxNY, got {value!r}")
+        raise ValueError(f"{name} must be a number of pixels N or NXxNY, got {value!r}")
     return numbers[-1], numbers[0]
 
 
 def parse_beam(value: Any) -> Any:
-    """Return a beam from ``"5.4arcsec"``, ``"6x5arcsec"`` or ``"6x5arcsec,30deg"``.
+    """Return a beam from ``"5.4arcsec"``, ``"6x5arcsec"`` or ``"6x5arcsec,30deg"``, or the path of a table of beams.
 
     Returns
     -------
-    `~radio_beam.Beam`
+    `~radio_beam.Beam` or `~pathlib.Path`
 
     Raises
     ------
@@ -131,6 +170,10 @@ def parse_beam(value: Any) -> Any:
     """
     from radio_beam import Beam
 
+    from skygal.observation import TABLE_ENDINGS
+
+    if str(value).endswith(TABLE_ENDINGS):
+        return Path(value)
     number = r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?"
     match = re.fullmatch(rf"\s*({number})\s*(?:[a-z]*\s*[xX]\s*({number}))?\s*([a-z]+)\s*"
                          rf"(?:,\s*({number})\s*([a-z]+))?\s*", str(value))

@@ -88,6 +88,12 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
     table : `~astropy.table.Table` or path, optional
         A population of one's own, with any of the columns ra, dec (or x, y), flux, las, pa,
         fr_class, spectral_index, curvature, redshift; the others are drawn.
+    faint : `~astropy.table.Table` or path, optional
+        Points, Gaussians and exponential discs in bulk, beside the galaxies: see `skygal.population.check_faint`
+        for its columns, and `skygal.population.sample_faint`, which draws such a table.
+    primary_beam : PrimaryBeam, Quantity, str, path or HDU, optional
+        What sources are weakened by: `skygal.AiryPrimaryBeam`, `skygal.GaussianPrimaryBeam`, a dish's diameter for its
+        Airy pattern, or a FITS image of the power pattern. It points at the image's centre unless it says otherwise.
     latents : str or array_like
         "balanced" or "prior" (both N(0, I), the model's own prior), "uniform" (a box of +-4),
         "pairs" (sources 2k and 2k + 1 share latents, one of each class), or an array of shape

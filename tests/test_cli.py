@@ -14,6 +14,7 @@ import pytest
 import yaml
 from astropy import units as u
 from astropy.io import fits
+from astropy.table import Table
 
 from skygal.cli import main
 from skygal.cli_options import TRAINING
@@ -33,7 +34,7 @@ class FakeField:
     image: np.ndarray
     truth: tuple = (1, 2)
 
-    def write(self, directory, *, overwrite=False, plot=False):
+    def write(self, directory, *, format="fits", overwrite=False, plot=False, progress=False):
         with whole_directory(directory, overwrite=overwrite) as part:
             (part / "skygal.yaml").write_text(dump_config(self.provenance))
 
@@ -49,8 +50,12 @@ def calls(monkeypatch):
             return FakeField({"skygal_version": "0", "seed": named["seed"] or 77}, np.zeros((4, 6)))
         return function
 
-    for module, name in (("skygal.simulate", "simulate_field"), ("skygal.injection", "inject")):
-        monkeypatch.setitem(sys.modules, module, types.SimpleNamespace(**{name: fake(name)}))
+    def several(*positional, **named):
+        return [fake("simulate_fields")(*positional, **named) for _ in named["frequency"]]
+
+    monkeypatch.setitem(sys.modules, "skygal.simulate",
+                        types.SimpleNamespace(simulate_field=fake("simulate_field"), simulate_fields=several))
+    monkeypatch.setitem(sys.modules, "skygal.injection", types.SimpleNamespace(inject=fake("inject")))
     return seen
 
 
@@ -70,7 +75,8 @@ def test_simulate_hands_everything_on(calls, tmp_path, capsys):
     assert named == {"survey": None, "noise": 0.15 * u.mJy, "table": None, "frequency": 1.4 * u.GHz,
                      "flux": (1 * u.mJy, 1 * u.Jy), "las": (10 * u.arcsec, 1 * u.arcmin),
                      "fr_mix": {"FRI": 0.2, "FRII": 0.8}, "spectral_index": (-0.9, -0.6), "latents": "prior",
-                     "clip_sigma": None, "model": "m", "seed": 3, "device": "cuda", "workers": 1, "progress": False}
+                     "clip_sigma": None, "model": "m", "seed": 3, "device": "cuda", "workers": 1, "progress": False,
+                     "curvature": None, "faint": None, "primary_beam": None, "off_sky": "nan", "chunks": None}
     assert capsys.readouterr().out == f"{out}: 2 sources in 6 x 4 pixels, seed 3\n"
 
 
@@ -378,3 +384,120 @@ def test_stamps_of_a_mix(tmp_path):
     assert set(read_truth(tmp_path / "out" / "table.fits")["fr_class"]) == {"FRII"}
     assert main([*words, "survey", "--output", str(tmp_path / "no")]) != 0
     assert not (tmp_path / "no").exists()
+
+
+# ---- frequencies, beams, chunks
+
+def test_several_frequencies_are_handed_on(calls, tmp_path, capsys):
+    words = ["simulate", "--pixel-scale", "2arcsec", "--frequency", "1 GHz, 1400 MHz", "--noise", "1 mJy; none",
+             "--beam", "8x6arcsec,30deg; 5arcsec", "--primary-beam", "25 m", "--curvature=-0.1", "--faint", "weak.fits"]
+    assert main([*words, "--output", str(tmp_path / "out")]) == 0, capsys.readouterr().err
+    (name, _, named), again = calls
+    assert name == "simulate_fields" and again[0] == name and named["frequency"] == [1 * u.GHz, 1400 * u.MHz]
+    assert named["noise"] == [1 * u.mJy, False] and named["primary_beam"] == "25 m" and named["curvature"] == -0.1
+    assert [beam.minor.to_value("arcsec") for beam in named["beam"]] == pytest.approx([6, 5])
+    assert named["faint"] == "weak.fits"
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [".skygal", "channel_0", "channel_1", "skygal.yaml"]
+    assert capsys.readouterr().out.endswith("pixels at 2 frequencies, seed 77\n")
+    # in a file they may be lists
+    (tmp_path / "run.yaml").write_text("pixel-scale: 2 arcsec\nfrequency: [1 GHz, 1400 MHz]\nnoise: [1 mJy, none]\n"
+                                       "beam: ['8x6arcsec,30deg', 5arcsec]\nprimary_beam: 25 m\ncurvature: -0.1\n"
+                                       f"faint: weak.fits\noutput: {tmp_path / 'two'}\n")
+    assert main(["simulate", "--config", str(tmp_path / "run.yaml")]) == 0
+    assert calls[2][2] == named
+    assert main(["simulate", "--config", str(tmp_path / "two" / "skygal.yaml"), "--output", str(tmp_path / "3")]) == 0
+    assert {**calls[4][2], "seed": None} == named
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["--frequency", "1 GHz, 2"], "Error: frequency must be a number with a unit"),
+    (["--beam", "5arcsec; 6arcsec"], "Error: beam must be one, where there is one frequency, got 2"),
+    (["--noise", "1 mJy; 2 mJy"], "Error: noise must be one, where there is one frequency, got 2"),
+    (["--format", "hdf5"], "Error: format must be one of 'fits', 'zarr', got 'hdf5'"),
+    (["--chunks", "0"], "Error: chunks must be a number of pixels N or NXxNY, got '0'"),
+    (["--chunks", "many"], "Error: chunks must be a number of pixels N or NXxNY, got 'many'"),
+    (["--curvature", "x"], "Error: curvature must be a number, got 'x'"),
+    (["--beam", "5arcsec", "--psf", "p.fits"], "Error: beam must be left out where psf is given, got '5arcsec'")])
+def test_bad_views_are_one_line(calls, tmp_path, capsys, words, message):
+    assert main(["simulate", "--pixel-scale", "2arcsec", *words, "--output", str(tmp_path / "x")]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(message) and captured.err.count("\n") == 1
+    assert not calls and not list(tmp_path.iterdir())
+
+
+def test_inject_has_one_frequency(calls, tmp_path, capsys):
+    assert main(["inject", "m.fits", "--frequency", "1 GHz, 2 GHz", "--output", str(tmp_path / "x")]) == 2
+    assert capsys.readouterr().err == "Error: frequency must be one, got 2\n"
+    assert main(["inject", "m.fits", "--primary-beam", "13.5 m", "--output", str(tmp_path / "x")]) == 0
+    assert calls[0][2]["primary_beam"] == "13.5 m" and calls[0][2]["frequency"] is None
+
+
+@pytest.mark.parametrize(("words", "chunks", "said"), [
+    (["--size", "8192"], None, ""),
+    (["--size", "8193x8192"], (1024, 1024), "8193 x 8192 pixels, made in chunks of 1024 x 1024\n"),
+    (["--size", "20000", "--chunks", "none"], None, ""),
+    (["--size", "200", "--chunks", "64"], (64, 64), ""), (["--size", "200", "--chunks", "64x32"], (32, 64), "")])
+def test_chunks(calls, tmp_path, capsys, words, chunks, said):
+    assert main(["simulate", "--pixel-scale", "2arcsec", *words, "--output", str(tmp_path / "x")]) == 0
+    assert calls[0][2]["chunks"] == chunks and capsys.readouterr().err == said
+    assert "chunks" not in yaml.safe_load((tmp_path / "x" / "skygal.yaml").read_text())["options"]
+
+
+def test_large_images_without_dask(calls, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("skygal.cli_fields.find_spec", lambda name: None)
+    assert main(["simulate", "--pixel-scale", "2arcsec", "--size", "9000", "--output", str(tmp_path / "x")]) == 0
+    assert calls[0][2]["chunks"] is None
+    assert capsys.readouterr().err == "9000 x 9000 pixels all in memory: to make them in chunks, pip install " \
+        "'skygal[dask]'\n"
+
+
+def test_frequencies_from_start_to_end(tmp_path, capsys):
+    table = tmp_path / "beams.ecsv"
+    Table({"ra": [180.0, 180.02], "dec": [30.0, 30.0], "bmaj": [7, 6] * u.arcsec, "bmin": [6, 5] * u.arcsec,
+           "bpa": [0.0, 40.0]}).write(table)
+    words = ["simulate", *TINY, "--las", "10 arcsec, 40 arcsec", "--frequency", "1 GHz, 3 GHz", "--beam", str(table),
+             "--primary-beam", "25 m", "--curvature=-0.2"]
+    assert main([*words, "--plot", "--output", str(tmp_path / "a")]) == 0, capsys.readouterr().err
+    low, high = (read_truth(tmp_path / "a" / f"channel_{k}" / "truth.fits") for k in (0, 1))
+    assert low.meta["frequency"] == 1 * u.GHz and high.meta["frequency"] == 3 * u.GHz
+    np.testing.assert_array_equal(low["ra_core"], high["ra_core"])
+    assert (high["flux"] < low["flux"]).all() and (high["flux_apparent"] < high["flux"]).all()
+    assert (high["curvature"] == -0.2).all() and (tmp_path / "a" / "channel_1" / "field.png").exists()
+    # made again from either file, in chunks, over the first
+    for name, more in (("skygal.yaml", []), ("channel_1/skygal.yaml", ["--chunks", "40"])):
+        out = tmp_path / name.replace("/", "-")
+        assert main(["simulate", "--config", str(tmp_path / "a" / name), *more, "--output", str(out)]) == 0
+        for k in (0, 1):
+            np.testing.assert_array_equal(fits.getdata(out / f"channel_{k}" / "field.fits"),
+                                          fits.getdata(tmp_path / "a" / f"channel_{k}" / "field.fits"))
+    assert main([*words, "--output", str(tmp_path / "a"), "--overwrite"]) == 0
+    assert not (tmp_path / "a" / "channel_1" / "field.png").exists()
+
+
+def test_zarr_from_start_to_end(tmp_path, capsys):
+    zarr = pytest.importorskip("zarr")
+    for name, more in (("a", []), ("b", ["--format", "zarr", "--chunks", "40x30"])):
+        assert main(["simulate", *TINY, *more, "--output", str(tmp_path / name)]) == 0, capsys.readouterr().err
+    group = zarr.open_group(tmp_path / "b" / "field.zarr", mode="r")
+    np.testing.assert_array_equal(group["image"][:], fits.getdata(tmp_path / "a" / "field.fits")[0, 0])
+    assert group["image"].chunks == (30, 40) and not (tmp_path / "b" / "field.fits").exists()
+
+
+def test_off_the_sky_from_start_to_end(tmp_path, capsys):
+    words = ["simulate", "--size", "120x110", "--pixel-scale", "1.2 deg", "--n-sources", "3", "--seed", "1", "--beam",
+             "4deg", "--las", "1 deg, 3 deg", "--flux", "1 Jy, 2 Jy", "--noise", "10 mJy", "--no-progress"]
+    assert main([*words, "--output", str(tmp_path / "a")]) == 0, capsys.readouterr().err
+    assert main([*words, "--off-sky", "zero", "--output", str(tmp_path / "b")]) == 0
+    one, other = (fits.getdata(tmp_path / name / "field.fits")[0, 0] for name in "ab")
+    assert np.isnan(one[0, 0]) and other[0, 0] == 0
+    np.testing.assert_array_equal(np.nan_to_num(one), other)
+    assert main([*words, "--off-sky", "blank", "--output", str(tmp_path / "c")]) == 2
+    assert "off_sky must be one of 'nan', 'zero', got 'blank'" in capsys.readouterr().err
+
+
+def test_injection_through_a_primary_beam(tmp_path, capsys):
+    assert main(["simulate", *TINY, "--output", str(tmp_path / "a")]) == 0, capsys.readouterr().err
+    assert main(["inject", str(tmp_path / "a" / "field.fits"), "--n-sources", "2", "--seed", "1", "--primary-beam",
+                 "900 m", "--no-progress", "--output", str(tmp_path / "b")]) == 0, capsys.readouterr().err
+    truth = read_truth(tmp_path / "b" / "truth.fits")
+    assert (truth["flux_apparent"] < truth["flux"]).all()

@@ -189,3 +189,34 @@ def test_make_wcs_of_several_positions():
 
     with pytest.raises(ValueError, match="center must be one position, got 2"):
         make_wcs(SkyCoord([1, 2] * u.deg, [1, 2] * u.deg), 4, 1 * u.arcsec)
+
+
+def test_frequencies():
+    assert options.parse_frequencies(None) is None
+    for one in ("1.4 GHz", ["1.4 GHz"], "1400 MHz"):
+        assert options.parse_frequencies(one) == 1.4 * u.GHz
+    for several in ("1 GHz, 1.4 GHz", "1GHz,1400MHz", ["1 GHz", "1.4 GHz"]):
+        assert options.parse_frequencies(several) == [1 * u.GHz, 1.4 * u.GHz]
+    for bad in ("1, 2", "1 GHz,", 1.4, [1.4]):
+        with pytest.raises(ValueError, match="frequency must be a number with a unit"):
+            options.parse_frequencies(bad)
+
+
+def test_one_for_each():
+    assert options.parse_each("noise", None, options.parse_quantity) is None
+    assert options.parse_each("noise", "1 mJy", options.parse_quantity) == 1 * u.mJy
+    for several in ("1 mJy; 2 mJy", "1mJy;2mJy", ["1 mJy", "2 mJy"]):
+        assert options.parse_each("noise", several, options.parse_quantity) == [1 * u.mJy, 2 * u.mJy]
+    with pytest.raises(ValueError, match="noise must be a number with a unit such as '5.4 arcsec', got 'x'"):
+        options.parse_each("noise", "1 mJy; x", options.parse_quantity)
+
+
+def test_a_table_of_beams_is_a_path():
+    for name in ("beams.ecsv", "some/beams.vot", "b.xml"):
+        assert str(options.parse_beam(name)) == name and not isinstance(options.parse_beam(name), str)
+
+
+def test_sides_of_chunks():
+    assert options.parse_size("64x32", name="chunks") == (32, 64)
+    with pytest.raises(ValueError, match="chunks must be a number of pixels N or NXxNY, got '-1'"):
+        options.parse_size("-1", name="chunks")

@@ -1,0 +1,176 @@
+"""Images written band by band; and what a field's tasks carry to other processes."""
+
+import errno
+import io
+import pickle
+import signal
+import subprocess
+import sys
+import time
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.io import fits
+from astropy.wcs import WCS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import skygal
+from skygal.output import field_header, whole_directory
+from skygal.streaming import iter_bands, stream_fits, stream_zarr
+
+
+def header_of(shape):
+    wcs = skygal.make_wcs("12h00m00s +30d00m00s", shape, 2 * u.arcsec)
+    return field_header(wcs, shape, beam=None, frequency=1 * u.GHz)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 300), st.integers(1, 40), st.integers(40, 200), st.integers(0, 99))
+def test_fits_of_any_size(tmp_path_factory, rows, columns, chunk, seed):
+    folder = tmp_path_factory.mktemp("x")
+    rng = np.random.default_rng(seed)
+    image = rng.normal(size=(rows, columns)).astype(np.float32)
+    labels = rng.integers(-5, 2**31 - 1, (rows, columns)).astype(np.int32)
+    header = header_of((rows, columns))
+    for name, wrap in (("whole", lambda a: a), ("lazy", lambda a: da.from_array(a, chunks=(chunk, 30)))):
+        stream_fits({folder / f"{name}.fits": (wrap(image), header, np.float32),
+                     folder / f"{name}-labels.fits": (wrap(labels), header, np.int32)})
+        with fits.open(folder / f"{name}.fits") as hdus:
+            hdus.verify("exception")
+            np.testing.assert_array_equal(hdus[0].data[0, 0], image)
+        with fits.open(folder / f"{name}-labels.fits") as hdus:
+            assert hdus[0].header["BITPIX"] == 32 and "BZERO" not in hdus[0].header
+            np.testing.assert_array_equal(hdus[0].data[0, 0], labels)
+    assert (folder / "whole.fits").stat().st_size % 2880 == 0
+    assert (folder / "whole.fits").read_bytes() == (folder / "lazy.fits").read_bytes()
+
+
+def test_bands_make_what_lazy_images_share_once():
+    made = []
+
+    def make(block_info=None):
+        made.append(block_info[None]["chunk-location"])
+        return np.ones(block_info[None]["chunk-shape"])
+
+    base = da.map_blocks(make, chunks=((30, 30, 15), (20, 20)), dtype=float, meta=np.zeros((0, 0)))
+    with dask.config.set(scheduler="synchronous"):
+        bands = [(band, [p.shape for p in parts]) for band, parts in iter_bands([base, base * 2], False)]
+    assert [band.stop - band.start for band, _ in bands] == [30, 30, 15]
+    assert bands[-1][1] == [(15, 40)] * 2 and len(made) == 6
+
+
+def test_zarr(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    image = np.random.default_rng(0).normal(size=(90, 50)).astype(np.float32)
+    stream_zarr(tmp_path / "a.zarr", {"one": image, "two": da.from_array(image, chunks=(40, 20))}, {"note": "x"},
+                progress=True)
+    group = zarr.open_group(tmp_path / "a.zarr", mode="r")
+    np.testing.assert_array_equal(group["one"][:], image)
+    np.testing.assert_array_equal(group["two"][:], image)
+    assert group["two"].chunks == (40, 20) and group.attrs["note"] == "x"
+    with pytest.raises(FileExistsError):
+        stream_zarr(tmp_path / "a.zarr", {"one": image}, {})
+
+
+def failing(shape, error, after):
+    """A lazy image that cannot be made below a row."""
+    def make(block_info=None):
+        if block_info[None]["chunk-location"][0] >= after:
+            raise error
+        return np.ones(block_info[None]["chunk-shape"], np.float32)
+
+    return da.map_blocks(make, chunks=((10,) * (shape[0] // 10), (shape[1],)), dtype=np.float32,
+                         meta=np.zeros((0, 0), np.float32))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("no"), OSError(errno.ENOSPC, "No space left")])
+def test_stopped_half_way_nothing_is_left(tmp_path, error):
+    image = failing((50, 20), error, 3)
+    with (dask.config.set(scheduler="synchronous"), pytest.raises(type(error)),
+          whole_directory(tmp_path / "deep" / "out") as folder):
+        stream_fits({folder / "a.fits": (image, header_of((50, 20)), np.float32)})
+    assert list(tmp_path.iterdir()) == []
+
+
+FULL = """
+import resource, signal, sys
+import skygal
+from astropy import units as u
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+wcs = skygal.make_wcs("12h00m00s +30d00m00s", 1200, 2 * u.arcsec)
+field = skygal.simulate_field(wcs, 0, seed=1, noise=1 * u.mJy / u.beam, chunks=300)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
+try:
+    field.write("out", format=sys.argv[1])
+except OSError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no limits")
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
+    done = subprocess.run([sys.executable, "-c", FULL, "fits"], cwd=tmp_path, text=True, capture_output=True,
+                          timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "output could not be written (" in done.stdout and "'out'" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+KILLED = """
+import sys
+from skygal.cli import main
+sys.exit(main(["simulate", "--survey", "FIRST", "--size", "7000", "--n-sources", "20", "--seed", "1", "--chunks", "256",
+               "--las", "20 arcsec, 60 arcsec", "--output", "out"]))
+"""
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_run_that_is_stopped_leaves_nothing_that_looks_finished(tmp_path, number, status):
+    with subprocess.Popen([sys.executable, "-c", KILLED], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True) as process:
+        for _ in range(600):
+            if list(tmp_path.glob(".out*/field.fits")) or process.poll() is not None:
+                break
+            time.sleep(0.05)
+        assert process.poll() is None
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == status and "Traceback" not in said
+    assert not (tmp_path / "out").exists()
+    if number == signal.SIGINT:
+        assert list(tmp_path.iterdir()) == [] and "Interrupted" in said
+
+
+def test_no_wcs_travels_with_the_tasks():
+    """astropy rounds a WCS that is pickled: what is drawn elsewhere must not depend on one."""
+    class Pickler(pickle.Pickler):
+        def reducer_override(self, thing):
+            assert not isinstance(thing, WCS), "a WCS in a task"
+            return NotImplemented
+
+    def beam(ra, dec):
+        return 8 * u.arcsec + 0 * ra * u.arcsec, 7 * u.arcsec + 0 * ra * u.arcsec, 0 * ra * u.deg
+
+    from skygal import chunked
+
+    seen = []
+    wcs = skygal.make_wcs("12h00m00s +30d00m00s", 200, 2 * u.arcsec)
+    y, x = np.mgrid[-9:10, -9:10]
+    for options in ({"beam": beam}, {"beam": np.exp(-(x**2 + y**2) / 9.0)}, {"primary_beam": "25 m"}):
+        lazy = skygal.simulate_field(wcs, 4, seed=1, chunks=100, noise=1 * u.mJy, las=30 * u.arcsec, **options)
+        with pytest.MonkeyPatch.context() as patch:
+            draw = chunked._planes
+
+            def spy(recipe, window, model, draw=draw):
+                Pickler(io.BytesIO()).dump((recipe, window))
+                seen.append(window)
+                return draw(recipe, window, model)
+
+            patch.setattr(chunked, "_planes", spy)
+            lazy = skygal.simulate_field(wcs, 4, seed=1, chunks=100, noise=1 * u.mJy, las=30 * u.arcsec, **options)
+            lazy.image.compute(scheduler="synchronous")
+    assert len(seen) == 12
