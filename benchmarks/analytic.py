@@ -61,8 +61,8 @@ def discs() -> None:
     """Print how far discs are from numerical convolution."""
     rng = np.random.default_rng(2)
     position = np.array([[1000.3, 999.6]])
-    print("exponential discs against numerical convolution, worst error over the peak, axis ratios 1, 0.3, 0.1 and beams "
-          "of axis ratio 1, 0.5")
+    print("exponential discs of axis ratios 1, 0.3 and 0.1, under beams of 1 and 0.5, against numerical convolution: "
+          "worst error over the peak")
     for scale in (0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.8, 1.3, 2, 4, 8, 16, 30):
         worst = 0.0
         for ratio in (1.0, 0.3, 0.1):

@@ -75,7 +75,7 @@ def draw(sources: Analytic, box: tuple[int, int, int, int], out: np.ndarray, *, 
     -----
     Each source's pixels, in float32, and the order in which they are added to a pixel of the image,
     follow from the sources alone. So the result is the same bits for every way of cutting the image
-    into windows. Takes some 50 MB for a million sources; more if ``out`` is not contiguous, as
+    into windows. Takes some 100 MB for a million sources; more if ``out`` is not contiguous, as
     it is copied then.
 
     Examples
