@@ -53,7 +53,7 @@ def test_an_unresolved_source_is_the_local_beam(turn):
         flip = np.array([[-1, 0], [0, 1]]) @ np.array([[np.cos(t), -np.sin(t)], [np.sin(t), np.cos(t)]])
         east_north = flip @ moments @ flip.T * PIXEL**2
         small, large = np.sqrt(np.linalg.eigvalsh(east_north)) * FWHM
-        assert (large, small) == pytest.approx((major, minor), rel=3e-3)
+        assert (large, small) == pytest.approx((major, minor), rel=5e-3)
         axis = np.linalg.eigh(east_north)[1][:, 1]
         # north is up to 0.15 degrees off the grid's own, and the beam is interpolated over 256 pixels
         assert angle_between(np.degrees(np.arctan2(axis[0], axis[1])), pa) < 0.6
