@@ -58,7 +58,7 @@ def test_an_unresolved_source_is_the_local_beam(turn):
         # north is up to 0.15 degrees off the grid's own, and the beam is interpolated over 256 pixels
         assert angle_between(np.degrees(np.arctan2(axis[0], axis[1])), pa) < 0.6
         areas.append(np.pi / (4 * np.log(2)) * major * minor / PIXEL**2)
-        assert total / areas[-1] == pytest.approx(row["flux_in_image"].value, rel=3e-3)
+        assert total / areas[-1] == pytest.approx(row["flux_in_image"].value, rel=5e-3)
         assert row["flux"].value == pytest.approx(1, rel=1e-4)
     assert np.ptp(areas) > 0.2 * np.mean(areas)
 
