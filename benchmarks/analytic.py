@@ -15,7 +15,10 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
+from astropy import units as u
 
+import skygal
+from skygal.population import check_faint, sample_faint
 from skygal.rendering.analytic import EXPONENTIAL, GAUSSIAN, POINT, Analytic, draw, label, measure, reach
 from skygal.rendering.ellipse import FWHM
 
@@ -80,12 +83,21 @@ def discs() -> None:
         print(f"  scale length over the beam's FWHM {scale:5.2f}: {worst:.1e}")
 
 
+def tables(n: int) -> None:
+    """Print how long it takes to draw a table of n sources, and to check it."""
+    wcs = skygal.make_wcs("00h00m00s -30d00m00s", 32768, 0.24 * u.arcsec)
+    seconds, table = timed(sample_faint, wcs, n=n, frequency=1.4 * u.GHz, seed=1)
+    print(f"sample_faint, {n:,d} rows: {seconds:.2f} s; check_faint: {timed(check_faint, table, wcs)[0]:.2f} s; "
+          + ", ".join(f"{np.mean(table['kind'] == kind):.3f} {kind}" for kind in ("point", "gaussian", "exponential")))
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--size", type=int, default=8192)
     options.add_argument("--most", type=int, default=1_000_000)
     given = options.parse_args()
     discs()
+    tables(given.most)
     size, box = given.size, (0, given.size, 0, given.size)
     image = np.zeros((size, size), np.float32)
     image += 1

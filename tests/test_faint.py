@@ -8,7 +8,7 @@ from astropy.table import QTable
 from photutils.aperture import CircularAperture, aperture_photometry
 
 import skygal
-from skygal.population import check_faint, sample_faint
+from skygal.population import Constant, check_faint, sample_faint
 
 PIXEL = 1.8 * u.arcsec
 AREA = np.pi / (4 * np.log(2)) * 9
@@ -129,9 +129,19 @@ def test_population():
     wcs = make_wcs(2048)
     faint = sample_faint(wcs, n=20_000, frequency=1.4 * u.GHz, seed=3)
     assert set(faint["kind"]) == {"point", "gaussian", "exponential"}
-    assert np.mean(faint["kind"] == "exponential") == pytest.approx(0.949, abs=0.006)
-    disc = faint[faint["kind"] == "exponential"]
-    assert np.median(2 * 1.678 * disc["b_maj"].to_value(u.arcsec)) == pytest.approx(0.3, rel=0.03)
+    # at 0.1 mJy jets power a quarter of the sources
+    at = faint[abs(np.log10(faint["flux"].to_value(u.mJy)) + 1) < 0.1]
+    assert np.mean(at["kind"] != "exponential") == pytest.approx(0.25, abs=0.03)
+    disc, spread = (faint[faint["kind"] == kind] for kind in ("exponential", "gaussian"))
+    # the radius that holds half of the light is 1.678 scale lengths; a Gaussian that looks like the disc is 2.43 wide
+    fwhm = 2.43 * 1.678 * disc["b_maj"].to_value(u.arcsec)
+    assert np.median(fwhm) == pytest.approx(0.3, rel=0.03) and fwhm.std() == pytest.approx(0.3, rel=0.1)
+    assert np.median(spread["b_maj"].to_value(u.arcsec)) == pytest.approx(0.25, rel=0.06)
+    assert not faint["b_maj"][faint["kind"] == "point"].value.any()
+    # compact cores are flat, all others steep
+    assert np.mean(faint["spectral_index"][faint["kind"] == "point"]) == pytest.approx(-0.1, abs=0.03)
+    assert np.mean(disc["spectral_index"]) == pytest.approx(-0.72, abs=0.01)
+    assert np.isnan(faint["redshift"]).all()
     ratio = (disc["b_min"] / disc["b_maj"]).value
     assert 0.2 <= ratio.min() and ratio.max() <= 1
     # random inclinations: the cosine is uniform
@@ -145,6 +155,17 @@ def test_population():
     drawn = sample_faint(wcs, frequency=1.4 * u.GHz, flux=(100 * u.uJy, 1 * u.mJy), seed=1)
     # Hopkins et al. 2003 expect about 800 a square degree between these limits
     assert len(drawn) == pytest.approx(800 * (2048 * 1.8 / 3600) ** 2, rel=0.35)
+
+
+def test_the_mix_follows_the_flux_at_1400_mhz():
+    """Of bright sources jets power nearly all, of faint ones nearly none, at any frequency."""
+    wcs = make_wcs(2048)
+    for frequency, scale in ((1.4 * u.GHz, 1.0), (144 * u.MHz, (144 / 1400) ** -0.7)):
+        for flux, share in ((0.3, 0.5), (1.0, 1 / 1.3), (0.02, 1 / 16)):
+            found = sample_faint(wcs, n=4000, frequency=frequency, flux=Constant(flux * scale * u.mJy), seed=5)
+            jets = found["kind"] != "exponential"
+            assert np.mean(jets) == pytest.approx(share, abs=0.03)
+            assert np.mean(found["kind"][jets] == "point") == pytest.approx(0.39, abs=0.1)
 
 
 def test_a_million_rows_with_ten_bad_ones():
@@ -187,7 +208,5 @@ def test_bad_tables(change, message):
 
 
 def test_number_needed():
-    from skygal.population import Constant
-
     with pytest.raises(ValueError, match="n must be given where flux is a distribution"):
         sample_faint(make_wcs(), frequency=1.4 * u.GHz, flux=Constant(1 * u.mJy))

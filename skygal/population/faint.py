@@ -12,26 +12,32 @@ from astropy.wcs import WCS
 
 from skygal.checks import as_count, as_quantity, as_seed
 from skygal.population.counts import COUNTS_SPECTRAL_INDEX, CountedFlux, read_counts
-from skygal.population.distributions import draw, uniforms
+from skygal.population.distributions import draw
 from skygal.population.positions import image_area, sample_positions
 from skygal.population.sample import as_flux
-from skygal.population.sizes import WindhorstSizes
 from skygal.population.spectra import SPECTRAL_INDEX, SPECTRAL_SCATTER
 from skygal.population.tables import as_column, as_table, describe_bad
-from skygal.rendering.analytic_sources import KINDS
+from skygal.rendering.analytic_sources import EXPONENTIAL, GAUSSIAN, KINDS, POINT
 from skygal.seeds import Seeds
 from skygal.sky import celestial, image_shape, pixel_to_icrs
 
 __all__ = ["check_faint", "sample_faint"]
 
-#: share of each kind by number: compact cores, steep-spectrum nuclei and star-forming galaxies among the sources of
-#: the first SKA Science Data Challenge at 560 MHz (Bonaldi et al. 2021, 2021MNRAS.500.3821B)
-MIX = {"point": 0.020, "gaussian": 0.031, "exponential": 0.949}
-#: median and scatter (of the logarithm) of the major axes of faint discs, arcsec: 0.3 +- 0.1 with a scatter of
-#: some 0.3 (Cotton et al. 2018, 2018ApJ...856...67C), taken for the diameter that holds half of the light
+#: Jy at 1.4 GHz: where half of the sources are powered by jets, the share of which is 1 / (1 + JETS / S). So it is a
+#: quarter at 0.1 mJy, where star-forming galaxies are half of all sources, and radio-quiet nuclei, which are like them,
+#: as many as radio-loud ones (Padovani et al. 2015, 2015MNRAS.452.1263P), and 6 % at 20 uJy. In the first SKA Science
+#: Data Challenge at 560 MHz, of mostly fainter sources, it is 5 % (Bonaldi et al. 2021, 2021MNRAS.500.3821B).
+JETS = 3e-4
+#: what part of those is compact, with a flat spectrum: 0.020 of 0.051 in that challenge, taken for all fluxes
+COMPACT = 0.39
+#: median FWHM, arcsec, of microjansky sources, most of them star-forming, and scatter of its logarithm: 0.3 +- 0.1 with
+#: an rms of at most 0.3 (Cotton et al. 2018, 2018ApJ...856...67C)
 DISC_SIZE, DISC_SCATTER = 0.3, 0.7
-#: half of an exponential disc's light lies within this many scale lengths
-HALF_LIGHT = 1.678
+#: the FWHM of a disc of radius 1 that holds half of its light, as in that paper, and that radius in scale lengths
+DISC_FWHM, HALF_LIGHT = 2.43, 1.678
+#: median FWHM, arcsec, of faint nuclei that outshine their galaxies' star formation (Bondi et al. 2018,
+#: 2018A&A...618L...8B), nearly the same at all redshifts; the scatter is taken from the discs
+JET_SIZE = 0.25
 #: axis ratio of a disc that is seen from the side (Hubble 1926, 1926ApJ....64..321H)
 THICKNESS = 0.2
 #: spectral index of compact cores, nominal
@@ -79,9 +85,15 @@ def sample_faint(wcs: WCS, shape: Sequence[int] | None = None, n: int | None = N
 
     Notes
     -----
-    By number 95 % are star-forming discs, 3 % steep-spectrum nuclei, drawn as Gaussians with the sizes of
-    Windhorst et al. (1990), and 2 % compact cores, as points, at any flux: a rough mix for fields as deep as some
-    microjansky. Discs have a median diameter of 0.3" and random inclinations. Positions are not clustered.
+    Star-forming galaxies are exponential discs, with scale lengths of 0.074" in the median and random inclinations.
+    At flux S, 1.4 GHz, the part 1 / (1 + 0.3 mJy / S) of the sources is powered by jets instead: two fifths of them are
+    points with flat spectra, the others Gaussians with FWHMs of 0.25" in the median. This is a rough
+    picture, for fluxes below a millijansky: sizes do not depend on flux, redshifts are not drawn and positions are not
+    clustered. The counts begin at 20 uJy at 1.4 GHz; fainter sources need a distribution as ``flux`` and their number.
+    Near 10 uJy counts are a power law of slope -1.7, and below of -1.4 (Vernstrom et al. 2014,
+    2014MNRAS.440.2791V, at 3 GHz): ``PowerLaw(1 * u.uJy, 20 * u.uJy, -1.7)``.
+
+    The first sources are the same if more are drawn.
 
     Examples
     --------
@@ -112,13 +124,13 @@ def sample_faint(wcs: WCS, shape: Sequence[int] | None = None, n: int | None = N
 
     ra, dec = sample_positions(wcs, shape, n, stream("position"))
     flux = draw("flux", fluxes, n, stream("flux"), u.Jy)
-    names = np.array(list(MIX))
-    kind = names[np.searchsorted(np.cumsum(list(MIX.values()))[:-1], stream("kind").random(n), side="right")]
-    disc, spread = kind == "exponential", kind == "gaussian"
     at_1400 = flux * (1400 / hertz.to_value(u.MHz)) ** COUNTS_SPECTRAL_INDEX
-    wide = WindhorstSizes().sizes(uniforms(n, stream("gaussian size")), at_1400, np.full(n, "FRI"))
-    scale = DISC_SIZE / (2 * HALF_LIGHT) * np.exp(DISC_SCATTER * stream("disc size").standard_normal(n))
-    major = np.where(disc, scale, np.where(spread, wide, 0.0))
+    jets = 1 / (1 + JETS / at_1400)
+    chance = stream("kind").random(n)
+    kind = np.array(KINDS)[np.where(chance < COMPACT * jets, POINT, np.where(chance < jets, GAUSSIAN, EXPONENTIAL))]
+    disc = kind == "exponential"
+    median = np.select([disc, kind == "gaussian"], [DISC_SIZE / (DISC_FWHM * HALF_LIGHT), JET_SIZE], 0.0)
+    major = median * np.exp(DISC_SCATTER * stream("size").standard_normal(n))
     share = stream("axis ratio").random(n)
     inclined = np.sqrt(share**2 * (1 - THICKNESS**2) + THICKNESS**2)
     ratio = np.where(disc, inclined, LEAST_RATIO + (LARGEST_RATIO - LEAST_RATIO) * share)
