@@ -1,126 +1,277 @@
-"""Stamps per second from sampling to image, beside GalSim drawing the same stamps with the same beam.
+"""How fast: drawing beside GalSim, the whole pipeline, the floor that memory sets, and how cost grows.
 
-    python benchmarks/speed.py [--n 1000] [--size 4096] [--repeats 3]
+    python benchmarks/speed.py [--n 1000] [--size 4096] [--repeats 5]
+                               [--parts galsim floor pipeline sources pixels decode]
 
-Ours is `skygal.simulate_field` as a whole: population, latents, decoding, clipping, measuring, drawing,
-truth. GalSim (an optional package) is given the very stamps, places, angles, zooms and matching
-Gaussians, and is timed for drawing alone. Both run in this process, in turn, and the two images
-are compared.
+*galsim*: the same stamps of 100 x 100 pixels (the shipped model's), at zooms of 0.3 to 1.2, any angle and shift, under
+a beam of 5 pixels, drawn by both, one after the other in this process. GalSim (an optional package) draws an
+InterpolatedImage with its defaults. It uses one core, and so does our drawing.
+*floor*: adding as many float32 stamps, as they are, to slices of the image, and one FFT convolution of it.
+*pipeline*: `skygal.simulate_field`, from latents to the finished noisy image with truth.
+*sources*, *pixels*: cost over three decades of sources, and from 256 to 8192 pixels on a side; the exponents are those
+of straight lines fitted to the logarithms, of all points and of the upper half, where fixed costs no longer count.
+*decode*: the decoder alone.
+
+Times are the least of the repeats, by the clock; CPU seconds, of all threads, beside them. The least is what a quiet
+machine would take, as far as this one was quiet.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import time
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from astropy import units as u
+from radio_beam import Beam
+from scipy import fft
 
 import skygal
-from skygal.rendering import canvas, transform
-from skygal.rendering.beam import FWHM
+from skygal.morphology.latents import draw_sources
+from skygal.morphology.stamps import make_stamps
+from skygal.rendering.beam import TargetBeam, native_covariance
+from skygal.rendering.canvas import Canvas
+from skygal.rendering.drawing import Stamps, draw_stamps
+from skygal.rendering.matching import matching_kernel
+from skygal.rendering.measured import Frame, Measured
+from skygal.seeds import Seeds
+
+SIDE, ZOOM, BEAM, NATIVE = 100, (0.3, 1.2), 5.0, 3.0
 
 
-def draw_with_galsim(recorded, shape, beam, native):
-    """Draw recorded sources with GalSim; return the image in Jy/beam and the seconds it took."""
+def timed(function: Callable[[], Any], repeats: int) -> tuple[float, float]:
+    """Return the least seconds, by the clock and of the processors, that a function takes."""
+    function()                                # imports, caches, pages of memory
+    clock, cpu = [], []
+    for _ in range(repeats):
+        start, busy = time.perf_counter(), time.process_time()
+        function()
+        clock.append(time.perf_counter() - start)
+        cpu.append(time.process_time() - busy)
+    return min(clock), min(cpu)
+
+
+def line(name: str, seconds: tuple[float, float], n: int, more: str = "") -> None:
+    print(f"  {name:44s} {seconds[0]:8.3f} s  {n / seconds[0]:9.0f} /s   CPU {seconds[1]:7.3f} s  {more}", flush=True)
+
+
+def random_sources(n: int, size: int, clip_sigma: float | None) -> Stamps:
+    """Return sources of 100 x 100 pixels: stamps of the shipped model that fit, clipped or with the decoder's floor."""
+    model, stamps, centres, seed = skygal.load_model(), [], [], 0
+    (ny, nx) = model.shape
+    dx, dy = (nx - SIDE) // 2, (SIDE - ny) // 2
+    while sum(map(len, stamps)) < n and seed < 20:
+        seed += 1
+        plan = draw_sources(model, "prior", np.where(np.arange(1024) % 2, "FRI", "FRII"),
+                            Seeds(seed).keys("latent", 1024))
+        for clipped, batch in zip(make_stamps(model, plan, 3.0), make_stamps(model, plan, clip_sigma), strict=True):
+            lit = clipped.stamps.any(axis=1)
+            good = ~(lit[:, :dx].any(axis=1) | lit[:, dx + SIDE:].any(axis=1))
+            part = np.zeros((np.count_nonzero(good), SIDE, SIDE), np.float32)
+            part[:, dy:dy + ny] = batch.stamps[good][:, :, dx:dx + SIDE]
+            stamps.append(part)
+            centres.append(clipped.shapes.centre[good] + [-dx, dy])
+    repeat = np.arange(n) % sum(map(len, stamps))
+    rng = np.random.default_rng(0)
+    zoom, turn = rng.uniform(*ZOOM, n), rng.uniform(0, 2 * np.pi, n)
+    c, s = np.cos(turn), np.sin(turn)
+    affine = zoom[:, None, None] * np.stack([np.stack([c, -s], -1), np.stack([s, c], -1)], -2)
+    image = np.concatenate(stamps)[repeat]
+    image /= image.sum(axis=(1, 2), dtype=float)[:, None, None]
+    return Stamps(image, np.concatenate(centres)[repeat], rng.uniform(100, size - 100, (n, 2)), affine,
+                  10 ** rng.uniform(-3, -1, n))
+
+
+def target() -> TargetBeam:
+    return TargetBeam.from_beam(Beam(BEAM * u.arcsec), np.diag([-1.0, 1.0]))
+
+
+def drawer(sources: Stamps, size: int, *, measured: bool = False) -> Callable[[], np.ndarray]:
+    """Return a function that draws sources, and adds and labels them if there is an image."""
+    beam, native, n = target(), native_covariance(NATIVE), len(sources)
+    limits, labels, areas = np.zeros(n, np.float32), np.arange(1, n + 1), np.full(n, beam.area)
+    canvas = Canvas((0, size, 0, size), (size, size), beam)
+
+    def draw() -> np.ndarray:
+        found = Measured(Frame((size, size), beam), sources.flux, np.zeros(n), labels) if measured else None
+        for drawn in draw_stamps(sources, beam, native, (size, size)):
+            if found is not None:
+                found.add(drawn, 0, areas)
+            canvas.add(drawn, limits if found is None else found.limits, labels)
+        return canvas.model()
+
+    return draw
+
+
+def flux_errors(sources: Stamps, sums: np.ndarray) -> str:
+    off = sums / (sources.flux * target().area) - 1
+    return f"flux error rms {off.std():.1e}, largest {abs(off).max():.1e}"
+
+
+def our_sums(sources: Stamps, size: int) -> np.ndarray:
+    sums = np.zeros(len(sources))
+    for drawn in draw_stamps(sources, target(), native_covariance(NATIVE), (size, size)):
+        for k, _, data, _ in drawn.in_order():
+            sums[k] = data.sum(dtype=float)
+    return sums
+
+
+def draw_with_galsim(sources: Stamps, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return an image in Jy/beam by GalSim, and the sum of each source."""
     import galsim
 
-    start = time.perf_counter()
-    image = galsim.ImageF(shape[1], shape[0], scale=1.0)
-    frame = image.bounds
-    for source in recorded:
-        kernel, _ = transform.matching_kernel(source.affine, beam.covariance, native)
-        stamp = galsim.Image(np.ascontiguousarray(source.stamp, dtype=np.float32), scale=1.0)
-        middle = (np.array(source.stamp.shape[::-1]) - 1) / 2
-        shift = middle - source.centre
-        profile = galsim.InterpolatedImage(stamp, normalization="flux").shift(*shift).transform(*source.affine.ravel())
-        on_image = source.affine @ kernel @ source.affine.T
-        root = np.linalg.cholesky(on_image + 1e-9 * np.eye(2))
+    image, beam = galsim.ImageF(size, size, scale=1.0), target()
+    kernels, _ = matching_kernel(sources.affine, beam.covariance, native_covariance(NATIVE))
+    roots = np.linalg.cholesky(sources.affine @ kernels @ np.swapaxes(sources.affine, 1, 2) + 1e-9 * np.eye(2))
+    sums = np.zeros(len(sources))
+    for k, root in enumerate(roots):
+        shift = (SIDE - 1) / 2 - sources.centre[k]
+        profile = galsim.InterpolatedImage(galsim.Image(sources.stamps[k], scale=1.0), normalization="flux")
+        profile = profile.shift(*shift).transform(*sources.affine[k].ravel())
         gauss = galsim.Gaussian(sigma=1.0).transform(*root.ravel()) / abs(np.linalg.det(root))
-        whole = galsim.Convolve(profile, gauss).withFlux(source.flux * beam.area)
-        x, y = source.position + 1           # GalSim counts from 1
-        small = whole.drawImage(scale=1.0, method="no_pixel", center=galsim.PositionD(x, y), dtype=float)
-        overlap = small.bounds & frame
+        whole = galsim.Convolve(profile, gauss).withFlux(sources.flux[k] * beam.area)
+        place = galsim.PositionD(*(sources.position[k] + 1))             # GalSim counts from 1
+        small = whole.drawImage(scale=1.0, method="no_pixel", center=place, dtype=np.float32)
+        sums[k] = small.array.sum(dtype=float)
+        overlap = small.bounds & image.bounds
         if overlap.isDefined():
             image[overlap] += small[overlap]
-    return image.array, time.perf_counter() - start
+    return image.array, sums
 
 
-def decode(model, n, repeats):
-    """Print the stamps that the decoder gives in a second, and places in latent space tried."""
+def galsim_part(given: argparse.Namespace) -> None:
+    for clip_sigma, text in ((3.0, "clipped at 3 sigma"), (None, "not clipped: no pixel is zero")):
+        sources = random_sources(given.n, given.size, clip_sigma)
+        print(f"drawing {given.n} stamps of {SIDE} x {SIDE} ({text}) into {given.size} x {given.size}")
+        plain, full = drawer(sources, given.size), drawer(sources, given.size, measured=True)
+        ours = timed(plain, given.repeats)
+        line("skygal: draw, add, label", ours, given.n, flux_errors(sources, our_sums(sources, given.size)))
+        line("skygal: draw, measure, add, label", timed(full, given.repeats), given.n)
+        try:
+            # fewer repeats of what takes long
+            theirs = timed(lambda: draw_with_galsim(sources, given.size), max(1, given.repeats // 3))  # noqa: B023
+        except ImportError:
+            print("  GalSim is not installed: pip install galsim")
+            continue
+        image, sums = draw_with_galsim(sources, given.size)
+        line("GalSim: draw, add", theirs, given.n, flux_errors(sources, sums))
+        again = timed(plain, given.repeats)
+        ours = min(ours[0], again[0]), min(ours[1], again[1])
+        mine = Canvas((0, given.size, 0, given.size), (given.size, given.size), target())
+        for drawn in draw_stamps(sources, target(), native_covariance(NATIVE), (given.size, given.size)):
+            mine.add(drawn, np.zeros(given.n, np.float32), np.arange(given.n))
+        print(f"  ratio {theirs[0] / ours[0]:.1f} by the clock, {theirs[1] / ours[1]:.1f} in CPU time (asked for: 25); "
+              f"largest difference of the images {abs(image - mine.model()).max() / image.max():.1e} of the peak")
+
+
+def floor_part(given: argparse.Namespace) -> None:
+    sources = random_sources(given.n, given.size, 3.0)
+    image = np.zeros((given.size, given.size), np.float32)
+    places = sources.position.astype(int) - SIDE // 2
+    kernel = fft.rfft2(np.pad(np.ones((9, 9), np.float32), [(0, given.size - 9)] * 2))
+
+    def add() -> None:
+        for (x, y), stamp in zip(places.clip(0, given.size - SIDE).tolist(), sources.stamps, strict=True):
+            image[y:y + SIDE, x:x + SIDE] += stamp
+
+    def convolve() -> None:
+        fft.irfft2(fft.rfft2(image, workers=2) * kernel, s=image.shape, workers=2)
+
+    print(f"the floor: {given.n} float32 stamps of {SIDE} x {SIDE} into {given.size} x {given.size}")
+    one, two = timed(add, given.repeats), timed(convolve, given.repeats)
+    line("slice-add", one, given.n)
+    line("one FFT convolution of the image, 2 workers", two, given.n)
+    ours = timed(drawer(sources, given.size, measured=True), given.repeats)
+    line("skygal: draw, measure, add, label", ours, given.n)
+    print(f"  skygal over the floor: {ours[0] / (one[0] + two[0]):.2f} by the clock (asked for: at most 3); over the "
+          f"slice-add alone {ours[0] / one[0]:.1f}")
+
+
+def field(n: int, size: int, **options: Any) -> Callable[[], Any]:
+    wcs = skygal.make_wcs("12h00m00s +30d00m00s", size, 1.8 * u.arcsec)
+    return lambda: skygal.simulate_field(wcs, n, survey="FIRST", seed=1, **options)
+
+
+def pipeline_part(given: argparse.Namespace) -> None:
+    print(f"whole pipeline, latents to image with truth, {given.size} x {given.size} (asked for: 1000/s)")
+    for n in (given.n, 4 * given.n):
+        line(f"{n} sources, with noise", timed(field(n, given.size), given.repeats), n)
+        line(f"{n} sources, without", timed(field(n, given.size, noise=False), given.repeats), n)
+    small = (2 * u.arcsec, 25 * u.arcsec)
+    line(f"{given.n} sources of 2 to 25 arcsec, with noise",
+         timed(field(given.n, given.size, las=small), given.repeats),
+         given.n)
+
+
+def exponent(x: list[int], y: list[float]) -> str:
+    def slope(part: slice) -> float:
+        return float(np.polyfit(np.log(x[part]), np.log(y[part]), 1)[0])
+
+    return f"exponent {slope(slice(None)):.2f}, of the upper half {slope(slice(len(x) // 2, None)):.2f}"
+
+
+def sources_part(given: argparse.Namespace) -> None:
+    numbers = [30, 100, 300, 1000, 3000, 10000, 30000]
+    pool = random_sources(1000, given.size, 3.0)
+    print(f"cost against the number of sources, {given.size} x {given.size}")
+    drawing, whole = [], []
+    for n in numbers:
+        repeats = given.repeats if n < 3000 else 1
+        part = pool[np.arange(n) % len(pool)]
+        drawing.append(timed(drawer(part, given.size, measured=True), repeats))
+        line(f"{n} sources: draw, measure, add, label", drawing[-1], n)
+    for n in numbers:
+        whole.append(timed(field(n, given.size), given.repeats if n < 3000 else 1))
+        line(f"{n} sources: whole pipeline with noise", whole[-1], n)
+    by_clock, in_cpu = ([t[k] for t in drawing] for k in (0, 1))
+    print(f"  drawing: {exponent(numbers, by_clock)} (CPU: {exponent(numbers, in_cpu)})")
+    print(f"  pipeline: {exponent(numbers, [t[0] for t in whole])}")
+
+
+def pixels_part(given: argparse.Namespace) -> None:
+    sides = [256, 512, 1024, 2048, 4096, 8192]
+    print("cost against pixels, whole pipeline with noise")
+    for text, number in (("30 sources", lambda side: 30), ("60 sources a million pixels",
+                                                           lambda side: max(1, 60 * side**2 // 2**20))):
+        found = []
+        for side in sides:
+            n = number(side)
+            found.append(timed(field(n, side), given.repeats if side < 4096 else 1))
+            line(f"{side} x {side}, {n} sources", found[-1], side**2, "(pixels/s)")
+        print(f"  {text}: {exponent([side**2 for side in sides], [t[0] for t in found])}")
+
+
+def decode_part(given: argparse.Namespace) -> None:
+    model, n = skygal.load_model(), 4096
     rng = np.random.default_rng(0)
-    fr_class = np.where(np.arange(n) % 2, "FRI", "FRII")
-    given = (rng.standard_normal((n, model.latent_dim)), fr_class, rng.uniform(4, 40, n), rng.normal(0, 0.3, n))
-    for name, function in (("decoder alone", model.decode), ("acceptance of latents alone", model.acceptance)):
-        function(*given)
-        rates = []
-        for _ in range(repeats):
-            start = time.perf_counter()
-            function(*given)
-            rates.append(n / (time.perf_counter() - start))
-        print(f"{name}: {statistics.median(rates):7.0f} /s  (runs {', '.join(f'{rate:.0f}' for rate in rates)})")
+    given_latents = (rng.standard_normal((n, model.latent_dim)), np.where(np.arange(n) % 2, "FRI", "FRII"),
+                     rng.uniform(4, 40, n), rng.normal(0, 0.3, n))
+    print(f"{n} stamps, the network alone")
+    line("decoder", timed(lambda: model.decode(*given_latents), given.repeats), n)
+    line("acceptance of latents", timed(lambda: model.acceptance(*given_latents), given.repeats), n)
+
+
+PARTS = {"galsim": galsim_part, "floor": floor_part, "pipeline": pipeline_part, "sources": sources_part,
+         "pixels": pixels_part, "decode": decode_part}
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--n", type=int, default=1000)
     options.add_argument("--size", type=int, default=4096)
-    options.add_argument("--repeats", type=int, default=3)
+    options.add_argument("--repeats", type=int, default=5)
+    options.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     given = options.parse_args()
     warnings.simplefilter("ignore", UserWarning)
-    wcs = skygal.make_wcs("12h00m00s +30d00m00s", given.size, 1.8 * u.arcsec)
-    print(f"{given.n} sources, {given.size} x {given.size} pixels, FIRST's beam, {os.cpu_count()} cores")
+    import torch
 
-    recorded: list[canvas.Source] = []
-    draw = canvas.Canvas.draw
-
-    def note(source):
-        recorded.append(source)
-        return source
-
-    def record(self, sources, **options):
-        return draw(self, map(note, sources), **options)
-
-    def ours():
-        start = time.perf_counter()
-        field = skygal.simulate_field(wcs, given.n, survey="FIRST", noise=False, seed=1)
-        return field, time.perf_counter() - start
-
-    ours()                                    # imports, weights and caches
-    canvas.Canvas.draw = record
-    field, _ = ours()
-    canvas.Canvas.draw = draw
-    model = skygal.load_model()
-    decode(model, 4096, given.repeats)
-    native = np.eye(2) * (model.beam_fwhm / model.pixel_scale / FWHM) ** 2
-    from skygal.observation import observe
-    from skygal.surveys import read_survey
-
-    beam = observe(wcs, wcs.array_shape, survey=read_survey("FIRST"), frequency=None, beam=None, noise=False).beam
-    mine, theirs = [], []
-    for _ in range(given.repeats):
-        mine.append(given.n / ours()[1])
-        try:
-            image, seconds = draw_with_galsim(recorded, wcs.array_shape, beam, native)
-        except ImportError:
-            print("GalSim is not installed: pip install galsim")
-            break
-        theirs.append(given.n / seconds)
-    print(f"skygal, sampling to image: {statistics.median(mine):7.0f} stamps/s  "
-          f"(runs {', '.join(f'{rate:.0f}' for rate in mine)})")
-    if theirs:
-        print(f"GalSim, drawing alone:     {statistics.median(theirs):7.0f} stamps/s  "
-              f"(runs {', '.join(f'{rate:.0f}' for rate in theirs)})")
-        ratio = statistics.median(a / b for a, b in zip(mine, theirs, strict=True))
-        print(f"ratio, pair by pair:       {ratio:7.1f}")
-        off = np.abs(image - field.model).max() / field.model.max()
-        asked = sum(source.flux for source in recorded)
-        print(f"largest difference of the images: {off:.1e} of the peak; flux error: skygal "
-              f"{field.truth['flux'].sum().value / asked - 1:+.1e}; in the image, GalSim over skygal "
-              f"{image.sum(dtype=float) / field.model.sum(dtype=float) - 1:+.1e}")
+    print(f"{os.cpu_count()} cores, torch with {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}")
+    for name in given.parts:
+        PARTS[name](given)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ from skygal.morphology.measure import ISOPHOTE, measure_stamps
 from skygal.morphology.stamps import make_stamps
 from skygal.population import MiraBestSizes, frii_fraction, read_counts, sample_population
 from skygal.rendering.beam import TargetBeam, native_covariance
-from skygal.rendering.canvas import Canvas, Source
+from skygal.rendering.matching import matching_kernel
+from skygal.rendering.transform import render_stamp
 from skygal.scene import stamp_affines
 from skygal.seeds import Seeds
 from skygal.sky import pixel_affine
@@ -293,11 +294,12 @@ def render():
         zoom = las / (shapes.las[k] * model.pixel_scale)
         affine = stamp_affines(jacobian, np.radians([pa - shapes.pa[k]]), np.array([zoom * model.pixel_scale]))[0]
         target = TargetBeam.from_beam(beam, jacobian[0])
-        canvas = Canvas((size, size), target, native_covariance(model.beam_fwhm / model.pixel_scale))
-        (placed,) = canvas.draw([Source(batch.stamps[k], shapes.centre[k], middle, affine, 1.0, 0.0, 1,
-                                        np.zeros((0, 2)))])
-        show(ax, canvas.model(), root=True)
-        label(ax, f"{text}\nflux {placed.flux:.4f} Jy, peak {placed.peak_flux:.3f} Jy/beam")
+        native = native_covariance(model.beam_fwhm / model.pixel_scale)
+        kernel, _ = matching_kernel(affine, target.covariance, native)
+        image = target.area * render_stamp(batch.stamps[k], shapes.centre[k], middle, affine, kernel, native,
+                                           (size, size))
+        show(ax, image, root=True)
+        label(ax, f"{text}\nflux {image.sum() / target.area:.4f} Jy, peak {image.max():.3f} Jy/beam")
         ax.add_patch(Ellipse((14, 12), beam.major.to_value(u.arcsec) / 1.8, beam.minor.to_value(u.arcsec) / 1.8,
                              angle=beam.pa.to_value(u.deg) + 90, fc="0.75", ec="none"))
     return fig

@@ -22,7 +22,7 @@ Plane = tuple[Any, fits.Header, type]
 def iter_bands(arrays: list[Any], progress: bool) -> Iterator[tuple[slice, list[np.ndarray]]]:
     """Yield bands of rows and their pixels: rows of chunks of lazy arrays, where what these share is made once."""
     rows = arrays[0].shape[0]
-    sides = getattr(arrays[0], "chunks", ((ROWS,) * (rows // ROWS) + (rows % ROWS,),))[0]
+    sides = getattr(arrays[0], "chunks", (tuple(min(ROWS, rows - first) for first in range(0, rows, ROWS)),))[0]
     lazy = hasattr(arrays[0], "dask")
     with tqdm(total=rows, desc="rows", disable=not progress, delay=2) as bar:
         first = 0

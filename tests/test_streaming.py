@@ -174,3 +174,10 @@ def test_no_wcs_travels_with_the_tasks():
             lazy = skygal.simulate_field(wcs, 4, seed=1, chunks=100, noise=1 * u.mJy, las=30 * u.arcsec, **options)
             lazy.image.compute(scheduler="synchronous")
     assert len(seen) == 12
+
+
+@pytest.mark.parametrize("rows", [1, 1023, 1024, 2048, 2500])
+def test_any_number_of_rows_in_memory(tmp_path, rows):
+    image = np.arange(rows * 3, dtype=np.float32).reshape(rows, 3)
+    stream_fits({tmp_path / "a.fits": (image, fits.PrimaryHDU(image).header, np.float32)})
+    np.testing.assert_array_equal(fits.getdata(tmp_path / "a.fits"), image)

@@ -24,7 +24,9 @@ __all__ = ["train_acceptance"]
 #: the two classes that the first guide tells apart; others, and one of these alone, are judged by the second alone
 CLASSES = ("FRI", "FRII")
 #: networks in each guide
-GUIDES = 3
+GUIDES = 2
+#: learning rate of the second guide: at a higher one it calls everything the same
+TELLING_RATE = 1e-3
 #: noise fields that each generated stamp is shown with
 VIEWS = 2
 #: the log density ratio of the places that are always kept: this quantile of all
@@ -33,7 +35,7 @@ BLOCK = 512
 
 
 def train_acceptance(generator: Generator, data: TrainingSet, *, n: int, sharpness: float, seed: int,
-                     epochs: int = 10, progress: bool = False) -> Acceptance:
+                     epochs: int = 30, progress: bool = False) -> Acceptance:
     """Train the network that resamples the prior.
 
     Parameters
@@ -49,7 +51,7 @@ def train_acceptance(generator: Generator, data: TrainingSet, *, n: int, sharpne
     seed : int
         Of networks, latents and noise.
     epochs : int
-        Of the second guide; the first and the resampling network take twice as many.
+        Of the second guide; the first and the resampling network take two thirds of it.
     progress : bool
         Whether to show a progress bar.
 
@@ -60,6 +62,7 @@ def train_acceptance(generator: Generator, data: TrainingSet, *, n: int, sharpne
     from tqdm import tqdm
 
     rng = np.random.default_rng(seed)
+    fewer = max(1, 2 * epochs // 3)
     known = data.select(np.isin(data.fr_class, generator.classes))
     # as many of each class as there are real ones, so that the second guide learns nothing from the mix
     draws = rng.integers(len(known), size=n)
@@ -77,21 +80,22 @@ def train_acceptance(generator: Generator, data: TrainingSet, *, n: int, sharpne
     ratio = np.zeros(n, np.float32)
     for k in tqdm(range(GUIDES), desc="resampling the prior", unit="guide", disable=not progress):
         if set(CLASSES) <= set(known.fr_class):
-            judge = train_net(real[two], label[two], seed=seed + k, epochs=2 * epochs, zoom=0.1)
+            judge = train_net(real[two], label[two], seed=seed + k, epochs=fewer, zoom=0.1)
             odds = sum(_log_odds(judge.classify(view)) for view in views) / VIEWS / GUIDES
             logit += np.where(fr_class == CLASSES[1], odds, np.where(fr_class == CLASSES[0], -odds, 0.0))
         # each half is told from real stamps by guides that learnt on the other
         for mine, other in ((slice(0, half), slice(half, n)), (slice(half, n), slice(0, half))):
             pick = rng.choice(np.arange(n)[other], min(len(real), half), replace=False)
             telling = train_net(np.concatenate([real, views[k % VIEWS][pick]]),
-                                np.repeat([1, 0], [len(real), len(pick)]), seed=seed + 10 + k, epochs=epochs)
+                                np.repeat([1, 0], [len(real), len(pick)]), seed=seed + 10 + k, epochs=epochs,
+                                learning_rate=TELLING_RATE)
             ratio[mine] += sum(_log_odds(telling.classify(view[mine])) for view in views) / VIEWS / GUIDES
     classified = np.isin(fr_class, CLASSES)
     # ln of p(class | stamp)
     target = ratio + np.where(classified, sharpness * -np.logaddexp(0, -logit), 0.0)
     condition = torch.from_numpy(generator.condition(u, fr_class, extent, bending))
     return _fit(generator, torch.from_numpy(u), condition, torch.from_numpy(target.astype(np.float32)),
-                epochs=2 * epochs, seed=seed)
+                epochs=fewer, seed=seed)
 
 
 def _log_odds(probability: np.ndarray) -> np.ndarray:

@@ -19,7 +19,8 @@ from skygal.morphology.networks import Architecture
 
 __all__ = ["Adversary", "Discriminator"]
 
-SOFTENING = 1e-3
+#: under the steps of 8 bits, so that the faintest pixels stand out as they do for the networks of a two-sample test
+SOFTENING = 1e-4
 #: most of a stamp is dark: so its pixels have a scatter of about 1
 CONTRAST = 8.0
 #: standard deviation of the differences that the gradients are taken from, in stretched brightness
@@ -31,25 +32,29 @@ PENALTY_EVERY = 2
 class Discriminator(nn.Module):
     """A stamp as seen, and what it is conditioned on, to one number, higher for real ones.
 
+    It looks at two pixels to one and takes the brightest of four after each convolution, as
+    `skygal.training.stamp_net.StampNet` does, of which the two-sample tests are made.
+
     Parameters
     ----------
     arch : Architecture
         Frame and condition.
     widths : tuple of int
-        Channels of the convolutions, each of which halves the image.
+        Channels of the convolutions; after each the image is halved.
     precision : str
         "bfloat16" or "float32", of the convolutions.
     """
 
-    HIDDEN = 96
+    HIDDEN = 64
 
     def __init__(self, arch: Architecture, widths: tuple[int, ...], precision: str) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for a, b in zip((1, *widths), widths, strict=False):
-            layers += [nn.Conv2d(a, b, 4, 2, 1), nn.LeakyReLU(0.2)]
+            # what comes after the pooling has a quarter of the work
+            layers += [nn.Conv2d(a, b, 3, padding=1), nn.MaxPool2d(2, ceil_mode=True), nn.LeakyReLU(0.2)]
         self.body = nn.Sequential(*layers).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        ny, nx = (size // 2 ** len(widths) for size in arch.shape)
+        ny, nx = (-(-size // 2 ** (len(widths) + 1)) for size in arch.shape)
         self.dense = nn.Linear(widths[-1] * ny * nx, self.HIDDEN)
         self.out = nn.Linear(self.HIDDEN, 1)
         self.embed = nn.Sequential(nn.Linear(arch.condition_dim, 64), nn.LeakyReLU(0.2), nn.Linear(64, self.HIDDEN))
@@ -64,7 +69,8 @@ class Discriminator(nn.Module):
     def forward(self, seen: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         """Return scores (n,) of stretched stamps (n, ny, nx)."""
         with torch.autocast(seen.device.type, torch.bfloat16, enabled=self.mixed):
-            hidden = self.body(CONTRAST * seen[:, None].contiguous(memory_format=torch.channels_last)).flatten(1)
+            coarse = functional.avg_pool2d(CONTRAST * seen[:, None], 2)
+            hidden = self.body(coarse.contiguous(memory_format=torch.channels_last)).flatten(1)
             hidden = self.dense(hidden)
         hidden = functional.leaky_relu(hidden.float(), 0.2)
         # a projection onto the condition (2018arXiv180205637M)

@@ -26,6 +26,8 @@ DISCRIMINATOR_RATE = 4.0
 ZOOM, SHIFT = 0.1, 2.0
 #: weight of the squared ln of generated stamps' peaks, which are to stay near 1
 PEAK_WEIGHT = 0.1
+#: steps between two that the likelihood takes part in, with as much more weight
+LIKELIHOOD_EVERY = 2
 
 
 class Game:
@@ -48,6 +50,7 @@ class Game:
                                      fused=True)
         self.average = copy.deepcopy(trainer.model).eval()
         self.steps = 0
+        self.elbo = 0.0  # the last that was taken
 
     def step(self, rows: torch.Tensor, generator: torch.Generator, epoch: float) -> dict[str, float]:
         """Take a step of both sides; ``epoch`` counts from the phase's start. Return the losses."""
@@ -65,11 +68,11 @@ class Game:
         told = self.adversary.step(real, fake, condition, share)
         verdict = self.adversary.judge(real, fake, condition)
         loss = verdict + PEAK_WEIGHT * (torch.log(made.amax(dim=(1, 2)) + 1e-3) ** 2).mean()
-        elbo = torch.zeros(())
-        if settings.likelihood_weight > 0:
+        if settings.likelihood_weight > 0 and self.steps % LIKELIHOOD_EVERY == 0:
             view, stamps, given = trainer.train.varied(rows, generator, settings.zoom, settings.noise)
             elbo = trainer.elbo.differentiable_loss(model.model, model.guide, view, given, stamps, 1.0) / n
-            loss = loss + settings.likelihood_weight * elbo
+            loss = loss + LIKELIHOOD_EVERY * settings.likelihood_weight * elbo
+            self.elbo = float(elbo.detach())
         self.adam.param_groups[0]["lr"] = settings.adversarial_rate * share * min(1.0, epoch / RISE + 0.01)
         self.adam.zero_grad()
         loss.backward()
@@ -80,7 +83,7 @@ class Game:
         with torch.no_grad():
             for kept, new in zip(self.average.parameters(), model.parameters(), strict=True):
                 kept.lerp_(new, 1 - keep)
-        return {"train_loss": float(elbo.detach()), "discriminator_loss": told,
+        return {"train_loss": self.elbo, "discriminator_loss": told,
                 "generator_loss": float(verdict.detach())}
 
     def _real(self, rows: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -98,11 +101,11 @@ class Game:
     def state_dict(self) -> dict[str, Any]:
         """Return all that a resumed run needs."""
         return {"adversary": self.adversary.state_dict(), "adam": self.adam.state_dict(), "steps": self.steps,
-                "average": self.average.state_dict()}
+                "elbo": self.elbo, "average": self.average.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""
         self.adversary.load_state_dict(state["adversary"])
         self.adam.load_state_dict(state["adam"])
         self.average.load_state_dict(state["average"])
-        self.steps = state["steps"]
+        self.steps, self.elbo = state["steps"], state["elbo"]

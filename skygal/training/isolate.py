@@ -188,7 +188,8 @@ def _richardson_lucy(image: np.ndarray, mask: np.ndarray, rms: float, unlit: flo
     parts, _ = _split(np.where(mask, data, np.minimum(model, unlit)), beam_sigma)
     signal = [ndimage.maximum_filter(np.clip(np.abs(part) / (noise * rms) - SIGNIFICANT + 0.5, 0.0, 1.0), 3)
               for part, noise in zip(parts, _scale_noise(beam_sigma), strict=True)]
-    last, change, start = sky, None, sky
+    last, start = sky, sky
+    change: np.ndarray | None = None
     for _ in range(iterations):
         model = seen(start)
         residual = np.where(mask, data, np.minimum(model, unlit)) - model
