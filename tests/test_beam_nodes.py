@@ -71,8 +71,9 @@ def test_a_function_is_met_everywhere(x, y, turn, flip, projection):
     ra, dec = pixel_to_icrs(wcs, x, y)
     expected = on_pixels(*(q.value for q in smooth(ra, dec)), wcs, ra, dec)
     (covariance,), (area,) = target.at([x], [y])
-    np.testing.assert_allclose(covariance, expected, atol=2e-3 * expected.max())
-    assert area == pytest.approx(2 * np.pi * np.sqrt(np.linalg.det(expected)), rel=2e-3)
+    # interpolated between nodes 256 pixels apart: half a percent is what is promised of a beam that changes so fast
+    np.testing.assert_allclose(covariance, expected, atol=5e-3 * expected.max())
+    assert area == pytest.approx(2 * np.pi * np.sqrt(np.linalg.det(expected)), rel=5e-3)
     low, high = np.linalg.eigvalsh(covariance)
     assert np.linalg.eigvalsh(target.narrowest)[0] <= low * (1 + 1e-9)
     assert np.linalg.eigvalsh(target.widest)[1] >= high * (1 - 1e-9)

@@ -212,6 +212,24 @@ def test_pictures_have_a_palette(tmp_path):
         assert seen.mode == "P" and min(seen.size) > 200
 
 
+def test_palette_keeps_bright_pixels(tmp_path):
+    """A small bright source on a wide dark sky, and a second colour map, keep their colours."""
+    from PIL import Image
+
+    from skygal.evaluation import paper_figures
+
+    y, x = np.indices((100, 100)) - 50
+    figure, (left, right) = paper_figures._figure(1, 2, figsize=(6, 2.9))
+    paper_figures._show(left, np.exp(-(x**2 + 3 * y**2) / 30))
+    right.imshow(np.hypot(x, y), cmap="viridis")
+    figure.savefig(tmp_path / "full.png", dpi=90)
+    paper_figures._save(figure, tmp_path / "small.png")
+    full, small = (np.asarray(Image.open(tmp_path / name).convert("RGB")).astype(int)
+                   for name in ("full.png", "small.png"))
+    assert np.abs(full - small).max() < 20
+    assert (tmp_path / "small.png").stat().st_size < (tmp_path / "full.png").stat().st_size
+
+
 def test_numbers_of_the_paper_are_those_of_its_text():
     table = paper_tables.PAPER_TABLES[True]
     # Section 5.3: of the CVAEs only d = 32 beats the mean RAMIS (1.15) and the mean test loss (127.93)

@@ -248,7 +248,7 @@ def test_too_few_stamps(tmp_path):
 def test_a_loss_that_is_no_number(data, tmp_path, monkeypatch):
     monkeypatch.setattr(Trainer, "run_epoch", lambda self: {"train_loss": 1.0, "discriminator_loss": float("nan")})
     with pytest.raises(ValueError, match=r"loss must stay finite, got {'train_loss': 1.0, 'discriminator_loss': nan} "
-                                         r"in epoch 0: learning_rate 0.002 or adversarial_rate 0.0001 may be too high"):
+                                         r"in epoch 0: learning_rate 0.002 or adversarial_rate 0.0002 may be too high"):
         train_model([data], tmp_path / "m.safetensors", settings=SMALL, progress=False)
 
 
