@@ -17,8 +17,10 @@ __all__ = ["BLOCK", "Blocks", "PatchPlan", "plan_patches"]
 
 #: how far, in standard deviations of the kernel, a source's patch reaches beyond the stamp
 REACH = 5.0
-#: spectrum below this part of its peak is left out
-FLOOR = 1e-6
+#: spectrum below this part of its peak is left out: pixels then err by a millionth of the peak, as by rounding
+FLOOR = 1e-5
+#: arrays longer than this come in finer sizes: what they save is more than what it takes to compute fewer together
+FINER = 64
 #: side of the parts, in image pixels, in which larger patches are computed
 BLOCK = 512
 #: places in an image beyond this many pixels are as good as infinite
@@ -115,8 +117,9 @@ class PatchPlan:
 
 
 def ladder(n: np.ndarray) -> np.ndarray:
-    """Return the next power of two that is at least ``n``, and 8."""
-    return 2 ** np.ceil(np.log2(np.maximum(n, 8))).astype(int)
+    """Return the next size that is at least ``n``: from 8 to 64 a power of two, beyond also one and a half of these."""
+    power = 2 ** np.ceil(np.log2(np.maximum(n, 8))).astype(int)
+    return np.where((power > FINER) & (n <= 3 * power // 4), 3 * power // 4, power)
 
 
 def plan_patches(stamps: np.ndarray, centre: np.ndarray, position: np.ndarray, affine: np.ndarray,
@@ -163,12 +166,12 @@ def plan_patches(stamps: np.ndarray, centre: np.ndarray, position: np.ndarray, a
     # exp(-2 pi^2 f C f) is above the floor within an ellipse, and the stamp's pixels know no more than half a wave each
     radius, precision = math.sqrt(-math.log(FLOOR) / (2 * math.pi**2)), np.linalg.inv(beam)
     band = np.minimum(0.5, radius * np.sqrt(precision[:, [0, 1], [0, 1]]))
-    order = ladder(np.ceil(band * period))
+    order = ladder(np.ceil(band * period) + 1) - 1
     # at a fixed x of the image, a wave along u is one along v too
     shear = np.stack([inverse[:, 0, 1] / inverse[:, 1, 1], np.ones(n)], axis=1)
     across = radius * np.sqrt(np.einsum("ni,nij,nj->n", shear, precision, shear))
     across = np.minimum(across, 0.5 * np.abs(shear).sum(axis=1))
-    sheared = np.maximum(ladder(np.ceil(across * period[:, 1])), order[:, 1])
+    sheared = np.maximum(ladder(np.ceil(across * period[:, 1]) + 1) - 1, order[:, 1])
 
     onto = np.linalg.inv(inverse)
     middle = position + np.einsum("nij,nj->ni", onto, start + period / 2)

@@ -88,9 +88,10 @@ def render_blocks(stamps: np.ndarray, plan: PatchPlan, blocks: Blocks, *, of: np
         for begin in range(0, len(members), step):
             part = members[begin:begin + step]
             mine = k[part]
-            cut = _cut_out(stamps, mine if of is None else of[mine], plan[mine], *size[:2])
+            own = plan[mine]
+            cut = _cut_out(stamps, mine if of is None else of[mine], own, *size[:2])
             factor = np.ones(len(part)) if scale is None else scale[mine]
-            data = _render(cut, plan[mine], blocks.corner[part], factor, tuple(int(n) for n in size[2:]), device)
+            data = _render(cut, own, blocks.corner[part], factor, tuple(int(n) for n in size[2:]), device)
             wide, high = blocks.size[part].max(axis=0)
             yield Patches(mine, blocks.corner[part], blocks.size[part], data[:, :high, :wide])
 
@@ -122,7 +123,7 @@ def _waves(turns: np.ndarray, order: int, device: str) -> torch.Tensor:
     import torch
 
     # whole turns are left out before anything is rounded to single precision
-    angle = (turns - np.rint(turns))[..., None] * np.arange(order + 1)
+    angle = (turns - np.rint(turns))[..., None] * np.arange(order + 1.0)
     angle -= np.rint(angle)
     angle = np.multiply(angle, 2 * np.pi, dtype=np.float32, casting="same_kind")
     if device != "cpu":
