@@ -71,9 +71,8 @@ def test_a_function_is_met_everywhere(x, y, turn, flip, projection):
     ra, dec = pixel_to_icrs(wcs, x, y)
     expected = on_pixels(*(q.value for q in smooth(ra, dec)), wcs, ra, dec)
     (covariance,), (area,) = target.at([x], [y])
-    # interpolated between nodes 256 pixels apart: half a percent is what is promised of a beam that changes so fast
-    np.testing.assert_allclose(covariance, expected, atol=5e-3 * expected.max())
-    assert area == pytest.approx(2 * np.pi * np.sqrt(np.linalg.det(expected)), rel=5e-3)
+    np.testing.assert_allclose(covariance, expected, atol=2e-3 * expected.max())
+    assert area == pytest.approx(2 * np.pi * np.sqrt(np.linalg.det(expected)), rel=2e-3)
     low, high = np.linalg.eigvalsh(covariance)
     assert np.linalg.eigvalsh(target.narrowest)[0] <= low * (1 + 1e-9)
     assert np.linalg.eigvalsh(target.widest)[1] >= high * (1 - 1e-9)
@@ -107,7 +106,7 @@ def test_a_varying_beam_can_be_sent_to_another_process():
 
 
 def test_nodes_lie_at_the_corners_of_blocks_whatever_the_size():
-    for n, step in ((1, 1), (2, 1), (256, 255), (257, 256), (2048, 256), (2049, 512), (16384, 512), (16385, 1024),
+    for n, step in ((1, 1), (2, 1), (128, 127), (129, 128), (2048, 128), (2049, 512), (16384, 512), (16385, 1024),
                     (32768, 1024)):
         nodes = nodes_from_function(lambda ra, dec: BEAM, GRID, (n, 10))
         assert nodes.y[0] == 0 and nodes.y[1] == step and nodes.y[-1] == max(n - 1, 1) and len(nodes.y) <= 33
@@ -246,7 +245,7 @@ def test_no_more_than_fifty_are_named():
     (lambda ra, dec: (5.0, 5.0, 0.0), TypeError, "must return a radio_beam.Beam or Quantities"),
     (lambda ra, dec: (5 * u.Jy, 5 * u.arcsec, 0 * u.deg), TypeError, "must return a radio_beam.Beam or Quantities"),
     (lambda ra, dec: (np.ones(3) * u.arcsec, 1 * u.arcsec, 0 * u.deg), ValueError,
-     r"beam must return arrays of the shape of ra, \(35,\), got \(3,\)"),
+     r"beam must return arrays of the shape of ra, \(108,\), got \(3,\)"),
     (lambda ra, dec: (np.where(dec > 40.2, -1, 9) * u.arcsec, 5 * u.arcsec, 0 * u.deg), ValueError,
      "beam must be finite with bmaj >= bmin > 0, got bmaj = -1.* bad at ra = "),
     (lambda ra, dec: (np.nan * u.arcsec, 5 * u.arcsec, 0 * u.deg), ValueError, "got bmaj = nan")])

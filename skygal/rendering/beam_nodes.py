@@ -17,9 +17,9 @@ from skygal.sky import icrs_to_pixel, pixel_to_icrs
 
 __all__ = ["BeamNodes", "nodes_from_function", "nodes_from_table"]
 
-#: pixels between nodes: in images that are not small they lie at the corners of the blocks in which noise is made, so
+#: pixels between nodes: in images over 2048 pixels they lie at the corners of the blocks in which noise is made, so
 #: that each block has four; and cells between them along an axis, at most
-FINE, SPACING, MOST = 256, 512, 32
+FINE, SPACING, MOST = 128, 512, 32
 #: cells along an axis, at least, where some of an image is off the sky
 LEAST = 4
 #: places along an axis that are tried for nodes that are not on the sky
@@ -58,10 +58,10 @@ def _cell(place: np.ndarray, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def _axes(shape: tuple[int, int], least: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Return the places of nodes along x and y: 256 pixels apart or more, or in at least so many cells, and an end."""
+    """Return the places of nodes along x and y: 128 pixels apart or more, or in at least so many cells, and an end."""
     axes = []
     for n in shape[::-1]:
-        step = FINE if n <= 8 * FINE else SPACING
+        step = FINE if n <= 16 * FINE else SPACING
         step = min(step, -(-max(n - 1, 1) // least))
         while n > step * MOST:
             step *= 2

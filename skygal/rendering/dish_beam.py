@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,7 @@ TAPERED = 1.2
 
 
 @dataclass(frozen=True, kw_only=True)
-class PrimaryBeam:
+class PrimaryBeam(ABC):
     """A power pattern: voltage squared, 1 where the antennas point.
 
     Attributes
@@ -70,12 +71,13 @@ class PrimaryBeam:
         """Return the full width at half power, degrees."""
         return self._width(as_quantity("frequency", frequency, "Hz")) * u.deg
 
+    @abstractmethod
     def _power(self, l: np.ndarray, m: np.ndarray, hertz: float) -> np.ndarray:  # noqa: E741
         """Return the power at direction cosines to the east and to the north of the pointing."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _width(self, hertz: float) -> float:
-        raise NotImplementedError
+        """Return the full width at half power, degrees."""
 
 
 def _as_pointing(pointing: Any) -> tuple[float, float] | None:
