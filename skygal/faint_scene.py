@@ -55,7 +55,9 @@ class Faint:
         return len(self.labels)
 
     def __getitem__(self, rows: np.ndarray) -> Faint:
-        return Faint(self.sources[rows], self.seen[rows], self.limits[rows], self.labels[rows], self.box[rows])
+        sources = self.sources[rows]
+        seen = sources if self.seen is self.sources else self.seen[rows]
+        return Faint(sources, seen, self.limits[rows], self.labels[rows], self.box[rows])
 
     def within(self, window: Window) -> Faint:
         """Return the sources with pixels in a window (y0, y1, x0, x1)."""

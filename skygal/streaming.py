@@ -34,6 +34,8 @@ def iter_bands(arrays: list[Any], progress: bool) -> Iterator[tuple[slice, list[
 
                 parts = list(dask.compute(*parts))
             yield band, parts
+            # whoever asked for them may still hold the list while the next band is made
+            parts.clear()
             bar.update(side)
             first += side
 
