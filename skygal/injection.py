@@ -110,6 +110,45 @@ def _as_unit(unit: Any) -> u.UnitBase:
         raise TypeError(f"unit must be an astropy unit or a string, got {unit!r}") from None
 
 
+def _as_sources(sources: Any, flux: Any) -> tuple[int | None, Any]:
+    """Return how many sources are asked for, or the table that was given; neither where the counts decide."""
+    if isinstance(sources, (Table, str, PathLike)):
+        return None, sources
+    if sources is not None:
+        return as_count("sources", sources), None
+    if isinstance(flux, Distribution):
+        raise ValueError("sources must be given where flux is a distribution, since only the source counts say how "
+                         "many there are, got None")
+    return None, None
+
+
+def _not_blank(given: SkyImage) -> np.ndarray:
+    """Return which pixels have a brightness and a place on the sky."""
+    valid, sky = np.isfinite(given.data), on_sky(given.wcs, given.data.shape)
+    if sky is not None:
+        valid &= sky
+    if not valid.any():
+        raise ValueError("image must have pixels on the sky that are not blank, got none")
+    return valid
+
+
+def _pixel_scale(unit: Any, seen: Observation, wcs: WCS, valid: np.ndarray) -> Any:
+    """Return how many of ``unit`` one Jy/beam is: a number, or one for each pixel where the beam varies."""
+    middle = pixel_area(wcs, *(valid.nonzero()[axis].mean() for axis in (1, 0)))
+    scale = _unit_scale(unit, seen.beam, seen.frequency, float(middle) * u.sr)
+    if seen.beam.nodes is not None and not _is_per_beam(1 * unit):
+        return scale * _area_ratio(seen.beam, valid.shape)
+    return scale
+
+
+def _noise_map(given: SkyImage, seen: Observation, valid: np.ndarray, scale: Any) -> np.ndarray:
+    """Return the rms noise at each pixel, Jy/beam, NaN on blank ones: what was given, or what the image shows."""
+    if seen.noise > 0:
+        return np.where(valid, seen.noise, np.nan)
+    width = np.sqrt(4 * np.log(2) / np.pi * abs(seen.beam.area))
+    return local_rms(np.where(valid, given.data, np.nan), width) / scale
+
+
 def _is_per_beam(value: Any) -> bool:
     return isinstance(value, u.Quantity) and value.unit.is_equivalent(u.Jy / u.beam)
 
@@ -179,15 +218,7 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
     True
     """
     seeds = Seeds(as_seed("seed", seed))
-    table: Any = None
-    number = None
-    if isinstance(sources, (Table, str, PathLike)):
-        table = sources
-    elif sources is not None:
-        number = as_count("sources", sources)
-    elif isinstance(flux, Distribution):
-        raise ValueError("sources must be given where flux is a distribution, since only the source counts say how "
-                         "many there are, got None")
+    number, table = _as_sources(sources, flux)
     workers = as_count("workers", workers, minimum=1)
     clip_sigma = check_clip_sigma(clip_sigma)
     chosen = check_latents(latents)
@@ -198,23 +229,13 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
     for what, value in (("beam", beam), ("frequency", frequency), ("unit", unit)):
         if value is None:
             raise ValueError(f"{what} must be given, since the image's header has none")
-    shape = given.data.shape
-    valid, sky = np.isfinite(given.data), on_sky(given.wcs, shape)
-    if sky is not None:
-        valid &= sky
-    if not valid.any():
-        raise ValueError("image must have pixels on the sky that are not blank, got none")
+    shape, valid = given.data.shape, _not_blank(given)
     if rms is not None:
         rms = as_quantity("rms", rms * u.beam if _is_per_beam(rms) else rms, u.Jy) * u.Jy
     seen = observe(given.wcs, shape, survey=None, frequency=frequency, beam=beam, noise=rms,
                    primary_beam=primary_beam)
-    middle = pixel_area(given.wcs, *(valid.nonzero()[axis].mean() for axis in (1, 0)))
-    scale: Any = _unit_scale(unit, seen.beam, seen.frequency, float(middle) * u.sr)
-    if seen.beam.nodes is not None and not _is_per_beam(1 * unit):
-        scale = scale * _area_ratio(seen.beam, shape)
-    width = np.sqrt(4 * np.log(2) / np.pi * abs(seen.beam.area))
-    noise = np.where(valid, seen.noise, np.nan) if seen.noise > 0 else \
-        local_rms(np.where(valid, given.data, np.nan), width) / scale
+    scale = _pixel_scale(unit, seen, given.wcs, valid)
+    noise = _noise_map(given, seen, valid, scale)
     typical = float(np.nanmedian(noise))
     faintest = faintest_flux(typical)
     mix = default_mix(chosen) if fr_mix is None else fr_mix

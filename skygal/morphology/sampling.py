@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy import units as u
 from astropy.table import QTable
 
 from skygal.checks import as_count, as_seed, check_choice, open_range
@@ -15,7 +16,8 @@ from skygal.morphology.clip import check_clip_sigma
 from skygal.morphology.conditions import SIZE_TO_EXTENT
 from skygal.morphology.latents import Latents, check_latents, draw_sources
 from skygal.morphology.measure import Shapes, measure_stamps
-from skygal.morphology.stamps import Limits, draw_within
+from skygal.morphology.stamps import Batch, Limits, draw_within
+from skygal.population.classes import check_mix, sample_classes
 from skygal.seeds import Seeds
 
 __all__ = ["StampSet", "iter_stamps", "sample_stamps"]
@@ -187,23 +189,29 @@ def iter_stamps(n: int, *, fr_class: str | None = None, fr_mix: Mapping[str, flo
     StampSet
         Together they are what `sample_stamps` returns.
     """
-    from astropy import units as u
     from tqdm import tqdm
-
-    from skygal.morphology.checkpoint import load_model
-    from skygal.population.classes import check_mix, sample_classes
-    from skygal.rendering.beam import native_covariance
 
     n = as_count("n", n, minimum=1)
     size = as_count("size", size, minimum=16)
     clip_sigma = check_clip_sigma(clip_sigma)
     check_choice("scale", scale, SCALES)
     check_choice("orientation", orientation, ORIENTATIONS)
-    seeds = Seeds(as_seed("seed", seed))
-    chosen = check_latents(latents)
+    sample = _make_sample(n, fr_class, fr_mix, las, bending, check_latents(latents), Seeds(as_seed("seed", seed)),
+                          model, device)
+    with tqdm(total=n, desc="stamps", disable=not progress, delay=2) as bar:
+        for start in range(0, n, PART):
+            yield sample.part(start, clip_sigma=clip_sigma, scale=scale, size=size if orientation == "random" else None,
+                              update=bar.update)
+
+
+def _make_sample(n: int, fr_class: Any, fr_mix: Any, las: Any, bending: Any, latents: str | np.ndarray, seeds: Seeds,
+                 model: Any, device: str) -> _Sample:
+    """Return what was asked for, checked."""
+    from skygal.morphology.checkpoint import load_model
+
     generator = load_model(model, device=device)
-    chosen = check_latents(chosen, generator.latent_dim, n)
-    pairs = isinstance(chosen, str) and chosen == "pairs"
+    latents = check_latents(latents, generator.latent_dim, n)
+    pairs = isinstance(latents, str) and latents == "pairs"
     if pairs and (fr_class is not None or fr_mix is not None):
         raise ValueError(f"fr_class and fr_mix must be left out with latents='pairs', got {fr_class!r} and {fr_mix!r}")
     if fr_class is not None and fr_mix is not None:
@@ -219,47 +227,66 @@ def iter_stamps(n: int, *, fr_class: str | None = None, fr_mix: Mapping[str, flo
     if pairs:
         keys = np.repeat(keys[:(n + 1) // 2], 2)[:n]
     limits = Limits(open_range("las", las, u.arcsec, np.inf), open_range("bending", bending, u.rad, np.pi))
-    if (las is not None or bending is not None) and (pairs or isinstance(chosen, np.ndarray)):
+    if (las is not None or bending is not None) and (pairs or isinstance(latents, np.ndarray)):
         raise ValueError("las and bending must be left out with latents that are given or paired, got "
                          f"las={las} and bending={bending}")
+    return _Sample(generator, latents, classes, keys, limits, seeds.seed)
 
-    def draw(classes: np.ndarray, keys: np.ndarray) -> Latents:
-        low, high = (end / SIZE_TO_EXTENT for end in limits.las)
-        return draw_sources(generator, chosen, classes, keys, least=low, most=high, bending=limits.bending)
+
+@dataclass(frozen=True)
+class _Sample:
+    """Stamps that were asked for, before they are decoded: a class and a key each, and what limits them."""
+
+    generator: Any
+    latents: str | np.ndarray
+    classes: np.ndarray
+    keys: np.ndarray
+    limits: Limits
+    seed: int
+
+    def draw(self, classes: np.ndarray, keys: np.ndarray) -> Latents:
+        """Return what to decode for sources of these classes and keys."""
+        low, high = (end / SIZE_TO_EXTENT for end in self.limits.las)
+        return draw_sources(self.generator, self.latents, classes, keys, least=low, most=high,
+                            bending=self.limits.bending)
+
+    def part(self, start: int, *, clip_sigma: float | None, scale: str, size: int | None,
+             update: Callable[[int], object]) -> StampSet:
+        """Return stamps from number ``start`` on, at any angle in a square frame, or aligned where ``size`` is None."""
+        generator, here = self.generator, slice(start, start + PART)
+        if isinstance(self.latents, np.ndarray) and self.latents.ndim == 2:
+            plan = draw_sources(generator, self.latents[here], self.classes[here], self.keys[here])
+        else:
+            plan = self.draw(self.classes[here], self.keys[here])
+        images, shapes, decoded, bendings = [], [], [], []
+        for batch in draw_within(generator, plan, clip_sigma, self.limits, redraw=self.draw):
+            stamps, measured = (batch.stamps, batch.shapes) if size is None else _turned(batch, generator, size)
+            whole = stamps.max(axis=(1, 2)) if scale == "peak" else stamps.sum(axis=(1, 2))
+            images.append(stamps / whole[:, None, None])
+            shapes.append(measured)
+            decoded.append(batch.latents)
+            bendings.append(np.abs(batch.bending))
+            update(len(stamps))
+        shape, made, pixel = Shapes.join(shapes), Latents.join(decoded), generator.pixel_scale * u.arcsec
+        table = QTable({"stamp_id": np.arange(start + 1, start + len(made) + 1), "fr_class": self.classes[here],
+                        "las": shape.las * pixel, "b_maj": shape.b_maj * pixel, "b_min": shape.b_min * pixel,
+                        "pa": shape.pa * u.deg, "core_frac": shape.core_frac, "n_components": shape.n_components,
+                        "bending": np.degrees(np.concatenate(bendings)) * u.deg, "extent": made.extent * u.arcsec,
+                        "latent_seed": made.keys, "latents": made.values})
+        table.meta.update(seed=self.seed, model=generator.name, model_sha256=generator.sha256)
+        return StampSet(np.concatenate(images), table, pixel, generator.beam_fwhm * u.arcsec)
+
+
+def _turned(batch: Batch, generator: Any, size: int) -> tuple[np.ndarray, Shapes]:
+    """Return stamps at the angles of their keys, in square frames, and their shapes."""
+    from skygal.rendering.beam import native_covariance
 
     fwhm = generator.beam_fwhm / generator.pixel_scale
     native = native_covariance(fwhm)
-    pixel = generator.pixel_scale * u.arcsec
-    with tqdm(total=n, desc="stamps", disable=not progress, delay=2) as bar:
-        for start in range(0, n, PART):
-            here = slice(start, start + PART)
-            if isinstance(chosen, np.ndarray) and chosen.ndim == 2:
-                plan = draw_sources(generator, chosen[here], classes[here], keys[here])
-            else:
-                plan = draw(classes[here], keys[here])
-            images, shapes, decoded, bendings = [], [], [], []
-            for batch in draw_within(generator, plan, clip_sigma, limits, redraw=draw):
-                stamps, measured = batch.stamps, batch.shapes
-                if orientation == "random":
-                    stamps = np.stack([_turn(stamp, centre, _angle(key), size, native) for stamp, centre, key
-                                       in zip(stamps, measured.centre, batch.latents.keys, strict=True)])
-                    # a size is the same at any angle, but for the pixels
-                    measured = replace(measure_stamps(stamps, beam_fwhm=fwhm)[0], las=measured.las)
-                images.append(stamps / stamps.max(axis=(1, 2), keepdims=True) if scale == "peak"
-                              else stamps / stamps.sum(axis=(1, 2), keepdims=True))
-                shapes.append(measured)
-                decoded.append(batch.latents)
-                bendings.append(np.abs(batch.bending))
-                bar.update(len(stamps))
-            measured, made = Shapes.join(shapes), Latents.join(decoded)
-            table = QTable({"stamp_id": np.arange(start + 1, start + len(made) + 1), "fr_class": classes[here],
-                            "las": measured.las * pixel, "b_maj": measured.b_maj * pixel,
-                            "b_min": measured.b_min * pixel, "pa": measured.pa * u.deg,
-                            "core_frac": measured.core_frac, "n_components": measured.n_components,
-                            "bending": np.degrees(np.concatenate(bendings)) * u.deg, "extent": made.extent * u.arcsec,
-                            "latent_seed": made.keys, "latents": made.values})
-            table.meta.update(seed=seeds.seed, model=generator.name, model_sha256=generator.sha256)
-            yield StampSet(np.concatenate(images), table, pixel, generator.beam_fwhm * u.arcsec)
+    stamps = np.stack([_turn(stamp, centre, _angle(key), size, native) for stamp, centre, key
+                       in zip(batch.stamps, batch.shapes.centre, batch.latents.keys, strict=True)])
+    # a size is the same at any angle, but for the pixels
+    return stamps, replace(measure_stamps(stamps, beam_fwhm=fwhm)[0], las=batch.shapes.las)
 
 
 def _angle(key: int) -> float:
