@@ -211,64 +211,62 @@ def prepare_stamps(stamps: Stamps, *, classes: tuple[str, ...] = ("FRI", "FRII",
     ValueError
         If the cutouts have another pixel scale, or no stamp is left.
     """
-    from scipy import ndimage
     from tqdm import tqdm
 
-    keep, why = [], Counter[str]()
-    images, seen, shapes, noises = [], [], [], []
     sigma = beam_fwhm / pixel_scale / 2.3548200450309493
     same = match_cutouts(stamps, progress=progress)
     stamps = fill_positions(stamps, same)
     # without a position, an entry repeats an earlier one if it shows the same pixels
     repeat = _repeats(stamps.ra, stamps.dec) | (~np.isfinite(stamps.ra) & (same != np.arange(len(stamps))))
+    keep, made, why = [], [], Counter[str]()
     for i in tqdm(range(len(stamps)), desc="preparing", unit="stamp", disable=not progress):
         if stamps.fr_class[i] not in classes:
             why["of another class"] += 1
-            continue
-        if any(text in str(stamps.name[i]) for text in exclude):
+        elif any(text in str(stamps.name[i]) for text in exclude):
             why["excluded"] += 1
-            continue
-        if repeat[i]:
+        elif repeat[i]:
             why["repeated"] += 1
-            continue
-        if np.isfinite(scale := stamps.pixel_scale[i]) and abs(scale / pixel_scale - 1) > 0.01:
+        elif np.isfinite(scale := stamps.pixel_scale[i]) and abs(scale / pixel_scale - 1) > 0.01:
             raise ValueError(f"pixel scale of stamps must be {pixel_scale} arcsec, "
                              f"got {scale} arcsec for {stamps.name[i]}")
-        image, clip, limit = _as_seen(stamps, i)
-        mask = find_source(image, clip, las=stamps.las[i] / pixel_scale)
-        if not mask.any():
-            why["blank"] += 1
-            continue
-        if mask[[0, -1]].any() or mask[:, [0, -1]].any():
-            why["cut by the border"] += 1
-            continue
-        level = clip if clip > 0 else float(image[mask].min())
-        sharp = restore_source(image, mask, level, beam_sigma=sigma, limit=max(limit, level))
-        _, centre, covariance = measure_moments(sharp[None])
-        values, vectors = np.linalg.eigh(covariance[0])
-        turned = np.maximum(_turn(sharp, shape, centre[0], vectors[:, 1], 3), 0.0)
-        if turned.sum() < 0.99 * sharp.sum():
-            why["too large for the frame"] += 1
-            continue
-        # the beam still adds half of its variance
-        if stamps.fr_class[i] != "compact" and values[1] + 0.5 * sigma**2 < (LEAST_EXTENT * sigma) ** 2:
-            why["unresolved"] += 1
-            continue
-        full = ndimage.gaussian_filter(turned, sigma * np.sqrt(0.5), mode="constant")
-        peak = full.max()
-        keep.append(i)
-        images.append((turned / peak).astype(np.float32))
-        seen.append(_turn(_clipped(image, mask, level), shape, centre[0], vectors[:, 1], 1).astype(np.float32))
-        extent, bending = measure_extent_bending(
-            full[None], *(np.arange(size) - (size - 1) / 2 for size in shape[::-1]))
-        shapes.append((extent[0] * pixel_scale, bending[0]))
-        noises.append(level / 3 / peak)
-    rows = np.asarray(keep, int)
-    kept = stamps.fr_class[rows]
+        elif isinstance(one := _prepare(stamps, i, shape, sigma, pixel_scale), str):
+            why[one] += 1
+        else:
+            keep.append(i)
+            made.append(one)
     if not keep:
         raise ValueError(f"stamps must hold sources of {', '.join(classes)}, got none "
                          f"(left out: {dict(why) or 'none'})")
-    extent, bending = np.asarray(shapes).T
-    return TrainingSet(np.stack(images), np.stack(seen), kept, extent, bending, np.asarray(noises),
+    rows = np.asarray(keep, int)
+    images, seen, extent, bending, noise = (np.stack(column) for column in zip(*made, strict=True))
+    return TrainingSet(images, seen, stamps.fr_class[rows], extent * pixel_scale, bending, noise,
                        split_by_sky(stamps.ra[rows], stamps.dec[rows], stamps.name[rows]), stamps.name[rows], rows,
                        dict(why))
+
+
+def _prepare(stamps: Stamps, i: int, shape: tuple[int, int], sigma: float,
+             pixel_scale: float) -> tuple[np.ndarray, ...] | str:
+    """Return a source restored and as seen, its extent (pixels), bending and noise over peak, or what is wrong."""
+    from scipy import ndimage
+
+    image, clip, limit = _as_seen(stamps, i)
+    mask = find_source(image, clip, las=stamps.las[i] / pixel_scale)
+    if not mask.any():
+        return "blank"
+    if mask[[0, -1]].any() or mask[:, [0, -1]].any():
+        return "cut by the border"
+    level = clip if clip > 0 else float(image[mask].min())
+    sharp = restore_source(image, mask, level, beam_sigma=sigma, limit=max(limit, level))
+    _, centre, covariance = measure_moments(sharp[None])
+    values, vectors = np.linalg.eigh(covariance[0])
+    turned = np.maximum(_turn(sharp, shape, centre[0], vectors[:, 1], 3), 0.0)
+    if turned.sum() < 0.99 * sharp.sum():
+        return "too large for the frame"
+    # the beam still adds half of its variance
+    if stamps.fr_class[i] != "compact" and values[1] + 0.5 * sigma**2 < (LEAST_EXTENT * sigma) ** 2:
+        return "unresolved"
+    full = ndimage.gaussian_filter(turned, sigma * np.sqrt(0.5), mode="constant")
+    peak = full.max()
+    seen = _turn(_clipped(image, mask, level), shape, centre[0], vectors[:, 1], 1)
+    extent, bending = measure_extent_bending(full[None], *(np.arange(size) - (size - 1) / 2 for size in shape[::-1]))
+    return (turned / peak).astype(np.float32), seen.astype(np.float32), extent[0], bending[0], level / 3 / peak
