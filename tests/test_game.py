@@ -42,15 +42,17 @@ def step(trainer, epoch=1.5, seed=0, rows=None):
 
 def test_a_step_teaches_all_networks(make):
     trainer = make()
-    model, judge = trainer.model, trainer.game.adversary.network
-    before = {name: weights(part) for name, part in (
-        ("decoder", model.decoder), ("flow", model.flow), ("encoder", model.encoder), ("judge", judge))}
+    model = trainer.model
+    parts = {"decoder": model.decoder, "flow": model.flow, "encoder": model.encoder,
+             **{name: one.network for name, one in trainer.game.adversaries.items()}}
+    assert set(parts) > {"images", "structure"}
+    before = {name: weights(part) for name, part in parts.items()}
     losses = step(trainer)
     assert set(losses) == {"train_loss", "discriminator_loss", "generator_loss"}
     assert all(np.isfinite(value) for value in losses.values())
-    for name, part in (("decoder", model.decoder), ("flow", model.flow), ("encoder", model.encoder), ("judge", judge)):
+    for name, part in parts.items():
         assert any(changed(before[name], part)), name
-    assert all(value.requires_grad for value in judge.parameters())
+        assert all(value.requires_grad for value in part.parameters())
 
 
 def test_without_the_likelihood_the_encoder_rests(make):
@@ -86,34 +88,82 @@ def test_rates_rise_and_fall(make):
     rates = []
     for epoch in (0.0, 2.5, 5.0, 10.0, 20.0):
         step(trainer, epoch)
-        rates.append((trainer.game.adam.param_groups[0]["lr"], trainer.game.adversary.adam.param_groups[0]["lr"]))
-    decoder, judge = np.array(rates).T / trainer.settings.adversarial_rate
+        rates.append([one.param_groups[0]["lr"] for one in (
+            trainer.game.adam, *(one.adam for one in trainer.game.adversaries.values()))])
+    decoder, judge, other = np.array(rates).T / trainer.settings.adversarial_rate
     assert decoder[0] == pytest.approx(0.01) and decoder[-1] == pytest.approx(game.LAST_SHARE)
     assert decoder[2] > decoder[1] > decoder[0] and decoder[2] > decoder[3] > decoder[4]
     assert judge[0] == pytest.approx(game.DISCRIMINATOR_RATE) and (np.diff(judge) < 0).all()
+    assert (judge == other).all()
 
 
-def test_real_stamps_are_flipped_with_their_bending(make):
+@pytest.fixture
+def shown(make, monkeypatch):
+    """Return a function that gives the pixels of real stamps that the discriminators are to look at."""
     trainer = make()
-    rows = torch.full((60,), int(trainer.train.plain(torch.arange(len(trainer.train)))[1][:, -1].abs().argmax()))
-    plain = trainer.train.plain(rows[:1])[1]
-    seen, condition = trainer.game._real(rows, torch.Generator().manual_seed(0))
-    assert seen.shape == (60, 24, 40) and bool(torch.isfinite(seen).all())
-    torch.testing.assert_close(condition[:, :-1], plain[:, :-1].expand(60, -1))
-    torch.testing.assert_close(condition[:, -1].abs(), plain[:, -1].abs().expand(60))
-    up = float((condition[:, -1] > 0).float().mean())
-    assert 0.2 < up < 0.8
-    # those with one sign of bending are upside down of the others, but for the jitter
-    means = [seen[condition[:, -1] * sign > 0].mean(dim=0) for sign in (1, -1)]
-    alike, mirrored = (float((means[0] - other).abs().sum()) for other in (means[1], means[1].flip(0)))
-    assert mirrored < alike
+    monkeypatch.setattr(trainer.game, "_looked_at", lambda seen: seen)
+
+    def show(rows, seed=0):
+        return trainer, *trainer.game._real(rows, torch.Generator().manual_seed(seed))
+
+    return show
+
+
+def most_bent(trainer, count):
+    bending = trainer.train.plain(torch.arange(len(trainer.train)))[1][:, -1]
+    return torch.full((count,), int(bending.abs().argmax()))
+
+
+def test_real_stamps_are_flipped_with_their_bending(shown, make, monkeypatch):
+    monkeypatch.setattr(game, "ZOOM", 0.0)
+    monkeypatch.setattr(game, "SHIFT", 0.0)
+    rows = most_bent(make(), 120)
+    trainer, seen, condition, _ = shown(rows)
+    plain, own = trainer.train.plain(rows[:1])[1][0], trainer.seen[rows[0]]
+    assert seen.shape == (120, 24, 40) and float(plain[-1].abs()) > 1e-3
+    # the first half are the cutouts' own pixels
+    kinds = {}
+    for stamp, given in zip(seen[:60], condition[:60], strict=True):
+        flip = next((up, side) for up in (False, True) for side in (False, True) if torch.allclose(
+            stamp, own.flip([axis for axis, is_flipped in ((0, up), (1, side)) if is_flipped]), atol=1e-5))
+        kinds[flip] = kinds.get(flip, 0) + 1
+        torch.testing.assert_close(given[:-1], plain[:-1])
+        torch.testing.assert_close(given[-1], -plain[-1] if flip[0] else plain[-1])
+    assert len(kinds) == 4 and min(kinds.values()) > 5
+
+
+def test_half_of_the_real_stamps_are_restored_and_seen_again(shown, make):
+    rows = most_bent(make(), 200)
+    trainer, seen, condition, noise = shown(rows)
+    own = float(trainer.train.noise[rows[0]])
+    # the cutouts' own pixels with their own noise, then others with mostly less than that, from nearer and further off
+    assert bool((noise[:100] == own).all())
+    times = noise[100:] / own
+    low, high = game.NOISE_RANGE
+    assert low <= float(times.min()) < 1.5 * low and 0.7 * high < float(times.max()) <= high
+    assert float(torch.log(times).mean()) == pytest.approx(np.log(low * high) / 2, abs=0.3)
+    size, other = condition[:100, -2], condition[100:, -2]
+    assert float(size.std()) < 1e-5 and float(other.min()) < float(size[0]) - 0.3
+    # further off they light fewer pixels
+    lit = (seen[100:] > 0.05).sum(dim=(1, 2)).float()
+    assert float(torch.corrcoef(torch.stack([lit, other]))[0, 1]) > 0.7
+
+
+def test_a_stamp_in_noise_keeps_something_to_see(make):
+    trainer = make()
+    trainer.train.noise[:] = 0.2
+    rows = torch.arange(8).repeat(8)
+    _, _, noise = trainer.game._real(rows, torch.Generator().manual_seed(0))
+    # but for the half that are seen with their own
+    assert bool((noise[:32] == 0.2).all()) and float(noise[32:].max()) == pytest.approx(game.MOST_NOISE)
 
 
 def test_a_step_depends_on_its_generator_and_seed_alone(make):
     first, second = make(), make()
     second.model.load_state_dict(first.model.state_dict())
     second.game.average.load_state_dict(first.game.average.state_dict())
-    second.game.adversary.load_state_dict(first.game.adversary.state_dict())
+    for name, one in first.game.adversaries.items():
+        second.game.adversaries[name].load_state_dict(one.state_dict())
     losses = []
     for trainer in (first, second):
         torch.manual_seed(7)
@@ -128,8 +178,8 @@ def test_the_decoder_comes_to_fool_a_judge_that_stands_still(make):
     trainer = make(adversarial_rate=3e-3, likelihood_weight=0.0, adversarial_epochs=100)
     for k in range(15):
         step(trainer, 0.0, seed=k)
-    adversary = trainer.game.adversary
-    adversary.rate = 0.0
+    for adversary in trainer.game.adversaries.values():
+        adversary.rate = 0.0
     losses = [step(trainer, 5.0, seed=100 + k)["generator_loss"] for k in range(40)]
     assert np.mean(losses[-8:]) < np.mean(losses[:8])
 

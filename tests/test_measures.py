@@ -15,6 +15,7 @@ from skygal.evaluation.shapes import (
     band_power,
     bending_angle,
     compare_samples,
+    peak_density,
     shape_statistics,
 )
 from skygal.evaluation.two_sample import (
@@ -112,6 +113,21 @@ def test_statistics_are_named_and_finite():
     assert all(values.shape == (6,) and np.isfinite(values).all() for values in found.values())
     assert found["components"].tolist() == [1, 2, 1, 2, 1, 2] or (found["components"][1::2] == 2).all()
     assert (found["axis ratio"] < 0.6).all() and (found["las"] > 8).all()
+
+
+def test_lumps_are_counted():
+    y, x = np.indices((80, 144), float)
+    smooth = np.exp(-0.5 * (((x - 71.3) / 20) ** 2 + ((y - 39.6) / 8) ** 2))
+    # one lump for all pixels above 2 % of the peak, 2 pi sigma_x sigma_y ln(50) of them
+    assert peak_density(smooth[None])[0] == pytest.approx(1000 / (2 * np.pi * 160 * np.log(50)), rel=0.02)
+    places = [(20, 40), (50, 42), (75, 38), (110, 40), (60, 20)]
+    spots = np.max([np.exp(-0.5 * ((x - a - 0.2) ** 2 + (y - b + 0.3) ** 2) / 1.27**2) for a, b in places], axis=0)
+    faint = 0.01 * np.exp(-0.5 * ((x - 130) ** 2 + (y - 60) ** 2) / 1.27**2)      # too faint to look at
+    found = peak_density(np.stack([spots, spots + faint]))
+    assert found == pytest.approx(1000 / (2 * np.pi * 1.27**2 * np.log(50)), rel=0.1)
+    mottled = smooth * (1 + 0.3 * np.sin(x) * np.sin(y))
+    assert peak_density(mottled[None])[0] > 30 * peak_density(smooth[None])[0]
+    assert peak_density(np.zeros((1, 8, 8)))[0] == 0
 
 
 def test_compared_samples_are_those_of_scipy():

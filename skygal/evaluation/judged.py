@@ -72,9 +72,10 @@ def measure_ramis(bench: Bench, made: Made, paper: PaperClassifier | None = None
 def measure_fidelity(bench: Bench, made: Made, paper: PaperClassifier | None = None) -> list[Row]:
     """Return how often each judge names the class asked for, of generated and of held-out (test) stamps.
 
-    Errors are binomial; "at least real" is meant within the error of the difference.
+    Errors are binomial; "at least real" is meant within the error of the difference. Beside them the robust judge's
+    opinion of the real training stamps, which it has not seen either and the model has learnt from.
     """
-    test, out = bench.test, []
+    test, train, out = bench.test, bench.train, []
     for group, (generated, held) in _opinions(bench, made, paper).items():
         found, real = generated.argmax(axis=1), held.argmax(axis=1)
         for k, name in enumerate(CLASSES):
@@ -82,6 +83,13 @@ def measure_fidelity(bench: Bench, made: Made, paper: PaperClassifier | None = N
             errors = accuracy_error(one), accuracy_error(two)
             out.append(Row(f"class fidelity, {name}", group, float(one.mean()), errors[0], float(two.mean()), errors[1],
                            "at least real", bool(one.mean() >= two.mean() - math.hypot(*errors))))
+    if "training fidelity" not in bench.cache:
+        bench.cache["training fidelity"] = bench.judge.classify(bench.real.images[train],
+                                                                bench.judge.deal(len(train))).argmax(axis=1)
+    for k, name in enumerate(CLASSES):
+        right = bench.cache["training fidelity"][bench.label[train] == k] == k
+        out.append(Row(f"class fidelity of training stamps, {name}", "robust judge", float("nan"), float("nan"),
+                       float(right.mean()), accuracy_error(right)))
     return out
 
 

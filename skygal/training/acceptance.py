@@ -15,9 +15,10 @@ from torch.nn import functional
 from skygal.morphology.generator import Generator
 from skygal.morphology.latents import draw_conditions
 from skygal.morphology.networks import Acceptance
+from skygal.training.augment import StampBatches
 from skygal.training.prepare import TrainingSet
 from skygal.training.stamp_net import train_net
-from skygal.training.survey_view import SurveyView
+from skygal.training.survey_view import SurveyView, jitter
 
 __all__ = ["train_acceptance"]
 
@@ -59,10 +60,25 @@ def train_acceptance(generator: Generator, data: TrainingSet, *, n: int, sharpne
     -------
     Acceptance
     """
+    given, ratio, named = _guided(generator, data, n, seed=seed, epochs=epochs, progress=progress)
+    u, condition = torch.from_numpy(given[0]), torch.from_numpy(generator.condition(*given))
+    return _fit(generator, u, condition, torch.from_numpy(ratio + sharpness * named), epochs=_fewer(epochs), seed=seed)
+
+
+def _fewer(epochs: int) -> int:
+    return max(1, 2 * epochs // 3)
+
+
+def _guided(generator: Generator, data: TrainingSet, n: int, *, seed: int, epochs: int,
+            progress: bool) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray]:
+    """Return draws (latents, class, extent, bending) and what the guides say of each.
+
+    The latter are ln of how much more often real stamps look like it, and ln p(class | stamp), 0 where the class is
+    none that the first guide tells apart.
+    """
     from tqdm import tqdm
 
     rng = np.random.default_rng(seed)
-    fewer = max(1, 2 * epochs // 3)
     known = data.select(np.isin(data.fr_class, generator.classes))
     # as many of each class as there are real ones, so that the second guide learns nothing from the mix
     draws = rng.integers(len(known), size=n)
@@ -74,28 +90,23 @@ def train_acceptance(generator: Generator, data: TrainingSet, *, n: int, sharpne
     views = np.stack([_observed(generator, u, fr_class, extent, bending, nearest, seed=seed + view)
                       for view in range(VIEWS)])
     half = n // 2
-    real, label = known.seen, np.array([CLASSES.index(c) if c in CLASSES else -1 for c in known.fr_class])
-    two = label >= 0
-    logit = np.zeros(n, np.float32)
-    ratio = np.zeros(n, np.float32)
+    label = np.array([CLASSES.index(c) if c in CLASSES else -1 for c in known.fr_class])
+    real, two = _real_views(generator, known, seed=seed), label >= 0
+    logit, ratio = np.zeros(n, np.float32), np.zeros(n, np.float32)
     for k in tqdm(range(GUIDES), desc="resampling the prior", unit="guide", disable=not progress):
         if set(CLASSES) <= set(known.fr_class):
-            judge = train_net(real[two], label[two], seed=seed + k, epochs=fewer, zoom=0.1)
+            judge = train_net(real[:, two], label[two], seed=seed + k, epochs=_fewer(epochs), zoom=0.1)
             odds = sum(_log_odds(judge.classify(view)) for view in views) / VIEWS / GUIDES
             logit += np.where(fr_class == CLASSES[1], odds, np.where(fr_class == CLASSES[0], -odds, 0.0))
         # each half is told from real stamps by guides that learnt on the other
         for mine, other in ((slice(0, half), slice(half, n)), (slice(half, n), slice(0, half))):
-            pick = rng.choice(np.arange(n)[other], min(len(real), half), replace=False)
-            telling = train_net(np.concatenate([real, views[k % VIEWS][pick]]),
-                                np.repeat([1, 0], [len(real), len(pick)]), seed=seed + 10 + k, epochs=epochs,
-                                learning_rate=TELLING_RATE)
+            pick = rng.choice(np.arange(n)[other], min(len(known), half), replace=False)
+            fake = views[np.arange(1 + VIEWS) % VIEWS][:, pick]
+            telling = train_net(np.concatenate([real, fake], axis=1), np.repeat([1, 0], [len(known), len(pick)]),
+                                seed=seed + 10 + k, epochs=epochs, learning_rate=TELLING_RATE)
             ratio[mine] += sum(_log_odds(telling.classify(view[mine])) for view in views) / VIEWS / GUIDES
-    classified = np.isin(fr_class, CLASSES)
-    # ln of p(class | stamp)
-    target = ratio + np.where(classified, sharpness * -np.logaddexp(0, -logit), 0.0)
-    condition = torch.from_numpy(generator.condition(u, fr_class, extent, bending))
-    return _fit(generator, torch.from_numpy(u), condition, torch.from_numpy(target.astype(np.float32)),
-                epochs=fewer, seed=seed)
+    named = np.where(np.isin(fr_class, CLASSES), -np.logaddexp(0, -logit), 0.0).astype(np.float32)
+    return (u, fr_class, extent, bending), ratio, named
 
 
 def _log_odds(probability: np.ndarray) -> np.ndarray:
@@ -115,6 +126,20 @@ def _nearest_noise(extent: np.ndarray, fr_class: np.ndarray, known: TrainingSet,
     return out
 
 
+def _real_views(generator: Generator, known: TrainingSet, *, seed: int) -> np.ndarray:
+    """Return real stamps (1 + VIEWS, n, ny, nx): the cutouts' own pixels, then restored and seen with other noise."""
+    view, draw = SurveyView(generator.arch), torch.Generator().manual_seed(seed)
+    batches = StampBatches(torch.from_numpy(known.images), torch.full((len(known),), -1),
+                           torch.from_numpy(known.noise.astype(np.float32)), generator.arch)
+    out = np.empty((1 + VIEWS, *known.seen.shape), np.float32)
+    out[0] = known.seen
+    for rows in torch.arange(len(known)).split(BLOCK):
+        stamps, _ = batches.plain(rows)
+        for k in range(1, 1 + VIEWS):
+            out[k, rows] = jitter(view(stamps, batches.noise[rows], draw), draw, zoom=0.0, shift=0.5).numpy()
+    return out
+
+
 def _observed(generator: Generator, u: np.ndarray, fr_class: np.ndarray, extent: np.ndarray, bending: np.ndarray,
               noise: np.ndarray, *, seed: int) -> np.ndarray:
     """Return stamps as the survey shows them, from their latents."""
@@ -123,7 +148,8 @@ def _observed(generator: Generator, u: np.ndarray, fr_class: np.ndarray, extent:
     for start in range(0, len(u), BLOCK):
         part = slice(start, start + BLOCK)
         stamps = torch.from_numpy(generator.decode(u[part], fr_class[part], extent[part], bending[part]))
-        out[part] = view(stamps, torch.from_numpy(noise[part]), draw).numpy()
+        # half a pixel either way, as turning a cutout to its axis does to the edges of its clip
+        out[part] = jitter(view(stamps, torch.from_numpy(noise[part]), draw), draw, zoom=0.0, shift=0.5).numpy()
     return out
 
 

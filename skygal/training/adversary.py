@@ -17,16 +17,19 @@ from torch.nn import functional
 
 from skygal.morphology.networks import Architecture
 
-__all__ = ["Adversary", "Discriminator"]
+__all__ = ["Adversary", "Discriminator", "stretch"]
 
 #: under the steps of 8 bits, so that the faintest pixels stand out as they do for the networks of a two-sample test
 SOFTENING = 1e-4
 #: most of a stamp is dark: so its pixels have a scatter of about 1
 CONTRAST = 8.0
-#: standard deviation of the differences that the gradients are taken from, in stretched brightness
-PROBE = 0.02
 #: steps between two penalties, which weigh as much more
 PENALTY_EVERY = 2
+
+
+def stretch(seen: torch.Tensor) -> torch.Tensor:
+    """Return the square root of what is seen, softened."""
+    return torch.sqrt(seen.clamp_min(0.0) + SOFTENING) - math.sqrt(SOFTENING)
 
 
 class Discriminator(nn.Module):
@@ -78,37 +81,27 @@ class Discriminator(nn.Module):
 
 
 class Adversary:
-    """The discriminator in training.
+    """A discriminator in training.
 
     Parameters
     ----------
-    arch : Architecture
-        Frame and condition.
-    widths : tuple of int
-        See `Discriminator`.
+    network : `~torch.nn.Module`
+        To scores (n,) from what it looks at and the condition.
     rate : float
         Learning rate.
     penalty : float
         Weight of the mean squared gradients.
-    precision : str
-        See `Discriminator`.
-    device : str
-        Where to train.
+    probe : float
+        Standard deviation of the differences that the gradients are taken from, in the unit of what it looks at.
     """
 
-    def __init__(self, arch: Architecture, *, widths: tuple[int, ...], rate: float, penalty: float, precision: str,
-                 device: str) -> None:
-        self.network = Discriminator(arch, widths, precision).to(device)
-        self.adam = torch.optim.Adam(self.network.parameters(), lr=rate, betas=(0.0, 0.99), fused=True)
-        self.rate, self.penalty, self.steps = rate, penalty, 0
-
-    @staticmethod
-    def stretch(seen: torch.Tensor) -> torch.Tensor:
-        """Return the square root of what is seen, softened."""
-        return torch.sqrt(seen.clamp_min(0.0) + SOFTENING) - math.sqrt(SOFTENING)
+    def __init__(self, network: nn.Module, *, rate: float, penalty: float, probe: float) -> None:
+        self.network = network
+        self.adam = torch.optim.Adam(network.parameters(), lr=rate, betas=(0.0, 0.99), fused=True)
+        self.rate, self.penalty, self.probe, self.steps = rate, penalty, probe, 0
 
     def step(self, real: torch.Tensor, fake: torch.Tensor, condition: torch.Tensor, share: float) -> float:
-        """Teach the discriminator real from generated stamps (stretched); return its loss.
+        """Teach the discriminator real from generated stamps; return its loss.
 
         ``share`` is that of the whole learning rate to take.
         """
@@ -116,11 +109,11 @@ class Adversary:
         views = [real, fake]
         penalised = self.steps % PENALTY_EVERY == 0
         if penalised:
-            views += [view + PROBE * torch.randn(view.shape, device=view.device) for view in (real, fake)]
+            views += [view + self.probe * torch.randn(view.shape, device=view.device) for view in (real, fake)]
         scores = self.network(torch.cat(views), condition.repeat(len(views), 1)).chunk(len(views))
         loss = total = functional.softplus(scores[1] - scores[0]).mean()
         if penalised:
-            slope = sum((((scores[k + 2] - scores[k]) / PROBE) ** 2).mean() for k in range(2))
+            slope = sum((((scores[k + 2] - scores[k]) / self.probe) ** 2).mean() for k in range(2))
             total = loss + 0.5 * PENALTY_EVERY * self.penalty * slope
         self.adam.param_groups[0]["lr"] = self.rate * share
         self.adam.zero_grad()

@@ -52,13 +52,15 @@ class TrainSettings:
     noise : float
         Noise added to what the encoder sees, as a multiple of each stamp's own.
     adversarial_epochs : int
-        Further passes, in which a discriminator teaches decoder and prior too; see `skygal.training.adversary`.
+        Further passes, in which two discriminators teach decoder and prior too; see `skygal.training.game`.
     adversarial_rate : float
-        The decoder's and prior's learning rate in those; the discriminator's is four times that.
+        The decoder's and prior's learning rate in those; the discriminators' is four times that.
     discriminator_widths : tuple of int
-        Channels of its convolutions.
+        Channels of the convolutions of the one that looks at pixels.
     penalty : float
         Weight of its squared gradients.
+    structure_weight : float
+        Weight of the verdict of the other, `skygal.training.structure`, against that one's.
     likelihood_weight : float
         Weight of the ELBO, in nats per stamp, against the discriminator's verdict.
     average : float
@@ -105,10 +107,11 @@ class TrainSettings:
     flow_dropout: float = 0.1
     zoom: float = 0.15
     noise: float = 0.5
-    adversarial_epochs: int = 180
+    adversarial_epochs: int = 200
     adversarial_rate: float = 2e-4
     discriminator_widths: tuple[int, ...] = (16, 32, 64, 64)
     penalty: float = 0.002
+    structure_weight: float = 1.0
     likelihood_weight: float = 5e-4
     average: float = 0.998
     precision: str = "bfloat16"
@@ -155,7 +158,7 @@ class TrainSettings:
         as_seed("seed", self.seed)
         for name in ("sigma", "learning_rate", "adversarial_rate", "pixel_scale", "beam_fwhm"):
             self._check_number(name, above=0.0)
-        for name in ("weight_decay", "zoom", "noise", "penalty", "likelihood_weight", "sharpness"):
+        for name in ("weight_decay", "zoom", "noise", "penalty", "structure_weight", "likelihood_weight", "sharpness"):
             self._check_number(name, least=0.0)
         for name in ("dropout", "flow_dropout", "average"):
             self._check_number(name, least=0.0, below=1.0)

@@ -94,7 +94,8 @@ def train_model(sources: Sequence[str | os.PathLike], output: str | os.PathLike,
     Returns
     -------
     `~pathlib.Path`
-        The weights file: those of the checkpoint with the best validation ELBO after the warm-up.
+        The weights file: the mean over the last adversarial steps, or without any the weights of the
+        checkpoint with the best validation ELBO after the warm-up.
 
     Raises
     ------
