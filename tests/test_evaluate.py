@@ -45,6 +45,7 @@ def test_every_measure_is_taken(real, made):
     for start in ("balanced accuracy", "RAMIS", "class fidelity, FRI", "class fidelity, FRII", "Frechet distance",
                   "two-sample accuracy", "train on synthetic", "gain of real + synthetic over real alone, 20",
                   "gain of real + synthetic over real alone, all", "KS p-value, las", "KS p-value, bending angle",
+                  "KS p-value, lumps, noiseless", "class fidelity of training stamps, FRII",
                   "nearer to a training stamp"):
         assert any(name.startswith(start) for name in names), start
     for row in rows:
@@ -52,6 +53,10 @@ def test_every_measure_is_taken(real, made):
         assert row.measure.startswith("balanced accuracy") or np.isfinite(row.generated)
         assert (row.met is None) == (row.target == "")
     by_name = {(row.measure, row.group): row for row in rows}
+    # of copies the judge thinks as of what they were made of
+    for name in ("FRI", "FRII"):
+        copies, source = (by_name[f"class fidelity{of}, {name}", "robust judge"] for of in ("", " of training stamps"))
+        assert copies.generated == pytest.approx(source.generated, abs=0.25) and copies.real == source.real
     # copies are told
     assert by_name["nearer to a training stamp than 95 % of held-out", "pixels, noiseless"].generated == 1
     assert not by_name["nearer to a training stamp than 95 % of held-out", "pixels, noiseless"].met

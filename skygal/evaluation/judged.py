@@ -72,8 +72,9 @@ def measure_ramis(bench: Bench, made: Made, paper: PaperClassifier | None = None
 def measure_fidelity(bench: Bench, made: Made, paper: PaperClassifier | None = None) -> list[Row]:
     """Return how often each judge names the class asked for, of generated and of held-out (test) stamps.
 
-    Errors are binomial; "at least real" is meant within the error of the difference. Beside them the robust judge's
-    opinion of the real training stamps, which it has not seen either and the model has learnt from.
+    Errors are binomial; "at least real" is meant within the error of the difference. Last, the robust judge's
+    opinion of the real training stamps, in the column of generated ones: it has not seen them either, and the model
+    has learnt from them.
     """
     test, train, out = bench.test, bench.train, []
     for group, (generated, held) in _opinions(bench, made, paper).items():
@@ -88,8 +89,8 @@ def measure_fidelity(bench: Bench, made: Made, paper: PaperClassifier | None = N
                                                                 bench.judge.deal(len(train))).argmax(axis=1)
     for k, name in enumerate(CLASSES):
         right = bench.cache["training fidelity"][bench.label[train] == k] == k
-        out.append(Row(f"class fidelity of training stamps, {name}", "robust judge", float("nan"), float("nan"),
-                       float(right.mean()), accuracy_error(right)))
+        out.append(Row(f"class fidelity of training stamps, {name}", "robust judge", float(right.mean()),
+                       accuracy_error(right), out[k].real, out[k].real_error))
     return out
 
 
