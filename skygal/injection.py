@@ -13,6 +13,7 @@ from astropy.table import QTable, Table
 from astropy.wcs import WCS
 from tqdm import tqdm
 
+from skygal.cast import make_cast
 from skygal.checks import as_count, as_quantity, as_seed
 from skygal.faint_scene import draw_faint, whole_truth
 from skygal.field import Field
@@ -28,7 +29,7 @@ from skygal.population import Distribution, check_faint, sample_population
 from skygal.provenance import describe_table, make_provenance, write_provenance
 from skygal.rendering.beam import TargetBeam
 from skygal.rendering.canvas import Canvas
-from skygal.scene import View, draw_scene, make_cast
+from skygal.scene import View, draw_scene
 from skygal.seeds import Seeds
 from skygal.sky import celestial, icrs_to_pixel, on_sky, pixel_area
 

@@ -1,75 +1,31 @@
-"""From a population to pixels and truth: the part that a blank field and an injection share."""
+"""A cast to pixels and truth: the part that a blank field and an injection share."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from astropy import units as u
-from astropy.table import QTable
-from astropy.wcs import WCS
 
-from skygal.morphology.conditions import SIZE_TO_EXTENT
-from skygal.morphology.latents import Latents, draw_sources
+from skygal.cast import Cast
 from skygal.morphology.point import add_points
 from skygal.morphology.stamps import Batch, make_stamps
 from skygal.population.spectra import Colours
 from skygal.rendering.beam import TargetBeam, native_covariance
 from skygal.rendering.canvas import Canvas
 from skygal.rendering.drawing import Stamps, draw_stamps
-from skygal.rendering.ellipse import FWHM
 from skygal.rendering.measured import Frame, Measured, brightest_near
-from skygal.seeds import Seeds
-from skygal.sky import icrs_to_pixel, pixel_affine, pixel_to_icrs
+from skygal.sky import pixel_to_icrs
 from skygal.tiles import Placements
 
-__all__ = ["Cast", "Scene", "View", "draw_scene", "hidden", "make_cast", "stamp_affines"]
+__all__ = ["Scene", "View", "draw_scene", "hidden", "stamp_affines"]
 
 MORPHOLOGIES = {1: "single", 2: "double", 3: "triple"}
 #: power of a primary beam below which pixels, in single precision, no longer tell the flux
 HARDLY = 1e-20
-
-
-@dataclass(frozen=True)
-class Cast:
-    """Galaxies on a pixel grid, however they are seen.
-
-    Attributes
-    ----------
-    wcs, shape : `~astropy.wcs.WCS`, (int, int)
-        The image's celestial WCS and (ny, nx).
-    population : QTable
-        From `skygal.population.sample_population`.
-    position : ndarray, shape (n, 2)
-        Image pixels (x, y).
-    jacobian : ndarray, shape (n, 2, 2)
-        Pixels per arcsec (east, north) at each.
-    least : ndarray, shape (n,)
-        Arcsec that each one's stamp should measure, at the model's scale.
-    plan : Latents
-        What each is decoded from.
-    model : Generator
-        The trained model.
-    clip_sigma : float or None
-        See `skygal.morphology.clip.clip_stamps`.
-    """
-
-    wcs: WCS
-    shape: tuple[int, int]
-    population: QTable
-    position: np.ndarray
-    jacobian: np.ndarray
-    least: np.ndarray
-    plan: Latents
-    model: Any
-    clip_sigma: float | None
-
-    def __len__(self) -> int:
-        return len(self.population)
 
 
 @dataclass(frozen=True)
@@ -133,35 +89,6 @@ def stamp_affines(jacobian: np.ndarray, turn: np.ndarray, scale: np.ndarray) -> 
     # a stamp's x runs to the west, its y to the north
     on_sky = np.stack([np.stack([-cos, sin], axis=-1), np.stack([sin, cos], axis=-1)], axis=-2)
     return jacobian @ (on_sky * scale[:, None, None])
-
-
-def make_cast(wcs: WCS, shape: tuple[int, int], population: QTable, beams: Sequence[TargetBeam], *, model: Any,
-              latents: str | np.ndarray, clip_sigma: float | None, seeds: Seeds) -> Cast:
-    """Give a population its places in an image and in the model's latent space.
-
-    Parameters
-    ----------
-    wcs, shape, population, model, clip_sigma
-        See `Cast`.
-    beams : sequence of TargetBeam
-        All that it will be seen with: the stamps are to be sharp enough for the narrowest.
-    latents : str or ndarray
-        See `skygal.morphology.latents.draw_latents`.
-    seeds : Seeds
-        The run's random streams.
-    """
-    ra, dec = population["ra"].to_value(u.deg), population["dec"].to_value(u.deg)
-    position = np.stack(icrs_to_pixel(wcs, ra, dec), axis=-1)
-    jacobian = pixel_affine(wcs, ra, dec)
-    las = population["las"].to_value(u.arcsec)
-    least = np.max([_least_size(jacobian, las, position, beam, model) for beam in beams], axis=0)
-    n = len(population)
-    keys = seeds.keys("latent", n)
-    if isinstance(latents, str) and latents == "pairs":
-        keys = np.repeat(keys[:(n + 1) // 2], 2)[:n]
-    plan = draw_sources(model, latents, np.asarray(population["fr_class"]).astype(str), keys,
-                        least=least / SIZE_TO_EXTENT)
-    return Cast(wcs, shape, population, position, jacobian, least, plan, model, clip_sigma)
 
 
 def draw_scene(cast: Cast, view: View, *, progress: Callable[[int], object], canvas: Canvas | None = None,
@@ -313,21 +240,6 @@ def _tables(cast: Cast, view: View, measured: Measured, gain: np.ndarray, found:
 
 def _join(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
-
-
-def _least_size(jacobian: np.ndarray, las: np.ndarray, position: np.ndarray, beam: TargetBeam,
-                model: Any) -> np.ndarray:
-    """Return how large, in arcsec at the model's scale, each source's stamp has to be.
-
-    A stamp that is zoomed down to the size asked for carries a beam that is zoomed down with it:
-    it must not end up wider than the image's.
-    """
-    known = np.isfinite(jacobian).all(axis=(1, 2))
-    inverse = np.linalg.inv(np.where(known[:, None, None], jacobian, np.eye(2)))
-    covariance, _ = beam.at(*np.nan_to_num(position).T)
-    on_sky = inverse @ covariance @ np.swapaxes(inverse, 1, 2)
-    narrow = FWHM * np.sqrt(np.linalg.eigvalsh(on_sky)[:, 0])
-    return np.where(known, las * model.beam_fwhm / narrow, 0)
 
 
 def _warn(measured: Measured, ids: np.ndarray) -> None:

@@ -15,6 +15,7 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 from tqdm import tqdm
 
+from skygal.cast import make_cast
 from skygal.checks import as_count, as_seed, check_choice, nearest_names
 from skygal.chunked import check_chunks, chunked_planes
 from skygal.faint_scene import draw_faint, whole_truth
@@ -28,7 +29,7 @@ from skygal.observation import Observation, faintest_flux, observe
 from skygal.population import check_faint, sample_population
 from skygal.provenance import describe_table, make_provenance
 from skygal.rendering.canvas import Canvas
-from skygal.scene import View, draw_scene, make_cast
+from skygal.scene import View, draw_scene
 from skygal.seeds import Seeds
 from skygal.sky import celestial, image_shape, on_sky
 from skygal.surveys import Survey, read_survey
