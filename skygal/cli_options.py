@@ -45,7 +45,7 @@ TRAINING = {
     "average": "How much of the weights' mean each step keeps.",
     "precision": "'bfloat16' or 'float32', of what is safe in it.",
     "acceptance_stamps": "Stamps to learn from which places in latent space to keep; 0: all are.",
-    "sharpness": "How much that minds the class asked for.",
+    "sharpness": "How much that minds the class asked for, of FRIs and of FRIIs.",
     "checkpoint_every": "Epochs between checkpoints.",
     "pixel_scale": "Pixel of the survey, arcsec.",
     "beam_fwhm": "Beam of the survey, arcsec.",

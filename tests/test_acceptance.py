@@ -13,7 +13,8 @@ from skygal.morphology.latents import draw_latents, draw_sources
 from skygal.morphology.model import GalaxyModel
 from skygal.morphology.networks import Acceptance, Architecture
 from skygal.seeds import Seeds
-from skygal.training.acceptance import train_acceptance
+from skygal.training import acceptance as module
+from skygal.training.acceptance import _real_views, train_acceptance
 from skygal.training.train import load_training_set, train_model
 
 ARCH = Architecture(classes=("FRI", "FRII"), shape=(24, 40), latent_dim=4, decoder_widths=(8,), encoder_widths=(8,),
@@ -120,7 +121,7 @@ def data(tmp_path_factory):
 
 
 def test_training_is_repeatable_and_sets_a_level(generator, data):
-    words = {"n": 48, "sharpness": 1.0, "seed": 2, "epochs": 1}
+    words = {"n": 48, "sharpness": (1.0, 1.0), "seed": 2, "epochs": 1}
     first, again = (train_acceptance(generator, data[1], **words) for _ in range(2))
     for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True):
         assert torch.equal(a, b)
@@ -133,6 +134,36 @@ def test_training_is_repeatable_and_sets_a_level(generator, data):
     assert not first.training and 0 <= float(sure) < 0.7
 
 
+def test_guides_see_real_stamps_with_several_noises(generator, data):
+    train = data[1]
+    views = _real_views(generator, train, seed=1)
+    assert views.shape == (3, *train.seen.shape)
+    np.testing.assert_array_equal(views[0], train.seen)
+    assert not np.array_equal(views[1], views[2])
+    for view in views[1:]:
+        # the same source, cut into as many steps, lit about as far
+        assert view.max() <= 1 and (view >= 0).all()
+        alike = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(view, train.seen, strict=True)]
+        assert np.median(alike) > 0.9
+        assert np.median((view > 0).sum(axis=(1, 2)) / (train.seen > 0).sum(axis=(1, 2))) == pytest.approx(1, abs=0.3)
+
+
+def test_sharpness_minds_the_class(generator, data, monkeypatch):
+    # what the guides say is given: the network learns ratio + sharpness * ln p(class), and nothing else
+    n = 1600
+    rng = np.random.default_rng(0)
+    u = rng.standard_normal((n, 4)).astype(np.float32)
+    given = u, np.repeat(["FRI", "FRII"], n // 2), np.full(n, 11.0), np.zeros(n)
+    monkeypatch.setattr(module, "_guided", lambda *args, **words: (given, u[:, 0], u[:, 1]))
+    for sharpness in ((0.0, 0.0), (3.0, 0.0), (0.0, 3.0)):
+        net = train_acceptance(generator, data[1], n=n, sharpness=sharpness, seed=1, epochs=200)
+        with torch.no_grad():
+            found = net(torch.from_numpy(u), torch.from_numpy(generator.condition(*given))).numpy()
+        for power, part in zip(sharpness, (slice(0, n // 2), slice(n // 2, n)), strict=True):
+            own, other = (np.corrcoef(found[part], (u[:, 0] + one * u[:, 1])[part])[0, 1] for one in (power, 3 - power))
+            assert own > 0.8 and own > other + 0.2, (own, other)
+
+
 def test_classes_other_than_fr_need_no_judge(data, tmp_path):
     # nothing names the class where there are not both of FRI and FRII
     train = data[1].select(data[1].fr_class == "FRI")
@@ -140,13 +171,11 @@ def test_classes_other_than_fr_need_no_judge(data, tmp_path):
     with torch.random.fork_rng():
         model = GalaxyModel(small)
     path = save_model(model, tmp_path / "one.safetensors", name="one", tables={"FRI": TABLES["FRI"]}, metadata={})
-    made = train_acceptance(load_model(path), train, n=32, sharpness=1.0, seed=2, epochs=1)
+    made = train_acceptance(load_model(path), train, n=32, sharpness=(1.0, 1.0), seed=2, epochs=1)
     assert bool(torch.isfinite(made.level))
 
 
 def test_a_run_ends_with_it(data, tmp_path, monkeypatch):
-    import skygal.training.acceptance as module
-
     monkeypatch.setattr(module, "GUIDES", 1)
     settings = replace(PLAIN, epochs=1, acceptance_stamps=32)
     paths = [train_model([data[0]], tmp_path / f"{name}.safetensors", settings=settings) for name in "ab"]

@@ -13,6 +13,7 @@ from skygal.morphology.networks import (
     Encoder,
     beam_matrix,
     sample_matrix,
+    spread_matrix,
     stretch,
 )
 
@@ -99,6 +100,34 @@ def test_decoder_is_non_negative_and_as_smooth_as_the_beam():
     power = torch.fft.rfft2(stamps[:, 4:-4, 4:-4] * torch.hann_window(16)[:, None] * torch.hann_window(32)).abs()
     # the beam passes exp(-pi^2 sigma^2 / 2), 3e-4, of the shortest wave along an axis
     assert float(power[:, 8, 0].mean() / power[:, 0, 0].mean()) < 2e-3
+
+
+@pytest.mark.parametrize(("coarse", "fine"), [(16, 64), (5, 18), (8, 30), (1, 4), (6, 6)])
+def test_coarse_grids_are_spread_evenly(coarse, fine):
+    matrix = spread_matrix(coarse, fine)
+    torch.testing.assert_close(matrix.sum(dim=1), torch.ones(fine))
+    torch.testing.assert_close(matrix, matrix.flip(0, 1))
+    # what is linear stays so between the outermost nodes: both grids span the same length
+    ramp, expected = (torch.arange(size) + 0.5 for size in (coarse, fine))
+    inner = (expected * coarse / fine > 0.5) & (expected * coarse / fine < coarse - 0.5)
+    torch.testing.assert_close((matrix @ ramp)[inner], expected[inner] * coarse / fine)
+
+
+def test_sky_is_the_sum_of_its_grids():
+    # what a coarse grid says is what its spread values say on the fine one
+    decoder = rough(Decoder(SMALL))
+    fine, middle, coarse = (ny * nx for ny, nx in decoder.grids)
+    assert decoder.grids == [(18, 30), (9, 15), (5, 8)]
+    z, condition = torch.randn(3, 5), conditions([4.0, 8.0, 12.0])
+    with torch.no_grad():
+        stamps = decoder(z, condition)
+        weight, bias = decoder.head.weight, decoder.head.bias
+        for level, start, stop in ((1, fine, fine + middle), (2, fine + middle, fine + middle + coarse)):
+            spread = torch.kron(spread_matrix(decoder.grids[level][0], 18), spread_matrix(decoder.grids[level][1], 30))
+            weight[:fine] += spread @ weight[start:stop]
+            bias[:fine] += spread @ bias[start:stop]
+            weight[start:stop], bias[start:stop] = 0, 0
+        torch.testing.assert_close(decoder(z, condition), stamps, rtol=1e-4, atol=1e-5)
 
 
 def test_flow_inverts():

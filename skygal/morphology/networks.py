@@ -39,6 +39,8 @@ class Architecture:
         Hidden layers, from input to output.
     sky_shape : tuple of int
         Rows and columns of the sky that the decoder gives, before the beam.
+    sky_levels : int
+        How many grids the sky is a sum of, before it is made positive: each is half as fine as the one before.
     sky_reach : float
         From the middle of the sky to its end along x, in units of the extent.
     flow_layers, flow_width : int
@@ -59,6 +61,7 @@ class Architecture:
     decoder_widths: tuple[int, ...] = (512, 1024)
     encoder_widths: tuple[int, ...] = (1024, 512)
     sky_shape: tuple[int, int] = (64, 96)
+    sky_levels: int = 3
     sky_reach: float = 3.0
     flow_layers: int = 8
     flow_width: int = 192
@@ -168,6 +171,12 @@ def sample_matrix(nodes: int, size: int, step: torch.Tensor) -> torch.Tensor:
     return kernel / kernel.sum(dim=2, keepdim=True).clamp_min(0.3 * width)
 
 
+def spread_matrix(coarse: int, fine: int) -> torch.Tensor:
+    """Return the matrix (fine, coarse) that interpolates linearly between nodes of the same span, level at its ends."""
+    at = ((torch.arange(fine, dtype=torch.float32) + 0.5) * (coarse / fine) - 0.5).clamp(0, coarse - 1)
+    return (1 - (at[:, None] - torch.arange(coarse)).abs()).clamp_min(0.0)
+
+
 def stretch(image: torch.Tensor) -> torch.Tensor:
     """Return the square root of an image, softened where it is under 1e-4 (of the peak)."""
     return torch.sqrt(image + SOFTENING) - math.sqrt(SOFTENING)
@@ -183,7 +192,8 @@ def _layers(sizes: list[int], dropout: float) -> nn.Sequential:
 class Decoder(nn.Module):
     """Latents and condition to a stamp: a non-negative sky seen with the survey's beam.
 
-    The fully connected layers give a sky in a frame that is as large as the source (see `Architecture.sky_step`).
+    The fully connected layers give a sky in a frame that is as large as the source (see `Architecture.sky_step`), on
+    several grids from fine to coarse, so that what is smooth is learnt as such and not node by node.
     The beam, which is known, is not learnt: the sky is convolved with it, so that a stamp is as smooth as the
     beam and never shows the pixel grid.
     """
@@ -192,15 +202,25 @@ class Decoder(nn.Module):
         super().__init__()
         self.arch = arch
         self.body = _layers([arch.latent_dim + arch.condition_dim, *arch.decoder_widths], 0.0)
-        self.head = nn.Linear(arch.decoder_widths[-1], arch.sky_shape[0] * arch.sky_shape[1])
+        self.grids = [tuple(-(-nodes // 2**level) for nodes in arch.sky_shape) for level in range(arch.sky_levels)]
+        self.head = nn.Linear(arch.decoder_widths[-1], sum(ny * nx for ny, nx in self.grids))
         nn.init.normal_(self.head.weight, std=0.02)
-        nn.init.constant_(self.head.bias, -4.0)
+        nn.init.constant_(self.head.bias, -4.0 / arch.sky_levels)
+        for level, grid in enumerate(self.grids[1:], 1):
+            for axis, coarse, fine in zip("yx", grid, arch.sky_shape, strict=True):
+                self.register_buffer(f"to_fine_{axis}{level}", spread_matrix(coarse, fine), persistent=False)
 
     def forward(self, z: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         """Return stamps (n, ny, nx) of latents ``z`` (n, d) and ``condition`` (n, k)."""
         arch = self.arch
         hidden = self.body(torch.cat([z, condition], dim=1))
-        sky = functional.softplus(self.head(hidden)).view(-1, *arch.sky_shape)
+        levels = [part.view(-1, *grid) for part, grid in zip(
+            self.head(hidden).split([ny * nx for ny, nx in self.grids], dim=1), self.grids, strict=True)]
+        total = levels[0]
+        for level, part in enumerate(levels[1:], 1):
+            by_row, by_column = (getattr(self, f"to_fine_{axis}{level}") for axis in "yx")
+            total = total + by_row @ part @ by_column.T
+        sky = functional.softplus(total)
         step = arch.sky_step(condition)
         by_row, by_column = (beam_matrix(size, nodes, step, arch.beam_sigma)
                              for size, nodes in zip(arch.shape, arch.sky_shape, strict=True))

@@ -35,7 +35,7 @@ ALWAYS = 0.9
 BLOCK = 512
 
 
-def train_acceptance(generator: Generator, data: TrainingSet, *, n: int, sharpness: float, seed: int,
+def train_acceptance(generator: Generator, data: TrainingSet, *, n: int, sharpness: tuple[float, float], seed: int,
                      epochs: int = 30, progress: bool = False) -> Acceptance:
     """Train the network that resamples the prior.
 
@@ -47,8 +47,8 @@ def train_acceptance(generator: Generator, data: TrainingSet, *, n: int, sharpne
         The stamps that it learnt from (the training split alone).
     n : int
         Stamps to generate.
-    sharpness : float
-        Power of the probability of the class asked for; 0 leaves classes to the decoder.
+    sharpness : (float, float)
+        Power of the probability of the class asked for, of FRIs and of FRIIs; 0 leaves it to the decoder.
     seed : int
         Of networks, latents and noise.
     epochs : int
@@ -62,7 +62,9 @@ def train_acceptance(generator: Generator, data: TrainingSet, *, n: int, sharpne
     """
     given, ratio, named = _guided(generator, data, n, seed=seed, epochs=epochs, progress=progress)
     u, condition = torch.from_numpy(given[0]), torch.from_numpy(generator.condition(*given))
-    return _fit(generator, u, condition, torch.from_numpy(ratio + sharpness * named), epochs=_fewer(epochs), seed=seed)
+    power = sum(np.where(given[1] == name, one, 0.0) for name, one in zip(CLASSES, sharpness, strict=True))
+    target = torch.from_numpy((ratio + power * named).astype(np.float32))
+    return _fit(generator, u, condition, target, epochs=_fewer(epochs), seed=seed)
 
 
 def _fewer(epochs: int) -> int:

@@ -70,8 +70,8 @@ class TrainSettings:
     acceptance_stamps : int
         Stamps to generate for the network that resamples the prior; see `skygal.training.acceptance`. 0: none;
         else at least 16.
-    sharpness : float
-        How much that network minds the class asked for: the power of its probability.
+    sharpness : tuple of float
+        How much that network minds the class asked for: the power of its probability, of FRIs and of FRIIs.
     checkpoint_every : int
         Epochs between checkpoints, at which the validation stamps are scored too.
     seed : int
@@ -111,12 +111,12 @@ class TrainSettings:
     adversarial_rate: float = 2e-4
     discriminator_widths: tuple[int, ...] = (16, 32, 64, 64)
     penalty: float = 0.002
-    structure_weight: float = 1.0
+    structure_weight: float = 0.5
     likelihood_weight: float = 5e-4
     average: float = 0.998
     precision: str = "bfloat16"
-    acceptance_stamps: int = 6000
-    sharpness: float = 1.0
+    acceptance_stamps: int = 8000
+    sharpness: tuple[float, float] = (1.3, 0.3)
     checkpoint_every: int = 10
     seed: int = 1
     pixel_scale: float = 1.8
@@ -145,6 +145,9 @@ class TrainSettings:
         for name in ("shape", "decoder_widths", "encoder_widths", "discriminator_widths"):
             for value in getattr(self, name):
                 as_count(name, value, minimum=1)
+        if len(self.sharpness) != 2 or not all(isinstance(power, (int, float)) and not isinstance(power, bool)
+                                               and 0 <= power < float("inf") for power in self.sharpness):
+            raise ValueError(f"sharpness must be two numbers of at least 0, got {self.sharpness}")
         if len(self.shape) != 2 or any(size % 2 or size < 8 for size in self.shape):
             raise ValueError(f"shape must be two even numbers of at least 8, got {self.shape}")
         for name in ("epochs", "flow_width", "checkpoint_every"):
@@ -158,7 +161,7 @@ class TrainSettings:
         as_seed("seed", self.seed)
         for name in ("sigma", "learning_rate", "adversarial_rate", "pixel_scale", "beam_fwhm"):
             self._check_number(name, above=0.0)
-        for name in ("weight_decay", "zoom", "noise", "penalty", "structure_weight", "likelihood_weight", "sharpness"):
+        for name in ("weight_decay", "zoom", "noise", "penalty", "structure_weight", "likelihood_weight"):
             self._check_number(name, least=0.0)
         for name in ("dropout", "flow_dropout", "average"):
             self._check_number(name, least=0.0, below=1.0)
