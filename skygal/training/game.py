@@ -35,6 +35,8 @@ STRUCTURE_PENALTY = 0.1
 NOISE_RANGE, MOST_NOISE = (0.1, 1.5), 0.1
 #: weight of the squared ln of generated stamps' peaks, which are to stay near 1
 PEAK_WEIGHT = 0.1
+#: real stamps measured at once
+BLOCK = 256
 #: steps between two that the likelihood takes part in, with as much more weight
 LIKELIHOOD_EVERY = 2
 
@@ -54,7 +56,8 @@ class Game:
         self.view = SurveyView(trainer.arch, trainer.device)
         rate = DISCRIMINATOR_RATE * settings.adversarial_rate
         images = Discriminator(trainer.arch, settings.discriminator_widths, settings.precision).to(trainer.device)
-        self.structure = StructureNet(trainer.arch, self._measured(trainer.seen)).to(trainer.device)
+        real = torch.cat([self._measured(part) for part in trainer.seen.split(BLOCK)])
+        self.structure = StructureNet(trainer.arch, real).to(trainer.device)
         self.adversaries = {
             "images": Adversary(images, rate=rate, penalty=settings.penalty, probe=IMAGE_PROBE),
             "structure": Adversary(self.structure, rate=rate, penalty=STRUCTURE_PENALTY, probe=STRUCTURE_PROBE)}
