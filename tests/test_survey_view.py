@@ -113,8 +113,8 @@ class TestView:
 
     def test_agrees_with_how_stamps_are_observed(self, view):
         stamps, noise = doubles(250), np.random.default_rng(1).uniform(0.01, 0.05, 250)
-        # turned to the sky and back, an observed stamp's edges move by up to half a pixel, as in the game
-        here = jitter(view(stamps, torch.from_numpy(noise).float(), draws()), draws(1), zoom=0.0, shift=0.5).numpy()
+        # turned to the sky and back, an observed stamp's edges move by up to half a pixel
+        here = view.turned(stamps, torch.from_numpy(noise).float(), draws()).numpy()
         there, again = (observe_stamps(stamps.numpy(), noise, beam_sigma=ARCH.beam_sigma,
                                        rng=np.random.default_rng(seed)).images for seed in (2, 3))
 

@@ -18,7 +18,7 @@ from skygal.morphology.networks import Acceptance
 from skygal.training.augment import StampBatches
 from skygal.training.prepare import TrainingSet
 from skygal.training.stamp_net import train_net
-from skygal.training.survey_view import SurveyView, jitter
+from skygal.training.survey_view import SurveyView
 
 __all__ = ["train_acceptance"]
 
@@ -138,7 +138,7 @@ def _real_views(generator: Generator, known: TrainingSet, *, seed: int) -> np.nd
     for rows in torch.arange(len(known)).split(BLOCK):
         stamps, _ = batches.plain(rows)
         for k in range(1, 1 + VIEWS):
-            out[k, rows] = jitter(view(stamps, batches.noise[rows], draw), draw, zoom=0.0, shift=0.5).numpy()
+            out[k, rows] = view.turned(stamps, batches.noise[rows], draw).numpy()
     return out
 
 
@@ -150,8 +150,7 @@ def _observed(generator: Generator, u: np.ndarray, fr_class: np.ndarray, extent:
     for start in range(0, len(u), BLOCK):
         part = slice(start, start + BLOCK)
         stamps = torch.from_numpy(generator.decode(u[part], fr_class[part], extent[part], bending[part]))
-        # half a pixel either way, as turning a cutout to its axis does to the edges of its clip
-        out[part] = jitter(view(stamps, torch.from_numpy(noise[part]), draw), draw, zoom=0.0, shift=0.5).numpy()
+        out[part] = view.turned(stamps, torch.from_numpy(noise[part]), draw).numpy()
     return out
 
 

@@ -78,8 +78,7 @@ class Game:
         real, condition, noise = self._real(rows, generator)
         u = torch.randn(n, trainer.arch.latent_dim, generator=generator).to(condition.device)
         made = model.decoder(model.flow(u, condition), condition)
-        # half a pixel either way, as turning a cutout to its axis does to the edges of its clip
-        seen = jitter(self.view(made, noise, generator), generator, zoom=0.0, shift=0.5)
+        seen = self.view.turned(made, noise, generator)
         fake = self._looked_at(jitter(seen, generator, zoom=ZOOM, shift=SHIFT))
         told = sum(one.step(real[name], fake[name], condition, share) for name, one in self.adversaries.items())
         verdict = sum(self.weight[name] * one.judge(real[name], fake[name], condition)
@@ -131,7 +130,7 @@ class Game:
         low, high = (math.log(times) for times in NOISE_RANGE)
         times = torch.exp(low + (high - low) * torch.rand(len(stamps), generator=generator)).to(own.device)
         noise = (times * own[half:]).clamp_max(MOST_NOISE)
-        again = jitter(self.view(stamps, noise, generator), generator, zoom=0.0, shift=0.5)
+        again = self.view.turned(stamps, noise, generator)
         seen = jitter(torch.cat([seen, again]), generator, zoom=ZOOM, shift=SHIFT)
         return self._looked_at(seen), torch.cat([condition, others]), torch.cat([own[:half], noise])
 

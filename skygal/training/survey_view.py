@@ -64,6 +64,13 @@ class SurveyView:
         whole = torch.floor(STEPS * seen + 1e-4) / STEPS
         return seen + (whole - seen).detach()
 
+    def turned(self, stamps: torch.Tensor, noise: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Return stamps as seen, moved by up to half a pixel.
+
+        So they have edges as a cutout's that was turned to its axis has.
+        """
+        return jitter(self(stamps, noise, generator), generator, zoom=0.0, shift=0.5)
+
 
 def jitter(stamps: torch.Tensor, generator: torch.Generator, *, zoom: float, shift: float) -> torch.Tensor:
     """Return stamps (n, ny, nx) zoomed and shifted a little, each by its own amount, by linear interpolation.
