@@ -5,7 +5,7 @@ import torch
 
 from skygal.morphology.networks import Architecture
 from skygal.training import adversary
-from skygal.training.adversary import Adversary, Discriminator, stretch
+from skygal.training.adversary import Adversary, Discriminator
 
 ARCH = Architecture(classes=("FRI", "FRII"), shape=(24, 40))
 WIDTHS = (4, 8)
@@ -126,12 +126,6 @@ def test_penalty_is_the_squared_gradient(monkeypatch):
     made.step(same, same, torch.zeros(4000, 4), 1.0)
     # d/d scale of 1/2 penalty (|w|^2 scale^2 at real ones + the same at generated ones)
     assert float(made.network.scale.grad) == pytest.approx(2 * float(weight.square().sum()), rel=0.1)
-
-
-def test_stretch():
-    assert float(stretch(torch.zeros(1))) == pytest.approx(0, abs=1e-7)
-    assert float(stretch(torch.ones(1))) == pytest.approx(0.990, abs=1e-3)
-    assert torch.equal(stretch(torch.full((1,), -1.0)), stretch(torch.zeros(1)))
 
 
 def test_state_goes_round():

@@ -8,7 +8,6 @@ same class, extent and bending (2018arXiv180700734J) and penalises the discrimin
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -17,19 +16,12 @@ from torch.nn import functional
 
 from skygal.morphology.networks import Architecture
 
-__all__ = ["Adversary", "Discriminator", "stretch"]
+__all__ = ["Adversary", "Discriminator"]
 
-#: under the steps of 8 bits, so that the faintest pixels stand out as they do for the networks of a two-sample test
-SOFTENING = 1e-4
 #: most of a stamp is dark: so its pixels have a scatter of about 1
 CONTRAST = 8.0
 #: steps between two penalties, which weigh as much more
 PENALTY_EVERY = 2
-
-
-def stretch(seen: torch.Tensor) -> torch.Tensor:
-    """Return the square root of what is seen, softened."""
-    return torch.sqrt(seen.clamp_min(0.0) + SOFTENING) - math.sqrt(SOFTENING)
 
 
 class Discriminator(nn.Module):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from skygal.training.adversary import Adversary, Discriminator, stretch
+from skygal.morphology.networks import stretch
+from skygal.training.adversary import Adversary, Discriminator
 from skygal.training.structure import StructureNet, measure_structure
 from skygal.training.survey_view import SurveyView, jitter
 

@@ -17,7 +17,7 @@ LEAST_STAMPS = 16
 class TrainSettings:
     """Settings of a training run.
 
-    The weights that come with the package were made by several runs with nearly these; their card tells.
+    The defaults are those of the weights that come with the package; their card tells more.
 
     Attributes
     ----------
