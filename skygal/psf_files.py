@@ -49,7 +49,7 @@ def read_psf_image(path: str | os.PathLike) -> PsfImage:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it cannot be read, or holds no two-dimensional image.
+        If it cannot be read, holds no two-dimensional image, or its header has a grid that cannot be read.
     """
     name = f"psf file {os.fspath(path)!r}"
     if not os.path.exists(path):
@@ -71,7 +71,12 @@ def read_psf_image(path: str | os.PathLike) -> PsfImage:
         got = "no image" if data is None else f"the shape {data.shape}"
         raise ValueError(f"{name} must hold a two-dimensional image, got {got}")
     data = np.squeeze(data).astype(float)
-    return PsfImage(data, None if header is None else _psf_grid(header, data))
+    try:
+        return PsfImage(data, None if header is None else _psf_grid(header, data))
+    except ValueError as error:
+        # the library's text ends with what is wrong, after where in its own source it was found
+        reason = str(error).strip().splitlines()[-1]
+        raise ValueError(f"{name} has a grid that cannot be read: {reason}") from None
 
 
 def _psf_grid(header: fits.Header, data: np.ndarray) -> np.ndarray | None:

@@ -131,8 +131,7 @@ class TargetBeam:
         Parameters
         ----------
         psf : ndarray, shape (ny, nx)
-            The brightest pixel is taken to be the source's place, if the PSF is on the sky image's grid; the
-            maximum between pixels, if it is resampled.
+            Its peak, which may lie between its pixels, is taken to be the source's place.
         affine : ndarray, shape (2, 2)
             The sky image's pixels per arcsec (east, north).
         psf_affine : ndarray, shape (2, 2), optional
