@@ -14,6 +14,7 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
 from skygal.atomic import whole_file
+from skygal.header_beam import beam_table, read_beam
 from skygal.psf_files import read_psf
 from skygal.sky import celestial
 
@@ -41,6 +42,8 @@ class SkyImage:
         The observing frequency, Hz.
     header : `~astropy.io.fits.Header`
         The header as it was read.
+    unusable : dict of str
+        What is there and cannot be used, by the name of what is None for it: a card and what is wrong with it.
     """
 
     data: np.ndarray = field(repr=False)
@@ -49,6 +52,7 @@ class SkyImage:
     unit: u.UnitBase | None
     frequency: u.Quantity | None
     header: fits.Header = field(repr=False)
+    unusable: dict[str, str] = field(default_factory=dict)
 
 
 def write_image(path: str | os.PathLike, data: np.ndarray, header: fits.Header, *, dtype: Any = np.float32,
@@ -87,7 +91,8 @@ def write_image(path: str | os.PathLike, data: np.ndarray, header: fits.Header, 
         hdu.writeto(part)
 
 
-def read_image(source: str | os.PathLike | fits.PrimaryHDU | fits.ImageHDU, *, hdu: int = 0) -> SkyImage:
+def read_image(source: str | os.PathLike | fits.PrimaryHDU | fits.ImageHDU, *, hdu: int = 0,
+               beams: fits.BinTableHDU | None = None) -> SkyImage:
     """Read one plane of sky from a FITS file.
 
     Parameters
@@ -96,6 +101,8 @@ def read_image(source: str | os.PathLike | fits.PrimaryHDU | fits.ImageHDU, *, h
         A FITS file, or an image HDU of an open one. Neither is changed.
     hdu : int
         Which HDU of a file to read.
+    beams : `~astropy.io.fits.BinTableHDU`, optional
+        The table of beams (BEAMS) beside an HDU; a file's own is found.
 
     Returns
     -------
@@ -111,7 +118,7 @@ def read_image(source: str | os.PathLike | fits.PrimaryHDU | fits.ImageHDU, *, h
         celestial.
     """
     if isinstance(source, (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)):
-        return _read_hdu(source, "image")
+        return _read_hdu(source, "image", beams=beams)
     name = os.fspath(source)
     if not os.path.exists(source):
         raise FileNotFoundError(f"image {name!r} does not exist")
@@ -123,10 +130,10 @@ def read_image(source: str | os.PathLike | fits.PrimaryHDU | fits.ImageHDU, *, h
         if not 0 <= hdu < len(hdus):
             raise ValueError(f"hdu must be from 0 to {len(hdus) - 1} in {name!r}, got {hdu}")
         return _read_hdu(hdus[hdu], f"image {name!r}, HDU {hdu},",
-                         [str(i) for i, other in enumerate(hdus) if other.is_image and other.shape])
+                         [str(i) for i, other in enumerate(hdus) if other.is_image and other.shape], beam_table(hdus))
 
 
-def _read_hdu(hdu: Any, name: str, others: list[str] | None = None) -> SkyImage:
+def _read_hdu(hdu: Any, name: str, others: list[str] | None = None, beams: Any = None) -> SkyImage:
     if not getattr(hdu, "is_image", False) or len(hdu.shape) < 2:
         hint = f"; images are in HDU {', '.join(others)}" if others else ""
         raise ValueError(f"{name} holds no image{hint}")
@@ -154,8 +161,9 @@ def _read_hdu(hdu: Any, name: str, others: list[str] | None = None) -> SkyImage:
         unit = parse_unit(str(header.get("BUNIT", "")))
     except ValueError:
         unit = None  # the caller may know better
-    return SkyImage(data=plane, wcs=sky, beam=_read_beam(header), unit=unit,
-                    frequency=_read_frequency(header), header=header)
+    beam, wrong = _read_beam(header, sky, plane.shape, beams, name)
+    return SkyImage(data=plane, wcs=sky, beam=beam, unit=unit, frequency=_read_frequency(header), header=header,
+                    unusable={"beam": wrong} if wrong else {})
 
 
 def _pixels(hdu: Any) -> np.ndarray:
@@ -208,24 +216,14 @@ def parse_unit(text: str) -> u.UnitBase:
     return unit
 
 
-def _read_beam(header: fits.Header) -> Any:
-    """Return the header's beam; None where it has none or an impossible one (such as zeros)."""
-    from radio_beam import Beam
-
-    values = [header.get(keyword) for keyword in ("BMAJ", "BMIN", "BPA")]
-    if not all(isinstance(value, (int, float)) for value in values[:2]):
-        # AIPS leaves the beam in the history alone
-        found = [match for line in header.get("HISTORY", ()) if (match := re.search(
-            r"CLEAN\s+BMAJ=\s*(\S+)\s+BMIN=\s*(\S+)\s+BPA=\s*(\S+)", line))]
-        if not found:
-            return None
-        values = [float(value) for value in found[-1].groups()]
-    major, minor, pa = values
-    if pa is None and major == minor:
-        pa = 0.0
-    if not isinstance(pa, (int, float)) or not np.isfinite([major, minor, pa]).all() or not major >= minor > 0:
-        return None
-    return Beam(major=major * u.deg, minor=minor * u.deg, pa=pa * u.deg)
+def _read_beam(header: fits.Header, sky: WCS, shape: tuple[int, ...], table: Any, name: str) -> tuple[Any, str]:
+    """Return the header's beam, or None and what is wrong with what the header has."""
+    scale = float(np.sqrt(abs(np.linalg.det(sky.pixel_scale_matrix))))
+    name = name.rstrip(",")
+    try:
+        return read_beam(header, scale=scale, shape=shape, table=table, name=name), ""
+    except ValueError as error:
+        return None, f"{name}: {error}"
 
 
 def _read_frequency(header: fits.Header) -> u.Quantity | None:

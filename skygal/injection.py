@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from os import PathLike, fspath
 from typing import Any
 
@@ -17,6 +18,7 @@ from skygal.cast import make_cast
 from skygal.checks import as_count, as_quantity, as_seed
 from skygal.faint_scene import draw_faint, whole_truth
 from skygal.field import Field
+from skygal.header_beam import beam_table
 from skygal.headers import field_header
 from skygal.images import SkyImage, parse_unit, read_image
 from skygal.morphology.checkpoint import load_model
@@ -51,7 +53,7 @@ def _as_image(image: Any, wcs: Any, hdu: int) -> tuple[SkyImage, str]:
     if isinstance(image, fits.HDUList):
         if hdu >= len(image):
             raise ValueError(f"hdu must be from 0 to {len(image) - 1}, got {hdu}")
-        image = image[hdu]
+        return read_image(image[hdu], beams=beam_table(image)), "HDU"
     return read_image(image), "HDU"
 
 
@@ -79,7 +81,7 @@ def _as_array_image(image: Any, wcs: Any) -> SkyImage:
     found = read_image(bare)
     if own_unit is not None:
         found.header["BUNIT"] = _spell(own_unit)
-    return SkyImage(image, found.wcs, found.beam, own_unit or found.unit, found.frequency, found.header)
+    return replace(found, data=image, unit=own_unit or found.unit)
 
 
 def _unit_scale(unit: Any, beam: TargetBeam, frequency: u.Quantity, pixel: u.Quantity) -> float:
@@ -229,7 +231,9 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
     unit = given.unit if unit is None else _as_unit(unit)
     for what, value in (("beam", beam), ("frequency", frequency), ("unit", unit)):
         if value is None:
-            raise ValueError(f"{what} must be given, since the image's header has none")
+            why = given.unusable.get(what)
+            raise ValueError(f"{what} must be given, since the image's header has "
+                             + (f"one that cannot be used: {why}" if why else "none"))
     shape, valid = given.data.shape, _not_blank(given)
     if rms is not None:
         rms = as_quantity("rms", rms * u.beam if _is_per_beam(rms) else rms, u.Jy) * u.Jy
@@ -307,13 +311,14 @@ def _header(given: SkyImage, seen: Observation, unit: Any, provenance: Mapping[s
                             unit=_spell(unit), provenance=provenance)
     header = given.header.copy()
     for key in ("BSCALE", "BZERO", "BLANK", "DATAMIN", "DATAMAX", "CHECKSUM", "DATASUM", "XTENSION", "PCOUNT", "GCOUNT",
-                "EXTNAME"):
+                "EXTNAME", "CASAMBM"):
         header.remove(key, ignore_missing=True, remove_all=True)
     header["BITPIX"] = -32
     # finders need all three cards, which a header can lack though its beam is known (from its history)
-    if given.beam is None or beam != given.beam or not all(key in header for key in ("BMAJ", "BMIN", "BPA")):
-        header["BMAJ"], header["BMIN"] = beam.major.to_value(u.deg), beam.minor.to_value(u.deg)
-        header["BPA"] = beam.pa.to_value(u.deg)
+    for key, value in (("BMAJ", beam.major), ("BMIN", beam.minor), ("BPA", beam.pa)):
+        if header.get(key) != value.to_value(u.deg):
+            header.remove(key, ignore_missing=True, remove_all=True)
+            header[key] = (value.to_value(u.deg), "[deg]")
     if unit != given.unit:
         header["BUNIT"] = _spell(unit)
     if given.frequency is None or seen.frequency != given.frequency:
