@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 from astropy import units as u
-from astropy.coordinates import FK4, FK5, ICRS, Galactic
+from astropy.coordinates import FK4, FK5, FK4NoETerms, Galactic
 from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
-from astropy.wcs.utils import wcs_to_celestial_frame
 
 from skygal.checks import as_quantity
 from skygal.provenance import write_provenance
-from skygal.sky import celestial, image_shape
+from skygal.sky import celestial, image_shape, pixel_to_icrs, sky_frame
 
 __all__ = ["field_header"]
 
@@ -149,18 +148,15 @@ def _write_celestial(header: fits.Header, sky: WCS) -> None:
 
 
 def _frame_cards(sky: WCS) -> list[tuple[str, Any]]:
-    frame = wcs_to_celestial_frame(sky)
-    cards: list[tuple[str, Any]] = []
+    frame = sky_frame(sky)
     if isinstance(frame, Galactic):
-        return cards
-    if isinstance(frame, ICRS):
-        cards = [("RADESYS", "ICRS"), ("EQUINOX", 2000.0)]
-    elif isinstance(frame, FK5):
+        return []
+    cards: list[tuple[str, Any]] = [("RADESYS", "ICRS"), ("EQUINOX", 2000.0)]
+    if isinstance(frame, FK5):
         cards = [("RADESYS", "FK5"), ("EQUINOX", float(frame.equinox.jyear))]
-    elif isinstance(frame, FK4):
-        cards = [("RADESYS", "FK4"), ("EQUINOX", float(frame.equinox.byear))]
-    else:
-        cards = [("RADESYS", str(sky.wcs.radesys))]
+    elif isinstance(frame, (FK4, FK4NoETerms)):
+        name = "FK4" if isinstance(frame, FK4) else "FK4-NO-E"
+        cards = [("RADESYS", name), ("EQUINOX", float(frame.equinox.byear))]
     if np.isfinite(sky.wcs.mjdobs):
         cards.append(("MJD-OBS", float(sky.wcs.mjdobs)))
     if sky.wcs.dateobs:
@@ -168,20 +164,24 @@ def _frame_cards(sky: WCS) -> list[tuple[str, Any]]:
     return cards
 
 
+def _vectors(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
+    """Return unit vectors to ICRS positions in degrees: how far apart two are does not depend on where."""
+    a, d = np.radians(ra), np.radians(dec)
+    return np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)])
+
+
 def _check_same(sky: WCS, header: fits.Header, ny: int, nx: int) -> None:
     """Refuse a WCS that the header does not reproduce (conventions outside the standard)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FITSFixedWarning)
         back = WCS(header).celestial
+    sky.array_shape = back.array_shape = (ny, nx)
     x, y = (grid.ravel() for grid in np.meshgrid(np.linspace(0, nx - 1, 7), np.linspace(0, ny - 1, 7)))
     same = False
     if [str(c) for c in back.wcs.ctype] == [str(c) for c in sky.wcs.ctype]:
-        first = np.array(sky.all_pix2world(x, y, 0))
-        second = np.array(back.all_pix2world(x, y, 0))
-        scale = np.sqrt(abs(np.linalg.det(sky.pixel_scale_matrix)))
-        shift = np.abs((second - first + 180) % 360 - 180) / scale
-        both_off = ~np.isfinite(first) & ~np.isfinite(second)
-        same = bool(np.all(both_off | (shift < 1e-6)))
+        first, second = (_vectors(*pixel_to_icrs(each, x, y)) for each in (sky, back))
+        scale = np.radians(np.sqrt(abs(np.linalg.det(sky.pixel_scale_matrix))))
+        same = np.allclose(second, first, rtol=0, atol=1e-6 * scale + 1e-14, equal_nan=True)
     if not same:
         raise ValueError("wcs must be of a standard projection to be written as a FITS header, "
                          f"got axes {[str(ctype) for ctype in sky.wcs.ctype]}")

@@ -75,6 +75,7 @@ def _as_array_image(image: Any, wcs: Any) -> SkyImage:
         raise ValueError(f"wcs must be that of the image, of shape {image.shape}, got one of shape "
                          f"{tuple(sky.array_shape)}")
     if not isinstance(wcs, fits.Header):
+        sky.array_shape = image.shape
         return SkyImage(image, sky, None, own_unit, None, fits.Header())
     # a header brings its beam, unit and frequency along
     bare = fits.PrimaryHDU(np.zeros((1,) * (wcs.get("NAXIS", 2) - 2) + image.shape, np.float32), wcs)

@@ -222,7 +222,7 @@ def _simulate(wcs: WCS | fits.Header, n_sources: int | None, views: list[dict[st
               faint: Any, latents: Any, clip_sigma: float | None, model: Any, off_sky: str, chunks: Any, device: str,
               workers: int, progress: bool) -> list[Field]:
     sky = celestial(wcs)
-    size = image_shape(sky, shape)
+    size = sky.array_shape = image_shape(sky, shape)
     seeds = Seeds(as_seed("seed", seed))
     if n_sources is not None:
         n_sources = as_count("n_sources", n_sources)
