@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from os import PathLike, fspath
@@ -14,6 +15,7 @@ from astropy.table import QTable, Table
 from astropy.wcs import WCS
 from tqdm import tqdm
 
+from skygal.blank import blank_pixels, mirrored
 from skygal.cast import make_cast
 from skygal.checks import as_count, as_quantity, as_seed
 from skygal.faint_scene import draw_faint, whole_truth
@@ -126,9 +128,13 @@ def _as_sources(sources: Any, flux: Any) -> tuple[int | None, Any]:
     return None, None
 
 
-def _not_blank(given: SkyImage) -> np.ndarray:
+def _not_blank(given: SkyImage, beam: TargetBeam, name: str) -> np.ndarray:
     """Return which pixels have a brightness and a place on the sky."""
-    valid, sky = np.isfinite(given.data), on_sky(given.wcs, given.data.shape)
+    header = given.header
+    card = None if "BSCALE" in header or "BZERO" in header else header.get("BLANK")
+    card = card if isinstance(card, (int, float)) and np.isfinite(card) else None
+    valid = ~blank_pixels(given.data, _width(beam), card=card, name=name)
+    sky = on_sky(given.wcs, given.data.shape)
     if sky is not None:
         valid &= sky
     if not valid.any():
@@ -149,8 +155,21 @@ def _noise_map(given: SkyImage, seen: Observation, valid: np.ndarray, scale: Any
     """Return the rms noise at each pixel, Jy/beam, NaN on blank ones: what was given, or what the image shows."""
     if seen.noise > 0:
         return np.where(valid, seen.noise, np.nan)
-    width = np.sqrt(4 * np.log(2) / np.pi * abs(seen.beam.area))
-    return local_rms(np.where(valid, given.data, np.nan), width) / scale
+    shown = local_rms(np.where(valid, mirrored(given.data, valid), np.nan), _width(seen.beam)) / scale
+    none = shown == 0
+    if none.any():
+        share = 100 * np.count_nonzero(none) / np.count_nonzero(valid)
+        if share < 100:
+            shown[none] = np.median(shown[shown > 0])
+        warnings.warn(f"image shows no noise in {share:.3g} % of its pixels, where "
+                      + ("local_rms is 0 and snr infinite" if share == 100 else "the median of the others is taken")
+                      + ": give rms to say what it is", stacklevel=3)
+    return shown
+
+
+def _width(beam: TargetBeam) -> float:
+    """Return the FWHM, in pixels, of a round beam of the same area."""
+    return float(np.sqrt(4 * np.log(2) / np.pi * abs(beam.area)))
 
 
 def _is_per_beam(value: Any) -> bool:
@@ -235,11 +254,12 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
             why = given.unusable.get(what)
             raise ValueError(f"{what} must be given, since the image's header has "
                              + (f"one that cannot be used: {why}" if why else "none"))
-    shape, valid = given.data.shape, _not_blank(given)
+    shape = given.data.shape
     if rms is not None:
         rms = as_quantity("rms", rms * u.beam if _is_per_beam(rms) else rms, u.Jy) * u.Jy
     seen = observe(given.wcs, shape, survey=None, frequency=frequency, beam=beam, noise=rms,
                    primary_beam=primary_beam)
+    valid = _not_blank(given, seen.beam, f"image {name!r}" if isinstance(image, (str, PathLike)) else "image")
     scale = _pixel_scale(unit, seen, given.wcs, valid)
     noise = _noise_map(given, seen, valid, scale)
     typical = float(np.nanmedian(noise))
@@ -278,7 +298,10 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
                        "clip_sigma": clip_sigma, "isophote": ISOPHOTE})
     header = _header(given, seen, unit, provenance)
     drawn = np.where(valid, canvas.model(), 0) * np.asarray(scale, np.float32)
-    total = (given.data + drawn).astype(np.float32)
+    with np.errstate(over="ignore"):
+        total = (given.data + drawn).astype(np.float32)
+    # what stands for blank may be more than a float32 holds
+    total[~valid & ~np.isfinite(total)] = np.nan
     return Field.assemble(given.wcs, total, drawn, canvas.segmentation, whole_truth(scene, weak), scene.components,
                           header, provenance)
 
