@@ -189,8 +189,9 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
     Parameters
     ----------
     image : path, HDU or ndarray
-        A FITS file, an image HDU, or an array of shape (ny, nx) with its ``wcs``. Blank pixels (NaN)
-        stay blank and no source is centred on them; pixels without a place on the sky stay as they are.
+        A FITS file, an image HDU, or an array of shape (ny, nx) with its ``wcs``. Blank pixels (NaN, or a
+        constant that stands for nothing, see `skygal.blank.blank_pixels`) stay as they are and no source is
+        centred on them; so do pixels without a place on the sky.
     sources : int, `~astropy.table.Table` or path, optional
         How many, or a population of one's own with any of the columns ra, dec (or x, y), flux, las,
         pa, fr_class, spectral_index, curvature, redshift; the others are drawn. By default the number is drawn
@@ -227,6 +228,11 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
         For an argument that is not allowed, or that the header does not make up for; before any work.
     FileNotFoundError
         If there is no such file.
+
+    Warns
+    -----
+    UserWarning
+        If a constant is taken as blank, the image shows no noise, or some of its pixels show sky that others show.
 
     Examples
     --------

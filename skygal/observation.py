@@ -13,7 +13,7 @@ from astropy.wcs import WCS
 
 from skygal.checks import as_quantity
 from skygal.psf_files import read_psf_image
-from skygal.rendering.beam import TargetBeam
+from skygal.rendering.beam import FWHM, TargetBeam
 from skygal.rendering.beam_nodes import nodes_from_function, nodes_from_table
 from skygal.rendering.local_frame import local_affine
 from skygal.rendering.primary_beam import PrimaryBeam, as_primary_beam
@@ -28,6 +28,8 @@ DEFAULT_BEAM_PIXELS = 3.0
 FAINTEST_SNR = 20.0
 #: and without noise at this: fainter sources are mostly star-forming galaxies
 FAINTEST_FLUX = 1 * u.mJy
+#: FWHM of a beam, in pixels, at most: the blocks in which its noise is made grow with it
+WIDEST_BEAM = 1000.0
 #: of files that hold a table of beams
 TABLE_ENDINGS = (".ecsv", ".vot", ".xml")
 
@@ -95,6 +97,7 @@ def observe(wcs: WCS, shape: tuple[int, int], *, survey: Survey | None, frequenc
     if beam is None and survey is not None:
         beam = survey.beam
     target = _target_beam(beam, wcs, shape, affine)
+    _check_width(target, affine)
     if frequency is None:
         frequency = survey.frequency if survey is not None else DEFAULT_FREQUENCY
     frequency = as_quantity("frequency", frequency, "Hz") * u.Hz
@@ -103,6 +106,15 @@ def observe(wcs: WCS, shape: tuple[int, int], *, survey: Survey | None, frequenc
     rms = 0.0 if noise is None or noise is False else _brightness("noise", noise)
     pattern = as_primary_beam(primary_beam, wcs, shape, frequency=frequency)
     return Observation(target, rms, frequency, pattern)
+
+
+def _check_width(target: TargetBeam, affine: np.ndarray) -> None:
+    """Refuse a beam that would take all memory, before any work."""
+    width = float(FWHM * np.sqrt(np.linalg.eigvalsh(target.widest)[1]))
+    if width > WIDEST_BEAM:
+        pixel = 1 / np.sqrt(abs(np.linalg.det(affine)))
+        raise ValueError(f"beam must be at most {WIDEST_BEAM:g} of the image's pixels wide, got {width:.4g} pixels of "
+                         f"{pixel:.4g} arcsec")
 
 
 def _target_beam(beam: Any, wcs: WCS, shape: tuple[int, int], affine: np.ndarray) -> TargetBeam:

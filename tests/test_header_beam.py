@@ -187,3 +187,13 @@ def test_a_plane_of_our_own_cube(tmp_path):
             else:
                 with pytest.raises(ValueError, match="beam must be given.*table BEAMS has 3 rows that differ"):
                     skygal.inject(fits.HDUList([plane, hdus["BEAMS"]]), 1, **ARGUMENTS)
+
+
+@pytest.mark.parametrize("beam", [1 * u.deg, Beam(25 * u.deg), lambda ra, dec: Beam((0.8 + dec / 10) * u.deg)])
+def test_a_beam_of_a_thousand_pixels_is_refused_before_the_work(beam):
+    wcs = skygal.make_wcs("150 2", 100, 1.8 * u.arcsec)
+    said = r"beam must be at most 1000 of the image's pixels wide, got [0-9.e+]+ pixels of 1\.8 arcsec"
+    with pytest.raises(ValueError, match=said):
+        skygal.simulate_field(wcs, 1, beam=beam, noise=1 * u.mJy, seed=1)
+    with pytest.raises(ValueError, match=said):
+        skygal.inject(np.zeros((100, 100)), 1, wcs=wcs, beam=beam, unit="Jy/beam", frequency=1 * u.GHz)
