@@ -17,8 +17,8 @@ SAMPLE = 2_000_000
 ABSURD, TIMES = 1e15, 1e10
 #: constants that are looked for, at most
 MOST = 6
-#: part of the pixels, at least, that a value within the others' range has to have
-LEAST = 1e-4
+#: pixels, and part of all, at least, that a value within the others' range has to have
+FEWEST, LEAST = 20, 1e-4
 #: part of the other pixels that has to lie below, and above, a value for it to be within their range
 WITHIN = 0.01
 #: so many times further from the median than any other pixel on that side: below, where there are no sources, and above
@@ -33,8 +33,9 @@ STEEP = 0.1
 BLOCK, BLOCKS = 64, 64
 
 
-def blank_pixels(data: np.ndarray, beam_pixels: float, *, card: Any = None, name: str = "image") -> np.ndarray:
-    """Return which pixels of an image are blank, NaN or by a constant.
+def blank_pixels(data: np.ndarray, beam_pixels: float, *, sky: np.ndarray | None = None, card: Any = None,
+                 name: str = "image") -> np.ndarray:
+    """Return which pixels of an image are blank: NaN, off the sky or by a constant.
 
     Parameters
     ----------
@@ -42,6 +43,8 @@ def blank_pixels(data: np.ndarray, beam_pixels: float, *, card: Any = None, name
         Pixel values.
     beam_pixels : float
         FWHM of the beam in pixels.
+    sky : ndarray of bool, shape (ny, nx), optional
+        Which pixels have a place on the sky; by default all.
     card : number, optional
         A value that the header names as blank.
     name : str
@@ -65,6 +68,8 @@ def blank_pixels(data: np.ndarray, beam_pixels: float, *, card: Any = None, name
     it or on both sides of it. The floor of a model, or of an image clipped there, has others next to it on one side.
     """
     found = ~np.isfinite(data)
+    if sky is not None:
+        found |= ~sky
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", RuntimeWarning)
         found, values = _search(data, found, beam_pixels, card)
@@ -142,7 +147,7 @@ class _Pixels:
         """Return the pixels of a value that are blank though it is not far from others."""
         mine, others, none = self._at(value), self._others(value), np.zeros_like(self.blank)
         count = int(np.count_nonzero(mine))
-        if not others.size or count < LEAST * self.data.size:
+        if not others.size or count < max(FEWEST, LEAST * self.data.size):
             return none
         offset = others - float(value)
         below = np.mean(offset < 0)
@@ -156,19 +161,21 @@ class _Pixels:
         if not (within or apart) or not self._is_area(mine):
             return none
         opened = mine & _filter(_filter(mine, self._side, np.minimum, None), self._side, np.maximum, None)
+        if within:
+            # beside its areas it is one of the steps of digitised noise, as frequent as others
+            steps = repeats * np.count_nonzero(~self.blank) / self.sample.size
+            return opened if np.count_nonzero(mine & ~opened) <= 2 * steps else none
         rest = ~self.blank & ~opened
-        if np.count_nonzero(_filter(rest, self._side, np.minimum, 1)) < 0.25 * np.count_nonzero(rest):
-            # islands in it: it is the sky
-            return none
-        # the steps of digitised noise have that value too
-        return mine if apart else opened
+        # where the others are islands in it, it is the sky
+        areas = np.count_nonzero(_filter(rest, self._side, np.minimum, None))
+        return mine if areas > 0.25 * np.count_nonzero(rest) else none
 
     def _far(self, mine: np.ndarray, value: float, others: np.ndarray) -> bool:
         """Return whether a value is far from all other pixels."""
         rest = ~self.blank & ~mine
         low, high = (float(end(where=rest, initial=others[0])) for end in (self.data.min, self.data.max))
         if low == high:
-            return value < 0 <= low
+            return value < 0 <= low and np.count_nonzero(mine) >= FEWEST
         middle = float(np.median(others))
         if value < low:
             return middle - value > BELOW * ((middle - low) or (high - middle))

@@ -133,10 +133,8 @@ def _not_blank(given: SkyImage, beam: TargetBeam, name: str) -> np.ndarray:
     header = given.header
     card = None if "BSCALE" in header or "BZERO" in header else header.get("BLANK")
     card = card if isinstance(card, (int, float)) and np.isfinite(card) else None
-    valid = ~blank_pixels(given.data, _width(beam), card=card, name=name)
     sky = on_sky(given.wcs, given.data.shape)
-    if sky is not None:
-        valid &= sky
+    valid = ~blank_pixels(given.data, _width(beam), sky=sky, card=card, name=name)
     if not valid.any():
         raise ValueError("image must have pixels on the sky that are not blank, got none")
     return valid

@@ -132,6 +132,15 @@ def test_what_is_not_blank(kind):
         assert not blank_pixels(data.astype(dtype), 3.0).any()
 
 
+@pytest.mark.parametrize("side", [1, 2, 8, 30])
+@pytest.mark.parametrize("step", [1e-3, 0.1, 1.0, 5.0])
+def test_small_images_of_few_values(side, step):
+    for seed in range(20):
+        data = np.random.default_rng(seed).normal(0, 1, (side, side)) / step
+        assert not blank_pixels(np.rint(data).astype(np.int16), 3.0).any()
+        assert not blank_pixels(data.astype(np.float16), 3.0).any()
+
+
 @pytest.mark.parametrize("fwhm", [2.0, 3.0, 8.0])
 def test_the_noise_of_a_clipped_image(fwhm):
     whole = noise(fwhm)

@@ -120,7 +120,7 @@ def _own_peak(psf: np.ndarray, brightest: np.ndarray) -> np.ndarray:
     """Return the place (y, x) of the maximum between pixels next to the brightest one."""
     # what is cut off at the border would ring at the peak of a wide lobe: let it fade out
     soft = psf * np.multiply.outer(*(_fading(n) for n in psf.shape))
-    size = [n + 2 * MARGIN for n in psf.shape]
+    size = [fft.next_fast_len(n + 2 * MARGIN) for n in psf.shape]
     spectrum = fft.fft2(soft, s=size)
     fy, fx = (fft.fftfreq(n) for n in size)
 
