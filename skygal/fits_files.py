@@ -1,7 +1,7 @@
 """FITS files from anywhere: what they declare is checked before anything is allocated.
 
-Headers are read here block by block, and pixels from where the headers say they are; astropy is shown what is sound: cards
-without bytes that FITS does not allow, and tables of compressed tiles that are all there.
+Headers are read here block by block, and pixels from where the headers say they are; astropy is shown what is sound:
+cards without bytes that FITS does not allow, and tables of compressed tiles that are all there.
 """
 
 from __future__ import annotations
@@ -174,11 +174,10 @@ class OpenFits:
         text = bytearray()
         for _ in range(LONGEST):
             block = self.stream.read(BLOCK)
-            if not text:
-                if not block.startswith(b"XTENSION=" if index else b"SIMPLE  ="):
-                    if index:
-                        return None
-                    raise ValueError(f"{self.name} is not a FITS file: it does not begin with SIMPLE")
+            if not text and not block.startswith(b"XTENSION=" if index else b"SIMPLE  ="):
+                if index:
+                    return None
+                raise ValueError(f"{self.name} is not a FITS file: it does not begin with SIMPLE")
             text += _clean(block.ljust(BLOCK))
             if any(text[k:k + 8] == b"END     " for k in range(len(text) - BLOCK, len(text), CARD)):
                 return bytes(text)
