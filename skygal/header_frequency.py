@@ -77,9 +77,9 @@ def read_frequency(header: fits.Header, sky_axes: Sequence[int]) -> u.Quantity |
     refused = None
     for key in ("RESTFRQ", "RESTFREQ", "FREQ"):
         try:
-            hertz = cards.number(key)
-            if hertz:
-                return _plausible(hertz, cards.show(key))
+            rest = cards.number(key)
+            if rest:
+                return _plausible(rest, cards.show(key))
         except ValueError as error:
             refused = refused or error
     if refused is not None:

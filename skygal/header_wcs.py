@@ -267,14 +267,14 @@ def _write_frame(plain: fits.Header, cards: Cards, names: list[str], pair: tuple
             if abs(value) > (360 if key == "LONPOLE" else 90) and value != 999:
                 raise cards.refusal(key, "an angle in degrees")
             plain[key] = value
-    for key in ("MJD-OBS", "DATE-OBS"):
+    for key, read in (("MJD-OBS", cards.number), ("DATE-OBS", cards.text)):
         try:
             # for the record alone: no frame here depends on it
-            value = cards.number(key) if key == "MJD-OBS" else cards.text(key)
+            date: Any = read(key)
         except ValueError:
             continue
-        if value:
-            plain[key] = value
+        if date:
+            plain[key] = date
 
 
 def _equinox(cards: Cards) -> float | None:

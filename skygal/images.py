@@ -215,8 +215,8 @@ def _usable_beam(header: fits.Header) -> Any:
     beam = _read_beam(header)
     cards = Cards(header)
     if beam is None and any(key in cards and cards.value(key) != 0 for key in ("BMAJ", "BMIN", "BPA")):
-        raise ValueError(f"{', '.join(cards.show(key) for key in ('BMAJ', 'BMIN', 'BPA'))} are no beam: these must be its "
-                         "axes, the major one first, and its angle in degrees")
+        raise ValueError(f"{', '.join(cards.show(key) for key in ('BMAJ', 'BMIN', 'BPA'))} are no beam: these must "
+                         "be its axes, the major one first, and its angle in degrees")
     return beam
 
 
@@ -252,9 +252,9 @@ def parse_unit(text: str) -> u.UnitBase:
     Unit("Jy / beam")
     """
     words = " ".join(text.split())
-    for spelt, unit in (("MJY", "Jy"), ("MK", "K")):
+    for spelt, plain in (("MJY", "Jy"), ("MK", "K")):
         if re.match(rf"{spelt}\b", words):
-            raise ValueError(f"unit must say which of m{unit} and M{unit} it is, got {text!r}")
+            raise ValueError(f"unit must say which of m{plain} and M{plain} it is, got {text!r}")
     words = re.sub(r"\bK(ELVINS?)?\b", "K", words, flags=re.IGNORECASE)
     words = re.sub(r"(?<![A-Za-z])(u|n|k)?jy(?![a-z])", lambda match: f"{(match[1] or '').lower()}Jy", words,
                    flags=re.IGNORECASE)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from skygal.training.settings import TrainSettings
 
 __all__ = ["DEFAULT_CENTER", "DEFAULT_SIZE", "parse_beam", "parse_each", "parse_frequencies", "parse_hdu",
-           "parse_latents", "parse_mix", "parse_number", "parse_open_range", "parse_quantity", "parse_range", "parse_settings",
-           "parse_size", "parse_wcs"]
+           "parse_latents", "parse_mix", "parse_number", "parse_open_range", "parse_quantity", "parse_range",
+           "parse_settings", "parse_size", "parse_wcs"]
 
 #: where a field lies and how many pixels it has on a side if nothing is said
 DEFAULT_CENTER, DEFAULT_SIZE = "12h00m00s +30d00m00s", 1024
