@@ -59,6 +59,10 @@ class FitsHdu:
         The same, whole blocks.
     body, size : int
         Where its data begin in the (uncompressed) file, and how many bytes they are by the header.
+    shape : tuple of int
+        The image's, slowest axis first.
+    is_packed : bool
+        Whether it is a table of compressed tiles.
     is_image : bool
         Whether it is an image of two axes or more, compressed by tiles or not.
     """
@@ -69,18 +73,9 @@ class FitsHdu:
     text: bytes
     body: int
     size: int
+    shape: tuple[int, ...]
+    is_packed: bool
     is_image: bool
-
-    @property
-    def is_packed(self) -> bool:
-        """Whether it is a table of compressed tiles."""
-        return self.header.get("ZIMAGE", False) is True
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The image's shape, slowest axis first."""
-        prefix = "ZNAXIS" if self.is_packed else "NAXIS"
-        return tuple(self.header[f"{prefix}{k}"] for k in range(self.header[prefix], 0, -1))
 
     def image_header(self) -> fits.Header:
         """Return the header with the image's own BITPIX and NAXIS, whether it is compressed or not."""
@@ -227,6 +222,8 @@ def _inspect(text: bytes, index: int, body: int, name: str) -> FitsHdu:
     header = fits.Header.fromstring(text)
     cards = Cards(header)
     try:
+        if index == 0 and cards.value("SIMPLE") is not True:
+            raise cards.refusal("SIMPLE", "T")
         shape = _shape(cards, "")
         kind = cards.text("XTENSION").upper() if index else ""
         if index == 0 and cards.value("GROUPS") is True and shape and shape[-1] == 0:
@@ -246,7 +243,7 @@ def _inspect(text: bytes, index: int, body: int, name: str) -> FitsHdu:
         label = cards.text("EXTNAME")
     except ValueError:
         label = ""
-    return FitsHdu(index, label, header, text, body, size, image)
+    return FitsHdu(index, label, header, text, body, size, shape, packed, image)
 
 
 def _shape(cards: Cards, prefix: str) -> tuple[int, ...]:
@@ -259,7 +256,7 @@ def _shape(cards: Cards, prefix: str) -> tuple[int, ...]:
     sides = [cards.whole(f"{prefix}NAXIS{k}") for k in range(1, axes + 1)]
     for k, side in enumerate(sides, 1):
         if side is None:
-            raise cards.refusal(f"{prefix}NAXIS{k}", f"there, since {prefix}NAXIS = {axes}")
+            raise cards.refusal(f"{prefix}NAXIS{k}", f"given, since {prefix}NAXIS = {axes}")
     return tuple(side for side in sides[::-1] if side is not None)
 
 
@@ -306,7 +303,7 @@ def choose_image(hdus: Iterator[FitsHdu], hdu: int | str | None, name: str) -> F
         if images:
             raise ValueError(f"hdu must be given, since {name} holds several images, in HDU "
                              f"{', '.join(map(_called, images))}")
-        raise ValueError(f"{name}, HDU 0, holds no image")
+        raise ValueError(f"{name}, HDU 0, holds no image{_empty(found[0])}")
     if isinstance(hdu, str):
         chosen = [one for one in found if one.name.upper() == hdu.strip().upper()]
         if len(chosen) != 1:
@@ -319,8 +316,13 @@ def choose_image(hdus: Iterator[FitsHdu], hdu: int | str | None, name: str) -> F
         if not chosen:
             raise ValueError(f"hdu must be from 0 to {len(found) - 1} in {name}, got {hdu}")
     if not chosen[0].is_image:
-        raise ValueError(f"{name}, HDU {chosen[0].index}, holds no image{hint}")
+        raise ValueError(f"{name}, HDU {chosen[0].index}, holds no image{hint or _empty(chosen[0])}")
     return chosen[0]
+
+
+def _empty(hdu: FitsHdu) -> str:
+    sides = [f"NAXIS{k} = 0" for k, side in enumerate(hdu.shape[::-1], 1) if side == 0]
+    return f": {sides[0] if sides else f'NAXIS = {len(hdu.shape)}'}"
 
 
 def _called(hdu: FitsHdu) -> str:

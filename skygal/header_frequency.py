@@ -156,9 +156,9 @@ def _offset(cards: Cards, axis: int, sky_axes: Sequence[int]) -> float:
         return offset
     step = cards.number(f"CDELT{axis}")
     if step is None:
-        raise cards.refusal(f"CDELT{axis}", f"there, since {cards.show(f'CRPIX{axis}')}")
+        raise cards.refusal(f"CDELT{axis}", f"given, since {cards.show(f'CRPIX{axis}')}")
     if step != 1 and any(re.fullmatch(r"CD\d+_\d+", key) for key in cards.header):
-        raise ValueError(f"CD{axis}_{axis} must be there beside the other CD cards, got {cards.show(f'CDELT{axis}')}")
+        raise ValueError(f"CD{axis}_{axis} must be given beside the other CD cards, got {cards.show(f'CDELT{axis}')}")
     return offset * step
 
 

@@ -62,22 +62,27 @@ def celestial_axes(header: fits.Header) -> tuple[int, int] | None:
         If there are several, or the two do not go together.
     """
     types = axis_types(header)
-    found = [{axis: match for axis, text in types.items() if (match := pattern.fullmatch(text))}
-             for pattern in (_LONGITUDE, _LATITUDE)]
-    if not any(found):
+    longitudes, latitudes = ({axis: match for axis, text in types.items() if (match := pattern.fullmatch(text))}
+                             for pattern in (_LONGITUDE, _LATITUDE))
+    pairs = [(one, other) for one, first in longitudes.items() for other, second in latitudes.items()
+             if _kind(first) == _kind(second)]
+    if not longitudes and not latitudes:
         return None
     cards = Cards(header)
-    if [len(one) for one in found] != [1, 1]:
+    if len(pairs) != 1:
         got = ", ".join(cards.show(f"CTYPE{axis}") for axis in types)
-        raise ValueError(f"CTYPE must name one celestial pair of axes (such as RA---SIN and DEC--SIN), got {got}")
-    (longitude, first), (latitude, second) = (next(iter(one.items())) for one in found)
-    kinds = [re.sub(r"LON|LAT|LN|LT", "", {"RA": "", "DEC": ""}.get(match[1], match[1])) for match in (first, second)]
-    if kinds[0] != kinds[1] or first[2] != second[2] or first[3] != second[3]:
-        raise ValueError(f"{cards.show(f'CTYPE{longitude}')} and {cards.show(f'CTYPE{latitude}')} must be of one frame "
-                         "and projection")
+        raise ValueError("CTYPE must name one celestial pair of axes, of one frame and projection (such as RA---SIN "
+                         f"and DEC--SIN), got {got}")
+    longitude, latitude = pairs[0]
+    first = longitudes[longitude]
     if (first[2] or "") not in PROJECTIONS:
         raise cards.refusal(f"CTYPE{longitude}", "of a projection of the FITS standard, such as SIN or TAN")
     return longitude, latitude
+
+
+def _kind(match: re.Match[str]) -> tuple[str, str | None, str | None]:
+    """Return frame, projection and distortion of a celestial axis, the same for the two of a pair."""
+    return re.sub(r"^(RA|DEC)$|LON|LAT|LN|LT", "", match[1]), match[2], match[3]
 
 
 def matrix_row(cards: Cards, axis: int, axes: Any) -> tuple[np.ndarray, str]:
@@ -201,9 +206,9 @@ def _write_linear(plain: fits.Header, cards: Cards, axes: tuple[int, int], pair:
         step = cards.number(f"CDELT{axis}")
         if kind == "CD":
             rows[k] *= scale
-        elif step is None and (kind != "PC" or np.isclose(np.linalg.norm(rows[k]), 1)):
+        elif step is None and (kind != "PC" or np.isclose(np.hypot.reduce(rows[k]), 1)):
             # the standard's default makes pixels of one degree, which nobody means
-            raise cards.refusal(f"CDELT{axis}", "there, since there is no CD matrix")
+            raise cards.refusal(f"CDELT{axis}", "given, since there is no CD matrix")
         elif step == 0:
             raise cards.refusal(f"CDELT{axis}", "other than zero")
         else:
@@ -233,7 +238,7 @@ def _check_matrix(square: np.ndarray, cards: Cards, axes: tuple[int, int]) -> np
     names = [name for axis in axes for name in (f"CDELT{axis}", *(f"{kind}{axis}_{other}" for kind in ("PC", "CD")
                                                                   for other in axes))]
     named = ", ".join(cards.show(name) for name in names if name in cards)
-    scale = np.linalg.norm(square, axis=1)
+    scale = np.hypot(*square.T)
     if not np.all((scale > SMALLEST) & (scale < LARGEST)):
         raise ValueError(f"CDELT must make pixels between {SMALLEST:g} and {LARGEST:g} degrees, got {named}")
     if abs(np.linalg.det(square / scale[:, None])) < 1e-9:

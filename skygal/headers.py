@@ -35,6 +35,10 @@ _STORAGE = re.compile(
     r"DATAMIN|DATAMAX|CHECKSUM|DATASUM|LONGSTRN|END|TFIELDS|THEAP|(TTYPE|TFORM|TUNIT|TDIM|TNULL|TSCAL|TZERO|TDISP)\d+|"
     r"ZIMAGE|ZSIMPLE|ZTENSION|ZEXTEND|ZBITPIX|ZNAXIS\d*|ZTILE\d+|ZCMPTYPE|ZNAME\d+|ZVAL\d+|ZMASKCMP|ZQUANTIZ|ZDITHER0|"
     r"ZPCOUNT|ZGCOUNT|ZBLOCKED|ZBLANK|ZSCALE|ZZERO|ZHECKSUM|ZDATASUM|FZALGOR|FZTILE|FZQVALUE")
+#: types of other axes that need no more cards
+_PLAIN = ("STOKES", "LINEAR", "COMPLEX")
+#: cards that there may be once
+_ONCE = ("BUNIT", "BMAJ", "BMIN", "BPA", "RESTFRQ", "RESTFREQ")
 #: cards of a WCS, its distortions included
 _WCS = re.compile(
     r"WCSAXES|(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA|CNAME|CRDER|CSYER)\d+|(PC|CD|PV|PS)\d+_\d+|(PC|CD)\d{6}|"
@@ -147,7 +151,8 @@ def primary_header(header: fits.Header, dtype: Any = np.float32) -> fits.Header:
     for axis in range(header["NAXIS"] + 1):
         kept[f"NAXIS{axis or ''}"] = header[f"NAXIS{axis or ''}"]
     for card in header.cards:
-        if not _STORAGE.fullmatch(card.keyword) and _can_be_written(card):
+        twice = card.keyword in kept and (card.keyword in _ONCE or _WCS.fullmatch(card.keyword))
+        if not (twice or _STORAGE.fullmatch(card.keyword)) and _can_be_written(card):
             kept.append(card, end=True)
     return kept
 
@@ -206,7 +211,7 @@ def restate_wcs(header: fits.Header, sky: WCS, axes: Sequence[int], frequency: f
             value = frequency if axis in spectral[:1] else cards.number(f"CRVAL{axis}", 1.0)
         except ValueError:
             value = 1.0
-        kept[f"CTYPE{axis}"] = "FREQ" if axis in spectral[:1] else types[axis] if axis not in spectral else ""
+        kept[f"CTYPE{axis}"] = "FREQ" if axis in spectral[:1] else types[axis] if types[axis] in _PLAIN else ""
         kept[f"CRVAL{axis}"], kept[f"CDELT{axis}"], kept[f"CRPIX{axis}"] = value, 1.0, 1.0
         if axis in spectral[:1]:
             kept[f"CUNIT{axis}"] = "Hz"

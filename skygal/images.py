@@ -212,8 +212,11 @@ def _read_unit(header: fits.Header) -> u.UnitBase | None:
 
 
 def _usable_beam(header: fits.Header) -> Any:
-    beam = _read_beam(header)
     cards = Cards(header)
+    for key in ("BMAJ", "BMIN", "BPA"):
+        if cards.value(key) is not None:
+            cards.number(key)
+    beam = _read_beam(header)
     if beam is None and any(key in cards and cards.value(key) != 0 for key in ("BMAJ", "BMIN", "BPA")):
         raise ValueError(f"{', '.join(cards.show(key) for key in ('BMAJ', 'BMIN', 'BPA'))} are no beam: these must "
                          "be its axes, the major one first, and its angle in degrees")

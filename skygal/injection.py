@@ -167,8 +167,8 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
            hdu: int | str | None = None, seed: int | None = None, beam: Any = None, unit: Any = None,
            frequency: Any = None, rms: Any = None, flux: Any = None, las: Any = None,
            fr_mix: str | Mapping[str, float] | None = None, spectral_index: Any = None, curvature: Any = None,
-           faint: Any = None, primary_beam: Any = None, latents: Any = "balanced", clip_sigma: float | None = 3.0, model: Any = None,
-           device: str = "cpu", workers: int = 2, progress: bool = False) -> Field:
+           faint: Any = None, primary_beam: Any = None, latents: Any = "balanced", clip_sigma: float | None = 3.0,
+           model: Any = None, device: str = "cpu", workers: int = 2, progress: bool = False) -> Field:
     """Inject synthetic radio galaxies into an existing image.
 
     The image itself, file or array, is not changed.
