@@ -263,7 +263,10 @@ def _write_frame(plain: fits.Header, cards: Cards, names: list[str], pair: tuple
         if frame:
             plain["RADESYS"] = FRAMES[frame]
         if frame != "ICRS":
-            year = _equinox(cards) or {"J": 2000.0, "B": 1950.0}.get(frame[:1])
+            year, named = _equinox(cards), {"J": 2000.0, "B": 1950.0}.get(frame[:1])
+            if named is not None and year not in (None, named):
+                raise ValueError(f"EQUINOX must be {named} with {cards.show(str(given))}, got {year}")
+            year = named or year
             if year is not None:
                 plain["EQUINOX"] = year
     for key in ("LONPOLE", "LATPOLE"):

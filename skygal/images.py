@@ -214,7 +214,7 @@ def _read_unit(header: fits.Header) -> u.UnitBase | None:
 def _usable_beam(header: fits.Header) -> Any:
     cards = Cards(header)
     for key in ("BMAJ", "BMIN", "BPA"):
-        if cards.value(key) is not None:
+        if cards.value(key, "a finite number") is not None:
             cards.number(key)
     beam = _read_beam(header)
     if beam is None and any(key in cards and cards.value(key) != 0 for key in ("BMAJ", "BMIN", "BPA")):

@@ -19,8 +19,8 @@ from skygal.sky import celestial, pixel_to_icrs
 
 PIXELS = np.random.default_rng(0).normal(0, 1e-3, (NY, NX))
 #: what libraries below say, and Python of what should not have been tried
-RAW = re.compile(r"wcsset|wcslib/C|ERROR \d|astropy|numpy|Traceback|NoneType|unsupported operand|not subscriptable|buffer|"
-                 r"Unparsable|\.verify\(|object has no|cannot convert|broadcast")
+RAW = re.compile(r"wcsset|wcslib/C|ERROR \d|astropy|numpy|Traceback|NoneType|unsupported operand|not subscriptable|"
+                 r"buffer|Unparsable|\.verify\(|object has no|cannot convert|broadcast")
 CARD = re.compile(r"\b[A-Z][A-Z0-9_-]{2,7}\b")
 
 
