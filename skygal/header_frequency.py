@@ -111,6 +111,7 @@ def write_frequency_axis(header: fits.Header, axis: int, hertz: float, step: flo
 
 
 def _plausible(hertz: float, said: str) -> u.Quantity:
+    hertz = float(hertz)
     if not LOWEST <= hertz <= HIGHEST:
         meant = next((unit for unit, factor in (("MHz", 1e6), ("GHz", 1e9), ("kHz", 1e3))
                       if 1e7 <= hertz * factor <= 1e12), None)
@@ -148,7 +149,7 @@ def _offset(cards: Cards, axis: int, sky_axes: Sequence[int]) -> float:
     every = list(axis_types(cards.header))
     row, kind = matrix_row(cards, axis, every)
     offset = 0.0
-    for column, factor in zip(every, row, strict=True):
+    for column, factor in zip(every, row.tolist(), strict=True):
         if factor:
             side = cards.whole(f"NAXIS{column}", 1) if column in sky_axes else 1
             offset += factor * ((1 + (side or 1)) / 2 - (cards.number(f"CRPIX{column}", 0.0) or 0.0))

@@ -32,12 +32,15 @@ FRAMES = {"ICRS": "ICRS", "FK5": "FK5", "FK4": "FK4", "FK4-NO-E": "FK4-NO-E", "J
 MOST_AXES = 99
 _LONGITUDE = re.compile(r"(RA|[A-Z]LON|[A-Z]{2}LN)(?:-+([A-Z0-9]{3}))?(-SIP)?")
 _LATITUDE = re.compile(r"(DEC|[A-Z]LAT|[A-Z]{2}LT)(?:-+([A-Z0-9]{3}))?(-SIP)?")
-_SIP = re.compile(r"(A|B|AP|BP)_(ORDER|DMAX|\d+_\d+)")
+#: cards of a distortion by polynomials (Shupe et al. 2005, 2005ASPC..347..491S)
+SIP = re.compile(r"(A|B|AP|BP)_(ORDER|DMAX|\d+_\d+)")
 _ANGLES = {"": 1.0, "DEG": 1.0, "DEGREE": 1.0, "DEGREES": 1.0, "D": 1.0, "ARCMIN": 1 / 60, "ARCSEC": 1 / 3600,
            "ASEC": 1 / 3600, "MAS": 1 / 3.6e6, "UAS": 1 / 3.6e9, "RAD": np.degrees(1.0), "RADIAN": np.degrees(1.0),
            "RADIANS": np.degrees(1.0)}
 #: pixels are between these, degrees
 SMALLEST, LARGEST = 1e-13, 90.0
+#: pixels from the image to its reference point
+FARTHEST = 1e12
 
 
 def axis_types(header: fits.Header) -> dict[int, str]:
@@ -215,12 +218,17 @@ def _write_linear(plain: fits.Header, cards: Cards, axes: tuple[int, int], pair:
             steps[k] = scale * (1.0 if step is None else step)
         kinds.append(kind)
     turn = 0.0 if {"CD", "PC"} & set(kinds) else cards.number(f"CROTA{pair[1]}", 0.0) or 0.0
-    square = _check_matrix(rows[:, within] * steps[:, None], cards, axes)
+    with np.errstate(over="ignore", invalid="ignore"):
+        square = _check_matrix(rows[:, within] * steps[:, None], cards, axes)
     reference = np.array([_reference(cards, axis) for axis in axes])
     # an axis of one pixel may be coupled to the sky: it moves the reference point
     for column, axis in enumerate(every):
         if axis not in axes and rows[:, column].any():
-            reference -= np.linalg.solve(square, rows[:, column] * steps * (1 - _reference(cards, axis)))
+            with np.errstate(over="ignore", invalid="ignore"):
+                reference -= np.linalg.solve(square, rows[:, column] * steps * (1 - _reference(cards, axis)))
+            if not np.all(np.abs(reference) < FARTHEST):
+                raise ValueError(f"PC{axes[0]}_{axis} and PC{axes[1]}_{axis} must leave the reference point within "
+                                 f"{FARTHEST:g} pixels of the image, got {rows[0, column]:g} and {rows[1, column]:g}")
     if turn:
         plain[f"CROTA{axes.index(pair[1]) + 1}"] = turn
     for k in (0, 1):
@@ -248,8 +256,8 @@ def _check_matrix(square: np.ndarray, cards: Cards, axes: tuple[int, int]) -> np
 
 def _reference(cards: Cards, axis: int) -> float:
     value = cards.number(f"CRPIX{axis}", 0.0) or 0.0
-    if abs(value) > 1e12:
-        raise cards.refusal(f"CRPIX{axis}", "a pixel within 1e12 of the image")
+    if abs(value) > FARTHEST:
+        raise cards.refusal(f"CRPIX{axis}", f"within {FARTHEST:g} pixels of the image")
     return value
 
 
@@ -345,7 +353,7 @@ def _write_sip(plain: fits.Header, cards: Cards, axes: tuple[int, int], types: d
         raise ValueError(f"{cards.show('A_ORDER')} is a distortion (SIP), which must be that of an image of two axes, "
                          f"got {cards.show(f'CTYPE{axes[0]}')}, {len(types)} axes")
     for key in cards.header:
-        if _SIP.fullmatch(key):
+        if SIP.fullmatch(key):
             plain[key] = cards.whole(key, most=9) if key.endswith("ORDER") else cards.number(key)
     for k in (1, 2):
         plain[f"CTYPE{k}"] = f"{plain[f'CTYPE{k}']}-SIP"

@@ -23,7 +23,7 @@ from astropy.wcs.wcs import WcsError
 from skygal.cards import Cards
 from skygal.checks import as_quantity
 from skygal.header_frequency import spectral_axes
-from skygal.header_wcs import axis_types
+from skygal.header_wcs import SIP, axis_types
 from skygal.provenance import write_provenance
 from skygal.sky import celestial, image_shape
 
@@ -197,6 +197,9 @@ def restate_wcs(header: fits.Header, sky: WCS, axes: Sequence[int], frequency: f
         If there is no header of so many axes that gives the same sky.
     """
     ny, nx = image_shape(sky)
+    if sky.sip is None:
+        # coefficients that CTYPE does not name are used by some readers all the same
+        header = fits.Header([card for card in header.cards if not SIP.fullmatch(card.keyword)])
     if _is_same(sky, header, ny, nx):
         return header
     spectral = spectral_axes(header)

@@ -205,7 +205,7 @@ def test_a_lie_about_compressed_tiles(tmp_path):
     raw = (tmp_path / "a.fits").read_bytes()
     for old, new, message in (
             (b"ZNAXIS1 =                   32", b"ZNAXIS1 =             32000000", r"ZNAXIS1 = 32000000"),
-            (b"ZNAXIS2 =                   24", b"ZNAXIS2 =              2400000", "NAXIS2 must be the number of tiles"),
+            (b"ZNAXIS2 =                   24", b"ZNAXIS2 =              2400000", "NAXIS2 must be the number of til"),
             (b"ZNAXIS  =                    2", b"ZNAXIS  =                    7", "ZNAXIS3 must be given"),
             (b"ZNAXIS1 =                   32", b"ZNAXIS1 =                 '32'", "ZNAXIS1 must be a whole number"),
             (b"ZBITPIX =                  -32", b"ZBITPIX =                  -31", "ZBITPIX must be one of"),
