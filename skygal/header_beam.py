@@ -129,6 +129,8 @@ def _card(header: fits.Header, key: str, name: str) -> float | None:
         raise ValueError(f"{key} cannot be read") from None
     if value is None or isinstance(value, fits.card.Undefined) or (isinstance(value, str) and not value.strip()):
         return None
+    if isinstance(value, str):
+        raise ValueError(f"{key} must be a number, got {value!r}")
     number = _number(value, f"{key} = {value!r}")
     # the standard's place for a unit: brackets at the beginning of the comment
     match = re.match(r"\s*\[\s*(\w+)\s*\]", str(comment))

@@ -45,8 +45,7 @@ def numbers(beam):
     ({"BMAJ": MAJOR, "BMIN": MINOR, "BPA": -150}, (MAJOR, MINOR, -150)),
     ({"BMAJ": MAJOR, "BMIN": MAJOR * (1 + 1e-8), "BPA": 30.0}, (MAJOR * (1 + 1e-8), MAJOR, 30)),
     ({"BMAJ": MAJOR, "BMIN": MAJOR}, (MAJOR, MAJOR, 0)),
-    ({"BMAJ": MAJOR, "BMIN": MAJOR * (1 - 1e-7)}, (MAJOR, MAJOR * (1 - 1e-7), 0)),
-    ({"BMAJ": "1.5D-03", "BMIN": "1.25E-3", "BPA": "30"}, (MAJOR, MINOR, 30))])
+    ({"BMAJ": MAJOR, "BMIN": MAJOR * (1 - 1e-7)}, (MAJOR, MAJOR * (1 - 1e-7), 0))])
 def test_cards(cards, expected):
     assert numbers(read(header(**cards))) == pytest.approx(expected, rel=1e-9)
 
@@ -106,8 +105,8 @@ def test_a_table_in_degrees_and_what_comes_before_it():
     ({"BMAJ": MAJOR, "BMIN": -MINOR, "BPA": 0.0}, "BMIN = -0.00125 must be positive"),
     ({"BMAJ": MAJOR, "BMIN": MINOR, "BPA": 4000.0}, "BPA = 4000.0 must be an angle in degrees"),
     ({"BMAJ": True, "BMIN": MINOR, "BPA": 0.0}, "BMAJ = True is no number"),
-    ({"BMAJ": "******", "BMIN": MINOR, "BPA": 0.0}, r"BMAJ = '\*\*\*\*\*\*' is no number"),
-    ({"BMAJ": "nan", "BMIN": MINOR, "BPA": 0.0}, "BMAJ = 'nan' is not finite"),
+    ({"BMAJ": "******", "BMIN": MINOR, "BPA": 0.0}, r"BMAJ must be a number, got '\*\*\*\*\*\*'"),
+    ({"BMAJ": "1.5E-3", "BMIN": MINOR, "BPA": 0.0}, "BMAJ must be a number, got '1.5E-3'"),
     ({"CASAMBM": True}, "CASAMBM = T says that the beam is in a table BEAMS, which is not there")])
 def test_beams_that_cannot_be_used(cards, message):
     with pytest.raises(ValueError, match=message):
