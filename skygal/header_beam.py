@@ -10,6 +10,8 @@ import numpy as np
 from astropy import units as u
 from astropy.io import fits
 
+from skygal.cards import Cards
+
 __all__ = ["beam_table", "read_beam"]
 
 #: FWHM in pixels of beams in headers: beyond these, the unit is another than degrees
@@ -59,7 +61,7 @@ def read_beam(header: fits.Header, *, scale: float | None = None, shape: tuple[i
     parameter is taken: axes of one pixel that were cut from longer ones have their reference pixel before the first.
     """
     values = {key: _card(header, key, name) for key in _AXES}
-    where = {key: f"{key} = {header.get(key)}" for key in _AXES}
+    where = {key: Cards(header).show(key) for key in _AXES}
     if not values["BMAJ"] and not values["BMIN"]:
         found = [match for line in header.get("HISTORY", ()) if (match := _AIPS.search(str(line)))]
         if found:
@@ -123,19 +125,17 @@ def _check_plausible(major: float, minor: float, both: str, scale: float | None,
 
 def _card(header: fits.Header, key: str, name: str) -> float | None:
     """Return a card's number in degrees, None if there is no such card or it has no value."""
-    try:
-        value, comment = header.get(key), header.comments[key] if key in header else ""
-    except (fits.VerifyError, ValueError):
-        raise ValueError(f"{key} cannot be read") from None
-    if value is None or isinstance(value, fits.card.Undefined) or (isinstance(value, str) and not value.strip()):
+    cards = Cards(header)
+    if cards.value(key, "a finite number") is None:
         return None
-    number = _number(value, f"{key} = {value!r}")
+    number = float(cards.number(key) or 0)
+    comment = header.comments[key]
     # the standard's place for a unit: brackets at the beginning of the comment
     match = re.match(r"\s*\[\s*(\w+)\s*\]", str(comment))
     unit = u.Unit(match[1].lower(), parse_strict="silent") if match else u.deg
     if unit == u.deg or not unit.is_equivalent(u.deg):
         return number
-    warnings.warn(f"{name}: {key} = {value} is taken to be in {unit}, as its comment {comment!r} says", stacklevel=6)
+    warnings.warn(f"{name}: {key} = {header[key]} is taken to be in {unit}, as its comment {comment!r} says", stacklevel=6)
     return number * float(unit.to(u.deg))
 
 

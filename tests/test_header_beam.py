@@ -45,8 +45,7 @@ def numbers(beam):
     ({"BMAJ": MAJOR, "BMIN": MINOR, "BPA": -150}, (MAJOR, MINOR, -150)),
     ({"BMAJ": MAJOR, "BMIN": MAJOR * (1 + 1e-8), "BPA": 30.0}, (MAJOR * (1 + 1e-8), MAJOR, 30)),
     ({"BMAJ": MAJOR, "BMIN": MAJOR}, (MAJOR, MAJOR, 0)),
-    ({"BMAJ": MAJOR, "BMIN": MAJOR * (1 - 1e-7)}, (MAJOR, MAJOR * (1 - 1e-7), 0)),
-    ({"BMAJ": "1.5D-03", "BMIN": "1.25E-3", "BPA": "30"}, (MAJOR, MINOR, 30))])
+    ({"BMAJ": MAJOR, "BMIN": MAJOR * (1 - 1e-7)}, (MAJOR, MAJOR * (1 - 1e-7), 0))])
 def test_cards(cards, expected):
     assert numbers(read(header(**cards))) == pytest.approx(expected, rel=1e-9)
 
@@ -105,16 +104,16 @@ def test_a_table_in_degrees_and_what_comes_before_it():
     ({"BMAJ": 0.0, "BMIN": 0.0, "BPA": 0.0}, "BMAJ = 0.0 must be positive"),
     ({"BMAJ": MAJOR, "BMIN": -MINOR, "BPA": 0.0}, "BMIN = -0.00125 must be positive"),
     ({"BMAJ": MAJOR, "BMIN": MINOR, "BPA": 4000.0}, "BPA = 4000.0 must be an angle in degrees"),
-    ({"BMAJ": True, "BMIN": MINOR, "BPA": 0.0}, "BMAJ = True is no number"),
-    ({"BMAJ": "******", "BMIN": MINOR, "BPA": 0.0}, r"BMAJ = '\*\*\*\*\*\*' is no number"),
-    ({"BMAJ": "nan", "BMIN": MINOR, "BPA": 0.0}, "BMAJ = 'nan' is not finite"),
+    ({"BMAJ": True, "BMIN": MINOR, "BPA": 0.0}, "BMAJ must be a finite number, got True"),
+    ({"BMAJ": "******", "BMIN": MINOR, "BPA": 0.0}, r"BMAJ must be a finite number, got '\*\*\*\*\*\*'"),
+    ({"BMAJ": "1.5E-3", "BMIN": MINOR, "BPA": 0.0}, "BMAJ must be a finite number, got '1.5E-3'"),
     ({"CASAMBM": True}, "CASAMBM = T says that the beam is in a table BEAMS, which is not there")])
 def test_beams_that_cannot_be_used(cards, message):
     with pytest.raises(ValueError, match=message):
         read(header(**cards))
     # said where the beam is needed, with the file; a beam that is given does without
     data = np.random.default_rng(0).normal(0, 1e-4, (100, 100)).astype(np.float32)
-    with pytest.raises(ValueError, match="beam must be given, .* one that cannot be used: image: .*" + message):
+    with pytest.raises(ValueError, match="beam must be given, .* none that can be used: wcs header: .*" + message):
         skygal.inject(data, 1, wcs=header(**cards), **ARGUMENTS)
     own = Beam(MAJOR * u.deg, MINOR * u.deg, 30 * u.deg)
     field = skygal.inject(data, 1, wcs=header(**cards), beam=own, **ARGUMENTS)

@@ -327,7 +327,7 @@ def test_control_characters_in_a_value(value, tmp_path):
     ({"BUNIT": "'COUNTS'"}, "unit must be given, .*BUNIT must be a brightness .* got 'COUNTS'"),
     ({"BUNIT": "'MK'"}, "unit must be given, .*BUNIT must say which of mK and MK it is, got 'MK'"),
     ({"BUNIT": "3.0"}, "unit must be given, .*BUNIT must be a string, got 3.0"),
-    ({"BPA": None}, "beam must be given, .*BMAJ = 0.002, BMIN = 0.0016, no BPA are no beam"),
+    ({"BPA": None}, "beam must be given, .*BPA is missing beside BMAJ = 0.002 and BMIN = 0.0016"),
     ({"BMAJ": "'2E-3'"}, "beam must be given, .*BMAJ must be a finite number, got '2E-3'"),
     ({"BMAJ": "NaN"}, "beam must be given, .*BMAJ must be a finite number, got 'NaN'")])
 def test_what_is_there_but_cannot_be_used_is_shown(cards, message, tmp_path):
