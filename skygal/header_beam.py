@@ -135,7 +135,8 @@ def _card(header: fits.Header, key: str, name: str) -> float | None:
     unit = u.Unit(match[1].lower(), parse_strict="silent") if match else u.deg
     if unit == u.deg or not unit.is_equivalent(u.deg):
         return number
-    warnings.warn(f"{name}: {key} = {header[key]} is taken to be in {unit}, as its comment {comment!r} says", stacklevel=6)
+    warnings.warn(f"{name}: {key} = {header[key]} is taken to be in {unit}, as its comment {comment!r} says",
+                  stacklevel=6)
     return number * float(unit.to(u.deg))
 
 

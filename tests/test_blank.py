@@ -171,7 +171,7 @@ def test_injection_is_that_into_an_image_with_nan(tmp_path, value):
     if np.isnan(value):
         field = inject(tmp_path / "image.fits")
     else:
-        with pytest.warns(UserWarning, match=r"image '.*image.fits' has one value in many pixels: .*\(50 %\)"):
+        with pytest.warns(UserWarning, match=r"image '.*image.fits', HDU 0 has one value in many pixels: .*\(50 %\)"):
             field = inject(tmp_path / "image.fits")
     plain = inject(np.where(place, np.nan, noise()).astype(np.float32), wcs=grid())
     for name in ("ra", "dec", "flux", "local_rms", "snr"):
