@@ -1,4 +1,4 @@
-"""One sky in many ways: a process of its own, on a processor that its environment describes, holds each to the first."""
+"""One sky in many ways, each held to the first: a process of its own, on the processor that its environment tells."""
 
 from __future__ import annotations
 
