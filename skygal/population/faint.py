@@ -11,12 +11,13 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 
 from skygal.checks import as_count, as_quantity, as_seed
+from skygal.population.columns import LARGEST_ID, bad_ids, describe_bad, read_columns
 from skygal.population.counts import COUNTS_SPECTRAL_INDEX, CountedFlux, read_counts
 from skygal.population.distributions import draw
 from skygal.population.positions import image_area, sample_positions
 from skygal.population.sample import as_flux
 from skygal.population.spectra import SPECTRAL_INDEX, SPECTRAL_SCATTER
-from skygal.population.tables import as_column, as_table, describe_bad
+from skygal.population.tables import as_table
 from skygal.rendering.analytic_sources import EXPONENTIAL, GAUSSIAN, KINDS, POINT
 from skygal.seeds import Seeds
 from skygal.sky import celestial, image_shape, pixel_to_icrs
@@ -163,13 +164,13 @@ def check_faint(table: Any, wcs: WCS) -> QTable:
         each column and shows the first ten.
     """
     data = as_table(table)
-    names = {str(name).strip().lower(): name for name in data.colnames}
-    place = ("x", "y") if "ra" not in names and "x" in names else ("ra", "dec")
-    missing = [name for name in ("flux", "kind", *place) if name not in names]
+    columns = read_columns(data, _UNITS, what="faint")
+    missing = [name for name in ("flux", "kind") if name not in columns]
+    if "ra" not in columns and "x" not in columns:
+        missing += ["ra", "dec"]
     if missing:
         raise ValueError("faint must have the columns flux, kind, ra and dec (or x and y), missing "
                          f"{', '.join(missing)}")
-    columns = {name: as_column(data[names[name]], name, unit) for name, unit in _UNITS.items() if name in names}
     n = len(data)
     kind = columns["kind"]
     if "b_maj" not in columns or "b_min" not in columns:
@@ -181,7 +182,7 @@ def check_faint(table: Any, wcs: WCS) -> QTable:
     for name, value in _DEFAULTS.items():
         columns.setdefault(name, np.full(n, value))
     problems = [describe_bad(rule, bad) for rule, bad in _bad_rows(columns) if bad.any()]
-    if not problems and place == ("x", "y"):
+    if not problems and "x" in columns:
         columns["ra"], columns["dec"] = pixel_to_icrs(wcs, columns["x"], columns["y"])
         off = ~np.isfinite(columns["ra"])
         problems = [describe_bad("x and y where the image has sky", off)] if off.any() else []
@@ -196,23 +197,34 @@ def check_faint(table: Any, wcs: WCS) -> QTable:
                    for name, unit in _UNITS.items() if name not in ("x", "y")})
 
 
+def number_apart(ids: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """Return numbers of sources that others have not: ``ids`` themselves if none of these is taken.
+
+    Else they are numbered on from the largest that is taken; where that would pass `LARGEST_ID`, they get the lowest
+    numbers that are free.
+    """
+    if not np.isin(ids, taken).any():
+        return ids
+    if ids.max() + int(taken.max()) <= LARGEST_ID:
+        return ids + int(taken.max())
+    return np.setdiff1d(np.arange(1, len(ids) + len(taken) + 1), taken)[:len(ids)]
+
+
 def _bad_rows(columns: dict[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:
     """Return what each column must be, and which rows are not."""
     kind, extended = columns["kind"], columns["kind"] != "point"
-    number, major, minor = columns["source_id"], columns["b_maj"], columns["b_min"]
-    _, place, times = np.unique(number, return_inverse=True, return_counts=True)
+    major, minor = columns["b_maj"], columns["b_min"]
     with np.errstate(invalid="ignore"):
-        whole = (number > 0) & (number % 1 == 0) & (number < 2**31)
         checks = [(f"kind one of {', '.join(KINDS)}", ~np.isin(kind, KINDS)),
-                  ("whole, positive source_id below 2^31", ~whole),
-                  ("source_id without duplicates", whole & (times[place] > 1)),
+                  *bad_ids(columns["source_id"]),
                   ("positive, finite flux", ~(np.isfinite(columns["flux"]) & (columns["flux"] > 0))),
                   ("positive, finite b_maj of what is no point", extended & ~(np.isfinite(major) & (major > 0))),
                   ("b_min above 0 and at most b_maj of what is no point", extended & ~((minor > 0) & (minor <= major)))]
         if "dec" in columns:
+            checks.append(("ra from -360 to 360 deg", ~(np.abs(columns["ra"]) <= 360)))
             checks.append(("dec from -90 to 90 deg", ~(np.abs(columns["dec"]) <= 90)))
         if "redshift" in columns:
             checks.append(("redshift positive, or NaN where it is unknown",
                            np.isinf(columns["redshift"]) | (columns["redshift"] <= 0)))
     return checks + [(f"finite {name}", ~np.isfinite(columns[name]))
-                     for name in ("ra", "x", "y", "pa", "spectral_index", "curvature") if name in columns]
+                     for name in ("x", "y", "pa", "spectral_index", "curvature") if name in columns]
