@@ -22,7 +22,7 @@ from skygal.rendering.analytic_sources import EXPONENTIAL, GAUSSIAN, KINDS, POIN
 from skygal.seeds import Seeds
 from skygal.sky import celestial, image_shape, pixel_to_icrs
 
-__all__ = ["check_faint", "sample_faint"]
+__all__ = ["check_faint", "counted_to", "number_apart", "sample_faint"]
 
 #: Jy at 1.4 GHz: where half of the sources are powered by jets, the share of which is 1 / (1 + JETS / S). So it is a
 #: quarter at 0.1 mJy, where star-forming galaxies are half of all sources, and radio-quiet nuclei, which are like them,
@@ -47,6 +47,8 @@ FLAT_INDEX = -0.1
 LEAST_RATIO, LARGEST_RATIO = 0.4, 0.85
 #: by default counts end here: brighter sources are mostly radio galaxies
 BRIGHTEST = 1 * u.mJy
+#: in a table's meta, as FITS keeps it: the flux in Jy up to which its sources follow the source counts
+COUNTED_TO = "COUNTSTO"
 
 _UNITS = {"source_id": u.one, "ra": u.deg, "dec": u.deg, "x": u.one, "y": u.one, "flux": u.Jy, "kind": None,
           "b_maj": u.arcsec, "b_min": u.arcsec, "pa": u.deg, "spectral_index": u.one, "curvature": u.one,
@@ -77,7 +79,9 @@ def sample_faint(wcs: WCS, shape: Sequence[int] | None = None, n: int | None = N
     `~astropy.table.QTable`
         source_id, ra and dec (ICRS, deg), flux (Jy), kind ("point", "gaussian" or "exponential"), b_maj and b_min
         (arcsec: FWHM of Gaussians, scale lengths of exponential discs, 0 for points), pa (deg east of north),
-        spectral_index, redshift (NaN).
+        spectral_index, redshift (NaN). Where the fluxes follow the source counts, ``meta["COUNTSTO"]`` is the end
+        of their range in Jy: `skygal.simulate_field` and `skygal.inject` begin galaxies there, so that no part of the
+        counts is on the sky twice.
 
     Raises
     ------
@@ -137,10 +141,11 @@ def sample_faint(wcs: WCS, shape: Sequence[int] | None = None, n: int | None = N
     ratio = np.where(disc, inclined, LEAST_RATIO + (LARGEST_RATIO - LEAST_RATIO) * share)
     index = np.where(kind == "point", FLAT_INDEX, SPECTRAL_INDEX)
     index = index + SPECTRAL_SCATTER * stream("spectra").standard_normal(n)
+    meta = {COUNTED_TO: float(fluxes.high.to_value(u.Jy))} if isinstance(fluxes, CountedFlux) else {}
     return QTable({"source_id": np.arange(1, n + 1), "ra": ra * u.deg, "dec": dec * u.deg, "flux": flux * u.Jy,
                    "kind": kind, "b_maj": major * u.arcsec, "b_min": ratio * major * u.arcsec,
                    "pa": 180 * stream("pa").random(n) * u.deg, "spectral_index": index,
-                   "redshift": np.full(n, np.nan)})
+                   "redshift": np.full(n, np.nan)}, meta=meta)
 
 
 def check_faint(table: Any, wcs: WCS) -> QTable:
@@ -194,7 +199,19 @@ def check_faint(table: Any, wcs: WCS) -> QTable:
         columns[name] = np.where(point, 0.0, columns[name])
     columns["ra"], columns["pa"] = columns["ra"] % 360, columns["pa"] % 180
     return QTable({name: columns[name] if unit is None or unit == u.one else columns[name] * unit
-                   for name, unit in _UNITS.items() if name not in ("x", "y")})
+                   for name, unit in _UNITS.items() if name not in ("x", "y")},
+                  meta={name: value for name, value in data.meta.items() if name == COUNTED_TO})
+
+
+def counted_to(table: QTable | None) -> u.Quantity | None:
+    """Return the flux up to which faint sources follow the source counts; None where they do not or it is not known."""
+    if table is None or COUNTED_TO not in table.meta:
+        return None
+    try:
+        return as_quantity(f"faint ({COUNTED_TO})", float(table.meta[COUNTED_TO]) * u.Jy, u.Jy) * u.Jy
+    except (TypeError, ValueError):
+        raise ValueError(f"faint must have a positive flux in Jy as {COUNTED_TO} in its meta, got "
+                         f"{table.meta[COUNTED_TO]!r}") from None
 
 
 def number_apart(ids: np.ndarray, taken: np.ndarray) -> np.ndarray:
