@@ -32,12 +32,13 @@ def make_wcs(size=256, scale=1.8):
 @pytest.fixture(scope="module")
 def clean():
     """A crowded field without noise."""
-    return skygal.simulate_field(make_wcs(512), 60, survey="FIRST", noise=False, flux=3 * u.mJy, seed=3)
+    return skygal.simulate_field(make_wcs(512), 60, survey="FIRST", noise=False, flux=3 * u.mJy, las="mirabest",
+                                 seed=3)
 
 
 @pytest.fixture(scope="module")
 def noisy():
-    return skygal.simulate_field(make_wcs(512), 60, survey="FIRST", flux=3 * u.mJy, seed=3)
+    return skygal.simulate_field(make_wcs(512), 60, survey="FIRST", flux=3 * u.mJy, las="mirabest", seed=3)
 
 
 def beam_area(header):

@@ -78,9 +78,12 @@ def holds_flux(name: str, column: Any) -> bool:
     unit = getattr(column, "unit", None)
     return ("flux" in str(name).lower() or any("jy" in word and _UNITS.fullmatch(word) for word in words)
             or bool(_FLUXES.fullmatch("".join(words)))
-            or (unit is not None and ("jy" in str(unit).lower() or any(
-                u.Unit(unit, parse_strict="silent").is_equivalent(known)
-                for known in (u.Jy, u.Jy / u.beam, u.Jy / u.sr)))))
+            or "jy" in str(unit).lower() or _is_brightness(unit))
+
+
+def _is_brightness(unit: Any) -> bool:
+    """Return whether a unit is one of flux density or brightness; magnitudes are not, of whatever zero point."""
+    return isinstance(unit, u.UnitBase) and any(unit.is_equivalent(known) for known in (u.Jy, u.Jy / u.beam, u.Jy / u.sr))
 
 
 def nearest_missing(name: str, missing: Collection[str]) -> str:
