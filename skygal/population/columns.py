@@ -7,7 +7,6 @@ used but holds what would otherwise be drawn at random is refused, all others ar
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Mapping, Sequence
 from numbers import Real
 from typing import Any
@@ -17,6 +16,7 @@ from astropy import units as u
 from astropy.coordinates import BaseCoordinateFrame, SkyCoord
 from astropy.table import Table
 
+from skygal.checks import warn_caller
 from skygal.population.lookalikes import bare_name, holds_flux, holds_position, nearest_missing
 
 __all__ = ["LARGEST_ID", "PLACES", "as_column", "bad_ids", "describe_bad", "read_columns"]
@@ -142,7 +142,7 @@ def _refuse_overlooked(table: Table, rest: Sequence[str], missing: Collection[st
 def _warn_unused(rest: Sequence[str], missing: Sequence[str], what: str) -> None:
     shown = ", ".join(f"{name!r}{nearest_missing(name, missing)}" for name in rest[:SHOWN])
     more = f" and {len(rest) - SHOWN} more" if len(rest) > SHOWN else ""
-    warnings.warn(f"{what} has columns that are not used: {shown}{more}", stacklevel=6)
+    warn_caller(f"{what} has columns that are not used: {shown}{more}")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -83,7 +83,7 @@ def holds_flux(name: str, column: Any) -> bool:
 
 def _is_brightness(unit: Any) -> bool:
     """Return whether a unit is one of flux density or brightness; magnitudes are not, of whatever zero point."""
-    return isinstance(unit, u.UnitBase) and any(unit.is_equivalent(known) for known in (u.Jy, u.Jy / u.beam, u.Jy / u.sr))
+    return isinstance(unit, u.UnitBase) and any(map(unit.is_equivalent, (u.Jy, u.Jy / u.beam, u.Jy / u.sr)))
 
 
 def nearest_missing(name: str, missing: Collection[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from astropy import units as u
 from astropy.table import QTable
 from astropy.wcs import WCS
 
-from skygal.checks import as_count, as_quantity
+from skygal.checks import as_count, as_quantity, warn_caller
 from skygal.population.classes import check_mix, sample_classes
 from skygal.population.counts import COUNTS_SPECTRAL_INDEX, CountedFlux, SourceCounts, read_counts
 from skygal.population.distributions import Distribution, draw, uniforms
@@ -62,8 +61,8 @@ def as_flux(flux: Any, counts: SourceCounts) -> Distribution:
         return flux
     low = as_quantity("flux", flux, u.Jy)
     if low < counts.low.value:
-        warnings.warn(f"flux starts at {counts.low.to('uJy'):.4g}, where the source counts begin at "
-                      f"{counts.frequency:.4g}, not at {(low * u.Jy).to('uJy'):.4g}", stacklevel=3)
+        warn_caller(f"flux starts at {counts.low.to('uJy'):.4g}, where the source counts begin at "
+                    f"{counts.frequency:.4g}, not at {(low * u.Jy).to('uJy'):.4g}")
         return counts.between()
     return counts.between(low * u.Jy)
 
@@ -173,8 +172,8 @@ def sample_population(wcs: WCS, shape: Sequence[int] | None = None, n_sources: i
             raise ValueError("n_sources must be given where flux is a distribution, since only the source counts say "
                              "how many there are, got None")
         if counted is not None and fluxes.low < counted * (1 - 1e-6):
-            warnings.warn(f"flux starts at {fluxes.low.to('uJy'):.4g}, and faint has the same source counts up to "
-                          f"{counted.to('uJy'):.4g}: sources between are counted twice", stacklevel=4)
+            warn_caller(f"flux starts at {fluxes.low.to('uJy'):.4g}, and faint has the same source counts up to "
+                        f"{counted.to('uJy'):.4g}: sources between are counted twice")
         expected = fluxes.number.to_value(1 / u.sr) * image_area(wcs, shape, mask=mask)
         n = int(seeds.generator("population: number").poisson(expected))
     columns.setdefault("source_id", np.arange(1, n + 1))

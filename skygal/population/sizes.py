@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -114,7 +115,7 @@ class WindhorstSizes:
 
 
 #: relations by the names that stand for them
-RELATIONS = {"windhorst": WindhorstSizes, "mirabest": MiraBestSizes}
+RELATIONS: dict[str, Callable[[], SizeRelation]] = {"windhorst": WindhorstSizes, "mirabest": MiraBestSizes}
 
 
 def as_sizes(las: Any = None) -> SizeRelation | Distribution:
