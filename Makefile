@@ -38,7 +38,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 install: $(VENV)/.installed
 
 demo: $(VENV)/.installed
-	$(BIN)/skygal simulate --survey FIRST --size 1024 --n-sources 300 --seed 1 --plot --output $(DEMO) --overwrite
+	$(BIN)/skygal simulate --survey FIRST --size 1024 --n-sources 300 --flux "3 mJy" --las mirabest --seed 1 --plot --output $(DEMO) --overwrite
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest

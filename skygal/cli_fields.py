@@ -100,8 +100,8 @@ def _population(given: dict[str, Any]) -> dict[str, Any]:
     from skygal import options
 
     words: dict[str, Any] = {name: given[name] for name in ("faint", "model", "seed", "device", "workers", "progress")}
-    for name in ("flux", "las"):
-        words[name] = None if given[name] is None else options.parse_range(name, given[name])
+    words["flux"] = None if given["flux"] is None else options.parse_range("flux", given["flux"])
+    words["las"] = None if given["las"] is None else options.parse_sizes(given["las"])
     words["fr_mix"] = None if given["fr_mix"] is None else options.parse_mix(given["fr_mix"])
     index, bend = given["spectral_index"], given["curvature"]
     words["spectral_index"] = None if index is None else options.parse_range("spectral_index", index, plain=True)

@@ -109,9 +109,11 @@ def add_options(*names: str) -> Callable:
                                   help="Number of sources; drawn from the source counts if left out."),
         "table": click.option("--table", type=WORDS, help="A population of your own (FITS, ECSV or CSV)."),
         "faint": click.option("--faint", type=WORDS, help="Points, Gaussians and discs in bulk (FITS, ECSV or CSV)."),
-        "flux": click.option("--flux", type=WORDS, help="Range of fluxes, '1 mJy, 1 Jy', or the least one."),
+        "flux": click.option("--flux", type=WORDS, help="Range of fluxes, '1 mJy, 1 Jy', or the least one.  "
+                             "[default: from the noise up]"),
         "las": click.option("--las", type=WORDS,
-                            help="Range of largest angular sizes: '20 arcsec, 60 arcsec'."),
+                            help="Range of largest angular sizes, '20 arcsec, 60 arcsec', or 'mirabest': those of "
+                            "galaxies that can be classified.  [default: those of all sources]"),
         "fr_mix": click.option("--fr-mix", type=WORDS,
                                help="Classes: 'balanced', 'survey' or 'FRI:0.3,FRII:0.7'."),
         "spectral_index": click.option("--spectral-index", type=WORDS,

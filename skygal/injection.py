@@ -25,7 +25,7 @@ from skygal.morphology.latents import check_latents, check_pairs, default_mix
 from skygal.morphology.measure import ISOPHOTE
 from skygal.noise_map import local_rms
 from skygal.observation import Observation, faintest_flux, observe
-from skygal.population import Distribution, check_faint, sample_population
+from skygal.population import Distribution, check_faint, counted_to, sample_population
 from skygal.provenance import describe_table, make_provenance, write_provenance
 from skygal.rendering.beam import TargetBeam
 from skygal.rendering.canvas import Canvas
@@ -191,7 +191,7 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
     primary_beam : PrimaryBeam, Quantity, path or HDU, optional
         What the image has not been corrected for, as for `skygal.simulate_field`: sources are weakened by it.
     flux, las, fr_mix, spectral_index, curvature, faint, latents, clip_sigma, model, device, workers, progress
-        As for `skygal.simulate_field`; fluxes start at 20 times the median noise by default.
+        As for `skygal.simulate_field`; fluxes start at the median noise by default.
 
     Returns
     -------
@@ -238,17 +238,19 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
     scale = _pixel_scale(unit, seen, given.wcs, valid)
     noise = _noise_map(given, seen, valid, scale)
     typical = float(np.nanmedian(noise))
-    faintest = faintest_flux(typical)
+    others = None if faint is None else check_faint(faint, given.wcs)
+    faintest, counted = faintest_flux(typical), counted_to(others)
+    if counted is not None:
+        faintest = max(faintest, counted)
     mix = default_mix(chosen) if fr_mix is None else fr_mix
     generator = load_model(model, device=device)
     check_latents(chosen, generator.latent_dim)
     population = sample_population(given.wcs, shape, number, seeds=seeds, frequency=seen.frequency, flux=flux, las=las,
                                    fr_mix=mix, spectral_index=spectral_index, curvature=curvature, mask=valid,
-                                   table=table, faintest=faintest)
+                                   table=table, faintest=faintest, counted=counted)
     check_latents(chosen, generator.latent_dim, len(population))
     check_pairs(chosen, np.asarray(population["fr_class"]))
     cast = make_cast(given.wcs, shape, population, model=generator, latents=chosen, clip_sigma=clip_sigma, seeds=seeds)
-    others = None if faint is None else check_faint(faint, given.wcs)
 
     def view(table: QTable) -> View:
         gain = seen.gain(table["ra"].to_value(u.deg), table["dec"].to_value(u.deg))

@@ -24,8 +24,9 @@ __all__ = ["Observation", "faintest_flux", "observe"]
 #: without a survey, frequency or beam: L band, and a beam that the pixels sample well
 DEFAULT_FREQUENCY = 1.4 * u.GHz
 DEFAULT_BEAM_PIXELS = 3.0
-#: with noise and no flux range given, sources start at this many times its rms
-FAINTEST_SNR = 20.0
+#: with noise and no flux range given, sources start at this many times its rms: far enough under what can be detected
+#: that all which noise lifts over a threshold of 5 is there
+FAINTEST_SNR = 1.0
 #: and without noise at this: fainter sources are mostly star-forming galaxies
 FAINTEST_FLUX = 1 * u.mJy
 #: of files that hold a table of beams
@@ -145,5 +146,5 @@ def _brightness(name: str, value: Any) -> float:
 
 
 def faintest_flux(noise: float) -> u.Quantity:
-    """Return where fluxes start if no range is given: at 20 times the noise (Jy/beam), 1 mJy without noise."""
+    """Return where fluxes start if no range is given: at the noise (Jy/beam), 1 mJy without noise."""
     return float(f"{FAINTEST_SNR * noise:.6g}") * u.Jy if noise > 0 else FAINTEST_FLUX

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_CENTER", "DEFAULT_SIZE", "parse_beam", "parse_each", "parse_frequencies", "parse_latents",
            "parse_mix", "parse_number", "parse_open_range", "parse_quantity", "parse_range", "parse_settings",
-           "parse_size", "parse_wcs"]
+           "parse_size", "parse_sizes", "parse_wcs"]
 
 #: where a field lies and how many pixels it has on a side if nothing is said
 DEFAULT_CENTER, DEFAULT_SIZE = "12h00m00s +30d00m00s", 1024
@@ -100,6 +100,12 @@ def parse_open_range(name: str, value: Any) -> tuple[Any, Any]:
         raise ValueError(f"{name} must be a pair LOW,HIGH, got {value!r}")
     low, high = (None if part in (None, "", "none") else parse_quantity(name, part) for part in (*parts, None)[:2])
     return low, high
+
+
+def parse_sizes(value: Any) -> Any:
+    """Return a range of sizes, see `parse_range`, or a word as it is: the name of a relation."""
+    word = value.strip() if isinstance(value, str) else ""
+    return word if word.isalpha() else parse_range("las", value)
 
 
 def parse_frequencies(value: Any) -> Any:

@@ -26,7 +26,7 @@ from skygal.morphology.clip import check_clip_sigma
 from skygal.morphology.latents import check_latents, check_pairs, default_mix
 from skygal.morphology.measure import ISOPHOTE
 from skygal.observation import Observation, faintest_flux, observe
-from skygal.population import check_faint, sample_population
+from skygal.population import check_faint, counted_to, sample_population
 from skygal.provenance import describe_table, make_provenance
 from skygal.rendering.canvas import Canvas
 from skygal.scene import View, draw_scene
@@ -75,10 +75,12 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
         Standard deviation of the noise, Jy/beam; False for none even with a survey.
     flux : (Quantity, Quantity), Quantity or distribution, optional
         Range of the fluxes, or their faint end, drawn from the source counts; or a distribution
-        from `skygal.population`. By default from 20 times the noise (1 mJy without noise) up.
-    las : (Quantity, Quantity), Quantity, distribution or relation, optional
+        from `skygal.population`. By default from the noise (1 mJy without noise) up, or from where ``faint`` ends:
+        see :doc:`/choosing`.
+    las : (Quantity, Quantity), Quantity, "mirabest", distribution or relation, optional
         Range of the largest angular sizes, one for all, a distribution, or a relation of size to flux
-        and class; by default `skygal.population.MiraBestSizes`.
+        and class; by default that of all sources, `skygal.population.WindhorstSizes`, most of which are small.
+        "mirabest" has those that can be classified, `skygal.population.MiraBestSizes`.
     fr_mix : "balanced", "survey" or dict, optional
         Equal numbers, the observed mix given the flux, or the share of each class, as
         ``{"FRI": 0.4, "FRII": 0.6}``. By default "balanced" ("survey" with ``latents="prior"``).
@@ -235,7 +237,10 @@ def _simulate(wcs: WCS | fits.Header, n_sources: int | None, views: list[dict[st
     clip_sigma = check_clip_sigma(clip_sigma)
     chosen = check_latents(latents)
     seen = [observe(sky, size, survey=known, **view) for view in views]
-    faintest = faintest_flux(seen[0].noise)
+    others = None if faint is None else check_faint(faint, sky)
+    faintest, counted = faintest_flux(seen[0].noise), counted_to(others)
+    if counted is not None:
+        faintest = max(faintest, counted)
     mix = default_mix(chosen) if fr_mix is None else fr_mix
     generator = load_model(model, device=device)
     check_latents(chosen, generator.latent_dim)
@@ -244,8 +249,7 @@ def _simulate(wcs: WCS | fits.Header, n_sources: int | None, views: list[dict[st
         field_header(sky, size, beam=one.beam.beam, frequency=one.frequency)
     population = sample_population(sky, size, n_sources, seeds=seeds, frequency=seen[0].frequency, flux=flux, las=las,
                                    fr_mix=mix, spectral_index=spectral_index, curvature=curvature, table=table,
-                                   faintest=faintest)
-    others = None if faint is None else check_faint(faint, sky)
+                                   faintest=faintest, counted=counted)
     n = len(population)
     check_latents(chosen, generator.latent_dim, n)
     check_pairs(chosen, np.asarray(population["fr_class"]))

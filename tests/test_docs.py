@@ -79,8 +79,8 @@ def test_the_code_for_pybdsf_runs(tmp_path):
     """In a process of its own, since PyBDSF leaves files open."""
     text = (ROOT / "docs" / "finders.rst").read_text(encoding="utf-8")
     found = re.findall(r"^\.\. code-block:: python3\n((?:   .*\n|\n)+)", text, re.MULTILINE)
-    run_command(["simulate", "--survey", "FIRST", "--size", "384", "--n-sources", "20", "--seed", "1", "--las",
-                 "10 arcsec, 60 arcsec", "--output", str(tmp_path / "field")])
+    run_command(["simulate", "--survey", "FIRST", "--size", "384", "--n-sources", "20", "--seed", "1", "--flux",
+                 "3 mJy", "--las", "10 arcsec, 60 arcsec", "--output", str(tmp_path / "field")])
     done = subprocess.run([sys.executable, "-c", "\n".join(map(textwrap.dedent, found))], cwd=tmp_path, text=True,
                           capture_output=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -32,12 +32,13 @@ def make_wcs(size=256, scale=1.8):
 @pytest.fixture(scope="module")
 def clean():
     """A crowded field without noise."""
-    return skygal.simulate_field(make_wcs(512), 60, survey="FIRST", noise=False, flux=3 * u.mJy, seed=3)
+    return skygal.simulate_field(make_wcs(512), 60, survey="FIRST", noise=False, flux=3 * u.mJy, las="mirabest",
+                                 seed=3)
 
 
 @pytest.fixture(scope="module")
 def noisy():
-    return skygal.simulate_field(make_wcs(512), 60, survey="FIRST", flux=3 * u.mJy, seed=3)
+    return skygal.simulate_field(make_wcs(512), 60, survey="FIRST", flux=3 * u.mJy, las="mirabest", seed=3)
 
 
 def beam_area(header):
@@ -287,6 +288,18 @@ def test_bad_input(change, error, message):
         warnings.simplefilter("error")
         with pytest.raises(error, match=message):
             skygal.simulate_field(given.pop("wcs"), **given)
+
+
+def test_default_fluxes_reach_down_to_the_noise():
+    field = skygal.simulate_field(make_wcs(512), survey="FIRST", seed=2)
+    flux = field.truth["flux_requested"].to_value(u.mJy)
+    assert 0.15 <= flux.min() < 0.2 and field.provenance["configuration"]["flux"] == 0.15 * u.mJy
+    # the counts give 555 a square degree above the noise of FIRST, and 0.81 of them under five times that
+    expected = 555 * (512 * 1.8 / 3600) ** 2
+    assert len(flux) == pytest.approx(expected, abs=4 * np.sqrt(expected))
+    assert np.mean(flux < 0.75) == pytest.approx(0.81, abs=0.2)
+    quiet = skygal.simulate_field(make_wcs(64), 100, seed=1, las=2 * u.arcsec)
+    assert 1 <= quiet.truth["flux_requested"].to_value(u.mJy).min() < 1.05
 
 
 def test_no_shape():
