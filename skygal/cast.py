@@ -12,7 +12,7 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 
 from skygal.morphology.conditions import SIZE_TO_EXTENT
-from skygal.morphology.latents import Latents, draw_sources
+from skygal.morphology.latents import Latents, draw_keys, draw_sources
 from skygal.rendering.beam import TargetBeam
 from skygal.rendering.ellipse import FWHM
 from skygal.seeds import Seeds
@@ -79,11 +79,8 @@ def make_cast(wcs: WCS, shape: tuple[int, int], population: QTable, beams: Seque
     jacobian = pixel_affine(wcs, ra, dec)
     las = population["las"].to_value(u.arcsec)
     least = np.max([_least_size(jacobian, las, position, beam, model) for beam in beams], axis=0)
-    n = len(population)
-    keys = seeds.keys("latent", n)
-    if isinstance(latents, str) and latents == "pairs":
-        keys = np.repeat(keys[:(n + 1) // 2], 2)[:n]
-    plan = draw_sources(model, latents, np.asarray(population["fr_class"]).astype(str), keys,
+    fr_class = np.asarray(population["fr_class"]).astype(str)
+    plan = draw_sources(model, latents, fr_class, draw_keys(seeds, "latent", latents, fr_class),
                         least=least / SIZE_TO_EXTENT)
     return Cast(wcs, shape, population, position, jacobian, least, plan, model, clip_sigma)
 

@@ -196,7 +196,7 @@ class SyntheticStamps(Dataset):
         if self.shares is None:
             return index % len(self.classes)
         # as near to the shares as can be after any number of items
-        first = Seeds(self.seed).generator("class").random()
+        first = Seeds(self.seed).generator("dataset class").random()
         return np.minimum(np.searchsorted(np.cumsum(self.shares), (first + index * GOLDEN) % 1, side="right"),
                           len(self.classes) - 1)
 
@@ -215,7 +215,7 @@ class SyntheticStamps(Dataset):
     def _decode(self, block: int) -> list[_Part]:
         labels = self._labels(block)
         fr_class = np.asarray(self.classes)[labels]
-        keys = Seeds(int(Seeds(self.seed).generator("block", block).integers(2**63))).keys("latent", BLOCK)
+        keys = Seeds(int(Seeds(self.seed).generator("block", block).integers(2**63))).keys_of("latent", fr_class)
         least, most = (end / SIZE_TO_EXTENT for end in self.limits.las)
 
         def draw(fr_class: np.ndarray, keys: np.ndarray) -> Latents:

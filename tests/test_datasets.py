@@ -48,6 +48,11 @@ class TestItems:
         again = skygal.SyntheticStamps(200, size=64, noise=(0.005, 0.05), noise_clip=3, seed=2)
         assert not torch.equal(again[3][0], found[1])
 
+    def test_classes_are_no_twins(self):
+        first, second = (skygal.SyntheticStamps(64, classes=[name], size=64, seed=1) for name in ("FRI", "FRII"))
+        keys = [[part.key for part in dataset._block(0)] for dataset in (first, second)]
+        assert np.unique(np.concatenate(keys)).size == len(keys[0]) + len(keys[1])
+
     def test_not_on_threads(self, stamps):
         fresh = pickle.loads(pickle.dumps(stamps))
         torch.set_num_threads(2)

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import re
-import warnings
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skygal.checks import nearest_names
+from skygal.checks import nearest_names, warn_caller
 from skygal.morphology import bastien2021_generator
 from skygal.morphology.bastien2021_generator import PaperGenerator
 from skygal.morphology.conditions import ConditionTable
@@ -171,8 +170,7 @@ def load_model(model: str | os.PathLike | Generator | PaperGenerator | None = No
         raise FileNotFoundError(f"model file {os.fspath(model)!r} not found")
     loaded = copy.deepcopy(_loaded(path, device))
     if isinstance(loaded, PaperGenerator) and not loaded.arch.conditional:
-        warnings.warn(f"model {loaded.name!r} is a VAE without classes: the class asked for says nothing "
-                      "about its stamps", stacklevel=2)
+        warn_caller(f"model {loaded.name!r} is a VAE without classes: the class asked for says nothing about its stamps")
     return loaded
 
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skygal.checks import check_choice
-from skygal.seeds import key_generator
+from skygal.seeds import Seeds, key_generator
 
 if TYPE_CHECKING:
     from skygal.morphology.bastien2021_generator import PaperGenerator
     from skygal.morphology.generator import Generator
 
 __all__ = ["LATENTS", "Latents", "check_latents", "check_pairs", "default_mix", "draw_conditions", "draw_latents",
-           "draw_sources", "largest_extent"]
+           "draw_keys", "draw_sources", "largest_extent"]
 
 #: the named ways to draw latents
 LATENTS = ("balanced", "prior", "uniform", "pairs")
@@ -120,6 +120,18 @@ def check_pairs(latents: str | np.ndarray, fr_class: np.ndarray) -> None:
             raise ValueError("latents='pairs' must have one source of each class in each pair, got "
                              f"{fr_class[k]} and {fr_class[k + 1]} as sources {k} and {k + 1} (0-based): leave fr_mix "
                              "out, or give a table with such classes")
+
+
+def draw_keys(seeds: Seeds, name: str, latents: str | np.ndarray, fr_class: np.ndarray) -> np.ndarray:
+    """Return the key of each source, int64 of shape (n,), from the stream ``name``.
+
+    One key is shared by both of each pair with "pairs". Otherwise sources of two classes never share a key, also where
+    the one takes the other's place in a run of the same seed: nobody should get twins who did not ask for them.
+    """
+    n = len(fr_class)
+    if isinstance(latents, str) and latents == "pairs":
+        return np.repeat(seeds.keys(f"{name}: pairs", (n + 1) // 2), 2)[:n]
+    return seeds.keys_of(name, fr_class)
 
 
 def draw_latents(latents: str | np.ndarray, keys: np.ndarray, latent_dim: int) -> np.ndarray:

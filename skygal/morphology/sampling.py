@@ -14,7 +14,7 @@ from astropy.table import QTable
 from skygal.checks import as_count, as_seed, check_choice, open_range
 from skygal.morphology.clip import check_clip_sigma
 from skygal.morphology.conditions import SIZE_TO_EXTENT
-from skygal.morphology.latents import Latents, check_latents, draw_sources
+from skygal.morphology.latents import Latents, check_latents, draw_keys, draw_sources
 from skygal.morphology.measure import Shapes, measure_stamps
 from skygal.morphology.stamps import Batch, Limits, draw_within
 from skygal.population.classes import check_mix, sample_classes
@@ -126,7 +126,7 @@ def sample_stamps(n: int, *, fr_class: str | None = None, fr_mix: Mapping[str, f
         (n, latent_dim). Those further from the origin than sqrt(latent_dim) + 1 are drawn in to the
         shell that the model has learnt (see `Generator.decode`).
     seed : int, optional
-        The same seed gives the same stamps.
+        The same seed gives the same stamps. Those of two classes have nothing in common, unless they are pairs.
     model : str, path or Generator, optional
         A shipped model's name or a weights file; the default model if not given.
     clip_sigma : float or None
@@ -222,10 +222,9 @@ def _make_sample(n: int, fr_class: Any, fr_mix: Any, las: Any, bending: Any, lat
     if fr_class is not None:
         classes = np.full(n, check_choice("fr_class", fr_class, generator.classes))
     else:
-        classes = sample_classes(mix, np.zeros(n), np.zeros(n), seeds.generator("class"))
-    keys = seeds.keys("latent", n)
-    if pairs:
-        keys = np.repeat(keys[:(n + 1) // 2], 2)[:n]
+        classes = sample_classes(mix, np.zeros(n), np.zeros(n), seeds.generator("stamp class"))
+    # not a field's stream: what a network learns from must not be in the field of the same seed that it is tried on
+    keys = draw_keys(seeds, "stamp", latents, np.asarray(classes).astype(str))
     limits = Limits(open_range("las", las, u.arcsec, np.inf), open_range("bending", bending, u.rad, np.pi))
     if (las is not None or bending is not None) and (pairs or isinstance(latents, np.ndarray)):
         raise ValueError("las and bending must be left out with latents that are given or paired, got "

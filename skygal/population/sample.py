@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from astropy import units as u
 from astropy.table import QTable
 from astropy.wcs import WCS
 
-from skygal.checks import as_count, as_quantity
+from skygal.checks import as_count, as_quantity, warn_caller
 from skygal.population.classes import check_mix, sample_classes
 from skygal.population.counts import COUNTS_SPECTRAL_INDEX, CountedFlux, SourceCounts, read_counts
 from skygal.population.distributions import Distribution, as_distribution, draw, uniforms
@@ -62,8 +61,8 @@ def as_flux(flux: Any, counts: SourceCounts) -> Distribution:
         return flux
     low = as_quantity("flux", flux, u.Jy)
     if low < counts.low.value:
-        warnings.warn(f"flux starts at {counts.low.to('uJy'):.4g}, where the source counts begin at "
-                      f"{counts.frequency:.4g}, not at {(low * u.Jy).to('uJy'):.4g}", stacklevel=3)
+        warn_caller(f"flux starts at {counts.low.to('uJy'):.4g}, where the source counts begin at "
+                    f"{counts.frequency:.4g}, not at {(low * u.Jy).to('uJy'):.4g}")
         return counts.between()
     return counts.between(low * u.Jy)
 
