@@ -170,7 +170,8 @@ def load_model(model: str | os.PathLike | Generator | PaperGenerator | None = No
         raise FileNotFoundError(f"model file {os.fspath(model)!r} not found")
     loaded = copy.deepcopy(_loaded(path, device))
     if isinstance(loaded, PaperGenerator) and not loaded.arch.conditional:
-        warn_caller(f"model {loaded.name!r} is a VAE without classes: the class asked for says nothing about its stamps")
+        warn_caller(f"model {loaded.name!r} is a VAE without classes: the class asked for says nothing about its "
+                    "stamps")
     return loaded
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from skygal.morphology.bastien2021_generator import PaperGenerator
     from skygal.morphology.generator import Generator
 
-__all__ = ["LATENTS", "Latents", "check_latents", "check_pairs", "default_mix", "draw_conditions", "draw_latents",
-           "draw_keys", "draw_sources", "largest_extent"]
+__all__ = ["LATENTS", "Latents", "check_latents", "check_pairs", "default_mix", "draw_conditions", "draw_keys",
+           "draw_latents", "draw_sources", "largest_extent"]
 
 #: the named ways to draw latents
 LATENTS = ("balanced", "prior", "uniform", "pairs")
