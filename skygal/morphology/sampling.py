@@ -87,17 +87,6 @@ class StampSet:
         return write_stamps([self], path, n=len(self), format=format, bits=bits, overwrite=overwrite)
 
 
-def _turn(stamp: np.ndarray, centre: np.ndarray, angle: float, size: int, native: np.ndarray) -> np.ndarray:
-    """Return the stamp turned by ``angle`` (radians, north through east) in a square frame."""
-    from skygal.rendering.transform import render_stamp
-
-    cos, sin = np.cos(angle), np.sin(angle)
-    affine = np.array([[cos, -sin], [sin, cos]])     # counter-clockwise is north through east
-    out = render_stamp(stamp, centre, np.full(2, (size - 1) / 2), affine, np.zeros((2, 2)), native, (size, size))
-    # the clipped edge's own ripples
-    return np.where(out < 0.5 * stamp[stamp > 0].min(), np.float32(0), out)
-
-
 def sample_stamps(n: int, *, fr_class: str | None = None, fr_mix: Mapping[str, float] | None = None,
                   las: Any = None, bending: Any = None, latents: Any = "balanced", seed: int | None = None,
                   model: Any = None, clip_sigma: float | None = 3.0, scale: str = "peak",
@@ -279,11 +268,17 @@ class _Sample:
 def _turned(batch: Batch, generator: Any, size: int) -> tuple[np.ndarray, Shapes]:
     """Return stamps at the angles of their keys, in square frames, and their shapes."""
     from skygal.rendering.beam import native_covariance
+    from skygal.rendering.transform import render_stamps
 
-    fwhm = generator.beam_fwhm / generator.pixel_scale
-    native = native_covariance(fwhm)
-    stamps = np.stack([_turn(stamp, centre, _angle(key), size, native) for stamp, centre, key
-                       in zip(batch.stamps, batch.shapes.centre, batch.latents.keys, strict=True)])
+    n, fwhm = len(batch.stamps), generator.beam_fwhm / generator.pixel_scale
+    angle = np.array([_angle(key) for key in batch.latents.keys])
+    cos, sin = np.cos(angle), np.sin(angle)
+    affine = np.stack([cos, -sin, sin, cos], axis=-1).reshape(n, 2, 2)     # counter-clockwise is north through east
+    stamps = render_stamps(batch.stamps, batch.shapes.centre, np.full((n, 2), (size - 1) / 2), affine,
+                           np.zeros((n, 2, 2)), native_covariance(fwhm), (size, size))
+    for stamp, original in zip(stamps, batch.stamps, strict=True):
+        # the clipped edge's own ripples
+        stamp[stamp < 0.5 * original[original > 0].min()] = 0
     # a size is the same at any angle, but for the pixels
     return stamps, replace(measure_stamps(stamps, beam_fwhm=fwhm)[0], las=batch.shapes.las)
 
