@@ -89,7 +89,7 @@ def test_the_code_for_pybdsf_runs(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not (find_spec("sphinx") and find_spec("furo") and find_spec("numpydoc") and find_spec("myst_parser")),
+@pytest.mark.skipif(not all(map(find_spec, ("sphinx", "furo", "numpydoc", "myst_parser"))),
                     reason="needs Sphinx: pip install 'skygal[docs]'")
 def test_the_documentation_builds_without_warnings(tmp_path):
     shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("_build", "api"))
@@ -125,10 +125,17 @@ def test_nothing_is_left_to_be_filled_in():
         assert not re.search(r"@\w+@|\b(?:TODO|FIXME|XXX|TBD)\b|\{\{", path.read_text(encoding="utf-8")), path
 
 
+def test_code_is_not_cut_off():
+    """Lines of code are no longer than a page is wide (docs/_static/wide.css)."""
+    for path in PAGES:
+        for _, code in blocks(path) if path.suffix == ".rst" else ():
+            assert max(map(len, code.splitlines())) <= 104, path
+
+
 def test_costs_on_paper_are_their_products():
     """Core hours in docs/scaling.rst are what each costs times how many there are."""
     text = (ROOT / "docs" / "scaling.rst").read_text(encoding="utf-8")
-    rows = re.findall(r"^     - ([\d.]+) (ns|\S?s|ms) a (?:pixel|source)\n     - 10\\ :sup:`(\d+)`\n     - ([\d.]+)$", text,
+    rows = re.findall(r"^     - ([\d.]+) (\Ss) a (?:pixel|source)\n     - 10\\ :sup:`(\d+)`\n     - ([\d.]+)$", text,
                       re.MULTILINE)
     assert len(rows) == text.count(" a pixel\n     - ") + text.count(" a source\n     - ") == 4
     for each, unit, power, hours in rows:

@@ -294,8 +294,9 @@ def render_stamp(stamp: np.ndarray, centre: np.ndarray, position: np.ndarray, af
     ndarray, shape (ny, nx), float32
         Brightness per image pixel.
     """
-    return render_stamps(*(np.asarray(a, float)[None] for a in (stamp, centre, position, affine, kernel)), native,
-                         shape)[0]
+    stamps, middle, place, onto, extra = (np.asarray(a, float)[None] for a in
+                                          (stamp, centre, position, affine, kernel))
+    return render_stamps(stamps, middle, place, onto, extra, native, shape)[0]
 
 
 def render_stamps(stamps: np.ndarray, centre: np.ndarray, position: np.ndarray, affine: np.ndarray,
