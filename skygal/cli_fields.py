@@ -34,7 +34,7 @@ MOST_PIXELS, CHUNK = 8192**2, 1024
               help="What pixels hold that are no place on the sky: 'nan' or 'zero'.")
 @click.option("--chunks", type=WORDS, help="Make the image in chunks of N or NXxNY pixels, or 'none'; the pixels are "
               f"the same.  [default: {CHUNK} for images of more than {MOST_PIXELS**0.5:.0f} x {MOST_PIXELS**0.5:.0f}]")
-@add_options("frequency", "beam", "psf", "primary_beam", *POPULATION, "workers", "format", "plot", *RUN)
+@add_options("frequencies", "beam", "psf", "primary_beam", *POPULATION, "workers", "format", "plot", *RUN)
 def simulate(**given: Any) -> None:
     """Simulate a field of radio galaxies, with its truth.
 

@@ -98,7 +98,9 @@ def add_options(*names: str) -> Callable:
     """Add the options that several commands share, in the order given."""
     shared = {
         "frequency": click.option("--frequency", type=WORDS,
-                                  help="Observing frequency, such as '1.4 GHz', or several: '1 GHz, 1.4 GHz'."),
+                                  help="Observing frequency, such as '1.4 GHz'; the header's if left out."),
+        "frequencies": click.option("--frequency", type=WORDS,
+                                    help="Observing frequency, such as '1.4 GHz', or several: '1 GHz, 1.4 GHz'."),
         "beam": click.option("--beam", type=WORDS,
                              help="FWHM of the beam: '5.4arcsec', '6x5arcsec' or '6x5arcsec,30deg'; or a table of "
                              "beams (*.ecsv, *.vot or *.xml) with columns ra, dec, bmaj, bmin and bpa."),

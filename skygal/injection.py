@@ -14,7 +14,7 @@ from astropy.wcs import WCS
 from tqdm import tqdm
 
 from skygal.cast import make_cast
-from skygal.checks import as_count, as_quantity, as_seed
+from skygal.checks import as_count, as_quantity, as_seed, warn_caller
 from skygal.faint_scene import draw_faint, whole_truth
 from skygal.field import Field
 from skygal.headers import field_header
@@ -206,6 +206,11 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
     FileNotFoundError
         If there is no such file.
 
+    Warns
+    -----
+    UserWarning
+        If the image was made by skygal with the same seed, so that sources may be put on those that are there.
+
     Examples
     --------
     >>> import numpy as np, skygal
@@ -250,6 +255,9 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
                                    table=table, faintest=faintest, counted=counted)
     check_latents(chosen, generator.latent_dim, len(population))
     check_pairs(chosen, np.asarray(population["fr_class"]))
+    if table is None and "SKYGALV" in given.header and given.header.get("SEED") == seeds.seed:
+        warn_caller(f"seed should be another than that of the image's own sources, got {seeds.seed}: the new ones may "
+                    "lie just where these are")
     cast = make_cast(given.wcs, shape, population, model=generator, latents=chosen, clip_sigma=clip_sigma, seeds=seeds)
 
     def view(table: QTable) -> View:

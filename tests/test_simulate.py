@@ -167,6 +167,16 @@ def test_latents():
         skygal.simulate_field(make_wcs(64), 3, latents=np.zeros((2, skygal.load_model().latent_dim)))
 
 
+def test_classes_of_one_seed_are_no_twins():
+    """The class mix leaves places and fluxes as they are; what is there has nothing in common."""
+    first, second, mixed = (skygal.simulate_field(make_wcs(), 20, survey="FIRST", seed=1, fr_mix=mix).truth
+                            for mix in ({"FRI": 1.0}, {"FRII": 1.0}, {"FRI": 0.5, "FRII": 0.5}))
+    np.testing.assert_array_equal(first["flux_requested"], second["flux_requested"])
+    assert not np.intersect1d(first["latent_seed"], second["latent_seed"]).size
+    expected = np.where(mixed["fr_class"] == "FRI", first["latent_seed"], second["latent_seed"])
+    np.testing.assert_array_equal(mixed["latent_seed"], expected)
+
+
 def test_no_sources():
     field = skygal.simulate_field(make_wcs(64), 0, survey="FIRST", seed=1)
     assert len(field.truth) == len(field.components) == 0
