@@ -13,6 +13,7 @@ from skygal.rendering.beam import TargetBeam
 from skygal.rendering.drawing import Drawn, Stamps, draw_stamps
 from skygal.rendering.ellipse import FWHM
 from skygal.rendering.measured import Frame
+from skygal.rendering.plan import ladder
 from skygal.rendering.psf import fit_main_lobe
 
 __all__ = ["Hills", "SeenSources", "find_hills"]
@@ -25,6 +26,8 @@ FLOOR = 1e-3
 #: ridge, askew to their rows, rise and fall by themselves: 1.02 + 0.6 / w^4, with w the beam's FWHM in pixels. One in
 #: fifty straight ridges of even brightness, at any angle, is then two hills, or fewer (w from 0.7 to 4).
 PROMINENCE, COARSE = 1.02, 0.6
+#: pixels about what is above the floor that tell how high a saddle between pixels is
+RIM = 2
 #: pixels that are looked at together
 AT_ONCE = 2**20
 #: a source too large to be drawn whole is drawn on pixels of which its beam has this many
@@ -57,7 +60,7 @@ class Hills:
     Attributes
     ----------
     source : ndarray of int, shape (m,)
-        Whose it is: a number among those drawn, from 0.
+        Whose it is: its number in the batch.
     centre, peak : ndarray, shape (m, 2)
         Flux-weighted centre and maximum, between pixels, in the image (x, y).
     fraction : ndarray, shape (m,)
@@ -112,6 +115,7 @@ def find_hills(drawn: Drawn, sources: SeenSources, frame: Frame, native: np.ndar
     lobe, onto = _main_lobe(frame.beam, stamps.position), np.nan_to_num(stamps.affine)
     point = np.where(drawn.limited[:, None, None], onto @ native @ np.swapaxes(onto, 1, 2), lobe)
     mine = SeenSources(stamps, sources.core[first:drawn.stop], sources.centre[first:drawn.stop])
+    crops: list[_Crop] = []
     parts, peak, alone = [], mine.centre.copy(), np.ones(len(stamps), bool)
     for patches, seen in zip(drawn.patches, drawn.seen, strict=True):
         whole = np.flatnonzero(~drawn.cut[patches.source - first])
@@ -123,10 +127,14 @@ def find_hills(drawn: Drawn, sources: SeenSources, frame: Frame, native: np.ndar
         peak[k] = _between(images, np.arange(len(k)), y, x) + corner
         several = np.flatnonzero(_n_tops(images) > 1)
         alone[k[several]] = False
-        step = max(1, AT_ONCE // images[0].size)
-        for start in range(0, len(several), step):
-            i = several[start:start + step]
-            parts.append(_shared(images[i], seen[i], corner[i], k[i], mine, lobe, point, frame.holds))
+        crops += [_Crop.of(int(k[i]), corner[i], images[i], seen[i]) for i in several]
+    # those of like size together, whatever they were drawn with
+    sizes = ladder(np.array([crop.image.shape for crop in crops]).reshape(-1, 2))
+    for size in np.unique(sizes, axis=0):
+        rows = np.flatnonzero((sizes == size).all(axis=1))
+        step = max(1, AT_ONCE // int(size.prod()))
+        for start in range(0, len(rows), step):
+            parts.append(_shared([crops[i] for i in rows[start:start + step]], size, mine, lobe, point, frame.holds))
     for k in np.flatnonzero(drawn.cut).tolist():
         found = _coarse(k, mine, lobe, point, native, frame)
         if found is not None:
@@ -136,7 +144,8 @@ def find_hills(drawn: Drawn, sources: SeenSources, frame: Frame, native: np.ndar
     parts.append(Hills(single, mine.centre[single], peak[single], np.ones(single.size),
                        np.isfinite(mine.core[single]).all(axis=1).astype(float), np.zeros(single.size, bool),
                        peak_flux[first + single]))
-    return Hills.join(parts)
+    found = Hills.join(parts)
+    return replace(found, source=found.source + first)
 
 
 def _main_lobe(beam: TargetBeam, position: np.ndarray) -> np.ndarray:
@@ -193,12 +202,35 @@ def _between(images: np.ndarray, k: np.ndarray, y: np.ndarray, x: np.ndarray) ->
     return np.stack(place, axis=1)
 
 
-def _shared(images: np.ndarray, seen: np.ndarray, corner: np.ndarray, source: np.ndarray, sources: SeenSources,
-            lobe: np.ndarray, point: np.ndarray, holds: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Hills:
-    """Return the components of those ``source`` with more than one top.
+@dataclass(frozen=True)
+class _Crop:
+    """The part of a source's patch above the floor, with a rim: its number, first pixel (x, y), and brightness, as
+    the beam's Gaussian shows it and as it is seen."""
 
-    ``corner`` is each one's first pixel (x, y), and ``holds`` tells which pixels the image has.
+    source: int
+    corner: np.ndarray
+    image: np.ndarray
+    seen: np.ndarray
+
+    @classmethod
+    def of(cls, source: int, corner: np.ndarray, image: np.ndarray, seen: np.ndarray) -> _Crop:
+        lit = image > FLOOR * image.max()
+        ends = [np.flatnonzero(lit.any(axis=axis))[[0, -1]] for axis in (1, 0)]
+        part = tuple(slice(max(first - RIM, 0), last + RIM + 1) for first, last in ends)
+        return cls(source, corner + [part[1].start, part[0].start], image[part], seen[part])
+
+
+def _shared(crops: list[_Crop], size: np.ndarray, sources: SeenSources, lobe: np.ndarray, point: np.ndarray,
+            holds: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Hills:
+    """Return the components of sources with more than one top.
+
+    ``size`` is one that all crops fit into, and ``holds`` tells which pixels the image has.
     """
+    images, seen = np.zeros((2, len(crops), *size), np.float32)
+    for i, crop in enumerate(crops):
+        high, wide = crop.image.shape
+        images[i, :high, :wide], seen[i, :high, :wide] = crop.image, crop.seen
+    source, corner = np.array([crop.source for crop in crops]), np.array([crop.corner for crop in crops])
     fwhm = FWHM * np.sqrt(np.linalg.eigvalsh(lobe[source])[:, 0])
     found, pixels = share_out(images, Rule(PROMINENCE + COARSE / fwhm**4, least_peak=LEAST_PEAK, floor=FLOOR,
                                            between_pixels=True))
@@ -266,7 +298,7 @@ def _coarse(k: int, sources: SeenSources, lobe: np.ndarray, point: np.ndarray, n
     def holds(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return frame.holds(*(np.rint(a * step + o).astype(np.int64) for a, o in zip((x, y), origin, strict=True)))
 
-    (patches,), (seen,) = drawn.patches, drawn.seen
-    found = _shared(seen, seen, patches.corner, np.zeros(1, int), there, wide[None], narrow[None], holds)
+    crop = _Crop.of(0, drawn.patches[0].corner[0], drawn.seen[0][0], drawn.seen[0][0])
+    found = _shared([crop], np.array(crop.image.shape), there, wide[None], narrow[None], holds)
     return replace(found, source=np.full(len(found.source), k), centre=found.centre * step + origin,
                    peak=found.peak * step + origin)
