@@ -76,8 +76,11 @@ class FaintNeighbours:
 
     def _pixels(self, window: Window, rows: np.ndarray, limit: np.ndarray
                 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-        """Yield some of the sources ``rows``, shape (k,), and of their pixels, shape (k, h, w), the places in the window,
-        the brightness, and which are in it, not blank and above ``limit``, shape (n,)."""
+        """Yield some of the sources ``rows``, shape (k,), with their pixels, shape (k, h, w).
+
+        Of these, the places in the window, the brightness, and which are in it, not blank and above ``limit``,
+        shape (n,).
+        """
         mine, least = self.seen[rows], limit[rows]
         boxes = Boxes.of(mine, integrated=False, limit=least)
         for group in boxes.in_groups(np.flatnonzero(boxes.meet(*window))):

@@ -194,9 +194,9 @@ def _between(images: np.ndarray, k: np.ndarray, y: np.ndarray, x: np.ndarray) ->
     top = np.log(np.maximum(here, tiny))
     place = []
     for at, size, dx in ((x, wide, 1), (y, high, 0)):
-        inside = (at > 0) & (at < size - 1)
-        step = inside.astype(int)
-        before, after = (np.log(np.maximum(images[k, y + s * step * (1 - dx), x + s * step * dx], tiny)) for s in (-1, 1))
+        step = ((at > 0) & (at < size - 1)).astype(int)
+        sides = (images[k, y + s * step * (1 - dx), x + s * step * dx] for s in (-1, 1))
+        before, after = (np.log(np.maximum(side, tiny)) for side in sides)
         bend = np.maximum(2 * top - before - after, 1e-12)
         place.append(at + np.clip((after - before) / (2 * bend), -0.5, 0.5))
     return np.stack(place, axis=1)
@@ -204,8 +204,10 @@ def _between(images: np.ndarray, k: np.ndarray, y: np.ndarray, x: np.ndarray) ->
 
 @dataclass(frozen=True)
 class _Crop:
-    """The part of a source's patch above the floor, with a rim: its number, first pixel (x, y), and brightness, as
-    the beam's Gaussian shows it and as it is seen."""
+    """The part of a source's patch above the floor, with a rim.
+
+    Its number, the first pixel (x, y), and the brightness, as the beam's Gaussian shows it and as it is seen.
+    """
 
     source: int
     corner: np.ndarray

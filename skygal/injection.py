@@ -274,8 +274,8 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
     header = _header(given, seen, unit, provenance)
     drawn = np.where(valid, canvas.model(), 0) * np.asarray(scale, np.float32)
     total = (given.data + drawn).astype(np.float32)
-    return Field.assemble(given.wcs, total, drawn, canvas.segmentation, whole_truth(scene, weak), whole_components(scene, weak),
-                          header, provenance)
+    return Field.assemble(given.wcs, total, drawn, canvas.segmentation, whole_truth(scene, weak),
+                          whole_components(scene, weak), header, provenance)
 
 
 def _at_sources(noise: np.ndarray, wcs: WCS, population: Table, typical: float) -> np.ndarray:

@@ -79,8 +79,10 @@ class Frame:
         return float((part * share).sum())
 
     def visible(self, x: int, y: int, data: np.ndarray) -> tuple[int, int, np.ndarray]:
-        """Return the part of a patch, its first pixel at (x, y), that lies in the image, 0 where that is blank, and
-        where it starts."""
+        """Return where the part of a patch that lies in the image starts, and that part, 0 where the image is blank.
+
+        The patch's first pixel is at (x, y).
+        """
         (ny, nx), (h, w) = self.shape, data.shape
         x0, x1, y0, y1 = max(x, 0), min(x + w, nx), max(y, 0), min(y + h, ny)
         if x0 >= x1 or y0 >= y1:

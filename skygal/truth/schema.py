@@ -57,7 +57,8 @@ TRUTH: tuple[Column, ...] = (
            "Integrated flux on the sky at the field's frequency, of the whole source: what its pixels sum "
            "to, with those beyond the image"),
     Column("flux_apparent", float, "Jy", "flux after the primary beam; equal to flux where there is none"),
-    Column("peak_flux", float, "Jy beam-1", "Largest pixel of the source alone in the image, without noise; 0 if it has none there"),
+    Column("peak_flux", float, "Jy beam-1",
+           "Largest pixel of the source alone in the image, without noise; 0 if it has none there"),
     Column("las", float, "arcsec",
            "Largest angular size: the greatest distance across the isophote at 5 % of the stamp's peak, the "
            "stamp's own beam included"),
@@ -72,7 +73,8 @@ TRUTH: tuple[Column, ...] = (
     Column("n_components", int, "",
            "Number of components that the image's beam separates, at least 1: of rows in the table of components"),
     Column("n_components_stamp", int, "",
-           "Number of components of the stamp that the source was drawn from, at its own resolution; 0 without a stamp"),
+           "Number of components of the stamp that the source was drawn from, at the stamp's own resolution; 0 without "
+           "a stamp"),
     Column("spectral_index", float, "",
            "Spectral index alpha of the whole source, at the frequency that the fluxes were asked for: flux "
            "proportional to frequency**alpha there"),
@@ -86,8 +88,8 @@ TRUTH: tuple[Column, ...] = (
            "pixels"),
     Column("edge", bool, "", "Whether part of the source lies outside the image"),
     Column("blended", bool, "",
-           "Whether another source alone is brighter, at one of the source's pixels, than local_rms; without noise, than "
-           "1 % of the source's own peak"),
+           "Whether another source alone is brighter, at one of the source's pixels, than local_rms; without noise, "
+           "than 1 % of the source's own peak"),
     Column("neighbour_flux_frac", float, "",
            "Other sources' share of the flux in the source's pixels in the image, 0 to 1"),
     Column("beam_limited", bool, "",
@@ -126,8 +128,9 @@ COMPONENTS: tuple[Column, ...] = (
     Column("peak_flux", float, "Jy beam-1",
            "Largest pixel of the component in the image, without noise or other sources; 0 if it has none there"),
     Column("flux_fraction", float, "", "flux over that of the source"),
-    Column("spectral_index", float, "", "Spectral index of all that is in the component, at the frequency that fluxes were "
-           "asked for: the core is flatter than the rest"),
+    Column("spectral_index", float, "",
+           "Spectral index of all that is in the component, at the frequency that fluxes were asked for: the core is "
+           "flatter than the rest"),
     Column("curvature", float, "", "Curvature of its spectrum, that of the source"),
 )
 
