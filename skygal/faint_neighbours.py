@@ -1,23 +1,24 @@
-"""What faint sources, whose brightness is a formula, add to the pixels of others, and others to theirs."""
+"""Faint sources, whose brightness is a formula, as their neighbours see them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from skygal.rendering.analytic import Analytic, draw
+from skygal.rendering.analytic import Analytic
 from skygal.rendering.analytic_pixels import Boxes, make_patches
 from skygal.rendering.blocks import Window
-from skygal.rendering.footprints import brightest_other, make_keys
+from skygal.rendering.neighbours import Marks, Pixels
 
 __all__ = ["FaintNeighbours"]
 
 
 @dataclass(frozen=True)
 class FaintNeighbours:
-    """Faint sources as `skygal.rendering.footprints.Others`.
+    """Faint sources as a `skygal.rendering.neighbours.Layer`.
 
     Attributes
     ----------
@@ -25,10 +26,10 @@ class FaintNeighbours:
         As they appear.
     labels : ndarray of int, shape (n,)
         Their ``source_id``.
-    limits : ndarray, shape (n,), float32
-        Jy/beam above which a pixel is the source's.
-    peak, matters : ndarray, shape (n,)
-        Their largest pixel, and what a neighbour has to exceed to matter, Jy/beam.
+    limits, least : ndarray, shape (n,), float32
+        Jy/beam above which a pixel is the source's, and above which it counts in others' pixels.
+    matters : ndarray, shape (n,)
+        What a neighbour has to exceed to matter, Jy/beam.
     valid : ndarray of bool, shape (ny, nx), or None
         Where the image has pixels at all; None for everywhere.
     """
@@ -36,60 +37,66 @@ class FaintNeighbours:
     seen: Analytic
     labels: np.ndarray
     limits: np.ndarray
-    peak: np.ndarray
+    least: np.ndarray
     matters: np.ndarray
     valid: np.ndarray | None = None
 
-    def add_brightness(self, window: Window, out: np.ndarray) -> None:
-        """Add the brightness of all to a window (y0, y1, x0, x1) of the image, float64."""
-        draw(self.seen, window, out)
+    def spread(self, window: Window, total: np.ndarray, loudest: np.ndarray) -> None:
+        """Add the sources' brightness to a window, and raise ``loudest`` to it."""
+        total_line, loud_line = total.reshape(-1), loudest.reshape(-1)
+        for _, index, values, above in self._pixels(window, self.least, self._reach):
+            index, values = index[above], values[above]
+            np.add.at(total_line, index, values)
+            np.maximum.at(loud_line, index, values)
 
-    def add_keys(self, window: Window, least: float, first: int, best: np.ndarray, second: np.ndarray) -> None:
-        """Put pixels brighter than ``least`` among the two largest keys."""
-        bright = np.flatnonzero(self.peak > least)
-        if not bright.size:
-            return
-        limit = np.full(len(self.labels), np.float32(least))
-        top, next_, before = best.reshape(-1), second.reshape(-1), best.flatten()
-        for rows, index, values, above in self._pixels(window, bright, limit):
-            keys = make_keys(values, first + rows[:, None, None])
-            np.maximum.at(top, index[above], keys[above])
-        np.maximum(next_, np.where(top > before, before, 0), out=next_)
-        # only now is it known which pixel of which source comes second at most
-        for rows, index, values, above in self._pixels(window, bright, limit):
-            index, keys = index[above], make_keys(values, first + rows[:, None, None])[above]
-            other = top[index] != keys
-            np.maximum.at(next_, index[other], keys[other])
+    def own(self, window: Window, total: np.ndarray, sums: np.ndarray) -> list[Pixels]:
+        """Add what is in each source's pixels to ``sums``; return those where neighbours may matter."""
+        line, found = total.reshape(-1), []
+        for rows, index, values, above in self._pixels(window, self.limits, self._own):
+            all_ = np.where(above, line[np.where(above, index, 0)], 0)
+            values = np.where(above, values, 0)
+            sums[rows, 0] += values.sum(axis=(1, 2), dtype=float)
+            sums[rows, 1] += all_.sum(axis=(1, 2), dtype=float)
+            more = all_ - values > self.matters[rows][:, None, None].astype(np.float32)
+            if more.any():
+                row = np.repeat(rows, np.count_nonzero(more, axis=(1, 2)))
+                found.append(Pixels(row, index[more], values[more]))
+        return found
 
-    def look(self, window: Window, first: int, total: np.ndarray, best: np.ndarray | None, second: np.ndarray | None,
-             sums: np.ndarray, blended: np.ndarray) -> None:
-        """Add what is in each source's pixels, its own and all, to the columns of ``sums``; set who is ``blended``."""
-        line = total.reshape(-1)
-        for rows, index, values, above in self._pixels(window, np.flatnonzero(self.limits > 0), self.limits):
-            index = np.where(above, index, 0)
-            sums[rows, 0] += np.where(above, values, 0).sum(axis=(1, 2), dtype=float)
-            sums[rows, 1] += np.where(above, line[index], 0).sum(axis=(1, 2))
-            if best is not None and second is not None:
-                number = first + rows[:, None, None]
-                other = brightest_other(best.reshape(-1)[index], second.reshape(-1)[index], number)
-                blended[rows] |= (above & (other > self.matters[rows][:, None, None])).any(axis=(1, 2))
+    def at(self, window: Window, marks: Marks) -> list[Pixels]:
+        """Return the sources' brightness at marked pixels."""
+        found = []
+        for rows, index, values, above in self._pixels(window, self.least, self._reach, marks):
+            above &= marks.line[np.where(above, index, 0)]
+            found.append(Pixels(np.repeat(rows, np.count_nonzero(above, axis=(1, 2))), index[above], values[above]))
+        return found
 
-    def _pixels(self, window: Window, rows: np.ndarray, limit: np.ndarray
+    @cached_property
+    def _reach(self) -> Boxes:
+        return Boxes.of(self.seen, integrated=False, limit=self.least)
+
+    @cached_property
+    def _own(self) -> Boxes:
+        return Boxes.of(self.seen, integrated=False, limit=self.limits)
+
+    def _pixels(self, window: Window, limit: np.ndarray, boxes: Boxes, marks: Marks | None = None
                 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-        """Yield some of the sources ``rows``, shape (k,), with their pixels, shape (k, h, w).
+        """Yield sources in a window, those near marks if any, with their pixels, shape (k, h, w).
 
         Of these, the places in the window, the brightness, and which are in it, not blank and above ``limit``,
         shape (n,).
         """
-        mine, least = self.seen[rows], limit[rows]
-        boxes = Boxes.of(mine, integrated=False, limit=least)
-        for group in boxes.in_groups(np.flatnonzero(boxes.meet(*window))):
-            for patches in make_patches(mine, boxes, group, integrated=False, window=window):
-                above = patches.values > least[patches.rows][:, None, None]
+        there = boxes.meet(*window) & (limit > 0)
+        if marks is not None:
+            there &= marks.near(boxes.centre - boxes.half, boxes.centre + boxes.half)
+        for group in boxes.in_groups(np.flatnonzero(there)):
+            for patches in make_patches(self.seen, boxes, group, integrated=False, window=window):
+                rows = patches.rows
+                above = patches.values > limit[rows][:, None, None]
                 index, inside = patches.places(window)
                 if inside is not None:
                     above &= inside
                 if self.valid is not None:
                     y0, y1, x0, x1 = window
                     above &= self.valid[y0:y1, x0:x1].reshape(-1)[np.where(above, index, 0)]
-                yield rows[patches.rows], index, patches.values, above
+                yield rows, index, patches.values, above

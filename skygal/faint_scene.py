@@ -15,7 +15,8 @@ from skygal.rendering.analytic_pixels import Boxes, make_patches
 from skygal.rendering.blocks import Window
 from skygal.rendering.canvas import Canvas
 from skygal.rendering.ellipse import FWHM, ellipse_covariance
-from skygal.rendering.measured import FAINTEST, Frame, matters_above
+from skygal.rendering.measured import FAINTEST, Frame, least_seen, matters_above
+from skygal.rendering.neighbours import find_neighbours
 from skygal.scene import Scene, View, hidden
 from skygal.sky import icrs_to_pixel, pixel_affine
 
@@ -150,7 +151,8 @@ def draw_faint(table: QTable, wcs: WCS, shape: tuple[int, int], view: View, *, t
         "y_peak": position[:, 1], "flux": total, "peak_flux": measured.peak_in_image, "flux_fraction": whole,
         "spectral_index": index, "curvature": curvature}
     peak = np.nan_to_num(measured.peak_flux)
-    neighbours = FaintNeighbours(seen, ids, measured.limit, peak, matters_above(peak, view.rms), view.valid)
+    neighbours = FaintNeighbours(seen, ids, measured.limit, least_seen(peak, view.rms).astype(np.float32),
+                                 matters_above(peak, view.rms), view.valid)
     return FaintScene(truth, components, Faint(sources, seen, measured.limit, ids, box), neighbours)
 
 
@@ -187,7 +189,8 @@ def whole_truth(scene: Scene, faint: FaintScene | None) -> dict[str, np.ndarray]
     """Return the columns of truth of galaxies and faint sources together, with what neighbours add to each."""
     truth = _together(scene.truth, {} if faint is None else faint.truth)
     if truth:
-        found = scene.measured.footprints.neighbours(None if faint is None else faint.neighbours)
+        layers = [scene.measured.footprints] + ([] if faint is None else [faint.neighbours])
+        found = find_neighbours(layers, scene.shape)
         ids = truth["source_id"]
         truth["blended"], truth["neighbour_flux_frac"] = np.zeros(len(ids), bool), np.zeros(len(ids))
         order = np.argsort(ids)

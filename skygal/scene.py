@@ -66,12 +66,15 @@ class Scene:
         The sources' pixels.
     placements : Placements
         What it takes to draw any part of it again.
+    shape : (int, int)
+        (ny, nx) of the image.
     """
 
     truth: dict[str, np.ndarray]
     components: dict[str, np.ndarray]
     measured: Measured
     placements: Placements
+    shape: tuple[int, int]
 
 
 def stamp_affines(jacobian: np.ndarray, turn: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -154,7 +157,8 @@ def draw_scene(cast: Cast, view: View, *, progress: Callable[[int], object], can
     measured.edge[hidden(measured.flux, cast.position, cast.shape)] = False
     _warn(measured, ids)
     truth, components = _tables(cast, view, measured, gain, _join(columns), _join(parts))
-    return Scene(truth, components, measured, Placements.join(kept) if kept else Placements.none())
+    return Scene(truth, components, measured, Placements.join(kept) if kept else Placements.none(),
+                 cast.shape)
 
 
 def hidden(flux: np.ndarray, position: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

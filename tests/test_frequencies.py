@@ -87,7 +87,8 @@ def test_components(fields):
 def test_components_brighten_as_their_indices_say(table):
     """The slope of each one's flux between two frequencies close to each other."""
     pair = np.array([1.4, 1.414])
-    one, two = skygal.simulate_fields(make_wcs(), table=table, frequency=pair * u.GHz, beam=FWHM * 1.8 * u.arcsec, seed=1)
+    one, two = skygal.simulate_fields(make_wcs(), table=table, frequency=pair * u.GHz, seed=1,
+                                      beam=FWHM * 1.8 * u.arcsec)
     np.testing.assert_array_equal(one.truth["n_components"], two.truth["n_components"])
     slopes = []
     for row in one.components:
@@ -176,9 +177,9 @@ def test_cores_are_flatter_than_lobes_in_the_pixels(fields):
 
 def test_shape_and_place_stay(fields):
     for field in fields[1:]:
-        for name in ("source_id", "fr_class", "n_components_stamp", "ra_core", "dec_core", "las", "b_maj", "b_min", "pa",
-                     "zoom", "extent", "bending", "latent_seed", "spectral_index", "curvature",
-                     "redshift", "las_requested", "flux_requested"):
+        for name in ("source_id", "fr_class", "n_components_stamp", "ra_core", "dec_core", "las", "b_maj", "b_min",
+                     "pa", "zoom", "extent", "bending", "latent_seed", "spectral_index", "curvature", "redshift",
+                     "las_requested", "flux_requested"):
             np.testing.assert_array_equal(np.asarray(field.truth[name]), np.asarray(fields[0].truth[name]), name)
     for field, ghz in zip(fields, GHZ, strict=True):
         assert field.header["RESTFRQ"] == pytest.approx(ghz * 1e9)

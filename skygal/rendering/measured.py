@@ -138,7 +138,7 @@ class Measured:
         self.limits = np.full(n, np.inf, np.float32)
         self.edge, self.beam_limited = np.ones(n, bool), np.zeros(n, bool)
         self.bbox = np.full((n, 4), -1)
-        self.footprints = Footprints(frame.shape)
+        self.footprints = Footprints()
 
     def add(self, drawn: Drawn, offset: int, areas: np.ndarray) -> None:
         """Measure sources that have been drawn.
@@ -226,9 +226,9 @@ def _ends(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def least_seen(peak: np.ndarray, rms: np.ndarray) -> np.ndarray:
     """Return the brightness below which a source does not count in its neighbours' pixels, Jy/beam.
 
-    A tenth of the noise, but not under 1e-4 of its peak, nor over 1 % of that.
+    A hundredth of the noise, but not under 1e-4 of its peak, nor over 1e-3 of that.
     """
-    return np.clip(0.1 * rms, 1e-4 * peak, FAINTEST * peak)
+    return np.clip(0.01 * rms, 1e-4 * peak, 1e-3 * peak)
 
 
 def matters_above(peak: np.ndarray, rms: np.ndarray) -> np.ndarray:
