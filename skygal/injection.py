@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from skygal.cast import make_cast
 from skygal.checks import as_count, as_quantity, as_seed, warn_caller
-from skygal.faint_scene import draw_faint, whole_truth
+from skygal.faint_scene import draw_faint, whole_components, whole_truth
 from skygal.field import Field
 from skygal.headers import field_header
 from skygal.images import SkyImage, parse_unit, read_image
@@ -283,8 +283,8 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
     header = _header(given, seen, unit, provenance)
     drawn = np.where(valid, canvas.model(), 0) * np.asarray(scale, np.float32)
     total = (given.data + drawn).astype(np.float32)
-    return Field.assemble(given.wcs, total, drawn, canvas.segmentation, whole_truth(scene, weak), scene.components,
-                          header, provenance)
+    return Field.assemble(given.wcs, total, drawn, canvas.segmentation, whole_truth(scene, weak),
+                          whole_components(scene, weak), header, provenance)
 
 
 def _at_sources(noise: np.ndarray, wcs: WCS, population: Table, typical: float) -> np.ndarray:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from skygal.cast import make_cast
 from skygal.checks import as_count, as_seed, check_choice, nearest_names
 from skygal.chunked import check_chunks, chunked_planes
-from skygal.faint_scene import draw_faint, whole_truth
+from skygal.faint_scene import draw_faint, whole_components, whole_truth
 from skygal.field import Field
 from skygal.headers import field_header
 from skygal.morphology.checkpoint import load_model
@@ -282,7 +282,7 @@ def _simulate(wcs: WCS | fits.Header, n_sources: int | None, views: list[dict[st
                            "psf": one.beam.psf, "noise": one.noise * u.Jy / u.beam, "primary_beam": one.primary_beam})
         header = field_header(sky, size, beam=one.beam.beam, frequency=one.frequency, provenance=provenance)
         fields.append(Field.assemble(sky, planes["image"], planes["model"], planes["segmentation"],
-                                     whole_truth(scene, weak), scene.components, header, provenance))
+                                     whole_truth(scene, weak), whole_components(scene, weak), header, provenance))
     return fields
 
 
