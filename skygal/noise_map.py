@@ -14,10 +14,12 @@ CELL_BEAMS, CELL_PIXELS = 6, 9
 MOST_CELLS = 256
 #: fewer pixels do not make a cell, unless there is but one
 FEWEST = 24
+#: cells hold at least this part of all pixels, or larger ones are tried
+ENOUGH = 0.8
 #: pixels that are further off, in rms, are taken for sources
 CLIP = 3.0
 #: how often they are left out anew
-TURNS = 3
+TURNS = 2
 #: rms of ln(rms), times the square root of the number of beams, of a scaled median absolute deviation
 SCATTER = 0.92
 #: estimates agree if they differ by no more than this times the error of the coarser one
@@ -71,11 +73,11 @@ def local_rms(data: np.ndarray, beam_pixels: float) -> np.ndarray:
     side = max(CELL_PIXELS, round(CELL_BEAMS * beam_pixels / step), -(-max(thin.shape) // MOST_CELLS))
     while True:
         cells = _Cells(thin, side)
-        count, _, _ = cells.measure()
-        if max(cells.shape) == 1 or count[count >= FEWEST].sum() > 0.8 * count.sum():
+        first = cells.measure()
+        if max(cells.shape) == 1 or first[0][first[0] >= FEWEST].sum() > ENOUGH * first[0].sum():
             break
         side *= 2
-    nodes = _fitted(cells, share)
+    nodes = _fitted(cells, share, *first)
     for rows, values in _between(nodes, side * step, data[part].shape):
         rms[part][rows] = values
     rms[~finite] = np.nan
@@ -99,27 +101,26 @@ class _Cells:
             full[~np.isfinite(full)] = np.nan
             yield full.reshape(side, across, side).swapaxes(0, 1).reshape(across, side * side)
 
-    def measure(self, level: np.ndarray | None = None, rms: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
-        """Return, for each cell, the number of pixels, their median, and their rms about it or about ``level``.
-
-        Only pixels within 3 ``rms`` of ``level`` count, if these are known; else within that of each cell.
-        """
-        found = [np.empty(self.shape) for _ in range(3)]
+    def measure(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return, for each cell, the number of pixels, their median, and their rms about it."""
+        count, level, rms = (np.empty(self.shape) for _ in range(3))
         for j, values in enumerate(self._rows()):
-            if level is not None and rms is not None:
+            for _ in range(2):
+                count[j], level[j] = _median(values)
                 off = np.abs(values - level[j][:, None])
+                rms[j] = MAD_TO_RMS * _median(off)[1]
                 values[off > CLIP * rms[j][:, None]] = np.nan
-                count, middle = _median(values)
-                scale = CLIPPED_TO_RMS * _median(np.abs(values - level[j][:, None]))[1]
-            else:
-                for _ in range(5):
-                    count, middle = _median(values)
-                    off = np.abs(values - middle[:, None])
-                    scale = MAD_TO_RMS * _median(off)[1]
-                    values[off > CLIP * scale[:, None]] = np.nan
-            for array, row in zip(found, (count, middle, scale), strict=True):
-                array[j] = row
-        return tuple(found)
+        return count, level, rms
+
+    def measure_within(self, level: np.ndarray, rms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the number of pixels that are within 3 ``rms`` of ``level``, and their rms about it."""
+        count, found = (np.empty(self.shape) for _ in range(2))
+        for j, values in enumerate(self._rows()):
+            values -= level[j][:, None]
+            np.abs(values, out=values)
+            values[values > CLIP * rms[j][:, None]] = np.nan
+            count[j], found[j] = _median(values)
+        return count, CLIPPED_TO_RMS * found
 
 
 def _median(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -131,24 +132,23 @@ def _median(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return count, middle.mean(axis=-1, dtype=float)
 
 
-def _fitted(cells: _Cells, share: float) -> np.ndarray:
-    """Return the rms at the corners of the cells; ``share`` is what of a beam each pixel stands for."""
-    count, level, rms = cells.measure()
+def _fitted(cells: _Cells, share: float, count: np.ndarray, level: np.ndarray, rms: np.ndarray) -> np.ndarray:
+    """Return the rms at the corners of cells of which that is known; ``share`` is how many beams a pixel stands for."""
     fewest = min(FEWEST, int(count.max()))
-    for turn in range(TURNS + 1):
+    good = (count >= fewest) & (rms > 0)
+    if 2 * np.count_nonzero(good) < np.count_nonzero(count >= fewest):
+        return np.zeros([n + 1 for n in cells.shape])
+    level = _around(np.where(good, level, np.nan), 1)
+    reference = np.exp(_around(np.log(np.where(good, rms, np.nan)), 2))
+    for _ in range(TURNS):
+        count, rms = cells.measure_within(level, reference)
         good = (count >= fewest) & (rms > 0)
-        if 2 * np.count_nonzero(good) < np.count_nonzero(count >= fewest) or not good.any():
-            return np.zeros([n + 1 for n in cells.shape])
-        if turn == 0:
-            level = _around(np.where(good, level, np.nan), 1)
-            reference = np.exp(_around(np.log(np.where(good, rms, np.nan)), 2))
-        else:
-            error = SCATTER / np.sqrt(np.maximum(share * count, 1))
-            # the mean of a logarithm is below the logarithm of the mean
-            nodes = _smooth(np.log(np.where(good, rms, 1)) + error**2 / 2, np.where(good, error**-2, 0))
-            reference = np.exp((nodes[1:, 1:] + nodes[:-1, 1:] + nodes[1:, :-1] + nodes[:-1, :-1]) / 4)
-        if turn < TURNS:
-            count, _, rms = cells.measure(level, reference)
+        if not good.any():
+            good, rms = count >= count.max(), reference
+        error = SCATTER / np.sqrt(np.maximum(share * count, 1))
+        # the mean of a logarithm is below the logarithm of the mean
+        nodes = _smooth(np.log(np.where(good, rms, 1)) + error**2 / 2, np.where(good, error**-2, 0))
+        reference = np.exp((nodes[1:, 1:] + nodes[:-1, 1:] + nodes[1:, :-1] + nodes[:-1, :-1]) / 4)
     return np.exp(nodes)
 
 
