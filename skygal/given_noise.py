@@ -162,11 +162,12 @@ def read_noise(name: str, value: Any, wcs: WCS, shape: tuple[int, int]) -> Any:
 
 
 def _from_array(name: str, value: np.ndarray, wcs: WCS, shape: tuple[int, int]) -> NoiseMap:
-    unit = None
+    unit = value.unit if isinstance(value, u.Quantity) else None
+    if unit is not None and unit.is_equivalent(u.Jy):
+        # as for one number
+        unit = unit / u.beam
     if isinstance(value, u.Quantity):
-        value, unit = value.value, value.unit
-        # as for one number, Jy is per beam
-        unit = unit / u.beam if unit.is_equivalent(u.Jy) else unit
+        value = value.value
     if isinstance(value, np.ma.MaskedArray):
         value = np.ma.filled(value.astype(float), np.nan)
     if value.shape != tuple(shape):

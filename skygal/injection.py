@@ -246,8 +246,7 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
                                    table=table, faintest=faintest)
     check_latents(chosen, generator.latent_dim, len(population))
     check_pairs(chosen, np.asarray(population["fr_class"]))
-    cast = make_cast(given.wcs, shape, population, [seen.beam], model=generator, latents=chosen, clip_sigma=clip_sigma,
-                     seeds=seeds)
+    cast = make_cast(given.wcs, shape, population, model=generator, latents=chosen, clip_sigma=clip_sigma, seeds=seeds)
     others = None if faint is None else check_faint(faint, given.wcs)
 
     def view(table: QTable) -> View:

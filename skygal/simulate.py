@@ -262,8 +262,7 @@ def _simulate(wcs: WCS | fits.Header, n_sources: int | None, views: list[dict[st
     n = len(population)
     check_latents(chosen, generator.latent_dim, n)
     check_pairs(chosen, np.asarray(population["fr_class"]))
-    cast = make_cast(sky, size, population, [one.beam for one in seen], model=generator, latents=chosen,
-                     clip_sigma=clip_sigma, seeds=seeds)
+    cast = make_cast(sky, size, population, model=generator, latents=chosen, clip_sigma=clip_sigma, seeds=seeds)
     configuration = {"command": "simulate_field", "n_sources": n, "shape": size,
                      "survey": known.name if known is not None else None, "reference_frequency": seen[0].frequency,
                      "flux": faintest if flux is None else flux, "las": las, "fr_mix": mix,

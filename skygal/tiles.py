@@ -173,12 +173,12 @@ class Recipe:
     def observe(self, window: Window, drawn: np.ndarray, *, workers: int = 1,
                 progress: Callable[[int], object] | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return a window with noise and without (Jy/beam, float32), given what `draw` made of it."""
-        varies = isinstance(self.noise, np.ndarray)
-        if varies or self.noise > 0:
-            image = noise_window(window, self.beam, 1.0 if varies else self.noise, self.seeds, channel=self.channel,
-                                 workers=workers, progress=progress)
-            if varies:
-                image *= self.noise
+        rms, factor = (1.0, self.noise) if isinstance(self.noise, np.ndarray) else (self.noise, None)
+        if rms > 0:
+            image = noise_window(window, self.beam, rms, self.seeds, channel=self.channel, workers=workers,
+                                 progress=progress)
+            if factor is not None:
+                image *= factor
             image += drawn
         else:
             image = drawn.copy()
