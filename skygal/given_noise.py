@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -17,7 +18,7 @@ from skygal.images import SkyImage, read_image
 from skygal.rendering.beam import TargetBeam
 from skygal.sky import celestial, icrs_to_pixel, pixel_area, pixel_to_icrs
 
-__all__ = ["NoiseMap", "area_ratio", "as_rms", "jy_per_beam_in", "read_noise"]
+__all__ = ["NoiseMap", "area_ratio", "as_rms", "jy_per_beam_in", "names_file", "read_noise"]
 
 #: pixels on a side, at most, that are looked at to tell where one grid lies on another
 LATTICE = 65
@@ -116,6 +117,11 @@ def area_ratio(beam: TargetBeam, shape: tuple[int, int]) -> np.ndarray:
     return np.stack([beam.area / beam.at(columns, np.full(nx, y))[1] for y in range(ny)])
 
 
+def names_file(words: str) -> bool:
+    """Return whether words are the name of a FITS file, that is there or not, rather than a quantity."""
+    return os.path.exists(words) or re.search(r"\.(fits?|fts|fz)(\.\w+)?$", words.lower()) is not None
+
+
 def read_noise(name: str, value: Any, wcs: WCS, shape: tuple[int, int]) -> Any:
     """Return the noise that was given, a map on the image's pixels.
 
@@ -136,7 +142,7 @@ def read_noise(name: str, value: Any, wcs: WCS, shape: tuple[int, int]) -> Any:
     Raises
     ------
     FileNotFoundError
-        If there is no such file, and a string is no quantity either.
+        If there is no such file.
     TypeError
         If an array is not one of numbers.
     ValueError
@@ -149,11 +155,8 @@ def read_noise(name: str, value: Any, wcs: WCS, shape: tuple[int, int]) -> Any:
     pixel of its border and of its blank pixels the nearest one is taken. Its values are not changed by the grids'
     pixels or beams: it is the rms per beam.
     """
-    if isinstance(value, str) and not os.path.exists(value):
-        try:
-            return u.Quantity(value)
-        except (TypeError, ValueError):
-            raise FileNotFoundError(f"{name} {value!r} is neither a file nor a rms such as '0.1 mJy'") from None
+    if isinstance(value, str) and not names_file(value):
+        return value
     if isinstance(value, (str, os.PathLike, fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)):
         return _from_fits(name, value, wcs, shape)
     if isinstance(value, np.ndarray) and value.ndim:

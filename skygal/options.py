@@ -64,9 +64,9 @@ def parse_noise(name: str, value: Any) -> u.Quantity | Path:
     ValueError
         If it is neither a file, nor named as one, nor a number with a unit.
     """
-    if isinstance(value, str) and (os.path.exists(value) or re.search(r"\.(fits?|fts|fz)(\.\w+)?$", value.lower())):
-        return Path(value)
-    return parse_quantity(name, value)
+    from skygal.given_noise import names_file
+
+    return Path(value) if isinstance(value, str) and names_file(value) else parse_quantity(name, value)
 
 
 def parse_range(name: str, value: Any, *, plain: bool = False) -> Any:

@@ -244,10 +244,11 @@ def _simulate(wcs: WCS | fits.Header, n_sources: int | None, views: list[dict[st
     maps: dict[int, Any] = {id(view["noise"]): view["noise"] for view in views}
     maps = {key: read_noise("noise", noise, sky, size) for key, noise in maps.items()}
     seen = [observe(sky, size, survey=known, **{**view, "noise": maps[id(view["noise"])]}) for view in views]
-    visible = [_visible(on_sky(sky, size), one) for one in seen]
-    # positions are drawn where any of the maps has noise; off the sky there are none anyway
-    parts = [part for part in visible if part is not None]
-    mask = np.logical_or.reduce(parts) if any(one.noise_map for one in seen) and len(parts) == len(visible) else None
+    valid = on_sky(sky, size)
+    visible = [_visible(valid, one) for one in seen]
+    # where every map is blank nothing is put
+    blanked = [part for part in visible if part is not None and part is not valid]
+    mask = np.logical_or.reduce(blanked) if len(blanked) == len(visible) else None
     faintest = faintest_flux(seen[0].noise)
     mix = default_mix(chosen) if fr_mix is None else fr_mix
     generator = load_model(model, device=device)
