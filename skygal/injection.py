@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from os import PathLike, fspath
 from typing import Any
 
@@ -17,6 +19,7 @@ from skygal.cast import make_cast
 from skygal.checks import as_count, as_quantity, as_seed, warn_caller
 from skygal.faint_scene import draw_faint, whole_components, whole_truth
 from skygal.field import Field
+from skygal.given_noise import NoiseMap, area_ratio, as_rms, jy_per_beam_in, read_noise
 from skygal.headers import field_header
 from skygal.images import SkyImage, parse_unit, read_image
 from skygal.morphology.checkpoint import load_model
@@ -31,7 +34,7 @@ from skygal.rendering.beam import TargetBeam
 from skygal.rendering.canvas import Canvas
 from skygal.scene import View, draw_scene
 from skygal.seeds import Seeds
-from skygal.sky import celestial, icrs_to_pixel, on_sky, pixel_area
+from skygal.sky import celestial, on_sky, pixel_area
 
 __all__ = ["inject"]
 
@@ -85,22 +88,7 @@ def _as_array_image(image: Any, wcs: Any) -> SkyImage:
 def _unit_scale(unit: Any, beam: TargetBeam, frequency: u.Quantity, pixel: u.Quantity) -> float:
     """Return how many of ``unit`` one Jy/beam is; ``pixel`` is the solid angle of one."""
     # a PSF image spreads the flux over more than the Gaussian fitted to its main lobe
-    solid = beam.beam.sr if beam.psf is None else beam.area * pixel
-    known = [(u.Jy / u.beam, u.Jy / u.sr, lambda x: x / solid.value, lambda x: x * solid.value)]
-    if unit.is_equivalent(u.Jy / u.pix):
-        return float((u.Jy / u.pix).to(unit)) / beam.area
-    try:
-        return float((1 * u.Jy / u.beam).to_value(unit, known + u.brightness_temperature(frequency, beam_area=solid)))
-    except u.UnitConversionError:
-        raise u.UnitConversionError("unit must be a brightness such as Jy/beam, mJy/beam, Jy/pixel, Jy/sr or K, "
-                                    f"got {unit}") from None
-
-
-def _area_ratio(beam: TargetBeam, shape: tuple[int, int]) -> np.ndarray:
-    """Return, for each pixel, the beam's area at the image's centre over that there."""
-    ny, nx = shape
-    columns = np.arange(nx)
-    return np.stack([beam.area / beam.at(columns, np.full(nx, y))[1] for y in range(ny)])
+    return jy_per_beam_in(unit, beam.beam.sr if beam.psf is None else beam.area * pixel, beam.area, frequency)
 
 
 def _as_unit(unit: Any) -> u.UnitBase:
@@ -138,16 +126,26 @@ def _pixel_scale(unit: Any, seen: Observation, wcs: WCS, valid: np.ndarray) -> A
     middle = pixel_area(wcs, *(valid.nonzero()[axis].mean() for axis in (1, 0)))
     scale = _unit_scale(unit, seen.beam, seen.frequency, float(middle) * u.sr)
     if seen.beam.nodes is not None and not _is_per_beam(1 * unit):
-        return scale * _area_ratio(seen.beam, valid.shape)
+        return scale * area_ratio(seen.beam, valid.shape)
     return scale
 
 
-def _noise_map(given: SkyImage, seen: Observation, valid: np.ndarray, scale: Any) -> np.ndarray:
-    """Return the rms noise at each pixel, Jy/beam, NaN on blank ones: what was given, or what the image shows."""
-    if seen.noise > 0:
-        return np.where(valid, seen.noise, np.nan)
-    width = np.sqrt(4 * np.log(2) / np.pi * abs(seen.beam.area))
-    return local_rms(np.where(valid, given.data, np.nan), width) / scale
+def _with_noise(seen: Observation, given: SkyImage, rms: Any, *, unit: Any, valid: np.ndarray,
+                scale: Any) -> Observation:
+    """Return how the sky is seen, with the noise, Jy/beam, that was given, or that the image shows."""
+    if rms is None:
+        width = np.sqrt(4 * np.log(2) / np.pi * abs(seen.beam.area))
+        return seen.with_noise(NoiseMap(local_rms(np.where(valid, given.data, np.nan), width) / scale, given.wcs))
+    found = as_rms("rms", rms, seen.beam, seen.frequency, unit=unit)
+    if isinstance(found, NoiseMap):
+        found = replace(found, values=np.where(valid, found.values, np.float32(np.nan)))
+        known, all_of = np.count_nonzero(np.isfinite(found.values)), np.count_nonzero(valid)
+        if not known:
+            raise ValueError("rms map must have values where the image is not blank, got none")
+        if known < all_of:
+            warnings.warn(f"rms map has no values for {all_of - known} of {all_of} pixels of the image that are not "
+                          "blank: sources there have the local_rms of the nearest one that it has", stacklevel=3)
+    return seen.with_noise(found)
 
 
 def _is_per_beam(value: Any) -> bool:
@@ -185,9 +183,10 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
         Brightness unit of the image, where the header has none or a wrong one.
     frequency : Quantity, optional
         Where the header has none.
-    rms : Quantity, optional
-        Noise, Jy/beam, taken as the same everywhere. By default it is estimated from the image, box by
-        box.
+    rms : Quantity, str, ndarray, path or HDU, optional
+        Noise, Jy/beam: one for all of the image, or a map. A map is a FITS image on any grid that meets the image's,
+        in the unit of its BUNIT, or an array or Quantity of the image's shape (in the image's unit if it has none);
+        NaN where it is blank. By default it is estimated from the image, see `skygal.noise_map.local_rms`.
     primary_beam : PrimaryBeam, Quantity, path or HDU, optional
         What the image has not been corrected for, as for `skygal.simulate_field`: sources are weakened by it.
     flux, las, fr_mix, spectral_index, curvature, faint, latents, clip_sigma, model, device, workers, progress
@@ -236,15 +235,15 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
         if value is None:
             raise ValueError(f"{what} must be given, since the image's header has none")
     shape, valid = given.data.shape, _not_blank(given)
-    if rms is not None:
+    rms = read_noise("rms", rms, given.wcs, shape)
+    if rms is not None and not isinstance(rms, NoiseMap):
         rms = as_quantity("rms", rms * u.beam if _is_per_beam(rms) else rms, u.Jy) * u.Jy
-    seen = observe(given.wcs, shape, survey=None, frequency=frequency, beam=beam, noise=rms,
+    seen = observe(given.wcs, shape, survey=None, frequency=frequency, beam=beam, noise=None,
                    primary_beam=primary_beam)
     scale = _pixel_scale(unit, seen, given.wcs, valid)
-    noise = _noise_map(given, seen, valid, scale)
-    typical = float(np.nanmedian(noise))
+    seen = _with_noise(seen, given, rms, unit=unit, valid=valid, scale=scale)
     others = None if faint is None else check_faint(faint, given.wcs)
-    faintest, counted = faintest_flux(typical), counted_to(others)
+    faintest, counted = faintest_flux(seen.noise), counted_to(others)
     if counted is not None:
         faintest = max(faintest, counted)
     mix = default_mix(chosen) if fr_mix is None else fr_mix
@@ -261,8 +260,8 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
     cast = make_cast(given.wcs, shape, population, model=generator, latents=chosen, clip_sigma=clip_sigma, seeds=seeds)
 
     def view(table: QTable) -> View:
-        gain = seen.gain(table["ra"].to_value(u.deg), table["dec"].to_value(u.deg))
-        return View(seen.beam, _at_sources(noise, given.wcs, table, typical), gain=gain, valid=valid)
+        place = table["ra"].to_value(u.deg), table["dec"].to_value(u.deg)
+        return View(seen.beam, seen.rms(*place), gain=seen.gain(*place), valid=valid)
 
     canvas = Canvas((0, shape[0], 0, shape[1]), shape, seen.beam, valid)
     with tqdm(total=len(population), desc="sources", disable=not progress, delay=2) as bar:
@@ -276,8 +275,8 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
         configuration={"command": "inject", "image": name, "hdu": hdu, "sources": len(population),
                        "table": describe_table(table), "faint": describe_table(faint),
                        "beam": seen.beam.beam, "psf": seen.beam.psf, "unit": str(unit), "frequency": seen.frequency,
-                       "rms": rms, "primary_beam": seen.primary_beam, "flux": faintest if flux is None else flux,
-                       "las": las, "fr_mix": mix,
+                       "rms": None if rms is None else seen.told_noise(), "primary_beam": seen.primary_beam,
+                       "flux": faintest if flux is None else flux, "las": las, "fr_mix": mix,
                        "spectral_index": spectral_index, "curvature": curvature, "latents": chosen,
                        "clip_sigma": clip_sigma, "isophote": ISOPHOTE})
     header = _header(given, seen, unit, provenance)
@@ -285,17 +284,6 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
     total = (given.data + drawn).astype(np.float32)
     return Field.assemble(given.wcs, total, drawn, canvas.segmentation, whole_truth(scene, weak),
                           whole_components(scene, weak), header, provenance)
-
-
-def _at_sources(noise: np.ndarray, wcs: WCS, population: Table, typical: float) -> np.ndarray:
-    """Return the noise at each source; the image's median for those that lie outside or on blank."""
-    x, y = icrs_to_pixel(wcs, population["ra"].to_value(u.deg), population["dec"].to_value(u.deg))
-    ny, nx = noise.shape
-    out = np.full(len(population), typical)
-    with np.errstate(invalid="ignore"):
-        inside = (x > -0.5) & (x < nx - 0.5) & (y > -0.5) & (y < ny - 0.5)
-    out[inside] = noise[np.rint(y[inside]).astype(int), np.rint(x[inside]).astype(int)]
-    return np.where(np.isfinite(out), out, typical)
 
 
 def _spell(unit: Any) -> str:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from skygal.training.settings import TrainSettings
 
 __all__ = ["DEFAULT_CENTER", "DEFAULT_SIZE", "parse_beam", "parse_each", "parse_frequencies", "parse_latents",
-           "parse_mix", "parse_number", "parse_open_range", "parse_quantity", "parse_range", "parse_settings",
-           "parse_size", "parse_sizes", "parse_wcs"]
+           "parse_mix", "parse_noise", "parse_number", "parse_open_range", "parse_quantity", "parse_range",
+           "parse_settings", "parse_size", "parse_sizes", "parse_wcs"]
 
 #: where a field lies and how many pixels it has on a side if nothing is said
 DEFAULT_CENTER, DEFAULT_SIZE = "12h00m00s +30d00m00s", 1024
@@ -54,6 +54,19 @@ def parse_number(name: str, value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be a number, got {value!r}") from None
+
+
+def parse_noise(name: str, value: Any) -> u.Quantity | Path:
+    """Return the noise from a string such as ``"0.15 mJy"``, or the path of a map of it.
+
+    Raises
+    ------
+    ValueError
+        If it is neither a file, nor named as one, nor a number with a unit.
+    """
+    from skygal.given_noise import names_file
+
+    return Path(value) if isinstance(value, str) and names_file(value) else parse_quantity(name, value)
 
 
 def parse_range(name: str, value: Any, *, plain: bool = False) -> Any:
