@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from os import PathLike, fspath
@@ -150,8 +149,8 @@ def _with_noise(seen: Observation, given: SkyImage, rms: Any, *, unit: Any, vali
         if not known:
             raise ValueError("rms map must have values where the image is not blank, got none")
         if known < all_of:
-            warnings.warn(f"rms map has no values for {all_of - known} of {all_of} pixels of the image that are not "
-                          "blank: sources there have the local_rms of the nearest one that it has", stacklevel=3)
+            warn_caller(f"rms map has no values for {all_of - known} of {all_of} pixels of the image that are not "
+                        "blank: sources there have the local_rms of the nearest one that it has")
     return seen.with_noise(found)
 
 
@@ -313,8 +312,8 @@ def _header(given: SkyImage, seen: Observation, unit: Any) -> fits.Header:
     header = primary_header(given.header)
     lost = unwritable(given.header)
     if lost:
-        warnings.warn(f"{given.name}: cards that cannot be read are left out of the header that is written: "
-                      f"{', '.join(lost)}", stacklevel=3)
+        warn_caller(f"{given.name}: cards that cannot be read are left out of the header that is written: "
+                    f"{', '.join(lost)}")
     # finders need all three cards, which a header can lack though its beam is known (from its history)
     if given.beam is None or beam != given.beam or not all(key in header for key in ("BMAJ", "BMIN", "BPA")):
         header["BMAJ"], header["BMIN"] = beam.major.to_value(u.deg), beam.minor.to_value(u.deg)

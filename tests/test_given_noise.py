@@ -333,10 +333,10 @@ def changed(value):
 @pytest.mark.parametrize(("noise", "error", "message"), [
     (np.ones((300, 339)), ValueError,
      r"noise must be one value or a map of the image's shape \(300, 340\), got one of shape \(300, 339\)"),
-    (np.ones((1, 1, 300, 340)), ValueError, r"noise must be one value or a map of .*got one of shape \(1, 1, 300, 340\)"),
+    (np.ones((1, 1, 300, 340)), ValueError, r"noise must be one value or a map of .*got one of shape \(1, 1, 300"),
     (np.ones(340) * u.mJy, ValueError, r"noise must be one value or a map .* got one of shape \(340,\)"),
-    (changed(-1e-5), ValueError, r"noise map must be positive, and NaN where it is blank, got -1e-05 at pixel \(11, 7\) "
-     "and 1 such in all"),
+    (changed(-1e-5), ValueError, r"noise map must be positive, and NaN where it is blank, got -1e-05 at pixel "
+     r"\(11, 7\) and 1 such in all"),
     (changed(0), ValueError, r"noise map must be positive, .*, got 0 at pixel \(11, 7\)"),
     (np.full(SHAPE, np.nan), ValueError, "noise map must have finite values where the image is, got none"),
     (np.ones(SHAPE) * u.arcsec, u.UnitConversionError,
@@ -364,7 +364,7 @@ def test_bad_maps(noise, error, message):
      "RA 187.5000 Dec 30.0000"),
     ({"grid": make_wcs((60, 70), 12.0, "0h00m00s -30d00m00s")}, "must overlap the image"),
     ({"data": np.zeros((60, 70))}, r"noise map '.*rms.fits' must be positive, .* got 0 at pixel"),
-    ({"data": np.full((60, 70), np.nan)}, r"noise map '.*rms.fits' must have finite values where the image is, got none"),
+    ({"data": np.full((60, 70), np.nan)}, r"noise map '.*rms.fits' must have finite values where the image is, got no"),
 ])
 def test_bad_files(change, message, tmp_path):
     given = {"data": np.full((60, 70), 1e-4), "grid": make_wcs((60, 70), 12.0), "unit": "Jy/beam", **change}
@@ -377,7 +377,8 @@ def test_bad_values_far_from_the_image_do_not_matter(tmp_path):
     grid = make_wcs((300, 300), 12.0)
     data = rising(make_wcs((300, 300), 1.0), (300, 300))
     data[:40] = 0
-    assert np.isfinite(read_noise("noise", write_map(tmp_path / "rms.fits", data, grid), make_wcs(), SHAPE).values).all()
+    found = read_noise("noise", write_map(tmp_path / "rms.fits", data, grid), make_wcs(), SHAPE)
+    assert np.isfinite(found.values).all()
 
 
 def test_no_fits(tmp_path):
