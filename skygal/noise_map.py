@@ -61,8 +61,8 @@ def local_rms(data: np.ndarray, beam_pixels: float) -> np.ndarray:
     On noise with the beam's correlation, where the image has 100 beams or more on a side and the rms changes by no more
     than a factor of two within 20 beams, the median error is some 2 %, and 19 of 20 pixels are within 8 %; within
     3 beams of a border or of blank pixels they are 4 % and 12 %. Sources add 1 or 2 %, and those below
-    3 rms, where they are crowded, count as noise. An image of 50 beams on a side has errors twice as large, and so has the
-    foot of a rise by a factor of two within 14 beams. A step is smeared over some 12 beams.
+    3 rms, where they are crowded, count as noise. An image of 50 beams on a side has errors twice as large, and so has
+    the foot of a rise by a factor of two within 14 beams. A step is smeared over some 12 beams.
     """
     finite = np.isfinite(data)
     rms = np.full(data.shape, np.nan, np.float32)
