@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from skygal.checks import warn_caller
+
 __all__ = ["blank_pixels", "mirrored"]
 
 #: of pixels from which values are told that come again and again
@@ -75,7 +77,7 @@ def blank_pixels(data: np.ndarray, beam_pixels: float, *, sky: np.ndarray | None
         found, values = _search(data, found, beam_pixels, card)
     if values:
         listed = ", ".join(f"{value:.7g} ({_percent(count / data.size)})" for value, count in values)
-        warnings.warn(f"{name} has one value in many pixels: {listed} of all; taken as blank", stacklevel=4)
+        warn_caller(f"{name} has one value in many pixels: {listed} of all; taken as blank")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Checks of arguments: one place for the wording of errors.
+"""Checks of arguments: one place for the wording of errors, and for where warnings point.
 
 Every message names the argument, the value that was given and what is allowed.
 """
@@ -7,13 +7,25 @@ from __future__ import annotations
 
 import difflib
 import operator
+import sys
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from astropy import units as u
 
-__all__ = ["as_count", "as_quantity", "as_range", "as_seed", "check_choice", "nearest_names", "open_range"]
+__all__ = ["as_count", "as_quantity", "as_range", "as_seed", "check_choice", "nearest_names", "open_range",
+           "warn_caller"]
+
+
+def warn_caller(message: str) -> None:
+    """Issue a UserWarning that points at the line outside this package which called into it."""
+    # level 1 would be the line below
+    frame, level = sys._getframe(1), 2
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "skygal":
+        frame, level = frame.f_back, level + 1      # type: ignore[assignment]
+    warnings.warn(message, UserWarning, stacklevel=level)
 
 
 def nearest_names(value: str, allowed: Iterable[str]) -> str:

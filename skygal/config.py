@@ -143,8 +143,11 @@ def as_plain(value: Any) -> Any:
     >>> as_plain({"flux": (1 * u.mJy, 1 * u.Jy), "size": (64, 64)})
     {'flux': ['1.0 mJy', '1.0 Jy'], 'size': [64, 64]}
     """
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if value is None or isinstance(value, bool):
         return value
+    for plain in (int, float, str):
+        if isinstance(value, plain):
+            return plain(value)
     # a Beam is a Quantity too: its solid angle
     if all(hasattr(value, name) for name in ("major", "minor", "pa")):
         major, minor = value.major.to_value(u.arcsec), value.minor.to_value(u.arcsec)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from astropy import units as u
 from astropy.io import fits
 
 from skygal.cards import Cards
+from skygal.checks import warn_caller
 
 __all__ = ["beam_table", "read_beam"]
 
@@ -135,8 +135,7 @@ def _card(header: fits.Header, key: str, name: str) -> float | None:
     unit = u.Unit(match[1].lower(), parse_strict="silent") if match else u.deg
     if unit == u.deg or not unit.is_equivalent(u.deg):
         return number
-    warnings.warn(f"{name}: {key} = {header[key]} is taken to be in {unit}, as its comment {comment!r} says",
-                  stacklevel=6)
+    warn_caller(f"{name}: {key} = {header[key]} is taken to be in {unit}, as its comment {comment!r} says")
     return number * float(unit.to(u.deg))
 
 

@@ -16,6 +16,7 @@ from astropy.wcs import WCS, FITSFixedWarning
 from astropy.wcs import wcs as astropy_wcs
 
 from skygal.cards import Cards
+from skygal.checks import warn_caller
 
 __all__ = ["axis_types", "celestial_axes", "matrix_row", "read_celestial"]
 
@@ -346,8 +347,8 @@ def _write_sip(plain: fits.Header, cards: Cards, axes: tuple[int, int], types: d
     if not orders:
         return
     if not named:
-        warnings.warn(f"{name}: the SIP coefficients ({', '.join(map(cards.show, orders))}) are not used, since "
-                      f"{cards.show(f'CTYPE{axes[0]}')} does not end in -SIP", stacklevel=2)
+        warn_caller(f"{name}: the SIP coefficients ({', '.join(map(cards.show, orders))}) are not used, since "
+                    f"{cards.show(f'CTYPE{axes[0]}')} does not end in -SIP")
         return
     if max(types) > 2:
         raise ValueError(f"{cards.show('A_ORDER')} is a distortion (SIP), which must be that of an image of two axes, "

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from skygal.training.settings import TrainSettings
 
 __all__ = ["DEFAULT_CENTER", "DEFAULT_SIZE", "parse_beam", "parse_each", "parse_frequencies", "parse_hdu",
-           "parse_latents", "parse_mix", "parse_number", "parse_open_range", "parse_quantity", "parse_range",
-           "parse_settings", "parse_size", "parse_wcs"]
+           "parse_latents", "parse_mix", "parse_noise", "parse_number", "parse_open_range", "parse_quantity",
+           "parse_range", "parse_settings", "parse_size", "parse_sizes", "parse_wcs"]
 
 #: where a field lies and how many pixels it has on a side if nothing is said
 DEFAULT_CENTER, DEFAULT_SIZE = "12h00m00s +30d00m00s", 1024
@@ -53,6 +53,19 @@ def parse_number(name: str, value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be a number, got {value!r}") from None
+
+
+def parse_noise(name: str, value: Any) -> u.Quantity | Path:
+    """Return the noise from a string such as ``"0.15 mJy"``, or the path of a map of it.
+
+    Raises
+    ------
+    ValueError
+        If it is neither a file, nor named as one, nor a number with a unit.
+    """
+    from skygal.given_noise import names_file
+
+    return Path(value) if isinstance(value, str) and names_file(value) else parse_quantity(name, value)
 
 
 def parse_range(name: str, value: Any, *, plain: bool = False) -> Any:
@@ -99,6 +112,12 @@ def parse_open_range(name: str, value: Any) -> tuple[Any, Any]:
         raise ValueError(f"{name} must be a pair LOW,HIGH, got {value!r}")
     low, high = (None if part in (None, "", "none") else parse_quantity(name, part) for part in (*parts, None)[:2])
     return low, high
+
+
+def parse_sizes(value: Any) -> Any:
+    """Return a range of sizes, see `parse_range`, or a word as it is: the name of a relation."""
+    word = value.strip() if isinstance(value, str) else ""
+    return word if word.isalpha() else parse_range("las", value)
 
 
 def parse_frequencies(value: Any) -> Any:

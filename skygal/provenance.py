@@ -76,6 +76,9 @@ def write_provenance(header: fits.Header, provenance: Mapping[str, Any]) -> None
     for key, keyword, comment in _CARDS:
         if key in provenance:
             value = provenance[key]
+            if isinstance(value, list):
+                # of tables that were stacked
+                value = ", ".join(map(str, value))
             if isinstance(value, str):
                 value = value.encode("ascii", "replace").decode()
                 # a longer one would need CONTINUE cards, which old readers drop; HISTORY has it in full
@@ -116,8 +119,11 @@ def read_provenance(header: fits.Header) -> dict[str, Any]:
 
 
 def restore_provenance(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metadata with ``frequency`` as a Quantity again."""
+    """Return the metadata with ``frequency`` as a Quantity again, or a list of these."""
     meta = dict(plain)
-    if isinstance(meta.get("frequency"), str):
-        meta["frequency"] = u.Quantity(meta["frequency"])
+    found = meta.get("frequency")
+    if isinstance(found, str):
+        meta["frequency"] = u.Quantity(found)
+    elif isinstance(found, list):
+        meta["frequency"] = [u.Quantity(text) for text in found]
     return meta

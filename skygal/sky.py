@@ -6,7 +6,6 @@ Position angles run from ICRS north through east, whatever the frame of the imag
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -19,7 +18,7 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
 from astropy.wcs.wcs import WcsError
 
-from skygal.checks import as_count, as_quantity, check_choice
+from skygal.checks import as_count, as_quantity, check_choice, warn_caller
 from skygal.header_wcs import read_celestial
 from skygal.seam import turns
 
@@ -273,8 +272,8 @@ def on_sky(wcs: WCS, shape: tuple[int, int]) -> np.ndarray | None:
         found[y:y + LATTICE] = _has_place(wcs, *places)
         again += 0 if copies is None else int(copies.repeated(*places).sum())
     if again:
-        warnings.warn(f"wcs has {again} of the image's {ny * nx} pixels on sky that other pixels show: no source is "
-                      "put there", stacklevel=4)
+        warn_caller(f"wcs has {again} of the image's {ny * nx} pixels on sky that other pixels show: no source is "
+                    "put there")
     return found
 
 

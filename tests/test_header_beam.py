@@ -168,7 +168,7 @@ def test_a_unit_in_the_comment():
 def test_a_plane_of_our_own_cube(tmp_path):
     wcs = skygal.make_wcs("150 2", 60, 1.8 * u.arcsec)
     beams = [Beam(width * u.arcsec, 5 * u.arcsec, 20 * u.deg) for width in (8, 7, 6)]
-    fields = skygal.simulate_fields(wcs, 1, frequency=[1.0, 1.2, 1.4] * u.GHz, beam=beams, noise=1e-5 * u.Jy, seed=1)
+    fields = skygal.simulate_fields(wcs, 1, frequency=[1.0, 1.2, 1.4] * u.GHz, beam=beams, noise=1e-5 * u.Jy, seed=5)
     skygal.write_cube(fields, tmp_path / "cube.fits")
     with fits.open(tmp_path / "cube.fits") as hdus:
         for k, width in enumerate((8, 7, 6)):

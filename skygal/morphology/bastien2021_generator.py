@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skygal.checks import check_choice
+from skygal.threads import one_thread
 
 if TYPE_CHECKING:
     from skygal.morphology.bastien2021 import PaperArchitecture, PaperDecoder, PaperModel
@@ -96,8 +96,8 @@ class PaperGenerator:
 
         Notes
         -----
-        Rows are decoded in blocks of 64, the last one filled up with zeros, so that a stamp's bits do not depend on
-        how many follow it.
+        Rows are decoded in blocks of 64, the last one filled up with zeros, by one thread, so that a stamp's bits do
+        not depend on how many follow it.
         """
         import torch
 
@@ -113,7 +113,7 @@ class PaperGenerator:
         if not one_hot.any(axis=1).all():
             check_choice("fr_class", str(fr_class[~one_hot.any(axis=1)][0]), self.classes)
         out = np.empty((n, *self.shape), np.float32)
-        with torch.inference_mode():
+        with torch.inference_mode(), one_thread():
             for start in range(0, n, BLOCK):
                 stop = min(start + BLOCK, n)
                 z = np.zeros((BLOCK, self.latent_dim), np.float32)
@@ -222,19 +222,15 @@ def build_paper_generator(path: Path, tensors: Mapping[str, np.ndarray], descrip
     ------
     ValueError
         If the tensors do not fit the architecture.
-
-    Warns
-    -----
-    UserWarning
-        If the model is a VAE: classes that are asked for say nothing about its stamps.
     """
     import torch
 
     from skygal.morphology.bastien2021 import CLASSES, PaperArchitecture, PaperDecoder
+    from skygal.morphology.networks import Unset
 
     try:
         arch = PaperArchitecture.from_dict(description["architecture"])
-        with torch.random.fork_rng():
+        with Unset():
             decoder = PaperDecoder(arch)
         decoder.load_state_dict({key.removeprefix("decoder."): torch.from_numpy(value)
                                  for key, value in tensors.items() if key.startswith("decoder.")})
@@ -242,9 +238,6 @@ def build_paper_generator(path: Path, tensors: Mapping[str, np.ndarray], descrip
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
         reason = str(error).split("\n")[0]
         raise ValueError(f"model file {str(path)!r} does not fit its architecture: {reason}") from None
-    if not arch.conditional:
-        warnings.warn(f"model {description['name']!r} is a VAE without classes: the class asked for says nothing "
-                      "about its stamps", stacklevel=3)
     return PaperGenerator(arch, decoder, name=description["name"], sha256=sha256, extents=extents,
                           metadata=description["metadata"], device=device)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skygal.checks import nearest_names
+from skygal.checks import nearest_names, warn_caller
 from skygal.morphology import bastien2021_generator
 from skygal.morphology.bastien2021_generator import PaperGenerator
 from skygal.morphology.conditions import ConditionTable
@@ -37,14 +38,9 @@ def list_models() -> list[str]:
     return sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))
 
 
-@lru_cache(maxsize=8)
-def _shipped_digest(name: str) -> str:
-    return _read(WEIGHTS / f"{name}.safetensors")[2]
-
-
 def is_shipped(model: Generator | PaperGenerator) -> bool:
     """Return whether a model is, to the bit, the one of its name that comes with the package."""
-    return model.name in list_models() and _shipped_digest(model.name) == model.sha256
+    return model.name in list_models() and _loaded(WEIGHTS / f"{model.name}.safetensors", "cpu").sha256 == model.sha256
 
 
 def _digest(tensors: Mapping[str, np.ndarray], description: str) -> str:
@@ -126,6 +122,7 @@ def load_model(model: str | os.PathLike | Generator | PaperGenerator | None = No
     Returns
     -------
     Generator
+        The caller's own, whatever is done to it.
 
     Raises
     ------
@@ -136,6 +133,16 @@ def load_model(model: str | os.PathLike | Generator | PaperGenerator | None = No
         If ``model`` is none of these.
     FileNotFoundError
         If the file is missing.
+
+    Warns
+    -----
+    UserWarning
+        If the model is a VAE: classes that are asked for say nothing about its stamps.
+
+    Notes
+    -----
+    A file is read, checked against its digest and built once in each process, and again when it has changed. The last
+    four are kept.
 
     Examples
     --------
@@ -161,6 +168,24 @@ def load_model(model: str | os.PathLike | Generator | PaperGenerator | None = No
         path = WEIGHTS / f"{model}.safetensors"
     elif not path.is_file():
         raise FileNotFoundError(f"model file {os.fspath(model)!r} not found")
+    loaded = copy.deepcopy(_loaded(path, device))
+    if isinstance(loaded, PaperGenerator) and not loaded.arch.conditional:
+        warn_caller(f"model {loaded.name!r} is a VAE without classes: the class asked for says nothing about its "
+                    "stamps")
+    return loaded
+
+
+def _loaded(path: Path, device: str) -> Generator | PaperGenerator:
+    """Return the model in a file, which is the same object for all who ask: it must not be changed."""
+    state = path.stat()
+    # nobody can set ctime: it tells of files that were changed and given their old times and size
+    return _load(Path(os.path.realpath(path)), (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns,
+                                                state.st_ctime_ns), device)
+
+
+@lru_cache(maxsize=4)
+def _load(path: Path, state: tuple[int, ...], device: str) -> Generator | PaperGenerator:
+    """Return the model in the file that is in this state."""
     tensors, description, sha256 = _read(path)
     if description["format"] == bastien2021_generator.FORMAT:
         return bastien2021_generator.build_paper_generator(path, tensors, description, sha256, device)
@@ -217,12 +242,13 @@ def _build(path: Path, tensors: dict[str, np.ndarray], description: dict[str, An
     """Return the generator that a checked file describes."""
     import torch
 
-    from skygal.morphology.networks import Acceptance, Architecture, ConditionalFlow, Decoder
+    from skygal.morphology.networks import Acceptance, Architecture, ConditionalFlow, Decoder, Unset
 
     try:
         arch = Architecture.from_dict(description["architecture"])
-        decoder, flow = Decoder(arch), ConditionalFlow(arch)
-        acceptance = Acceptance(arch) if any(key.startswith("acceptance.") for key in tensors) else None
+        with Unset():
+            decoder, flow = Decoder(arch), ConditionalFlow(arch)
+            acceptance = Acceptance(arch) if any(key.startswith("acceptance.") for key in tensors) else None
         for part, module in (("decoder", decoder), ("flow", flow), ("acceptance", acceptance)):
             if module is None:
                 continue

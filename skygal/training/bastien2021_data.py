@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from skygal.checks import as_count
+from skygal.checks import as_count, warn_caller
 from skygal.morphology.bastien2021 import CLASSES
 
 __all__ = ["FRDEEP_SIDE", "PaperImages", "crop_images", "read_frdeep", "rotate_and_crop"]
@@ -94,7 +93,7 @@ def read_frdeep(source: str | os.PathLike) -> PaperImages:
                              f"{np.unique(labels[good]).tolist()} that are neither blank nor NaN")
         out += [images[good], labels[good].astype(np.int64)]
     if skipped:
-        warnings.warn(f"{skipped} images of {shown} are blank or hold NaN and are left out", stacklevel=2)
+        warn_caller(f"{skipped} images of {shown} are blank or hold NaN and are left out")
     low, high = min(out[0].min(), out[2].min()), max(out[0].max(), out[2].max())
     scaled = [(images - low) / (high - low) for images in (out[0], out[2])]
     return PaperImages(scaled[0], out[1], scaled[1], out[3], skipped)

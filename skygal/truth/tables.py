@@ -15,6 +15,7 @@ from skygal.atomic import whole_file
 from skygal.checks import nearest_names
 from skygal.config import as_plain
 from skygal.provenance import read_provenance, restore_provenance, write_provenance
+from skygal.truth.stacking import stackable
 
 __all__ = ["read_truth", "write_truth"]
 
@@ -119,7 +120,7 @@ def read_truth(path: str | os.PathLike) -> QTable:
             table, meta = _read_fits(path)
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         raise ValueError(f"truth table {name!r} cannot be read: {error}") from None
-    out = QTable(meta=meta)
+    out = QTable(meta=stackable(meta))
     for column in table.itercols():
         if column.unit is not None and column.dtype.kind == "f":
             out[column.name] = u.Quantity(np.asarray(column), column.unit)
