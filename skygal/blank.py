@@ -177,7 +177,7 @@ class _Pixels:
         rest = ~self.blank & ~mine
         low, high = (float(end(where=rest, initial=others[0])) for end in (self.data.min, self.data.max))
         if low == high:
-            return value < 0 <= low and np.count_nonzero(mine) >= FEWEST
+            return value < 0 <= low and int(np.count_nonzero(mine)) >= FEWEST
         middle = float(np.median(others))
         if value < low:
             return middle - value > BELOW * ((middle - low) or (high - middle))
