@@ -280,7 +280,9 @@ def parse_unit(text: str) -> u.UnitBase:
     except (ValueError, TypeError, OverflowError, ZeroDivisionError):
         unit = None
     known = (u.Jy / u.beam, u.Jy / u.pix, u.Jy / u.sr, u.K)
-    if unit is None or not any(unit.is_equivalent(brightness) for brightness in known):
+    scales = [] if unit is None else [unit.to(one) for one in known if unit.is_equivalent(one)]
+    # a number may stand before the unit, of any size
+    if not any(1e-30 < scale < 1e30 for scale in scales):
         raise ValueError("unit must be a brightness such as 'Jy/beam', 'Jy/pixel', 'MJy/sr' or 'K', "
                          f"got {text!r}")
     return unit

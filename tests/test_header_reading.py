@@ -325,6 +325,7 @@ def test_control_characters_in_a_value(value, tmp_path):
 
 @pytest.mark.parametrize(("cards", "message"), [
     ({"BUNIT": "'COUNTS'"}, "unit must be given, .*BUNIT must be a brightness .* got 'COUNTS'"),
+    ({"BUNIT": "'1E400 Jy/beam'"}, "unit must be given, .*BUNIT must be a brightness .* got '1E400 Jy/beam'"),
     ({"BUNIT": "'MK'"}, "unit must be given, .*BUNIT must say which of mK and MK it is, got 'MK'"),
     ({"BUNIT": "3.0"}, "unit must be given, .*BUNIT must be a string, got 3.0"),
     ({"BPA": None}, "beam must be given, .*BPA is missing beside BMAJ = 0.002 and BMIN = 0.0016"),
