@@ -114,7 +114,7 @@ def _read_arrays(path: Path, shown: str) -> list[tuple[Any, Any]]:
 
 def _read_folder(path: Path, shown: str) -> list[tuple[Any, Any]]:
     """Return (images, labels) of training and test out of a folder of batches."""
-    from skygal.training.batches import find_batches, load_plain_pickle
+    from skygal.training.batches import find_batches, load_batch
 
     batches = find_batches(path)
     for name in ("data_batch", "test_batch"):
@@ -127,8 +127,7 @@ def _read_folder(path: Path, shown: str) -> list[tuple[Any, Any]]:
     parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {"data_batch": [], "test_batch": []}
     for file in batches:
         try:
-            batch = load_plain_pickle(file.read_bytes())
-            found = {key.decode("latin-1") if isinstance(key, bytes) else key: value for key, value in batch.items()}
+            found = load_batch(file)
             images, labels = np.asarray(found["data"]), np.asarray(found["labels"])
             if labels.dtype.kind not in "iu" or images.dtype.kind not in "uif":
                 raise ValueError(f"got data of {images.dtype} and labels of {labels.dtype}")
