@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 
-__all__ = ["as_count", "as_quantity", "as_range", "as_seed", "check_choice", "nearest_names", "open_range", "show"]
+__all__ = ["as_count", "as_quantity", "as_range", "as_seed", "check_choice", "nearest_names", "open_range", "shorten",
+           "show"]
 
 #: characters of a value that a message shows
 SHOWN = 200
@@ -38,7 +39,12 @@ def show(value: Any) -> str:
         text = short.repr(value)
     except ValueError:  # of whole numbers with more than 4300 digits
         return f"a value that is too long to be shown ({type(value).__name__})"
-    return text if len(text) <= SHOWN else f"{text[:SHOWN // 2]}...{text[-SHOWN // 2:]}"
+    return shorten(text)
+
+
+def shorten(text: str, most: int = SHOWN) -> str:
+    """Return a text for a message, its middle left out where it is long."""
+    return text if len(text) <= most else f"{text[:most // 2]}...{text[-most // 2:]}"
 
 
 def nearest_names(value: str, allowed: Iterable[str]) -> str:

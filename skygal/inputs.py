@@ -24,7 +24,7 @@ __all__ = ["check_file", "check_layout", "check_texts", "check_unpacked", "open_
            "read_npz", "read_text"]
 
 #: bytes of settings, at most
-SETTINGS = 2**20
+SETTINGS = 2**18
 #: bytes of arrays that are held in memory, at most
 ARRAYS = 2**36
 #: an archive may unpack to this many bytes, or to that many times its own
@@ -43,9 +43,10 @@ def _named(name: str, path: str | os.PathLike) -> str:
 def _check(found: os.stat_result, name: str, path: str | os.PathLike, largest: int | None) -> None:
     for is_kind, kind in _KINDS:
         if is_kind(found.st_mode):
-            raise ValueError(f"{_named(name, path)} must be a file, got {kind}")
+            raise ValueError(f"{_named(name, path)} cannot be read: it is {kind}, not a file")
     if largest is not None and found.st_size > largest:
-        raise ValueError(f"{_named(name, path)} must have at most {largest} bytes, got {found.st_size}")
+        raise ValueError(f"{_named(name, path)} cannot be read: it must have at most {largest} bytes, got "
+                         f"{found.st_size}")
 
 
 def check_file(path: str | os.PathLike, name: str, *, largest: int | None = None) -> None:
