@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from os import PathLike
+from os.path import exists
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +108,7 @@ def read_survey(name: str | PathLike) -> Survey:
         raise TypeError(f"survey must be a name or a path to a YAML file, got {show(name)}")
     if str(name).lower().endswith((".yaml", ".yml")):
         path = Path(name)
-        if not path.exists():
+        if not exists(path):
             raise FileNotFoundError(f"survey must be an existing file, got {show(str(path))}")
         return _parse(read_text(path, "survey file"), str(path))
     known = {key.lower(): key for key in _shipped()}

@@ -70,14 +70,15 @@ def read_cube(folder: Path) -> Stamps:
         If they are damaged or do not fit.
     """
     from astropy.io import fits
-    from astropy.table import Table
+
+    from skygal.table_files import read_table
 
     shown = repr(str(folder))
     try:
         with fits.open(folder / CUBE, memmap=False) as hdus:
             images = np.asarray(hdus[0].data, np.float32)
             scale = 3600 * float(hdus[0].header["CDELT2"])
-        table = Table.read(folder / TABLE, hdu=1, format="fits")
+        table = read_table(folder / TABLE, "table", hdu=1)
         labels, las = np.asarray(table["fr_class"]).astype(str), np.asarray(table["las"], float)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ValueError(f"stamps {shown} cannot be read as a cube and its table: {error}") from None

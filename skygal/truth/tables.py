@@ -15,6 +15,7 @@ from skygal.atomic import whole_file
 from skygal.checks import nearest_names
 from skygal.config import as_plain
 from skygal.provenance import read_provenance, restore_provenance, write_provenance
+from skygal.table_files import read_table
 
 __all__ = ["read_truth", "write_truth"]
 
@@ -113,7 +114,7 @@ def read_truth(path: str | os.PathLike) -> QTable:
         raise FileNotFoundError(f"truth table {name!r} does not exist")
     try:
         if suffix == ".ecsv":
-            table = Table.read(path, format="ascii.ecsv")
+            table = read_table(path, "truth table")
             meta = restore_provenance(table.meta)
         else:
             table, meta = _read_fits(path)
