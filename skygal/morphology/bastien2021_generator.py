@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skygal.checks import check_choice
+from skygal.threads import one_thread
 
 if TYPE_CHECKING:
     from skygal.morphology.bastien2021 import PaperArchitecture, PaperDecoder, PaperModel
@@ -96,8 +97,8 @@ class PaperGenerator:
 
         Notes
         -----
-        Rows are decoded in blocks of 64, the last one filled up with zeros, so that a stamp's bits do not depend on
-        how many follow it.
+        Rows are decoded in blocks of 64, the last one filled up with zeros, by one thread, so that a stamp's bits do
+        not depend on how many follow it.
         """
         import torch
 
@@ -113,7 +114,7 @@ class PaperGenerator:
         if not one_hot.any(axis=1).all():
             check_choice("fr_class", str(fr_class[~one_hot.any(axis=1)][0]), self.classes)
         out = np.empty((n, *self.shape), np.float32)
-        with torch.inference_mode():
+        with torch.inference_mode(), one_thread():
             for start in range(0, n, BLOCK):
                 stop = min(start + BLOCK, n)
                 z = np.zeros((BLOCK, self.latent_dim), np.float32)

@@ -211,9 +211,12 @@ class Decoder(nn.Module):
                 self.register_buffer(f"to_fine_{axis}{level}", spread_matrix(coarse, fine), persistent=False)
 
     def forward(self, z: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-        """Return stamps (n, ny, nx) of latents ``z`` (n, d) and ``condition`` (n, k)."""
-        arch = self.arch
-        hidden = self.body(torch.cat([z, condition], dim=1))
+        """Return stamps (n, ny, nx) of latents ``z`` (n, d) and ``condition`` (n, k).
+
+        The body, and what it is given, may be in another precision than the wide layer and what follows it.
+        """
+        arch, wide = self.arch, self.head.weight.dtype
+        hidden = self.body(torch.cat([z, condition], dim=1)).to(wide)
         levels = [part.view(-1, *grid) for part, grid in zip(
             self.head(hidden).split([ny * nx for ny, nx in self.grids], dim=1), self.grids, strict=True)]
         total = levels[0]
@@ -221,7 +224,7 @@ class Decoder(nn.Module):
             by_row, by_column = (getattr(self, f"to_fine_{axis}{level}") for axis in "yx")
             total = total + by_row @ part @ by_column.T
         sky = functional.softplus(total)
-        step = arch.sky_step(condition)
+        step = arch.sky_step(condition).to(wide)
         by_row, by_column = (beam_matrix(size, nodes, step, arch.beam_sigma)
                              for size, nodes in zip(arch.shape, arch.sky_shape, strict=True))
         return (by_row @ sky) @ by_column.transpose(1, 2)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skygal.rendering.plan import Blocks, PatchPlan, ladder, plan_patches
+from skygal.threads import one_thread
 
 if TYPE_CHECKING:
     import torch
@@ -105,19 +105,6 @@ def _cut_out(stamps: np.ndarray, of: np.ndarray, plan: PatchPlan, wide: int, hig
     return out
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keep torch to one thread: with more, how products add up their terms depends on how many products there are."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _waves(turns: np.ndarray, order: int, device: str) -> torch.Tensor:
     """Return cos and sin of 2 pi k t for k = 0..order, float32 of shape (..., n, 2, order + 1), of ``turns`` t."""
     import torch
@@ -194,7 +181,7 @@ def _render(stamps: np.ndarray, plan: PatchPlan, corner: np.ndarray, factor: np.
     def waves(turns: np.ndarray, order: int) -> torch.Tensor:
         return _waves(turns, order, device)
 
-    with torch.inference_mode(), _one_thread():
+    with torch.inference_mode(), one_thread():
         # coefficients of the stamp: (m, cos and sin along v, cos and sin along u)
         along = torch.bmm(torch.from_numpy(stamps).to(device), waves(-(lu + np.arange(wide)) / pu, ku).flatten(-2))
         across = waves(-(lv - sv + np.arange(high)) / pv, kv).flatten(-2)
