@@ -16,6 +16,7 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
 from skygal.checks import as_quantity
+from skygal.inputs import read_npy
 from skygal.sky import celestial, make_wcs
 
 if TYPE_CHECKING:
@@ -221,12 +222,7 @@ def parse_latents(value: Any) -> Any:
 
 
 def _load_array(name: str, path: str) -> np.ndarray:
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"{name} file {path!r} does not exist")
-    try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"{name} file {path!r} cannot be read as an array: {error}") from None
+    return read_npy(path, f"{name} file")
 
 
 def _open(name: str, path: str) -> fits.HDUList:

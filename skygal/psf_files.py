@@ -11,6 +11,7 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
+from skygal.inputs import read_npy
 from skygal.rendering.local_frame import local_affine
 from skygal.sky import celestial
 
@@ -58,7 +59,7 @@ def read_psf_image(path: str | os.PathLike) -> PsfImage:
     header = None
     try:
         if os.fspath(path).endswith(".npy"):
-            data = np.load(path, allow_pickle=False)
+            data = read_npy(path, "psf file")
         else:
             with fits.open(path, memmap=False) as hdus:
                 for hdu in hdus:

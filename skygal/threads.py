@@ -1,7 +1,7 @@
 """One thread for torch: what its products sum up to, in the last bits, depends on how many threads share them.
 
-A process that was forked has one too: the threads that OpenMP started before are not in it, and it would wait for them for
-ever.
+A process that was forked has one too: the threads that OpenMP started before are not in it, and it would wait for them
+for ever.
 """
 
 from __future__ import annotations

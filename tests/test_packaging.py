@@ -152,7 +152,8 @@ def test_make_installs_once(tmp_path):
                env=clean_environment()).returncode == 0
 
 
-#: the first release without a known hole: CVE-2025-32434, CVE-2024-34062, CVE-2024-28219, CVE-2025-47273, CVE-2023-41334
+#: the first release without a known hole: CVE-2025-32434, CVE-2024-34062, CVE-2024-28219, CVE-2025-47273,
+#: CVE-2023-41334
 SOUND = {"torch": (2, 6), "tqdm": (4, 66, 3), "pillow": (10, 3), "setuptools": (78, 1, 1), "astropy": (5, 3, 3)}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from skygal.checks import as_count
+from skygal.inputs import read_npz
 from skygal.morphology.bastien2021 import CLASSES
 
 __all__ = ["FRDEEP_SIDE", "PaperImages", "crop_images", "read_frdeep", "rotate_and_crop"]
@@ -103,9 +104,8 @@ def read_frdeep(source: str | os.PathLike) -> PaperImages:
 def _read_arrays(path: Path, shown: str) -> list[tuple[Any, Any]]:
     """Return (images, labels) of training and test out of an .npz file."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            found = {name: file[name] for name in ARRAYS if name in file.files}
-    except Exception as error:
+        found = read_npz(path, "file", only=ARRAYS)
+    except ValueError as error:
         raise ValueError(f"FRDEEP {shown} is damaged or no .npz file: {error}") from None
     if missing := [name for name in ARRAYS if name not in found]:
         raise ValueError(f"FRDEEP {shown} must hold {', '.join(ARRAYS)}, got no {', '.join(missing)}")
