@@ -42,8 +42,8 @@ class Cards:
         """Return the error that says what a card must be."""
         return ValueError(f"{keyword} must be {allowed}, got {self._shown(keyword)}")
 
-    def value(self, keyword: str) -> Any:
-        """Return a card's value; None where it is missing or empty.
+    def value(self, keyword: str, allowed: str = "a FITS value") -> Any:
+        """Return a card's value; None where it is missing or empty; ``allowed`` is for the message.
 
         Raises
         ------
@@ -55,7 +55,7 @@ class Cards:
         try:
             found = [self.header[keyword, k] for k in range(self.header.count(keyword))]
         except (VerifyError, ValueError):
-            raise self.refusal(keyword, "a FITS value") from None
+            raise self.refusal(keyword, allowed) from None
         if any(other != found[0] for other in found):
             raise ValueError(f"{keyword} must be there once, got {' and '.join(map(_cut, found))}")
         return None if isinstance(found[0], fits.card.Undefined) else found[0]
@@ -68,7 +68,7 @@ class Cards:
         ValueError
             If it is anything else: a bool, a string, not finite, or there without a value.
         """
-        value = self.value(keyword)
+        value = self.value(keyword, "a finite number")
         if value is None and keyword not in self.header:
             return default
         if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
@@ -100,7 +100,7 @@ class Cards:
         ValueError
             If it is no string.
         """
-        value = self.value(keyword)
+        value = self.value(keyword, "a string")
         if value is None:
             return ""
         if not isinstance(value, str):
@@ -111,12 +111,12 @@ class Cards:
         try:
             value = self.header[keyword]
         except KeyError:
-            return "none"
+            return "no such card"
         except (VerifyError, ValueError):
             # what astropy cannot parse it does not show either, but for its private image of the card
             image = str(getattr(self.header.cards[keyword], "_image", "") or "")
             return _cut(image[9:].partition("/ ")[0].strip())
-        return "no value" if isinstance(value, fits.card.Undefined) else _cut(value)
+        return "no value" if value is None or isinstance(value, fits.card.Undefined) else _cut(value)
 
 
 def _cut(value: Any) -> str:

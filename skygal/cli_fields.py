@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skygal.cli_options import POPULATION, RUN, WHOLE, WORDS, add_options, check_ready, decoding, kept
+from skygal.cli_options import POPULATION, RUN, WORDS, add_options, check_ready, decoding, kept
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +70,8 @@ def simulate(**given: Any) -> None:
 
 @click.command()
 @click.argument("image", type=WORDS)
-@click.option("--hdu", type=WHOLE, default=0, show_default=True, help="Which HDU of the file.")
+@click.option("--hdu", type=WORDS, help="Which HDU of the file, by number or EXTNAME; by default the first, or "
+              "the only image.")
 @click.option("--unit", type=WORDS, help="Brightness unit, where the header has none.")
 @click.option("--rms", type=WORDS, help="Noise per beam; estimated from the image if left out.")
 @add_options("frequency", "beam", "psf", "primary_beam", *POPULATION, "workers", "format", "plot", *RUN)
@@ -89,7 +90,8 @@ def inject(**given: Any) -> None:
     from skygal.injection import inject as run
 
     sources = given["n_sources"] if given["table"] is None else given["table"]
-    field = run(given["image"], sources, hdu=given["hdu"], unit=given["unit"], rms=rms, **view, **arguments)
+    field = run(given["image"], sources, hdu=options.parse_hdu(given["hdu"]), unit=given["unit"], rms=rms, **view,
+                **arguments)
     _write([field], "inject", given)
     click.echo(f"{given['output']}: {len(field.truth)} sources in {given['image']}, "
                f"seed {field.provenance['seed']}")

@@ -1,7 +1,7 @@
 """FITS files from anywhere: what they declare is checked before anything is allocated.
 
-Headers are read here block by block, and pixels from where the headers say they are; astropy is shown what is sound: cards
-without bytes that FITS does not allow, and tables of compressed tiles that are all there.
+Headers are read here block by block, and pixels from where the headers say they are; astropy is shown what is sound:
+cards without bytes that FITS does not allow, and tables of compressed tiles that are all there.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from astropy.io import fits
 from skygal.cards import Cards
 from skygal.checks import nearest_names
 
-__all__ = ["FitsHdu", "choose_image", "open_hdus", "read_pixels"]
+__all__ = ["FitsHdu", "choose_image", "open_hdus", "read_first", "read_pixels"]
 
 BLOCK, CARD = 2880, 80
 #: blocks of one header at most: 100 MB
@@ -59,6 +59,10 @@ class FitsHdu:
         The same, whole blocks.
     body, size : int
         Where its data begin in the (uncompressed) file, and how many bytes they are by the header.
+    shape : tuple of int
+        The image's, slowest axis first.
+    is_packed : bool
+        Whether it is a table of compressed tiles.
     is_image : bool
         Whether it is an image of two axes or more, compressed by tiles or not.
     """
@@ -69,18 +73,9 @@ class FitsHdu:
     text: bytes
     body: int
     size: int
+    shape: tuple[int, ...]
+    is_packed: bool
     is_image: bool
-
-    @property
-    def is_packed(self) -> bool:
-        """Whether it is a table of compressed tiles."""
-        return self.header.get("ZIMAGE", False) is True
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The image's shape, slowest axis first."""
-        prefix = "ZNAXIS" if self.is_packed else "NAXIS"
-        return tuple(self.header[f"{prefix}{k}"] for k in range(self.header[prefix], 0, -1))
 
     def image_header(self) -> fits.Header:
         """Return the header with the image's own BITPIX and NAXIS, whether it is compressed or not."""
@@ -174,11 +169,10 @@ class OpenFits:
         text = bytearray()
         for _ in range(LONGEST):
             block = self.stream.read(BLOCK)
-            if not text:
-                if not block.startswith(b"XTENSION=" if index else b"SIMPLE  ="):
-                    if index:
-                        return None
-                    raise ValueError(f"{self.name} is not a FITS file: it does not begin with SIMPLE")
+            if not text and not block.startswith(b"XTENSION=" if index else b"SIMPLE  ="):
+                if index:
+                    return None
+                raise ValueError(f"{self.name} is not a FITS file: it does not begin with SIMPLE")
             text += _clean(block.ljust(BLOCK))
             if any(text[k:k + 8] == b"END     " for k in range(len(text) - BLOCK, len(text), CARD)):
                 return bytes(text)
@@ -228,6 +222,8 @@ def _inspect(text: bytes, index: int, body: int, name: str) -> FitsHdu:
     header = fits.Header.fromstring(text)
     cards = Cards(header)
     try:
+        if index == 0 and cards.value("SIMPLE") is not True:
+            raise cards.refusal("SIMPLE", "T")
         shape = _shape(cards, "")
         kind = cards.text("XTENSION").upper() if index else ""
         if index == 0 and cards.value("GROUPS") is True and shape and shape[-1] == 0:
@@ -247,7 +243,7 @@ def _inspect(text: bytes, index: int, body: int, name: str) -> FitsHdu:
         label = cards.text("EXTNAME")
     except ValueError:
         label = ""
-    return FitsHdu(index, label, header, text, body, size, image)
+    return FitsHdu(index, label, header, text, body, size, shape, packed, image)
 
 
 def _shape(cards: Cards, prefix: str) -> tuple[int, ...]:
@@ -260,7 +256,7 @@ def _shape(cards: Cards, prefix: str) -> tuple[int, ...]:
     sides = [cards.whole(f"{prefix}NAXIS{k}") for k in range(1, axes + 1)]
     for k, side in enumerate(sides, 1):
         if side is None:
-            raise cards.refusal(f"{prefix}NAXIS{k}", f"there, since {prefix}NAXIS = {axes}")
+            raise cards.refusal(f"{prefix}NAXIS{k}", f"given, since {prefix}NAXIS = {axes}")
     return tuple(side for side in sides[::-1] if side is not None)
 
 
@@ -307,7 +303,7 @@ def choose_image(hdus: Iterator[FitsHdu], hdu: int | str | None, name: str) -> F
         if images:
             raise ValueError(f"hdu must be given, since {name} holds several images, in HDU "
                              f"{', '.join(map(_called, images))}")
-        raise ValueError(f"{name}, HDU 0, holds no image")
+        raise ValueError(f"{name}, HDU 0, holds no image{_empty(found[0])}")
     if isinstance(hdu, str):
         chosen = [one for one in found if one.name.upper() == hdu.strip().upper()]
         if len(chosen) != 1:
@@ -320,8 +316,13 @@ def choose_image(hdus: Iterator[FitsHdu], hdu: int | str | None, name: str) -> F
         if not chosen:
             raise ValueError(f"hdu must be from 0 to {len(found) - 1} in {name}, got {hdu}")
     if not chosen[0].is_image:
-        raise ValueError(f"{name}, HDU {chosen[0].index}, holds no image{hint}")
+        raise ValueError(f"{name}, HDU {chosen[0].index}, holds no image{hint or _empty(chosen[0])}")
     return chosen[0]
+
+
+def _empty(hdu: FitsHdu) -> str:
+    sides = [f"NAXIS{k} = 0" for k, side in enumerate(hdu.shape[::-1], 1) if side == 0]
+    return f": {sides[0] if sides else f'NAXIS = {len(hdu.shape)}'}"
 
 
 def _called(hdu: FitsHdu) -> str:
@@ -368,6 +369,30 @@ def read_pixels(file: OpenFits, hdu: FitsHdu) -> np.ndarray:
         pixels *= scale
         pixels += zero
     return pixels
+
+
+def read_first(path: str | os.PathLike, name: str) -> tuple[np.ndarray, fits.Header]:
+    """Return the pixels and the header of the first image in a FITS file.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    name : str
+        What to call it in messages.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no FITS file, has no image, or not all of its pixels.
+    """
+    with open_hdus(path, name) as (hdus, file):
+        for hdu in hdus:
+            if hdu.is_image:
+                return read_pixels(file, hdu), hdu.image_header()
+    raise ValueError(f"{name} holds no image")
 
 
 def _unpack(raw: bytes, hdu: FitsHdu, name: str) -> np.ndarray:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from os import PathLike, fspath
 from typing import Any
 
@@ -13,12 +15,16 @@ from astropy.table import QTable, Table
 from astropy.wcs import WCS
 from tqdm import tqdm
 
+from skygal.cards import Cards
 from skygal.cast import make_cast
 from skygal.checks import as_count, as_quantity, as_seed
 from skygal.faint_scene import draw_faint, whole_truth
 from skygal.field import Field
-from skygal.headers import field_header
-from skygal.images import SkyImage, parse_unit, read_image
+from skygal.fits_files import MOST_AXES
+from skygal.header_frequency import spectral_axes, write_frequency_axis
+from skygal.header_wcs import read_celestial
+from skygal.headers import field_header, primary_header, restate_wcs, unwritable
+from skygal.images import SkyImage, choose_hdu, describe_plane, parse_unit, read_image
 from skygal.morphology.checkpoint import load_model
 from skygal.morphology.clip import check_clip_sigma
 from skygal.morphology.latents import check_latents, check_pairs, default_mix
@@ -35,7 +41,7 @@ from skygal.sky import celestial, icrs_to_pixel, on_sky, pixel_area
 
 __all__ = ["inject"]
 
-def _as_image(image: Any, wcs: Any, hdu: int) -> tuple[SkyImage, str]:
+def _as_image(image: Any, wcs: Any, hdu: Any) -> tuple[SkyImage, str]:
     """Return the image that was given and what to call it."""
     if isinstance(image, np.ndarray):
         return _as_array_image(image, wcs), "array"
@@ -45,13 +51,12 @@ def _as_image(image: Any, wcs: Any, hdu: int) -> tuple[SkyImage, str]:
     if wcs is not None:
         raise ValueError("wcs must be left out where image is a FITS file or HDU, which has its own, "
                          f"got {type(wcs).__name__}")
-    hdu = as_count("hdu", hdu)
+    if not (hdu is None or isinstance(hdu, str)):
+        hdu = as_count("hdu", hdu)
     if isinstance(image, (str, PathLike)):
         return read_image(image, hdu=hdu), fspath(image)
     if isinstance(image, fits.HDUList):
-        if hdu >= len(image):
-            raise ValueError(f"hdu must be from 0 to {len(image) - 1}, got {hdu}")
-        image = image[hdu]
+        image = choose_hdu(image, hdu)
     return read_image(image), "HDU"
 
 
@@ -75,11 +80,15 @@ def _as_array_image(image: Any, wcs: Any) -> SkyImage:
     if not isinstance(wcs, fits.Header):
         return SkyImage(image, sky, None, own_unit, None, fits.Header())
     # a header brings its beam, unit and frequency along
-    bare = fits.PrimaryHDU(np.zeros((1,) * (wcs.get("NAXIS", 2) - 2) + image.shape, np.float32), wcs)
-    found = read_image(bare)
+    sky, axes = read_celestial(wcs)
+    found = describe_plane(image, sky, axes, wcs, "wcs header")
+    header = found.header
+    header["NAXIS"] = max(Cards(wcs).whole("NAXIS", most=MOST_AXES) or 2, *axes)
+    for axis in range(1, header["NAXIS"] + 1):
+        header[f"NAXIS{axis}"] = 1 if axis not in axes else image.shape[1 - axes.index(axis)]
     if own_unit is not None:
-        found.header["BUNIT"] = _spell(own_unit)
-    return SkyImage(image, found.wcs, found.beam, own_unit or found.unit, found.frequency, found.header)
+        header["BUNIT"] = _spell(own_unit)
+    return replace(found, unit=own_unit or found.unit)
 
 
 def _unit_scale(unit: Any, beam: TargetBeam, frequency: u.Quantity, pixel: u.Quantity) -> float:
@@ -155,11 +164,11 @@ def _is_per_beam(value: Any) -> bool:
 
 
 def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, wcs: WCS | fits.Header | None = None,
-           hdu: int = 0, seed: int | None = None, beam: Any = None, unit: Any = None, frequency: Any = None,
-           rms: Any = None, flux: Any = None, las: Any = None, fr_mix: str | Mapping[str, float] | None = None,
-           spectral_index: Any = None, curvature: Any = None, faint: Any = None, primary_beam: Any = None,
-           latents: Any = "balanced", clip_sigma: float | None = 3.0, model: Any = None, device: str = "cpu",
-           workers: int = 2, progress: bool = False) -> Field:
+           hdu: int | str | None = None, seed: int | None = None, beam: Any = None, unit: Any = None,
+           frequency: Any = None, rms: Any = None, flux: Any = None, las: Any = None,
+           fr_mix: str | Mapping[str, float] | None = None, spectral_index: Any = None, curvature: Any = None,
+           faint: Any = None, primary_beam: Any = None, latents: Any = "balanced", clip_sigma: float | None = 3.0,
+           model: Any = None, device: str = "cpu", workers: int = 2, progress: bool = False) -> Field:
     """Inject synthetic radio galaxies into an existing image.
 
     The image itself, file or array, is not changed.
@@ -175,8 +184,8 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
         from the source counts, the flux range and the solid angle that is not blank.
     wcs : `~astropy.wcs.WCS` or `~astropy.io.fits.Header`, optional
         For an array; a header brings its beam, unit and frequency along.
-    hdu : int
-        Which HDU of a file.
+    hdu : int or str, optional
+        Which HDU of a file, by number or EXTNAME; by default the first, or where that is empty the only image.
     seed : int, optional
         The same seed gives the same sources.
     beam : `~radio_beam.Beam`, Quantity, ndarray, path, Table or callable, optional
@@ -229,12 +238,13 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
     unit = given.unit if unit is None else _as_unit(unit)
     for what, value in (("beam", beam), ("frequency", frequency), ("unit", unit)):
         if value is None:
-            raise ValueError(f"{what} must be given, since the image's header has none")
+            raise ValueError(f"{what} must be given, since {given.why_none(what)}")
     shape, valid = given.data.shape, _not_blank(given)
     if rms is not None:
         rms = as_quantity("rms", rms * u.beam if _is_per_beam(rms) else rms, u.Jy) * u.Jy
     seen = observe(given.wcs, shape, survey=None, frequency=frequency, beam=beam, noise=rms,
                    primary_beam=primary_beam)
+    header = _header(given, seen, unit)
     scale = _pixel_scale(unit, seen, given.wcs, valid)
     noise = _noise_map(given, seen, valid, scale)
     typical = float(np.nanmedian(noise))
@@ -271,7 +281,7 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
                        "las": las, "fr_mix": mix,
                        "spectral_index": spectral_index, "curvature": curvature, "latents": chosen,
                        "clip_sigma": clip_sigma, "isophote": ISOPHOTE})
-    header = _header(given, seen, unit, provenance)
+    write_provenance(header, provenance)
     drawn = np.where(valid, canvas.model(), 0) * np.asarray(scale, np.float32)
     total = (given.data + drawn).astype(np.float32)
     return Field.assemble(given.wcs, total, drawn, canvas.segmentation, whole_truth(scene, weak), scene.components,
@@ -299,33 +309,34 @@ def _spell(unit: Any) -> str:
     return unit.to_string("fits")
 
 
-def _header(given: SkyImage, seen: Observation, unit: Any, provenance: Mapping[str, Any]) -> fits.Header:
-    """Return the image's own header with what was done to it; a new one for a bare array."""
+def _header(given: SkyImage, seen: Observation, unit: Any) -> fits.Header:
+    """Return the image's own header, as that of a primary HDU; a new one for a bare array."""
     beam = seen.beam.beam
+    frequency = seen.frequency.to_value(u.Hz)
     if not len(given.header):
-        return field_header(given.wcs, given.data.shape, beam=beam, frequency=seen.frequency,
-                            unit=_spell(unit), provenance=provenance)
-    header = given.header.copy()
-    for key in ("BSCALE", "BZERO", "BLANK", "DATAMIN", "DATAMAX", "CHECKSUM", "DATASUM", "XTENSION", "PCOUNT", "GCOUNT",
-                "EXTNAME"):
-        header.remove(key, ignore_missing=True, remove_all=True)
-    header["BITPIX"] = -32
+        return field_header(given.wcs, given.data.shape, beam=beam, frequency=seen.frequency, unit=_spell(unit))
+    header = primary_header(given.header)
+    lost = unwritable(given.header)
+    if lost:
+        warnings.warn(f"{given.name}: cards that cannot be read are left out of the header that is written: "
+                      f"{', '.join(lost)}", stacklevel=3)
     # finders need all three cards, which a header can lack though its beam is known (from its history)
     if given.beam is None or beam != given.beam or not all(key in header for key in ("BMAJ", "BMIN", "BPA")):
         header["BMAJ"], header["BMIN"] = beam.major.to_value(u.deg), beam.minor.to_value(u.deg)
         header["BPA"] = beam.pa.to_value(u.deg)
-    if unit != given.unit:
+    if unit != given.unit or "BUNIT" not in header:
         header["BUNIT"] = _spell(unit)
     if given.frequency is None or seen.frequency != given.frequency:
-        _set_frequency(header, seen.frequency.to_value(u.Hz))
-    write_provenance(header, provenance)
-    return header
+        _set_frequency(header, frequency)
+    try:
+        return restate_wcs(header, given.wcs, given.axes, frequency)
+    except ValueError as error:
+        raise ValueError(f"{given.name} cannot be used: {error}") from None
 
 
 def _set_frequency(header: fits.Header, frequency: float) -> None:
     """Write a frequency (Hz) wherever a reader may look for it."""
-    for axis in range(1, header.get("NAXIS", 0) + 1):
-        if str(header.get(f"CTYPE{axis}", "")).startswith("FREQ"):
-            header[f"CRPIX{axis}"], header[f"CRVAL{axis}"], header[f"CUNIT{axis}"] = 1.0, frequency, "Hz"
+    for axis in spectral_axes(header):
+        write_frequency_axis(header, axis, frequency)
     for key in ("RESTFRQ", "RESTFREQ"):
         header[key] = (frequency, "[Hz] rest frequency")

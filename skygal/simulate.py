@@ -237,11 +237,11 @@ def _simulate(wcs: WCS | fits.Header, n_sources: int | None, views: list[dict[st
     seen = [observe(sky, size, survey=known, **view) for view in views]
     faintest = faintest_flux(seen[0].noise)
     mix = default_mix(chosen) if fr_mix is None else fr_mix
-    generator = load_model(model, device=device)
-    check_latents(chosen, generator.latent_dim)
     for one in seen:
         # a WCS that a header cannot hold is refused here, before the work
         field_header(sky, size, beam=one.beam.beam, frequency=one.frequency)
+    generator = load_model(model, device=device)
+    check_latents(chosen, generator.latent_dim)
     population = sample_population(sky, size, n_sources, seeds=seeds, frequency=seen[0].frequency, flux=flux, las=las,
                                    fr_mix=mix, spectral_index=spectral_index, curvature=curvature, table=table,
                                    faintest=faintest)

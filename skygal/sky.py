@@ -6,7 +6,6 @@ Position angles run from ICRS north through east, whatever the frame of the imag
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,10 +13,12 @@ import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
-from astropy.wcs import WCS, FITSFixedWarning
+from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
+from astropy.wcs.wcs import WcsError
 
 from skygal.checks import as_count, as_quantity, check_choice
+from skygal.header_wcs import read_celestial
 
 __all__ = ["celestial", "icrs_to_pixel", "image_shape", "make_wcs", "on_sky", "pixel_affine", "pixel_area",
            "pixel_to_icrs"]
@@ -43,21 +44,67 @@ def celestial(wcs: WCS | fits.Header) -> WCS:
         If there is no celestial pair of axes, or its frame is not one of the sky's.
     """
     if isinstance(wcs, fits.Header):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FITSFixedWarning)
-            wcs = WCS(wcs)
-    if not isinstance(wcs, WCS):
+        sky = _from_header(wcs)
+    elif isinstance(wcs, WCS):
+        sky = _celestial_part(wcs)
+    else:
         raise TypeError(f"wcs must be an astropy.wcs.WCS or a FITS header, got {type(wcs).__name__}")
-    if not wcs.has_celestial:
-        raise ValueError("wcs must have a celestial pair of axes (such as RA---SIN and DEC--SIN), "
-                         f"got axes {[str(ctype) for ctype in wcs.wcs.ctype]}")
-    sky = wcs.celestial
     try:
         wcs_to_celestial_frame(sky)
     except ValueError:
         raise ValueError("wcs must be in a frame of the sky (ICRS, FK5, FK4 or galactic), "
                          f"got axes {[str(ctype) for ctype in sky.wcs.ctype]}") from None
     return sky
+
+
+def _celestial_part(wcs: WCS) -> WCS:
+    """Return the celestial pair of axes of a WCS, whatever its others are."""
+    try:
+        part = wcs.celestial
+        part.wcs.set()
+        with np.errstate(invalid="ignore"):
+            numbers = [part.wcs.crval, part.wcs.crpix, *part.pixel_scale_matrix]
+        if wcs.has_celestial and np.isfinite(numbers).all():
+            return part
+    except (WcsError, ValueError, RuntimeError, MemoryError):
+        pass
+    if wcs.has_distortion:
+        raise ValueError(f"wcs must have no distortion beside axes that wcslib refuses, got axes {_axes(wcs)}")
+    # wcslib sets up all axes or none: the cards of the pair may still do
+    header = fits.Header()
+    matrix = ("CD", wcs.wcs.cd) if wcs.wcs.has_cd() else ("PC", wcs.wcs.pc)
+    for axis in range(1, wcs.naxis + 1):
+        values = {"CTYPE": str(wcs.wcs.ctype[axis - 1]), "CUNIT": str(wcs.wcs.cunit[axis - 1]),
+                  "CRVAL": wcs.wcs.crval[axis - 1], "CRPIX": wcs.wcs.crpix[axis - 1]}
+        if matrix[0] == "PC":
+            values["CDELT"] = wcs.wcs.cdelt[axis - 1]
+        if wcs.pixel_shape is not None and wcs.pixel_shape[axis - 1] is not None:
+            values["NAXIS"] = int(wcs.pixel_shape[axis - 1])
+        cards = {f"{name}{axis}": value for name, value in values.items()}
+        cards |= {f"{matrix[0]}{axis}_{k}": value for k, value in enumerate(matrix[1][axis - 1], 1)}
+        for name, value in cards.items():
+            # a header holds no NaN, but a word that is refused as one
+            header[name] = value if isinstance(value, (str, int)) else \
+                float(value) if np.isfinite(value) else repr(float(value))
+    for axis, m, value in wcs.wcs.get_pv():
+        header[f"PV{axis}_{m}"] = value
+    for name in ("lonpole", "latpole", "equinox"):
+        if np.isfinite(getattr(wcs.wcs, name)):
+            header[name] = getattr(wcs.wcs, name)
+    if wcs.wcs.radesys:
+        header["RADESYS"] = wcs.wcs.radesys
+    return _from_header(header)
+
+
+def _axes(wcs: WCS) -> list[str]:
+    return [str(ctype) for ctype in wcs.wcs.ctype]
+
+
+def _from_header(header: fits.Header) -> WCS:
+    try:
+        return read_celestial(header)[0]
+    except ValueError as error:
+        raise ValueError(str(error) if str(error).startswith("wcs ") else f"wcs cannot be used: {error}") from None
 
 
 def image_shape(wcs: WCS, shape: Sequence[int] | None = None) -> tuple[int, int]:
