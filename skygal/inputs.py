@@ -123,7 +123,7 @@ def check_layout(shape: Any, dtype: np.dtype, size: int) -> None:
     ValueError
         If not.
     """
-    if dtype.kind not in "biufSU" or not dtype.itemsize:
+    if dtype.kind not in "biufcSU" or not dtype.itemsize:
         raise ValueError(f"must hold numbers or texts, got an array of {show(dtype.str)}")
     if not isinstance(shape, tuple) or any(type(n) is not int or n < 0 for n in shape):
         raise ValueError(f"must have a shape of whole numbers that are not negative, got {show(shape)}")

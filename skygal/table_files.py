@@ -25,7 +25,7 @@ from skygal.checks import shorten, show
 from skygal.fits_files import FitsHdu, open_hdus
 from skygal.inputs import RATIO, SETTINGS, UNPACKED, open_file, read_bytes
 
-__all__ = ["read_table"]
+__all__ = ["read_table", "table_hdu"]
 
 #: bytes of a table of text at most
 LARGEST = 2**32
@@ -177,8 +177,25 @@ def check_yaml(text: str) -> None:
         size(node)
 
 
-def _read_fits(path: str | os.PathLike, shown: str, which: str | int | None) -> Table:
-    """Return a table of FITS, from the bytes of its HDU alone."""
+def table_hdu(path: str | os.PathLike, shown: str, which: str | int | None = None) -> fits.BinTableHDU:
+    """Return the table of a FITS file, made of the bytes of its HDU alone.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    shown : str
+        What to call it in messages.
+    which : str or int, optional
+        The extension's name or number; by default the first table.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it has no such table, or one that declares more than is there.
+    """
     tables: list[int] = []
     raw = b""
     with open_hdus(path, shown) as (hdus, file):
@@ -196,11 +213,17 @@ def _read_fits(path: str | os.PathLike, shown: str, which: str | int | None) -> 
         raise ValueError("it has no table" + ("" if which is None else f" in HDU {show(which)}"))
     if len(tables) > 1:
         warnings.warn(f"{shown} has several tables, in HDU {', '.join(map(str, tables))}; the first is read",
-                      stacklevel=4)
+                      stacklevel=5)
     primary = fits.PrimaryHDU().header.tostring().encode("ascii")
     with fits.open(io.BytesIO(primary + raw + b"\0" * (-len(raw) % 2880)), memmap=False) as found:
-        check_yaml(_serialized(found[1].header))
-        return Table.read(found[1], format="fits")
+        found[1].data  # noqa: B018  (read now, while the bytes are open)
+        return found[1]
+
+
+def _read_fits(path: str | os.PathLike, shown: str, which: str | int | None) -> Table:
+    hdu = table_hdu(path, shown, which)
+    check_yaml(_serialized(hdu.header))
+    return Table.read(hdu, format="fits")
 
 
 def _exactly(stream: Any, size: int) -> bytes:

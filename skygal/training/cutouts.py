@@ -121,7 +121,8 @@ def read_cutouts(files: Iterable[Path]) -> Stamps:
             raise ValueError(f"class of {str(path)!r} must be told by a name like 'label_ra+dec_redshift_las.fits' "
                              f"or by a folder named {', '.join(CLASSES)}, got {path.name!r} in {path.parent.name!r}")
         image, header = _read_image(path) if is_fits(path) else (
-            read_png(read_bytes(path, "stamps", largest=LARGEST_PNG), str(path)), dict.fromkeys(("ra", "dec", "pixel_scale"), np.nan))
+            read_png(read_bytes(path, "stamps", largest=LARGEST_PNG), str(path)),
+            dict.fromkeys(("ra", "dec", "pixel_scale"), np.nan))
         images.append(image)
         rows.append({"ra": found.get("ra", header["ra"]), "dec": found.get("dec", header["dec"]),
                      "las": found.get("las", np.nan), "pixel_scale": header["pixel_scale"],
