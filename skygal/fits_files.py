@@ -26,7 +26,7 @@ from astropy.io import fits
 from skygal.cards import Cards
 from skygal.checks import nearest_names
 
-__all__ = ["FitsHdu", "choose_image", "open_hdus", "read_pixels"]
+__all__ = ["FitsHdu", "choose_image", "open_hdus", "read_first", "read_pixels"]
 
 BLOCK, CARD = 2880, 80
 #: blocks of one header at most: 100 MB
@@ -369,6 +369,30 @@ def read_pixels(file: OpenFits, hdu: FitsHdu) -> np.ndarray:
         pixels *= scale
         pixels += zero
     return pixels
+
+
+def read_first(path: str | os.PathLike, name: str) -> tuple[np.ndarray, fits.Header]:
+    """Return the pixels and the header of the first image in a FITS file.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    name : str
+        What to call it in messages.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no FITS file, has no image, or not all of its pixels.
+    """
+    with open_hdus(path, name) as (hdus, file):
+        for hdu in hdus:
+            if hdu.is_image:
+                return read_pixels(file, hdu), hdu.image_header()
+    raise ValueError(f"{name} holds no image")
 
 
 def _unpack(raw: bytes, hdu: FitsHdu, name: str) -> np.ndarray:

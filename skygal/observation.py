@@ -11,7 +11,7 @@ from astropy import units as u
 from astropy.table import Table
 from astropy.wcs import WCS
 
-from skygal.checks import as_quantity
+from skygal.checks import as_quantity, show
 from skygal.given_noise import NoiseMap, as_rms, read_noise
 from skygal.psf_files import read_psf_image
 from skygal.rendering.beam import FWHM, TargetBeam
@@ -19,6 +19,7 @@ from skygal.rendering.beam_nodes import nodes_from_function, nodes_from_table
 from skygal.rendering.local_frame import local_affine
 from skygal.rendering.primary_beam import PrimaryBeam, as_primary_beam
 from skygal.surveys import Survey
+from skygal.table_files import read_table
 
 __all__ = ["Observation", "faintest_flux", "observe"]
 
@@ -153,9 +154,9 @@ def _target_beam(beam: Any, wcs: WCS, shape: tuple[int, int], affine: np.ndarray
         return TargetBeam.from_beam(Beam(width * u.arcsec), affine)
     if isinstance(beam, (str, PathLike)) and str(beam).endswith(TABLE_ENDINGS):
         try:
-            beam = Table.read(beam)
-        except (OSError, ValueError, TypeError) as error:
-            raise ValueError(f"beam table {str(beam)!r} cannot be read: {error}") from None
+            beam = read_table(beam, "beam table")
+        except FileNotFoundError:
+            raise ValueError(f"beam table {show(str(beam))} cannot be read: it does not exist") from None
     if isinstance(beam, Table):
         return TargetBeam.from_nodes(nodes_from_table(beam, wcs, shape), affine)
     if isinstance(beam, (str, PathLike)):

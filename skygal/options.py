@@ -15,6 +15,7 @@ from astropy.wcs import WCS
 
 from skygal.checks import as_quantity
 from skygal.header_wcs import celestial_axes, read_celestial
+from skygal.inputs import read_npy
 from skygal.sky import celestial, make_wcs
 
 if TYPE_CHECKING:
@@ -234,17 +235,8 @@ def parse_mix(value: Any) -> Any:
 def parse_latents(value: Any) -> Any:
     """Return latents: the name of a way to draw them, or the array in a ``.npy`` file."""
     if isinstance(value, str) and value.endswith(".npy"):
-        return _load_array("latents", value)
+        return read_npy(value, "latents file")
     return np.asarray(value, dtype=float) if isinstance(value, list) else value
-
-
-def _load_array(name: str, path: str) -> np.ndarray:
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"{name} file {path!r} does not exist")
-    try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"{name} file {path!r} cannot be read as an array: {error}") from None
 
 
 def parse_hdu(value: Any) -> int | str | None:

@@ -6,12 +6,11 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
 from astropy import units as u
 from astropy.io import fits
 
 import skygal
-from skygal.config import as_plain, dump_config
+from skygal.config import as_plain, dump_config, parse_yaml
 
 __all__ = ["describe_table", "make_provenance", "read_provenance", "restore_provenance", "write_provenance"]
 
@@ -115,7 +114,7 @@ def read_provenance(header: fits.Header) -> dict[str, Any]:
             text += "\n" + line[len(_FIRST):]
         elif line.startswith(_NEXT):
             text += line[len(_NEXT):]
-    return restore_provenance(yaml.safe_load(text) or {})
+    return restore_provenance(parse_yaml(text) or {})
 
 
 def restore_provenance(plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ from astropy import units as u
 from astropy.table import QTable, Table
 from astropy.wcs import WCS
 
+from skygal.checks import show
 from skygal.population.classes import FR_CLASSES
 from skygal.population.columns import bad_ids, describe_bad, read_columns
 from skygal.sky import pixel_to_icrs
+from skygal.table_files import read_table
 
 __all__ = ["COLUMN_UNITS", "as_population", "as_table", "read_population"]
 
@@ -30,7 +33,7 @@ def read_population(table: Any, wcs: WCS) -> dict[str, np.ndarray]:
         With any of the columns source_id, ra and dec (or x and y, 0-based pixels), flux, las, pa,
         fr_class, spectral_index, curvature, redshift, in upper or lower case; see
         `skygal.population.columns` for what else is understood. A path is read by
-        `astropy.table.Table.read`: FITS, ECSV, CSV, VOTable.
+        `skygal.table_files.read_table`: FITS, ECSV, CSV, VOTable.
     wcs : `~astropy.wcs.WCS`
         For x and y.
 
@@ -84,14 +87,13 @@ def as_table(table: Any) -> Table:
     if not isinstance(table, (str, Path)):
         raise TypeError(f"table must be an astropy Table or a path, got {type(table).__name__}")
     path = Path(table)
-    if not path.is_file():
-        raise FileNotFoundError(f"table must be an existing file, got {str(path)!r}")
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"table must be an existing file, got {show(str(path))}")
     try:
-        return Table.read(path)
-    except Exception as error:  # readers raise whatever the format's parser does
-        reason = str(error).strip().splitlines()
-        raise ValueError(f"table must be a FITS, ECSV, CSV or VOTable file, got {str(path)!r}, which cannot be read"
-                         f"{': ' + reason[0] if reason else ''}") from error
+        return read_table(path, "table")
+    except ValueError as error:
+        raise ValueError(f"table must be a FITS, ECSV, CSV or VOTable file, got {show(str(path))}, which cannot be "
+                         f"read: {str(error).partition(' cannot be read: ')[2] or error}") from None
 
 
 def _bad_rows(columns: dict[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from skygal.checks import as_count, warn_caller
+from skygal.inputs import read_npz
 from skygal.morphology.bastien2021 import CLASSES
 
 __all__ = ["FRDEEP_SIDE", "PaperImages", "crop_images", "read_frdeep", "rotate_and_crop"]
@@ -102,9 +103,8 @@ def read_frdeep(source: str | os.PathLike) -> PaperImages:
 def _read_arrays(path: Path, shown: str) -> list[tuple[Any, Any]]:
     """Return (images, labels) of training and test out of an .npz file."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            found = {name: file[name] for name in ARRAYS if name in file.files}
-    except Exception as error:
+        found = read_npz(path, "file", only=ARRAYS)
+    except ValueError as error:
         raise ValueError(f"FRDEEP {shown} is damaged or no .npz file: {error}") from None
     if missing := [name for name in ARRAYS if name not in found]:
         raise ValueError(f"FRDEEP {shown} must hold {', '.join(ARRAYS)}, got no {', '.join(missing)}")
@@ -113,7 +113,7 @@ def _read_arrays(path: Path, shown: str) -> list[tuple[Any, Any]]:
 
 def _read_folder(path: Path, shown: str) -> list[tuple[Any, Any]]:
     """Return (images, labels) of training and test out of a folder of batches."""
-    from skygal.training.batches import find_batches, load_plain_pickle
+    from skygal.training.batches import find_batches, load_batch
 
     batches = find_batches(path)
     for name in ("data_batch", "test_batch"):
@@ -126,8 +126,7 @@ def _read_folder(path: Path, shown: str) -> list[tuple[Any, Any]]:
     parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {"data_batch": [], "test_batch": []}
     for file in batches:
         try:
-            batch = load_plain_pickle(file.read_bytes())
-            found = {key.decode("latin-1") if isinstance(key, bytes) else key: value for key, value in batch.items()}
+            found = load_batch(file)
             images, labels = np.asarray(found["data"]), np.asarray(found["labels"])
             if labels.dtype.kind not in "iu" or images.dtype.kind not in "uif":
                 raise ValueError(f"got data of {images.dtype} and labels of {labels.dtype}")
