@@ -11,7 +11,7 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 
 from skygal.morphology.conditions import SIZE_TO_EXTENT
-from skygal.morphology.latents import Latents, draw_sources
+from skygal.morphology.latents import Latents, draw_keys, draw_sources
 from skygal.seeds import Seeds
 from skygal.sky import icrs_to_pixel, pixel_affine
 
@@ -80,10 +80,7 @@ def make_cast(wcs: WCS, shape: tuple[int, int], population: QTable, *, model: An
     jacobian = pixel_affine(wcs, ra, dec)
     # a stamp that is zoomed down to the size asked for carries a beam that is zoomed down with it
     least = population["las"].to_value(u.arcsec) * (model.beam_fwhm / SHARPEST)
-    n = len(population)
-    keys = seeds.keys("latent", n)
-    if isinstance(latents, str) and latents == "pairs":
-        keys = np.repeat(keys[:(n + 1) // 2], 2)[:n]
-    plan = draw_sources(model, latents, np.asarray(population["fr_class"]).astype(str), keys,
+    fr_class = np.asarray(population["fr_class"]).astype(str)
+    plan = draw_sources(model, latents, fr_class, draw_keys(seeds, "latent", latents, fr_class),
                         least=least / SIZE_TO_EXTENT)
     return Cast(wcs, shape, population, position, jacobian, least, plan, model, clip_sigma)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skygal.cli_options import POPULATION, RUN, WHOLE, WORDS, add_options, check_ready, decoding, kept
+from skygal.cli_options import POPULATION, RUN, WORDS, add_options, check_ready, decoding, kept
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,7 @@ MOST_PIXELS, CHUNK = 8192**2, 1024
               help="What pixels hold that are no place on the sky: 'nan' or 'zero'.")
 @click.option("--chunks", type=WORDS, help="Make the image in chunks of N or NXxNY pixels, or 'none'; the pixels are "
               f"the same.  [default: {CHUNK} for images of more than {MOST_PIXELS**0.5:.0f} x {MOST_PIXELS**0.5:.0f}]")
-@add_options("frequency", "beam", "psf", "primary_beam", *POPULATION, "workers", "format", "plot", *RUN)
+@add_options("frequencies", "beam", "psf", "primary_beam", *POPULATION, "workers", "format", "plot", *RUN)
 def simulate(**given: Any) -> None:
     """Simulate a field of radio galaxies, with its truth.
 
@@ -70,7 +70,8 @@ def simulate(**given: Any) -> None:
 
 @click.command()
 @click.argument("image", type=WORDS)
-@click.option("--hdu", type=WHOLE, default=0, show_default=True, help="Which HDU of the file.")
+@click.option("--hdu", type=WORDS, help="Which HDU of the file, by number or EXTNAME; by default the first, or "
+              "the only image.")
 @click.option("--unit", type=WORDS, help="Brightness unit, where the header has none.")
 @click.option("--rms", type=WORDS, help="Rms per beam, or a FITS map of it; estimated from the image if left out.")
 @add_options("frequency", "beam", "psf", "primary_beam", *POPULATION, "workers", "format", "plot", *RUN)
@@ -89,7 +90,8 @@ def inject(**given: Any) -> None:
     from skygal.injection import inject as run
 
     sources = given["n_sources"] if given["table"] is None else given["table"]
-    field = run(given["image"], sources, hdu=given["hdu"], unit=given["unit"], rms=rms, **view, **arguments)
+    field = run(given["image"], sources, hdu=options.parse_hdu(given["hdu"]), unit=given["unit"], rms=rms, **view,
+                **arguments)
     _write([field], "inject", given)
     click.echo(f"{given['output']}: {len(field.truth)} sources in {given['image']}, "
                f"seed {field.provenance['seed']}")
@@ -100,8 +102,8 @@ def _population(given: dict[str, Any]) -> dict[str, Any]:
     from skygal import options
 
     words: dict[str, Any] = {name: given[name] for name in ("faint", "model", "seed", "device", "workers", "progress")}
-    for name in ("flux", "las"):
-        words[name] = None if given[name] is None else options.parse_range(name, given[name])
+    words["flux"] = None if given["flux"] is None else options.parse_range("flux", given["flux"])
+    words["las"] = None if given["las"] is None else options.parse_sizes(given["las"])
     words["fr_mix"] = None if given["fr_mix"] is None else options.parse_mix(given["fr_mix"])
     index, bend = given["spectral_index"], given["curvature"]
     words["spectral_index"] = None if index is None else options.parse_range("spectral_index", index, plain=True)

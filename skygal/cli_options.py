@@ -98,7 +98,9 @@ def add_options(*names: str) -> Callable:
     """Add the options that several commands share, in the order given."""
     shared = {
         "frequency": click.option("--frequency", type=WORDS,
-                                  help="Observing frequency, such as '1.4 GHz', or several: '1 GHz, 1.4 GHz'."),
+                                  help="Observing frequency, such as '1.4 GHz'; the header's if left out."),
+        "frequencies": click.option("--frequency", type=WORDS,
+                                    help="Observing frequency, such as '1.4 GHz', or several: '1 GHz, 1.4 GHz'."),
         "beam": click.option("--beam", type=WORDS,
                              help="FWHM of the beam: '5.4arcsec', '6x5arcsec' or '6x5arcsec,30deg'; or a table of "
                              "beams (*.ecsv, *.vot or *.xml) with columns ra, dec, bmaj, bmin and bpa."),
@@ -109,9 +111,11 @@ def add_options(*names: str) -> Callable:
                                   help="Number of sources; drawn from the source counts if left out."),
         "table": click.option("--table", type=WORDS, help="A population of your own (FITS, ECSV or CSV)."),
         "faint": click.option("--faint", type=WORDS, help="Points, Gaussians and discs in bulk (FITS, ECSV or CSV)."),
-        "flux": click.option("--flux", type=WORDS, help="Range of fluxes, '1 mJy, 1 Jy', or the least one."),
+        "flux": click.option("--flux", type=WORDS, help="Range of fluxes, '1 mJy, 1 Jy', or the least one.  "
+                             "[default: from the noise up]"),
         "las": click.option("--las", type=WORDS,
-                            help="Range of largest angular sizes: '20 arcsec, 60 arcsec'."),
+                            help="Range of largest angular sizes, '20 arcsec, 60 arcsec', or 'mirabest': those of "
+                            "galaxies that can be classified.  [default: those of all sources]"),
         "fr_mix": click.option("--fr-mix", type=WORDS,
                                help="Classes: 'balanced', 'survey' or 'FRI:0.3,FRII:0.7'."),
         "spectral_index": click.option("--spectral-index", type=WORDS,

@@ -11,6 +11,9 @@ from astropy.io import fits
 
 from skygal.checks import check_choice
 from skygal.field import Field
+from skygal.header_frequency import spectral_axes, write_frequency_axis
+from skygal.header_wcs import celestial_axes
+from skygal.headers import primary_header
 from skygal.output import whole_file
 from skygal.sky import pixel_to_icrs
 from skygal.streaming import iter_bands
@@ -87,16 +90,16 @@ def _header(fields: Sequence[Field], plane: str) -> fits.Header:
         raise ValueError("fields must have frequencies in even steps to be one cube, got "
                          f"{', '.join(f'{f:.9g}' for f in frequency)} Hz")
     header = fields[0].header.copy()
-    axes = [k for k in range(1, header["NAXIS"] + 1) if str(header.get(f"CTYPE{k}", "")).startswith("FREQ")]
+    axes = [k for k in spectral_axes(header) if k <= header["NAXIS"]]
     if not axes:
         raise ValueError("fields must have a frequency axis in their headers, as simulated ones do, got none")
-    axis = axes[0]
+    axis, sky = axes[0], celestial_axes(header)
+    if sky is not None and axis < max(sky):
+        raise ValueError(f"fields must have their frequency axis after those of the sky, got axis {axis} before "
+                         f"{max(sky)}")
     header[f"NAXIS{axis}"] = len(fields)
-    header[f"CRPIX{axis}"], header[f"CRVAL{axis}"] = 1.0, frequency[0]
-    if len(fields) > 1:
-        header[f"CDELT{axis}"] = step
-    header["BITPIX"] = -32
-    return header
+    write_frequency_axis(header, axis, float(frequency[0]), float(step) if len(fields) > 1 else None)
+    return primary_header(header)
 
 
 def _places(field: Field) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,16 +9,19 @@ from astropy import units as u
 from astropy.table import QTable
 from astropy.wcs import WCS
 
+from skygal.faint_neighbours import FaintNeighbours
+from skygal.population.faint import number_apart
 from skygal.rendering.analytic import KINDS, POINT, Analytic, AnalyticTruth, measure, reach
 from skygal.rendering.analytic_pixels import Boxes, make_patches
 from skygal.rendering.blocks import Window
 from skygal.rendering.canvas import Canvas
 from skygal.rendering.ellipse import FWHM, ellipse_covariance
-from skygal.rendering.measured import FAINTEST, Frame
+from skygal.rendering.measured import FAINTEST, Frame, least_seen, matters_above
+from skygal.rendering.neighbours import find_neighbours
 from skygal.scene import Scene, View, hidden
 from skygal.sky import icrs_to_pixel, pixel_affine
 
-__all__ = ["Faint", "FaintScene", "draw_faint", "whole_truth"]
+__all__ = ["Faint", "FaintScene", "draw_faint", "whole_components", "whole_truth"]
 
 #: diameter of the isophote at 5 % of the peak: of a Gaussian in FWHMs, of an exponential disc in scale lengths
 GAUSSIAN_SIZE, DISC_SIZE = float(np.sqrt(np.log(20) / np.log(2))), float(2 * np.log(20))
@@ -69,25 +71,15 @@ class Faint:
         """Add the sources to a canvas."""
         canvas.add_analytic(self.sources, self.seen, self.limits, self.labels)
 
-    def pixels(self, window: Window) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield labels and places of pixels above the limits: see `skygal.rendering.footprints.Pixels`."""
-        mine = self.within(window)
-        boxes = Boxes.of(mine.seen, integrated=False, limit=mine.limits)
-        for rows in boxes.in_groups(np.flatnonzero(boxes.meet(*window))):
-            for patches in make_patches(mine.seen, boxes, rows, integrated=False, window=window):
-                above = patches.values > mine.limits[patches.rows][:, None, None]
-                index, inside = patches.places(window)
-                if inside is not None:
-                    above &= inside
-                yield np.repeat(mine.labels[patches.rows], np.count_nonzero(above, axis=(1, 2))), index[above]
-
 
 @dataclass(frozen=True)
 class FaintScene:
-    """Faint sources and the columns that they have in truth."""
+    """Faint sources, the columns that they have in truth, and themselves as neighbours."""
 
     truth: dict[str, np.ndarray]
+    components: dict[str, np.ndarray]
     faint: Faint
+    neighbours: FaintNeighbours
 
 
 def draw_faint(table: QTable, wcs: WCS, shape: tuple[int, int], view: View, *, taken: np.ndarray) -> FaintScene:
@@ -102,12 +94,10 @@ def draw_faint(table: QTable, wcs: WCS, shape: tuple[int, int], view: View, *, t
     view : View
         How they are seen.
     taken : ndarray of int
-        ``source_id`` of other sources: where one of these has it too, all are numbered on from the largest.
+        ``source_id`` of other sources: where one of these has it too, see `skygal.population.faint.number_apart`.
     """
     ra, dec = table["ra"].to_value(u.deg), table["dec"].to_value(u.deg)
-    ids = np.asarray(table["source_id"], np.int64)
-    if np.isin(ids, taken).any():
-        ids = ids + int(taken.max())
+    ids = number_apart(np.asarray(table["source_id"], np.int64), taken)
     position = np.stack(icrs_to_pixel(wcs, ra, dec), axis=-1)
     jacobian = pixel_affine(wcs, ra, dec)
     known = np.isfinite(position).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2))
@@ -130,7 +120,7 @@ def draw_faint(table: QTable, wcs: WCS, shape: tuple[int, int], view: View, *, t
     total = measured.flux if view.beam.psf is None else flux
     with np.errstate(divide="ignore", invalid="ignore"):
         intrinsic = np.where(gain > 0, total / gain, table["flux"].to_value(u.Jy) * colour)
-        snr = np.where(measured.peak_flux == 0, 0, measured.peak_flux / view.rms)
+        snr = np.where(measured.peak_in_image == 0, 0, measured.peak_in_image / view.rms)
     none = np.full(len(table), np.nan)
     las = np.choose(kind, [0 * b_maj, GAUSSIAN_SIZE * b_maj, DISC_SIZE * b_maj])
     fwhm = np.choose(kind, [0, 1, FWHM * np.sqrt(DISC_MOMENT)])
@@ -138,9 +128,10 @@ def draw_faint(table: QTable, wcs: WCS, shape: tuple[int, int], view: View, *, t
     truth = {
         "source_id": ids, "fr_class": np.full(len(table), "none"), "morphology": np.array(KINDS)[kind], "ra": ra,
         "dec": dec, "ra_core": none, "dec_core": none, "x": position[:, 0], "y": position[:, 1], "flux": intrinsic,
-        "flux_apparent": total, "peak_flux": measured.peak_flux, "las": las, "b_maj": fwhm * b_maj,
+        "flux_apparent": total, "peak_flux": measured.peak_in_image, "las": las, "b_maj": fwhm * b_maj,
         "b_min": fwhm * b_min, "pa": table["pa"].to_value(u.deg), "core_frac": np.where(kind == POINT, 1.0, 0.0),
-        "n_components": np.zeros(len(table), int), "spectral_index": index, "curvature": curvature,
+        "n_components": np.ones(len(table), int), "n_components_stamp": np.zeros(len(table), int),
+        "spectral_index": index, "curvature": curvature,
         "redshift": np.asarray(table["redshift"], float), "snr": snr, "local_rms": view.rms,
         "flux_in_image": inside, "edge": measured.edge & ~hidden(flux, position, shape),
         "beam_limited": np.zeros(len(table), bool), **ends,
@@ -152,7 +143,16 @@ def draw_faint(table: QTable, wcs: WCS, shape: tuple[int, int], view: View, *, t
     low, high = (centre - half)[:, ::-1], (centre + half + 1)[:, ::-1]
     box = np.stack([low[:, 0], high[:, 0], low[:, 1], high[:, 1]], axis=1)
     box[~known] = 0
-    return FaintScene(truth, Faint(sources, seen, measured.limit, ids, box))
+    whole = np.ones(len(table))
+    components = {
+        "source_id": ids, "component_id": np.ones(len(table), int), "kind": np.full(len(table), "whole"), "ra": ra,
+        "dec": dec, "x": position[:, 0], "y": position[:, 1], "ra_peak": ra, "dec_peak": dec, "x_peak": position[:, 0],
+        "y_peak": position[:, 1], "flux": total, "peak_flux": measured.peak_in_image, "flux_fraction": whole,
+        "spectral_index": index, "curvature": curvature}
+    peak = np.nan_to_num(measured.peak_flux)
+    neighbours = FaintNeighbours(seen, ids, measured.limit, least_seen(peak, view.rms).astype(np.float32),
+                                 matters_above(peak, view.rms), view.valid)
+    return FaintScene(truth, components, Faint(sources, seen, measured.limit, ids, box), neighbours)
 
 
 def _seen_with(view: View, kind: np.ndarray, position: np.ndarray, flux: np.ndarray, own: np.ndarray,
@@ -185,11 +185,24 @@ def _flux_in_image(sources: Analytic, shape: tuple[int, int], view: View, measur
 
 
 def whole_truth(scene: Scene, faint: FaintScene | None) -> dict[str, np.ndarray]:
-    """Return the columns of truth of galaxies and faint sources together, with who overlaps whom."""
-    parts = [part for part in (scene.truth, {} if faint is None else faint.truth) if part]
-    if not parts:
-        return {}
-    truth = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    shared = scene.measured.footprints.overlapping(None if faint is None else faint.faint.pixels)
-    truth["blended"] = np.isin(truth["source_id"], shared)
+    """Return the columns of truth of galaxies and faint sources together, with what neighbours add to each."""
+    truth = _together(scene.truth, {} if faint is None else faint.truth)
+    if truth:
+        layers = [scene.measured.footprints] + ([] if faint is None else [faint.neighbours])
+        found = find_neighbours(layers, scene.shape)
+        ids = truth["source_id"]
+        truth["blended"], truth["neighbour_flux_frac"] = np.zeros(len(ids), bool), np.zeros(len(ids))
+        order = np.argsort(ids)
+        rows = order[np.searchsorted(ids[order], found.labels)]
+        truth["blended"][rows], truth["neighbour_flux_frac"][rows] = found.blended, found.share
     return truth
+
+
+def whole_components(scene: Scene, faint: FaintScene | None) -> dict[str, np.ndarray]:
+    """Return the columns of the components of galaxies and faint sources together."""
+    return _together(scene.components, {} if faint is None else faint.components)
+
+
+def _together(*parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    filled = [part for part in parts if part]
+    return {name: np.concatenate([part[name] for part in filled]) for name in filled[0]} if filled else {}

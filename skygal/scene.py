@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,13 +10,15 @@ import numpy as np
 from astropy import units as u
 
 from skygal.cast import Cast
+from skygal.checks import warn_caller
+from skygal.image_components import Hills, SeenSources, find_hills
 from skygal.morphology.point import add_points
 from skygal.morphology.stamps import Batch, make_stamps
 from skygal.population.spectra import Colours
 from skygal.rendering.beam import TargetBeam, native_covariance
 from skygal.rendering.canvas import Canvas
 from skygal.rendering.drawing import Stamps, draw_stamps
-from skygal.rendering.measured import Frame, Measured, brightest_near
+from skygal.rendering.measured import Frame, Measured
 from skygal.sky import pixel_to_icrs
 from skygal.tiles import Placements
 
@@ -60,17 +61,20 @@ class Scene:
     Attributes
     ----------
     truth, components : dict of str to ndarray
-        Columns, in the units of `skygal.truth.schema`; ``blended`` is yet to come.
+        Columns, in the units of `skygal.truth.schema`; what neighbours add is yet to come.
     measured : Measured
         The sources' pixels.
     placements : Placements
         What it takes to draw any part of it again.
+    shape : (int, int)
+        (ny, nx) of the image.
     """
 
     truth: dict[str, np.ndarray]
     components: dict[str, np.ndarray]
     measured: Measured
     placements: Placements
+    shape: tuple[int, int]
 
 
 def stamp_affines(jacobian: np.ndarray, turn: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -117,7 +121,8 @@ def draw_scene(cast: Cast, view: View, *, progress: Callable[[int], object], can
     asked = population["flux"].to_value(u.Jy)
     gain = np.ones(n) if view.gain is None else view.gain
     beam, native = view.beam, native_covariance(model.beam_fwhm / model.pixel_scale)
-    measured = Measured(Frame(cast.shape, beam, view.valid), asked * gain, view.rms, ids)
+    frame = Frame(cast.shape, beam, view.valid)
+    measured = Measured(frame, asked * gain, view.rms, ids)
     columns: list[dict[str, np.ndarray]] = []
     parts: list[dict[str, np.ndarray]] = []
     kept: list[Placements] = []
@@ -125,34 +130,35 @@ def draw_scene(cast: Cast, view: View, *, progress: Callable[[int], object], can
         here, shapes = slice(batch.start, batch.start + len(batch.stamps)), batch.shapes
         scale = las[here] / shapes.las
         affine = stamp_affines(cast.jacobian[here], pa[here] - np.radians(shapes.pa), scale)
-        bend = np.asarray(population["curvature"], float)[here]
-        colours = Colours.of(np.asarray(population["spectral_index"], float)[here], shapes.core_frac, view.ratio,
-                             curvature=bend)
+        index, bend = (np.asarray(population[name], float)[here] for name in ("spectral_index", "curvature"))
+        colours = Colours.of(index, shapes.core_frac, view.ratio, curvature=bend)
         flux, position = asked[here] * gain[here] * colours.lobes, cast.position[here]
         measured.flux[here] = flux * (1 + colours.extra)
-        found, part, peaks = _describe(batch, colours, scale, affine, position, ids[here])
-        part["curvature"] = bend[batch.components.stamp]
+        found = _describe(batch, colours, scale, affine, position)
         found["flux"] = asked[here] * colours.lobes * (1 + colours.extra)
-        columns.append(found)
-        parts.append(part)
         stamps = add_points(batch.stamps, shapes.core, colours.extra, fwhm=model.beam_fwhm / model.pixel_scale)
         sources = Stamps(stamps, shapes.centre, position, affine, flux)
+        seen = SeenSources(sources, *(np.stack([found[f"x{end}"], found[f"y{end}"]], axis=1) for end in ("_core", "")))
+        found["n_components"] = np.zeros(len(sources), int)
         box = np.zeros((len(sources), 4), int)
         area = beam.at(*np.nan_to_num(position).T)[1] if beam.psf is None else np.ones(len(sources))
         for drawn in draw_stamps(sources, beam, native, cast.shape, device=device):
             measured.add(drawn, batch.start, area)
-            near = brightest_near(drawn, peaks, batch.components.stamp)
-            part["peak_flux"] = np.where(np.isnan(near), part["peak_flux"], near)
+            hills = find_hills(drawn, seen, frame, native, measured.peak_flux[here])
+            found["n_components"] += np.bincount(hills.source, minlength=len(sources))
+            parts.append(_components(hills, colours, shapes.core_frac, bend, ids[here]))
             drawn.boxes(box)
             if canvas is not None:
                 canvas.add(drawn, measured.limits[here], ids[here])
             progress(drawn.stop - drawn.start)
+        columns.append(found)
         kept.append(Placements(np.arange(here.start, here.stop), batch.latents, shapes.flux, shapes.centre, shapes.core,
                                colours.extra, position, affine, flux, measured.limits[here], ids[here], box))
     measured.edge[hidden(measured.flux, cast.position, cast.shape)] = False
     _warn(measured, ids)
     truth, components = _tables(cast, view, measured, gain, _join(columns), _join(parts))
-    return Scene(truth, components, measured, Placements.join(kept) if kept else Placements.none())
+    return Scene(truth, components, measured, Placements.join(kept) if kept else Placements.none(),
+                 cast.shape)
 
 
 def hidden(flux: np.ndarray, position: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -171,39 +177,36 @@ def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
             yield batch
 
 
-def _describe(batch: Batch, colours: Colours, scale: np.ndarray, affine: np.ndarray, position: np.ndarray,
-              ids: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
-    """Return columns of a batch's sources and of their components, and where these peak in the image."""
-    found, shapes, k = batch.components, batch.shapes, batch.components.stamp
-    extra, total = colours.extra, 1 + colours.extra
+def _describe(batch: Batch, colours: Colours, scale: np.ndarray, affine: np.ndarray, position: np.ndarray
+              ) -> dict[str, np.ndarray]:
+    """Return columns of a batch's sources that follow from their stamps."""
+    shapes, extra, total = batch.shapes, colours.extra, 1 + colours.extra
     to_core = np.einsum("nij,nj->ni", affine, shapes.core - shapes.centre)
     core = np.where(shapes.core_frac[:, None] == 0, np.nan, position + to_core)
     # a core of another colour draws the centroid to itself
     centre = np.where(extra[:, None] == 0, position, position + to_core * (extra / total)[:, None])
-    sources = {"zoom": scale / batch.pixel_scale, "extent": batch.latents.extent,
-               "bending": np.degrees(np.abs(batch.bending)), "n_components": shapes.n_components,
-               "core_frac": np.where(extra == 0, shapes.core_frac, (shapes.core_frac + extra) / total),
-               "b_maj": shapes.b_maj * scale, "b_min": shapes.b_min * scale,
-               "x": centre[:, 0], "y": centre[:, 1], "x_core": core[:, 0], "y_core": core[:, 1]}
-    first = np.r_[True, np.diff(k) > 0] if k.size else np.zeros(0, bool)
-    is_core = (np.abs(found.peak - shapes.core[k]).max(axis=1) <= 0.5) & (shapes.core_frac[k] > 0)
-    at = _onto_image(found.centre, k, shapes.centre, affine, position)
-    peaks = _onto_image(found.peak, k, shapes.centre, affine, position)
-    number = np.arange(k.size) - np.flatnonzero(first)[np.cumsum(first) - 1] + 1
-    # what is about a core is as steep as the lobes are
-    flat = np.where(is_core, np.minimum(shapes.core_frac[k] / found.flux, 1), 0)
-    components = {"source_id": ids[k], "component_id": number, "kind": np.where(is_core, "core", "lobe"),
-                  "x": at[:, 0], "y": at[:, 1],
-                  "flux_fraction": (found.flux + np.where(is_core, extra[k], 0)) / total[k],
-                  "spectral_index": colours.lobe_index[k] + flat * (colours.core_index - colours.lobe_index)[k],
-                  "peak_flux": np.full(k.size, np.nan)}
-    return sources, components, peaks
+    return {"zoom": scale / batch.pixel_scale, "extent": batch.latents.extent,
+            "bending": np.degrees(np.abs(batch.bending)), "n_components_stamp": shapes.n_components,
+            "core_frac": np.where(extra == 0, shapes.core_frac, (shapes.core_frac + extra) / total),
+            "b_maj": shapes.b_maj * scale, "b_min": shapes.b_min * scale,
+            "x": centre[:, 0], "y": centre[:, 1], "x_core": core[:, 0], "y_core": core[:, 1]}
 
 
-def _onto_image(place: np.ndarray, stamp: np.ndarray, centre: np.ndarray, affines: np.ndarray,
-                position: np.ndarray) -> np.ndarray:
-    """Return where points (x, y) of stamps come to lie in the image."""
-    return position[stamp] + np.einsum("nij,nj->ni", affines[stamp], place - centre[stamp])
+def _components(hills: Hills, colours: Colours, core_frac: np.ndarray, bend: np.ndarray, ids: np.ndarray
+                ) -> dict[str, np.ndarray]:
+    """Return columns of the components of sources, whose flux of unit sum has the part ``core_frac`` in the core."""
+    k = hills.source
+    n = np.bincount(k, minlength=len(ids))
+    # what it holds at the frequency of the spectral index, where the core is not yet brighter, or fainter
+    before = hills.fraction * (1 + colours.extra[k]) - hills.core * colours.extra[k]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        flat = np.where(hills.core > 0, np.clip(core_frac[k] * hills.core / before, 0, 1), 0)
+    return {"source_id": ids[k], "component_id": np.arange(k.size) - (np.cumsum(n) - n)[k] + 1,
+            "kind": np.where(n[k] == 1, "whole", np.where(hills.is_core, "core", "lobe")),
+            "x": hills.centre[:, 0], "y": hills.centre[:, 1], "x_peak": hills.peak[:, 0], "y_peak": hills.peak[:, 1],
+            "flux_fraction": hills.fraction, "peak_flux": hills.peak_flux,
+            "spectral_index": colours.lobe_index[k] + flat * (colours.core_index - colours.lobe_index)[k],
+            "curvature": bend[k]}
 
 
 def _tables(cast: Cast, view: View, measured: Measured, gain: np.ndarray, found: dict[str, np.ndarray],
@@ -217,7 +220,9 @@ def _tables(cast: Cast, view: View, measured: Measured, gain: np.ndarray, found:
     moved = np.flatnonzero(((found["x"] != x) | (found["y"] != y)) & np.isfinite(x))
     ra[moved], dec[moved] = pixel_to_icrs(cast.wcs, found["x"][moved], found["y"][moved])
     found["ra_core"], found["dec_core"] = pixel_to_icrs(cast.wcs, found.pop("x_core"), found.pop("y_core"))
-    components["ra"], components["dec"] = pixel_to_icrs(cast.wcs, components["x"], components["y"])
+    for end in ("", "_peak"):
+        components[f"ra{end}"], components[f"dec{end}"] = pixel_to_icrs(cast.wcs, components[f"x{end}"],
+                                                                        components[f"y{end}"])
     components["flux"] = components["flux_fraction"] * np.repeat(measured.flux, found["n_components"])
     with np.errstate(divide="ignore", invalid="ignore"):
         snr = np.where(measured.peak_flux == 0, 0, measured.peak_flux / view.rms)
@@ -245,11 +250,10 @@ def _join(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 def _warn(measured: Measured, ids: np.ndarray) -> None:
     n, limited = len(ids), np.count_nonzero(measured.beam_limited)
     if limited:
-        warnings.warn(f"{limited} of {n} sources have stamps coarser than the image's beam, even at the "
-                      "largest extent the model knows: they are drawn unsharpened and marked beam_limited in truth",
-                      stacklevel=4)
+        warn_caller(f"{limited} of {n} sources have stamps coarser than the image's beam, even at the largest extent "
+                    "the model knows: they are drawn unsharpened and marked beam_limited in truth")
     outside = ids[measured.edge & (measured.bbox[:, 0] < 0) & (measured.flux_in_image == 0)]
     if outside.size:
-        warnings.warn(f"{outside.size} of {n} sources lie outside the image and are in truth with "
-                      f"flux_in_image = 0: source_id {', '.join(map(str, outside[:10]))}"
-                      + (" and others" if outside.size > 10 else ""), stacklevel=4)
+        warn_caller(f"{outside.size} of {n} sources lie outside the image and are in truth with "
+                    f"flux_in_image = 0: source_id {', '.join(map(str, outside[:10]))}"
+                    + (" and others" if outside.size > 10 else ""))

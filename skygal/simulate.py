@@ -18,7 +18,7 @@ from tqdm import tqdm
 from skygal.cast import make_cast
 from skygal.checks import as_count, as_seed, check_choice, nearest_names
 from skygal.chunked import check_chunks, chunked_planes
-from skygal.faint_scene import draw_faint, whole_truth
+from skygal.faint_scene import draw_faint, whole_components, whole_truth
 from skygal.field import Field
 from skygal.given_noise import read_noise
 from skygal.headers import field_header
@@ -27,7 +27,7 @@ from skygal.morphology.clip import check_clip_sigma
 from skygal.morphology.latents import check_latents, check_pairs, default_mix
 from skygal.morphology.measure import ISOPHOTE
 from skygal.observation import Observation, faintest_flux, observe
-from skygal.population import check_faint, sample_population
+from skygal.population import check_faint, counted_to, sample_population
 from skygal.provenance import describe_table, make_provenance
 from skygal.rendering.canvas import Canvas
 from skygal.scene import View, draw_scene
@@ -78,10 +78,12 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
         if it has no unit). Where the map is NaN the field is blank, and no source is put there.
     flux : (Quantity, Quantity), Quantity or distribution, optional
         Range of the fluxes, or their faint end, drawn from the source counts; or a distribution
-        from `skygal.population`. By default from 20 times the noise (of a map, its median; 1 mJy without noise) up.
-    las : (Quantity, Quantity), Quantity, distribution or relation, optional
+        from `skygal.population`. By default from the noise (of a map, its median; 1 mJy without noise) up, or from
+        where ``faint`` ends: see :doc:`/choosing`.
+    las : (Quantity, Quantity), Quantity, "mirabest", distribution or relation, optional
         Range of the largest angular sizes, one for all, a distribution, or a relation of size to flux
-        and class; by default `skygal.population.MiraBestSizes`.
+        and class; by default that of all sources, `skygal.population.WindhorstSizes`, most of which are small.
+        "mirabest" has those that can be classified, `skygal.population.MiraBestSizes`.
     fr_mix : "balanced", "survey" or dict, optional
         Equal numbers, the observed mix given the flux, or the share of each class, as
         ``{"FRI": 0.4, "FRII": 0.6}``. By default "balanced" ("survey" with ``latents="prior"``).
@@ -228,7 +230,7 @@ def _simulate(wcs: WCS | fits.Header, n_sources: int | None, views: list[dict[st
               faint: Any, latents: Any, clip_sigma: float | None, model: Any, off_sky: str, chunks: Any, device: str,
               workers: int, progress: bool) -> list[Field]:
     sky = celestial(wcs)
-    size = image_shape(sky, shape)
+    size = sky.array_shape = image_shape(sky, shape)
     seeds = Seeds(as_seed("seed", seed))
     if n_sources is not None:
         n_sources = as_count("n_sources", n_sources)
@@ -249,17 +251,19 @@ def _simulate(wcs: WCS | fits.Header, n_sources: int | None, views: list[dict[st
     # where every map is blank nothing is put
     blanked = [part for part in visible if part is not None and part is not valid]
     mask = np.logical_or.reduce(blanked) if len(blanked) == len(visible) else None
-    faintest = faintest_flux(seen[0].noise)
+    others = None if faint is None else check_faint(faint, sky)
+    faintest, counted = faintest_flux(seen[0].noise), counted_to(others)
+    if counted is not None:
+        faintest = max(faintest, counted)
     mix = default_mix(chosen) if fr_mix is None else fr_mix
-    generator = load_model(model, device=device)
-    check_latents(chosen, generator.latent_dim)
     for one in seen:
         # a WCS that a header cannot hold is refused here, before the work
         field_header(sky, size, beam=one.beam.beam, frequency=one.frequency)
+    generator = load_model(model, device=device)
+    check_latents(chosen, generator.latent_dim)
     population = sample_population(sky, size, n_sources, seeds=seeds, frequency=seen[0].frequency, flux=flux, las=las,
                                    fr_mix=mix, spectral_index=spectral_index, curvature=curvature, table=table,
-                                   faintest=faintest, mask=mask)
-    others = None if faint is None else check_faint(faint, sky)
+                                   faintest=faintest, counted=counted, mask=mask)
     n = len(population)
     check_latents(chosen, generator.latent_dim, n)
     check_pairs(chosen, np.asarray(population["fr_class"]))
@@ -292,7 +296,7 @@ def _simulate(wcs: WCS | fits.Header, n_sources: int | None, views: list[dict[st
                            "psf": one.beam.psf, "noise": one.told_noise(), "primary_beam": one.primary_beam})
         header = field_header(sky, size, beam=one.beam.beam, frequency=one.frequency, provenance=provenance)
         fields.append(Field.assemble(sky, planes["image"], planes["model"], planes["segmentation"],
-                                     whole_truth(scene, weak), scene.components, header, provenance))
+                                     whole_truth(scene, weak), whole_components(scene, weak), header, provenance))
     return fields
 
 

@@ -10,6 +10,8 @@ import numpy as np
 from astropy.io import fits
 from tqdm import tqdm
 
+from skygal.headers import primary_header
+
 __all__ = ["Plane", "iter_bands", "stream_fits", "stream_zarr"]
 
 #: rows at a time of an image that is in memory
@@ -58,11 +60,7 @@ def stream_fits(planes: Mapping[Path, Plane], *, progress: bool = False) -> None
     streams = []
     try:
         for path, (_, header, dtype) in planes.items():
-            header = header.copy()
-            for key in ("BSCALE", "BZERO", "BLANK", "DATAMIN", "DATAMAX", "CHECKSUM", "DATASUM"):
-                header.remove(key, ignore_missing=True)
-            header["BITPIX"] = {"f": -8, "i": 8}[np.dtype(dtype).kind] * np.dtype(dtype).itemsize
-            streams.append(fits.StreamingHDU(path, header))
+            streams.append(fits.StreamingHDU(path, primary_header(header, dtype)))
         for _, parts in iter_bands([array for array, _, _ in planes.values()], progress):
             for stream, part, (_, _, dtype) in zip(streams, parts, planes.values(), strict=True):
                 stream.write(np.ascontiguousarray(part, dtype=np.dtype(dtype).newbyteorder(">")))

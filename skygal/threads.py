@@ -1,7 +1,13 @@
-"""One thread for torch: what its products sum up to, in the last bits, depends on how many threads share them."""
+"""One thread for torch: what its products sum up to, in the last bits, depends on how many threads share them.
+
+A process that was forked has one too: the threads that OpenMP started before are not in it, and it would wait for them
+for ever.
+"""
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +53,17 @@ class _Setting:
 
 
 _setting = _Setting()
+
+
+def _after_fork() -> None:
+    # another thread may have held the lock, or been in a block, when the process was forked
+    _setting.__init__()  # type: ignore[misc]
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @contextmanager

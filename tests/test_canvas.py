@@ -17,6 +17,7 @@ from skygal.rendering.canvas import Canvas
 from skygal.rendering.drawing import Stamps, draw_stamps
 from skygal.rendering.matching import matching_kernel
 from skygal.rendering.measured import Frame, Measured
+from skygal.rendering.neighbours import find_neighbours
 
 NATIVE = native_covariance(3.0)
 PIXEL = np.diag([-1.0, 1.0]) / 1.8
@@ -150,7 +151,9 @@ def test_windows_are_cut_from_the_same_pixels():
 def test_segmentation_bbox_and_blends():
     canvas, placed = draw([source((30, 30), label=7), source((90, 95), label=8), source((94, 97), label=9, flux=3.0)])
     assert set(np.unique(canvas.segmentation)) == {0, 7, 8, 9}
-    assert placed.footprints.overlapping().tolist() == [8, 9]
+    found = find_neighbours([placed.footprints], (128, 120))
+    assert found.labels[found.blended].tolist() == [8, 9]
+    assert found.share[0] == 0 and 0.5 < found.share[1] < 1 and 0 < found.share[2] < 0.5
     y, x = np.nonzero(canvas.segmentation == 7)
     assert tuple(placed.bbox[0]) == (x.min(), x.max(), y.min(), y.max())
     faint, _ = draw([source((30, 30), label=7, rms=0.2 * placed.peak_flux[0])])

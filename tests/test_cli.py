@@ -199,6 +199,14 @@ def test_warnings_are_one_line(calls, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err == "Warning: a stamp is coarse\n"
 
 
+def test_help_offers_what_the_command_takes(capsys):
+    """Several frequencies, and what goes with them, are for simulate alone."""
+    for command, several in (("simulate", True), ("inject", False)):
+        assert main([command, "--help"]) == 0
+        text = " ".join(capsys.readouterr().out.split())
+        assert ("or several: '1 GHz, 1.4 GHz'" in text) == ("';' between" in text) == several, command
+
+
 def test_version_and_help(capsys):
     assert main(["--version"]) == 0 and main(["--help"]) == 0 and main(["stamps", "-h"]) == 0
     assert "skygal, version 0" in capsys.readouterr().out

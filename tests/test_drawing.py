@@ -14,7 +14,8 @@ from skygal.rendering import drawing
 from skygal.rendering.beam import TargetBeam, native_covariance
 from skygal.rendering.canvas import Canvas
 from skygal.rendering.drawing import Stamps, draw_stamps
-from skygal.rendering.measured import Frame, Measured, brightest_near
+from skygal.rendering.measured import FAINTEST, Frame, Measured
+from skygal.rendering.neighbours import find_neighbours
 
 NATIVE, SHAPE = native_covariance(3.0), (150, 170)
 BEAM = TargetBeam.from_beam(Beam(5 * u.arcsec, 4 * u.arcsec, 30 * u.deg), np.diag([-1.0, 1.0]))
@@ -167,7 +168,7 @@ def test_bad_shapes(field, value, message):
         Stamps(**{**columns, field: value})
 
 
-@given(st.integers(0, 10**6), st.floats(0, 0.4), st.booleans())
+@given(st.integers(0, 10**6), st.just(0.0) | st.floats(1e-3, 0.4), st.booleans())
 @settings(max_examples=25)
 def test_measures_against_pixels_one_by_one(seed, rms, blank):
     """Bounding boxes, edges, peaks, fluxes and labels, source by source, on images of one source each."""
@@ -189,7 +190,10 @@ def test_measures_against_pixels_one_by_one(seed, rms, blank):
     counts = np.zeros(alone.shape, bool)
     counts[:, pad:-pad, pad:-pad] = True if valid is None else valid
     lit = alone > measured.limits[:, None, None]
-    np.testing.assert_array_equal(measured.peak_flux, alone.max(axis=(1, 2)))
+    np.testing.assert_array_equal(measured.peak_flux, np.where(counts, alone, 0).max(axis=(1, 2)))
+    largest = alone.max(axis=(1, 2))
+    np.testing.assert_allclose(measured.limits, np.minimum(np.maximum(rms, FAINTEST * largest), 0.5 * largest),
+                               rtol=1e-6)
     np.testing.assert_array_equal(measured.edge, (lit & ~counts).any(axis=(1, 2)))
     inside = (lit & counts)[:, pad:-pad, pad:-pad]
     for k in range(n):
@@ -200,20 +204,14 @@ def test_measures_against_pixels_one_by_one(seed, rms, blank):
     bright = np.where(inside, alone[:, pad:-pad, pad:-pad], -np.inf)
     expected = np.where(inside.any(axis=0), labels[bright.argmax(axis=0)], 0)
     np.testing.assert_array_equal(canvas.segmentation, expected)
-    shared = (inside & (inside.sum(axis=0) > 1)).any(axis=(1, 2))
-    np.testing.assert_array_equal(measured.footprints.overlapping(), labels[shared])
-
-
-def test_brightest_near():
-    many = sources(5, seed=2)
-    rng = np.random.default_rng(0)
-    source = np.sort(rng.integers(0, 5, 40))
-    places = many.position[source] + rng.uniform(-25, 25, (40, 2))
-    found = pixels(many)[0]
-    (drawn,) = draw_stamps(many, BEAM, NATIVE, SHAPE)
-    for value, k, place in zip(brightest_near(drawn, places, source), source, places, strict=True):
-        (x, y), _, seen = found[k]
-        i, j = np.rint(place).astype(int) - (x, y)
-        near = seen[max(j - 1, 0):max(j + 2, 0), max(i - 1, 0):max(i + 2, 0)]
-        # beyond the patch there is nothing, and what is below zero is but rounding
-        assert value == pytest.approx(max(near.max(initial=0), 0), abs=1e-6)
+    seen = np.where(counts, alone, 0)[:, pad:-pad, pad:-pad].astype(float)
+    found, everything = find_neighbours([measured.footprints], SHAPE), seen.sum(axis=0)
+    for label, blended, share in zip(found.labels, found.blended, found.share, strict=True):
+        k, own = label - 1, inside[label - 1]
+        neighbour = np.delete(seen, k, axis=0).max(axis=0)[own].max(initial=0)
+        matters = rms if rms > 0 else FAINTEST * largest[k]
+        # brightness is kept to three digits
+        assert blended == (neighbour > matters) or neighbour == pytest.approx(matters, rel=1e-3)
+        expected = 1 - seen[k][own].sum() / everything[own].sum() if own.any() else 0
+        assert share == pytest.approx(expected, abs=5e-3)
+    assert set(labels[inside.any(axis=(1, 2))]) <= set(found.labels)

@@ -321,7 +321,7 @@ def test_read_what_is_no_image(wcs, tmp_path):
         read_image(tmp_path / "text.fits")
     fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.zeros((4, 4)), wcs.to_header())]).writeto(tmp_path / "e.fits")
     with pytest.raises(ValueError, match="HDU 0, holds no image; images are in HDU 1"):
-        read_image(tmp_path / "e.fits")
+        read_image(tmp_path / "e.fits", hdu=0)
     assert read_image(tmp_path / "e.fits", hdu=1).data.shape == (4, 4)
     with pytest.raises(ValueError, match="hdu must be from 0 to 1 in .*, got 2"):
         read_image(tmp_path / "e.fits", hdu=2)

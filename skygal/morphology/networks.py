@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
-__all__ = ["FWHM_PER_SIGMA", "Acceptance", "Architecture", "ConditionalFlow", "Decoder", "Encoder", "beam_matrix",
-           "stretch"]
+__all__ = ["FWHM_PER_SIGMA", "Acceptance", "Architecture", "ConditionalFlow", "Decoder", "Encoder", "Unset",
+           "beam_matrix", "stretch"]
 
 FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 #: where the square-root stretch becomes linear, in units of a stamp's peak
@@ -187,6 +188,19 @@ def _layers(sizes: list[int], dropout: float) -> nn.Sequential:
     for a, b in zip(sizes[:-1], sizes[1:], strict=True):
         parts += [nn.Linear(a, b), nn.SiLU(), nn.Dropout(dropout)]
     return nn.Sequential(*parts)
+
+
+class Unset(TorchFunctionMode):
+    """Within it, the weights of new modules are not drawn: they are about to be loaded.
+
+    So torch's own random numbers, which may be the user's, stay where they are.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == nn.init.__name__:
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
 
 
 class Decoder(nn.Module):

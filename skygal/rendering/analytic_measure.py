@@ -25,8 +25,9 @@ class AnalyticTruth:
     ----------
     flux, flux_in_image : ndarray, shape (n,)
         Jy: sum of all of a source's pixels, and of those within the image, over the beam's area.
-    peak_flux : ndarray, shape (n,)
-        Its largest pixel, Jy/beam (of a negative source, the lowest); NaN if it has none.
+    peak_flux, peak_in_image : ndarray, shape (n,)
+        Its largest pixel, Jy/beam (of a negative source, the lowest), NaN if it has none; and the largest within
+        the image, 0 if there is none.
     limit : ndarray of float32, shape (n,)
         Jy/beam above which a pixel is a source's.
     bbox : ndarray of int, shape (n, 4)
@@ -39,6 +40,7 @@ class AnalyticTruth:
     flux: np.ndarray
     flux_in_image: np.ndarray
     peak_flux: np.ndarray
+    peak_in_image: np.ndarray
     limit: np.ndarray
     bbox: np.ndarray
     edge: np.ndarray
@@ -91,8 +93,8 @@ def measure(sources: Analytic, shape: tuple[int, int], *,
     n, (ny, nx) = len(sources), shape
     if valid is not None and valid.shape != (ny, nx):
         raise ValueError(f"valid must have the image's shape {(ny, nx)}, got {valid.shape}")
-    out = AnalyticTruth(np.zeros(n), np.zeros(n), np.full(n, np.nan), np.full(n, np.inf, np.float32),
-                        np.full((n, 4), -1), np.ones(n, bool))
+    out = AnalyticTruth(np.zeros(n), np.zeros(n), np.full(n, np.nan), np.zeros(n),
+                        np.full(n, np.inf, np.float32), np.full((n, 4), -1), np.ones(n, bool))
     boxes = Boxes.of(sources, integrated=pixel_integrated)
     known = boxes.half[:, 0] >= 0
     cut = known & ((2.0 * boxes.half + 1).prod(axis=1) > max(LARGEST_BOX, 4 * ny * nx))
@@ -145,8 +147,9 @@ class _Sums:
         if inside is not None:
             each *= inside.reshape(len(k), -1)
         out.flux_in_image[k] += each.sum(axis=1)
-        highest, lowest = values.max(axis=1), values.min(axis=1)
-        out.peak_flux[k] = np.fmax(out.peak_flux[k], np.where(lowest < -highest, lowest, highest))
+        out.peak_flux[k] = np.fmax(out.peak_flux[k], _farthest(values))
+        before, here = out.peak_in_image[k], _farthest(values if inside is None else each)
+        out.peak_in_image[k] = np.where(np.abs(here) > np.abs(before), here, before)
 
     def limit(self, rows: np.ndarray, limit: np.ndarray | Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
         self._out.limit[rows] = limit(self._out.peak_flux[rows], rows) if callable(limit) else limit[rows]
@@ -172,3 +175,9 @@ class _Sums:
             before = out.bbox[k[mine], 2 * side]
             out.bbox[k[mine], 2 * side] = np.where(before < 0, low, np.minimum(before, low))
             out.bbox[k[mine], 2 * side + 1] = np.maximum(out.bbox[k[mine], 2 * side + 1], high)
+
+
+def _farthest(values: np.ndarray) -> np.ndarray:
+    """Return the value of each row that is farthest from zero."""
+    highest, lowest = values.max(axis=1), values.min(axis=1)
+    return np.where(lowest < -highest, lowest, highest)

@@ -1,80 +1,103 @@
-"""Which sources share pixels with others."""
+"""The pixels of sources in an image, kept for what they are to their neighbours."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
+from skygal.rendering.blocks import Window
+from skygal.rendering.neighbours import Marks, Pixels
+
 __all__ = ["Footprints"]
-
-#: rows of the image that are looked at together
-ROWS = 1024
-
-#: yields labels and places of pixels, in a window (y0, y1, x0, x1), of sources that are not kept here: pixel
-#: ``index`` of the window, row by row, belongs to ``label``; no source has a pixel twice
-Pixels = Callable[[tuple[int, int, int, int]], Iterator[tuple[np.ndarray, np.ndarray]]]
 
 
 class Footprints:
-    """The pixels of sources in an image, packed to a bit each.
+    """The brightness of sources on an image, two bytes a pixel; a `skygal.rendering.neighbours.Layer`."""
 
-    Parameters
-    ----------
-    shape : (int, int)
-        (ny, nx) of the image.
-    """
-
-    def __init__(self, shape: tuple[int, int]) -> None:
-        self._shape = shape
-        self._packed: list[np.ndarray] = []
-        self._boxes: list[tuple[int, int, int, int]] = []
+    def __init__(self) -> None:
+        self._values: list[np.ndarray] = []
+        self._scales: list[np.float32] = []
+        self._corners: list[tuple[int, int]] = []
         self._labels: list[int] = []
+        self._limits: list[float] = []
+        self._matters: list[float] = []
 
-    def add(self, label: int, x0: int, y0: int, mask: np.ndarray) -> None:
-        """Add a source: where ``mask``, shape (h, w), is True, its first pixel at column ``x0``, row ``y0``."""
-        self._packed.append(np.packbits(mask))
-        self._boxes.append((x0, y0, mask.shape[1], mask.shape[0]))
-        self._labels.append(label)
-
-    def overlapping(self, others: Pixels | None = None) -> np.ndarray:
-        """Return the labels, rising, of the sources that share a pixel with another.
+    def add(self, label: int, x0: int, y0: int, values: np.ndarray, *, limit: float, matters: float) -> None:
+        """Add a source.
 
         Parameters
         ----------
-        others : callable, optional
-            Pixels of more sources.
+        label : int
+            Its number.
+        x0, y0 : int
+            Column and row, in the image, of its first pixel.
+        values : ndarray, shape (h, w)
+            Jy/beam; all within the image. Kept to three digits of the brightest.
+        limit : float
+            A pixel above it is the source's.
+        matters : float
+            A neighbour brighter than this matters.
         """
-        bands: dict[int, list[int]] = defaultdict(list)
-        for k, (_, y, _, h) in enumerate(self._boxes):
-            for band in range(y // ROWS, (y + h - 1) // ROWS + 1):
-                bands[band].append(k)
-        found: list[np.ndarray] = []
-        ny, nx = self._shape
-        count = np.zeros((min(ROWS, ny), nx), np.uint8)
-        for band in range(-(-ny // ROWS)):
-            bottom = band * ROWS
-            window = (bottom, min(bottom + ROWS, ny), 0, nx)
-            more = [] if others is None else list(others(window))
-            if len(bands[band]) + sum(labels.size for labels, _ in more) < 2:
-                continue
-            count[...] = 0
-            parts = [(k, *self._part(k, window)) for k in bands[band]]
-            for _, here, mask in parts:
-                view = count[here]
-                np.minimum(view + mask, 2, out=view)
-            line = count.reshape(-1)
-            for _, index in more:
-                at, times = np.unique(index, return_counts=True)
-                line[at] = np.minimum(line[at] + times, 2)
-            found += [np.array([self._labels[k]]) for k, here, mask in parts if (count[here][mask] > 1).any()]
-            found += [np.unique(labels[line[index] > 1]) for labels, index in more]
-        return np.unique(np.concatenate(found)) if found else np.zeros(0, int)
+        scale = np.float32(values.max(initial=0))
+        if scale <= 0:
+            return
+        self._values.append((values / scale).astype(np.float16))
+        self._scales.append(scale)
+        self._corners.append((x0, y0))
+        self._labels.append(label)
+        self._limits.append(float(limit))
+        self._matters.append(float(matters))
 
-    def _part(self, k: int, window: tuple[int, int, int, int]) -> tuple[tuple[slice, slice], np.ndarray]:
-        """Return the slices of a band that a source's box covers, and its mask there."""
-        x, y, w, h = self._boxes[k]
-        mask = np.unpackbits(self._packed[k], count=w * h).reshape(h, w).astype(bool)
-        y0, y1 = max(y, window[0]), min(y + h, window[1])
-        return (slice(y0 - window[0], y1 - window[0]), slice(x, x + w)), mask[y0 - y:y1 - y]
+    @property
+    def labels(self) -> np.ndarray:
+        """Their numbers, shape (n,)."""
+        return np.array(self._labels, np.int64)
+
+    @property
+    def matters(self) -> np.ndarray:
+        """Jy/beam that a neighbour has to exceed to matter, shape (n,)."""
+        return np.array(self._matters)
+
+    def spread(self, window: Window, total: np.ndarray, loudest: np.ndarray) -> None:
+        """Add the sources' brightness to a window, and raise ``loudest`` to it."""
+        for _, here, values in self._in(window):
+            total[here] += values
+            np.maximum(loudest[here], values, out=loudest[here])
+
+    def own(self, window: Window, total: np.ndarray, sums: np.ndarray) -> list[Pixels]:
+        """Add what is in each source's pixels to ``sums``; return those where neighbours may matter."""
+        found = []
+        for k, here, values in self._in(window):
+            mine = values > self._limits[k]
+            value, all_ = values[mine], total[here][mine]
+            sums[k] += value.sum(dtype=float), all_.sum(dtype=float)
+            more = all_ - value > self._matters[k]
+            if more.any():
+                place = np.flatnonzero(mine)[more]
+                found.append(self._pixels(k, here, place, value[more], total.shape[1]))
+        return found
+
+    def at(self, window: Window, marks: Marks) -> list[Pixels]:
+        """Return the sources' brightness at marked pixels."""
+        found, wide = [], window[3] - window[2]
+        marked = marks.line.reshape(-1, wide)
+        for k, here, values in self._in(window):
+            place = np.flatnonzero(marked[here])
+            if place.size:
+                found.append(self._pixels(k, here, place, values.reshape(-1)[place], wide))
+        return found
+
+    @staticmethod
+    def _pixels(k: int, here: tuple[slice, slice], place: np.ndarray, value: np.ndarray, wide: int) -> Pixels:
+        """Return pixels, given by their number in a source's box."""
+        y, x = np.divmod(place, here[1].stop - here[1].start)
+        return Pixels(np.full(place.size, k), (y + here[0].start) * wide + x + here[1].start, value)
+
+    def _in(self, window: Window) -> Iterator[tuple[int, tuple[slice, slice], np.ndarray]]:
+        """Yield each source with pixels in a window as wide as the image, what it covers of it, and its brightness."""
+        for k, ((x, y), whole) in enumerate(zip(self._corners, self._values, strict=True)):
+            y0, y1 = max(y, window[0]), min(y + len(whole), window[1])
+            if y0 < y1:
+                values = whole[y0 - y:y1 - y].astype(np.float32) * self._scales[k]
+                yield k, (slice(y0 - window[0], y1 - window[0]), slice(x, x + whole.shape[1])), values

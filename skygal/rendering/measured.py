@@ -13,7 +13,7 @@ from skygal.rendering.drawing import Drawn
 from skygal.rendering.footprints import Footprints
 from skygal.rendering.psf import remainder
 
-__all__ = ["Frame", "Measured"]
+__all__ = ["FAINTEST", "Frame", "Measured", "least_seen", "matters_above"]
 
 #: a source's pixels are those above this part of its peak, or above the noise if that is more
 FAINTEST = 0.01
@@ -78,14 +78,25 @@ class Frame:
                  + sums[np.ix_(bottom, left)])
         return float((part * share).sum())
 
-    def visible(self, x: int, y: int, mask: np.ndarray) -> tuple[int, int, np.ndarray]:
-        """Return the part of a mask, its first pixel at (x, y), that lies in the image, and where it starts."""
-        (ny, nx), (h, w) = self.shape, mask.shape
+    def visible(self, x: int, y: int, data: np.ndarray) -> tuple[int, int, np.ndarray]:
+        """Return where the part of a patch that lies in the image starts, and that part, 0 where the image is blank.
+
+        The patch's first pixel is at (x, y).
+        """
+        (ny, nx), (h, w) = self.shape, data.shape
         x0, x1, y0, y1 = max(x, 0), min(x + w, nx), max(y, 0), min(y + h, ny)
         if x0 >= x1 or y0 >= y1:
-            return 0, 0, np.zeros((0, 0), bool)
-        part = mask[y0 - y:y1 - y, x0 - x:x1 - x]
-        return x0, y0, part if self.valid is None else part & self.valid[y0:y1, x0:x1]
+            return 0, 0, np.zeros((0, 0), data.dtype)
+        part = data[y0 - y:y1 - y, x0 - x:x1 - x]
+        return x0, y0, part if self.valid is None else part * self.valid[y0:y1, x0:x1]
+
+    def holds(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return which pixels the image has, not blank."""
+        ny, nx = self.shape
+        inside = (x >= 0) & (x < nx) & (y >= 0) & (y < ny)
+        if self.valid is not None:
+            inside[inside] = self.valid[y[inside], x[inside]]
+        return inside
 
 
 class Measured:
@@ -105,8 +116,8 @@ class Measured:
     Attributes
     ----------
     flux, flux_in_image, peak_flux : ndarray, shape (n,)
-        Jy in all of a source's pixels and in those within the image, and its largest pixel in Jy/beam
-        (NaN if it has none).
+        Jy in all of a source's pixels and in those within the image, and the largest of the latter in Jy/beam
+        (0 if there is none above that).
     limits : ndarray, shape (n,), float32
         Jy/beam above which a pixel is a source's.
     edge : ndarray of bool, shape (n,)
@@ -123,11 +134,11 @@ class Measured:
         n = len(flux)
         self._frame, self._rms, self._labels = frame, rms, labels
         self.flux = np.array(flux, float)
-        self.flux_in_image, self.peak_flux = np.zeros(n), np.full(n, np.nan)
+        self.flux_in_image, self.peak_flux = np.zeros(n), np.zeros(n)
         self.limits = np.full(n, np.inf, np.float32)
         self.edge, self.beam_limited = np.ones(n, bool), np.zeros(n, bool)
         self.bbox = np.full((n, 4), -1)
-        self.footprints = Footprints(frame.shape)
+        self.footprints = Footprints()
 
     def add(self, drawn: Drawn, offset: int, areas: np.ndarray) -> None:
         """Measure sources that have been drawn.
@@ -156,38 +167,45 @@ class Measured:
                 data = patches.data[i, :h[i], :w[i]]
                 self.flux_in_image[k[i]] = self._frame.flux_within(x[i], y[i], data) / areas[patches.source[i]]
             peak = seen.max(axis=(1, 2)).astype(float)
-            self.peak_flux[k] = peak
             self.limits[k] = np.minimum(np.maximum(self._rms[k], FAINTEST * peak), 0.5 * peak)
-            self._outline(k, patches.corner, seen, cut)
+            self._outline(k, patches.corner, seen, peak, cut)
 
-    def _outline(self, k: np.ndarray, corner: np.ndarray, seen: np.ndarray, cut: np.ndarray) -> None:
-        mask = seen > self.limits[k][:, None, None]
-        first, last = np.empty((len(k), 2), int), np.empty((len(k), 2), int)
-        for axis, across in ((0, 1), (1, 2)):
-            lit = mask.any(axis=across)
-            first[:, axis], last[:, axis] = lit.argmax(axis=1), lit.shape[1] - 1 - lit[:, ::-1].argmax(axis=1)
-        lit = mask[np.arange(len(k)), first[:, 1]].any(axis=1)
+    def _outline(self, k: np.ndarray, corner: np.ndarray, seen: np.ndarray, peak: np.ndarray, cut: np.ndarray) -> None:
+        """Find the pixels above the limits, the brightest in the image, and what the neighbours see of a source."""
+        first, last, lit = _ends(seen > self.limits[k][:, None, None])
         begin, end = corner + first, corner + last
         ny, nx = self._frame.shape
-        inside = lit & (begin >= 0).all(axis=1) & (end < (nx, ny)).all(axis=1) & (self._frame.valid is None)
+        whole = self._frame.valid is None
+        inside = lit & (begin >= 0).all(axis=1) & (end < (nx, ny)).all(axis=1) & whole
         self.edge[k[lit]] = cut[lit]
         self.bbox[k[inside]] = np.stack([begin[:, 0], end[:, 0], begin[:, 1], end[:, 1]], axis=1)[inside]
-        boxes = zip(self._labels[k].tolist(), first.tolist(), (last + 1).tolist(), begin.tolist(), strict=True)
-        for i, (label, (x0, y0), (x1, y1), (x, y)) in enumerate(boxes):
-            own = mask[i, y0:y1, x0:x1]
-            if inside[i]:
-                self.footprints.add(label, x, y, own)
-            elif lit[i]:
-                self._cut_outline(int(k[i]), label, x, y, own)
+        self.peak_flux[k[inside]] = peak[inside]
+        for i in np.flatnonzero(lit & ~inside):
+            self._cut_outline(int(k[i]), *begin[i].tolist(), seen[i, first[i, 1]:last[i, 1] + 1,
+                                                                 first[i, 0]:last[i, 0] + 1])
+        for i in np.flatnonzero(~inside):
+            part = self._frame.visible(*corner[i].tolist(), seen[i])[2]
+            self.peak_flux[k[i]] = max(float(part.max(initial=0)), 0.0)
+        first, last, lit = _ends(seen > least_seen(peak, self._rms[k])[:, None, None])
+        begin, end = corner + first, corner + last
+        inside = lit & (begin >= 0).all(axis=1) & (end < (nx, ny)).all(axis=1) & whole
+        matters = matters_above(peak, self._rms[k])
+        for i in np.flatnonzero(lit):
+            x, y = begin[i].tolist()
+            own = seen[i, first[i, 1]:last[i, 1] + 1, first[i, 0]:last[i, 0] + 1]
+            if not inside[i]:
+                x, y, own = self._frame.visible(x, y, own)
+            if own.size:
+                self.footprints.add(int(self._labels[k[i]]), x, y, own, limit=self.limits[k[i]], matters=matters[i])
 
-    def _cut_outline(self, source: int, label: int, x: int, y: int, own: np.ndarray) -> None:
+    def _cut_outline(self, source: int, x: int, y: int, seen: np.ndarray) -> None:
         """Note a source that may have pixels where the image has none."""
+        own = seen > self.limits[source]
         x0, y0, part = self._frame.visible(x, y, own)
         self.edge[source] |= np.count_nonzero(part) < np.count_nonzero(own)
         row, column = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
         if row.size:
             self.bbox[source] = x0 + column[0], x0 + column[-1], y0 + row[0], y0 + row[-1]
-            self.footprints.add(label, x0, y0, part)
 
     def columns(self) -> dict[str, np.ndarray]:
         """Return the columns of truth that are measured here."""
@@ -196,34 +214,23 @@ class Measured:
                 "beam_limited": self.beam_limited, **ends}
 
 
-def brightest_near(drawn: Drawn, places: np.ndarray, source: np.ndarray) -> np.ndarray:
-    """Return the largest of the 3 x 3 pixels about places in the image.
+def _ends(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the first and last column and row of each mask's pixels, shape (n, 2), and which masks have any."""
+    first, last = np.empty((len(mask), 2), int), np.empty((len(mask), 2), int)
+    for axis, across in ((0, 1), (1, 2)):
+        lit = mask.any(axis=across)
+        first[:, axis], last[:, axis] = lit.argmax(axis=1), lit.shape[1] - 1 - lit[:, ::-1].argmax(axis=1)
+    return first, last, mask[np.arange(len(mask)), first[:, 1]].any(axis=1)
 
-    Parameters
-    ----------
-    drawn : Drawn
-    places : ndarray, shape (m, 2)
-        (x, y) in image pixels.
-    source : ndarray of int, shape (m,)
-        Whose pixels to look at.
 
-    Returns
-    -------
-    ndarray, shape (m,)
-        Jy/beam; 0 beyond a source's patch, NaN for sources without one.
+def least_seen(peak: np.ndarray, rms: np.ndarray) -> np.ndarray:
+    """Return the brightness below which a source does not count in its neighbours' pixels, Jy/beam.
+
+    A hundredth of the noise, but not under 1e-4 of its peak, nor over 1e-3 of that.
     """
-    out = np.full(len(places), np.nan)
-    first = np.searchsorted(source, np.arange(drawn.start, drawn.stop + 1))
-    for patches, seen in zip(drawn.patches, drawn.seen, strict=True):
-        padded = np.pad(seen, [(0, 0), (2, 2), (2, 2)])
-        local = patches.source - drawn.start
-        mine = np.concatenate([np.arange(first[i], first[i + 1]) for i in local]) if len(local) else np.zeros(0, int)
-        which = np.repeat(np.arange(len(local)), first[local + 1] - first[local])
-        at = np.rint(places[mine]).astype(int) - patches.corner[which] + 2
-        high, wide = padded.shape[1:]
-        inside = (at >= 1).all(axis=1) & (at[:, 0] < wide - 1) & (at[:, 1] < high - 1)
-        out[mine] = 0
-        x, y = at[inside].T
-        w = which[inside]
-        out[mine[inside]] = np.max([padded[w, y + dy, x + dx] for dy in (-1, 0, 1) for dx in (-1, 0, 1)], axis=0)
-    return out
+    return np.clip(0.01 * rms, 1e-4 * peak, 1e-3 * peak)
+
+
+def matters_above(peak: np.ndarray, rms: np.ndarray) -> np.ndarray:
+    """Return above what brightness a neighbour matters to a source, Jy/beam: the noise, without it 1 % of its peak."""
+    return np.where(rms > 0, rms, FAINTEST * peak)

@@ -12,6 +12,7 @@ from astropy.table import Column as TableColumn
 from astropy.table import QTable
 
 from skygal.checks import nearest_names
+from skygal.truth.stacking import stackable
 
 __all__ = ["COMPONENTS", "TRUTH", "Column", "make_components", "make_truth"]
 
@@ -45,7 +46,8 @@ TRUTH: tuple[Column, ...] = (
     _ID,
     Column("fr_class", str, "", "Class that was asked of the generator: FRI, FRII or another that its model knows"),
     Column("morphology", str, "",
-           "Structure measured on the stamp: single, double, triple or multiple components"),
+           "Structure that the image shows, n_components in words: single, double, triple or multiple; of faint "
+           "sources their kind: point, gaussian or exponential"),
     Column("ra", float, "deg", "Right ascension (ICRS) of the flux-weighted centroid"),
     Column("dec", float, "deg", "Declination (ICRS) of the flux-weighted centroid"),
     Column("ra_core", float, "deg", "Right ascension (ICRS) of the core, NaN without one"),
@@ -56,7 +58,8 @@ TRUTH: tuple[Column, ...] = (
            "Integrated flux on the sky at the field's frequency, of the whole source: what its pixels sum "
            "to, with those beyond the image"),
     Column("flux_apparent", float, "Jy", "flux after the primary beam; equal to flux where there is none"),
-    Column("peak_flux", float, "Jy beam-1", "Largest pixel of the source alone, without noise"),
+    Column("peak_flux", float, "Jy beam-1",
+           "Largest pixel of the source alone in the image, without noise; 0 if it has none there"),
     Column("las", float, "arcsec",
            "Largest angular size: the greatest distance across the isophote at 5 % of the stamp's peak, the "
            "stamp's own beam included"),
@@ -68,20 +71,28 @@ TRUTH: tuple[Column, ...] = (
            "the stamp's own beam"),
     Column("pa", float, "deg", "Position angle of the major axis, east of north (ICRS), in [0, 180)"),
     Column("core_frac", float, "", "Fraction of the flux that is in the core"),
-    Column("n_components", int, "", "Number of rows in the table of components"),
+    Column("n_components", int, "",
+           "Number of components that the image's beam separates, at least 1: of rows in the table of components"),
+    Column("n_components_stamp", int, "",
+           "Number of components of the stamp that the source was drawn from, at the stamp's own resolution; 0 without "
+           "a stamp"),
     Column("spectral_index", float, "",
            "Spectral index alpha of the whole source, at the frequency that the fluxes were asked for: flux "
            "proportional to frequency**alpha there"),
     Column("curvature", float, "",
            "Curvature beta of the spectrum: frequency**(alpha + beta ln(frequency / that frequency))"),
     Column("redshift", float, "", "Redshift, NaN where unknown"),
-    Column("snr", float, "", "peak_flux / local_rms, infinite without noise"),
+    Column("snr", float, "", "peak_flux / local_rms; infinite without noise, 0 if no pixel of it is in the image"),
     Column("local_rms", float, "Jy beam-1", "Rms of the noise at the source, 0 without noise"),
     Column("flux_in_image", float, "Jy",
            "Flux of the part inside the image: the sum of the source's pixels over the beam's area in "
            "pixels"),
     Column("edge", bool, "", "Whether part of the source lies outside the image"),
-    Column("blended", bool, "", "Whether the source's pixels overlap those of another"),
+    Column("blended", bool, "",
+           "Whether another source alone is brighter, at one of the source's pixels, than local_rms; without noise, "
+           "than 1 % of the source's own peak"),
+    Column("neighbour_flux_frac", float, "",
+           "Other sources' share of the flux in the source's pixels in the image, 0 to 1"),
     Column("beam_limited", bool, "",
            "Whether the stamp's own beam is wider than the field's, so that the source is smoother than "
            "the field could show"),
@@ -104,17 +115,23 @@ TRUTH: tuple[Column, ...] = (
 COMPONENTS: tuple[Column, ...] = (
     _ID,
     Column("component_id", int, "", "Number of the component within its source, from 1"),
-    Column("kind", str, "", "core or lobe"),
+    Column("kind", str, "",
+           "core, for the one at the source's core; lobe, for others; whole, for a source of one component"),
     Column("ra", float, "deg", "Right ascension (ICRS) of the component's centroid"),
     Column("dec", float, "deg", "Declination (ICRS) of the component's centroid"),
     Column("x", float, "", "Column of its centroid in the image, pixels, 0-based, pixel centres at integers"),
     Column("y", float, "", "Row of its centroid in the image, pixels, 0-based, pixel centres at integers"),
-    Column("flux", float, "Jy", "Flux of the component; those of a source add up to the source's flux"),
+    Column("ra_peak", float, "deg", "Right ascension (ICRS) of the component's maximum"),
+    Column("dec_peak", float, "deg", "Declination (ICRS) of the component's maximum"),
+    Column("x_peak", float, "", "Column of its maximum in the image, between pixels, 0-based"),
+    Column("y_peak", float, "", "Row of its maximum in the image, between pixels, 0-based"),
+    Column("flux", float, "Jy", "Flux of the component; those of a source add up to its flux_apparent"),
     Column("peak_flux", float, "Jy beam-1",
-           "Brightness of the whole source at the component's peak, without noise"),
+           "Largest pixel of the component in the image, without noise or other sources; 0 if it has none there"),
     Column("flux_fraction", float, "", "flux over that of the source"),
-    Column("spectral_index", float, "", "Spectral index of the component, at the frequency that fluxes were asked for: "
-           "cores are flatter than lobes"),
+    Column("spectral_index", float, "",
+           "Spectral index of all that is in the component, at the frequency that fluxes were asked for: the core is "
+           "flatter than the rest"),
     Column("curvature", float, "", "Curvature of its spectrum, that of the source"),
 )
 
@@ -164,7 +181,7 @@ def _make(table: str, schema: tuple[Column, ...], columns: Mapping[str, Any],
     if unknown:
         raise ValueError(f"{table} must have only its own columns, got {unknown[0]!r}"
                          f"{nearest_names(unknown[0], names)}")
-    out = QTable(meta=dict(meta or {}))
+    out = QTable(meta=stackable(meta or {}))
     length = None
     for column in schema:
         values = _values(table, column, columns[column.name])
