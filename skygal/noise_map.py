@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,8 @@ SCATTER = 0.92
 AGREE = 2.0
 #: degree, at most, of the polynomial that is fitted to all cells
 TOP_DEGREE = 4
+#: powers of the rms that are fitted, beside its logarithm: a ramp is linear, and the weights of a mosaic add up
+POWERS = (1, -2)
 #: how far ln(rms) goes, at borders, beyond what any cell has
 MOST_BEYOND = 0.3
 #: of normal deviates, the standard deviation over the median absolute one; and that of those within `CLIP`
@@ -51,18 +54,19 @@ def local_rms(data: np.ndarray, beam_pixels: float) -> np.ndarray:
 
     Notes
     -----
-    The scaled median absolute deviation in cells of 6 beams, without what is 3 rms off, says what the noise is. Its
-    logarithm is fitted by one polynomial for all of the image, of degree 4 at most. What is left is fitted
-    around each corner of the cells by planes and constants, in windows from 2 cells wide to all of the image. Of
-    these fits, and none, the one with the least error is taken that agrees with those of larger errors
-    (Goldenshluger & Nemirovski 1997, Math. Methods Stat. 6, 135). So noise that hardly varies is averaged over, a
-    steep rise is followed, and there are gradients at a border too.
+    The scaled median absolute deviation in cells of 6 beams, without what is 3 rms off, says what the noise is. One
+    polynomial for all of the image, of degree 4 at most, is fitted to its logarithm, to itself, and to its inverse
+    square, which for a mosaic is the sum of its pointings' weights; the best of these is kept. What is left of the
+    logarithm is fitted around each corner of the cells by planes and constants, in windows from 2 cells wide to all of
+    the image. Of these fits, and none, the one with the least error is taken that agrees with those of
+    larger errors (Goldenshluger & Nemirovski 1997, Math. Methods Stat. 6, 135). So noise that hardly varies is
+    averaged over, a steep rise is followed, and there are gradients at a border too.
 
     On noise with the beam's correlation, where the image has 100 beams or more on a side and the rms changes by no more
-    than a factor of two within 20 beams, the median error is some 2 %, and 19 of 20 pixels are within 8 %; within
-    3 beams of a border or of blank pixels they are 4 % and 12 %. Sources add 1 or 2 %, and those below
-    3 rms, where they are crowded, count as noise. An image of 50 beams on a side has errors twice as large, and so has
-    the foot of a rise by a factor of two within 14 beams. A step is smeared over some 12 beams.
+    than a factor of two within 14 beams, the median error is some 2 %, and 19 of 20 pixels are within 8 %; within
+    3 beams of a border or of blank pixels they are 4 % and 10 %. Sources add 1 or 2 %; those below 3 rms,
+    where they are crowded, count as noise. An image of 50 beams on a side has errors twice as large. A step is
+    smeared over some 12 beams.
     """
     finite = np.isfinite(data)
     rms = np.full(data.shape, np.nan, np.float32)
@@ -184,13 +188,31 @@ def _smooth(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def _trend(values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the polynomial that fits all cells best, in the cells and at their corners, and its error there.
+    """Return the smooth function that fits all cells best, in the cells and at their corners, and its error there.
 
-    Its degree is the one of least chi^2 + k ln(n) (Schwarz 1978, doi:10.1214/aos/1176344136).
+    A polynomial in ln(rms), or in a power of the rms; of these, and their degrees, that of least
+    chi^2 + k ln(n) (Schwarz 1978, doi:10.1214/aos/1176344136).
     """
     used = weight > 0
+    best = _polynomial(values, weight, used)
+    middle, variance = np.median(values[used]), 1 / np.where(used, weight, 1)
+    first = best[1]
+    for power in POWERS:
+        # the mean of a power of what scatters is not the power of the mean
+        bent = np.expm1(power * (values - middle) - power**2 * variance / 2) / power
+        slope = np.exp(power * (first - middle))
+        cost, *found, error = _polynomial(bent, weight / slope**2, used)
+        # where the power would be negative there is no rms
+        if cost < best[0] and all((1 + power * part).min() > 0.01 for part in found):
+            inside, corners = (middle + np.log1p(power * part) / power for part in found)
+            best = cost, inside, corners, error / np.exp(power * (corners - middle))
+    return best[1:]
+
+
+def _polynomial(values: np.ndarray, weight: np.ndarray, used: np.ndarray) -> tuple[Any, ...]:
+    """Return the cost of the best polynomial, it in the cells and at their corners, and its error there."""
     y, w = values[used], weight[used]
-    least = np.inf
+    least, found = np.inf, None
     for degree in range(TOP_DEGREE + 1):
         x = _products(values.shape, degree, 0.5)
         if degree and x.shape[-1] * 3 > y.size:
@@ -206,10 +228,11 @@ def _trend(values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarr
         cost = np.sum(w * (y - inside[used])**2) + factors.size * np.log(y.size)
         if cost < least:
             least, found = cost, (degree, inside, factors, inverse)
+    assert found is not None
     degree, inside, factors, inverse = found
     x = _products([n + 1 for n in values.shape], degree, 0.0)
     error = np.sqrt(np.einsum("yxi,ij,yxj->yx", x, inverse, x))
-    return inside, np.einsum("yxi,i->yx", x, factors), error
+    return least, inside, np.einsum("yxi,i->yx", x, factors), error
 
 
 def _products(shape: Sequence[int], degree: int, first: float) -> np.ndarray:

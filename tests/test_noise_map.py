@@ -1,5 +1,9 @@
 """The noise of an image, estimated: against noise of a known rms, and as astropy and photutils see it."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from astropy import units as u
@@ -70,9 +74,7 @@ def test_error_is_what_the_docs_say(name, crowded):
         np.testing.assert_array_equal(np.isnan(found), ~known)
         errors.append(np.log(found / true))
     errors = np.array(errors)
-    # a rise by a factor of two within 14 beams is at the end of what can be followed to its foot
-    times = 1.6 if name == "steep" else 1.0
-    for part, median, most in ((known, 0.04, 0.1), (border, 0.05 * times, 0.13 * times)):
+    for part, median, most in ((known, 0.04, 0.08), (border, 0.045, 0.11)):
         assert abs(np.median(errors[:, part])) < median
         assert np.median(np.abs(errors[:, part])) < median
         assert np.quantile(np.abs(errors[:, part]), 0.95) < most
@@ -85,8 +87,8 @@ def test_border_of_a_mosaic_and_of_a_gradient_is_followed():
     ramp = 1 + 5.5 * np.linspace(0, 1, shape[1])[None] * np.ones(shape)
     for true, edge in ((maps(shape)["corrected for a primary beam"], np.s_[:, -9:]), (ramp, np.s_[:, :9])):
         ratio = [np.median((local_rms(true * correlated(shape, seed=seed), BEAM) / true)[edge]) for seed in range(4)]
-        assert np.mean(ratio) == pytest.approx(1, abs=0.06)
-        assert np.max(np.abs(np.log(ratio))) < 0.12
+        assert np.mean(ratio) == pytest.approx(1, abs=0.03)
+        assert np.max(np.abs(np.log(ratio))) < 0.08
 
 
 @pytest.mark.parametrize("fwhm", [1.5, 3.0, 7.3])
@@ -146,14 +148,14 @@ def test_nothing_to_see():
     assert local_rms(one, BEAM)[7, 8] == 0 and np.isnan(np.delete(local_rms(one, BEAM).ravel(), 7 * 50 + 8)).all()
 
 
-def test_threads_do_not_matter(monkeypatch):
-    threadpoolctl = pytest.importorskip("threadpoolctl")
-    data = maps((300, 300))["gradient"] * correlated((300, 300), seed=4)
-    found = []
-    for threads in (1, 2):
-        with threadpoolctl.threadpool_limits(threads):
-            found.append(local_rms(data, BEAM))
-    np.testing.assert_array_equal(*found)
+def test_threads_do_not_matter():
+    code = ("import numpy, hashlib, skygal.noise_map as m; rng = numpy.random.default_rng(0); "
+            "data = rng.standard_normal((600, 640)) * numpy.linspace(1, 3, 640); "
+            "print(hashlib.sha256(m.local_rms(data, 3.0).tobytes()).hexdigest())")
+    names = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
+    found = [subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True,
+                            env={**os.environ, **dict.fromkeys(names, str(threads))}).stdout for threads in (1, 2, 3)]
+    assert found[0] == found[1] == found[2] and found[0].strip()
 
 
 def test_truth_of_an_injection_follows():
