@@ -13,7 +13,8 @@ from astropy.io import fits
 import skygal
 from skygal.config import as_plain, dump_config
 
-__all__ = ["describe_table", "input_files", "make_provenance", "read_provenance", "restore_provenance", "write_provenance"]
+__all__ = ["describe_table", "input_files", "make_provenance", "read_provenance", "restore_provenance",
+           "write_provenance"]
 
 # key in the mapping, keyword in a header, comment
 _CARDS = (
