@@ -123,7 +123,7 @@ def test_all_of_a_zarr_tree_and_a_streamed_image_is_synced(tmp_path, calls):
     synced = {os.path.relpath(call[1], part) for call in calls[:at] if call[0] == "sync"}
     tree = walk(tmp_path / "out")
     assert "field.zarr/image/zarr.json" in tree.files
-    assert synced == {*tree.files, *tree.folders, MANIFEST, "."}
+    assert synced >= {*tree.files, *tree.folders, MANIFEST, "."}
 
 
 def test_many_files_are_synced(tmp_path, monkeypatch):
