@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skygal.cli_options import POPULATION, RUN, WORDS, add_options, check_ready, decoding, kept
+from skygal.cli_options import POPULATION, RUN, WORDS, add_options, check_ready, decoding, kept, named_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,7 @@ def simulate(**given: Any) -> None:
     and so on: the same sky. Fluxes, flux range and spectral index are then those at the first. Noise, beam, PSF and
     primary beam are one for all, or one for each with ';' between them.
     """
-    check_ready(given["output"], given["overwrite"], plot=given["plot"])
+    check_ready(given)
     from skygal import options
     from skygal.checks import check_choice
 
@@ -77,7 +77,7 @@ def simulate(**given: Any) -> None:
 @add_options("frequency", "beam", "psf", "primary_beam", *POPULATION, "workers", "format", "plot", *RUN)
 def inject(**given: Any) -> None:
     """Inject radio galaxies into IMAGE, a FITS file, which itself is not changed."""
-    check_ready(given["output"], given["overwrite"], plot=given["plot"])
+    check_ready(given)
     from skygal import options
     from skygal.checks import check_choice
 
@@ -177,7 +177,7 @@ def _write(fields: Sequence[Field], command: str, given: dict[str, Any]) -> None
         if len(fields) == 1:
             fields[0].write(given["output"], overwrite=given["overwrite"], **how)
             return
-        with whole_directory(given["output"], overwrite=given["overwrite"]) as folder:
+        with whole_directory(given["output"], overwrite=given["overwrite"], inputs=named_inputs(given)) as folder:
             for k, field in enumerate(fields):
                 field.write(folder / f"channel_{k:0{len(str(len(fields) - 1))}d}", **how)
             text = dump_config({"skygal_version": fields[0].provenance["skygal_version"], **record})

@@ -15,6 +15,7 @@ from skygal.header_frequency import spectral_axes, write_frequency_axis
 from skygal.header_wcs import celestial_axes
 from skygal.headers import primary_header
 from skygal.output import whole_file
+from skygal.provenance import input_files
 from skygal.sky import pixel_to_icrs
 from skygal.streaming import iter_bands
 
@@ -48,6 +49,8 @@ def write_cube(fields: Sequence[Field], path: str | os.PathLike, *, plane: str =
     ------
     ValueError
         If there are no fields, they differ in shape, grid or unit, or their frequencies are not in even steps.
+    FileExistsError
+        If it exists and ``overwrite`` is not set, or it is a file that a field was made from.
     OSError
         If it cannot be written; nothing is left behind.
     """
@@ -58,7 +61,8 @@ def write_cube(fields: Sequence[Field], path: str | os.PathLike, *, plane: str =
         for key in ("BMAJ", "BMIN", "BPA"):
             header.remove(key)
         header["CASAMBM"] = (True, "beams are in the table BEAMS")
-    with whole_file(path, overwrite=overwrite) as part:
+    inputs = [name for field in fields for name in input_files(field.provenance)]
+    with whole_file(path, overwrite=overwrite, inputs=inputs) as part:
         stream = fits.StreamingHDU(part, header)
         try:
             for field in fields:

@@ -12,7 +12,8 @@ from astropy.io import fits
 import skygal
 from skygal.config import as_plain, dump_config, parse_yaml
 
-__all__ = ["describe_table", "make_provenance", "read_provenance", "restore_provenance", "write_provenance"]
+__all__ = ["describe_table", "input_files", "make_provenance", "read_provenance", "restore_provenance",
+           "write_provenance"]
 
 # key in the mapping, keyword in a header, comment
 _CARDS = (
@@ -31,6 +32,13 @@ def describe_table(table: Any) -> Any:
     if table is None or isinstance(table, (str, os.PathLike)):
         return table
     return f"table of {len(table)} rows with the columns {', '.join(table.colnames)}"
+
+
+def input_files(provenance: Mapping[str, Any]) -> list[str]:
+    """Return the files that a run has read, as far as its settings name them."""
+    settings = provenance.get("configuration") or {}
+    return [value for value in settings.values() if isinstance(value, str) and "\0" not in value
+            and os.path.isfile(value)]
 
 
 def make_provenance(*, seed: int, model: str, model_sha256: str, frequency: u.Quantity,

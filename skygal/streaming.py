@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,9 @@ def stream_zarr(path: Path, arrays: Mapping[str, Any], attributes: Mapping[str, 
         chunks = tuple(max(sides) for sides in array.chunks) if hasattr(array, "chunks") else \
             tuple(min(ROWS, side) for side in array.shape)
         stored.append(group.create_array(name, shape=array.shape, chunks=chunks, dtype=array.dtype))
-    for band, parts in iter_bands(list(arrays.values()), progress):
-        for target, part in zip(stored, parts, strict=True):
-            target[band] = part
+    # Zarr writes in threads of its own, which an interrupt would leave at work in a folder that is being removed:
+    # so that a write that has begun ends first
+    with ThreadPoolExecutor(1) as writer:
+        for band, parts in iter_bands(list(arrays.values()), progress):
+            for target, part in zip(stored, parts, strict=True):
+                writer.submit(target.__setitem__, band, part).result()

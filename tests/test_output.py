@@ -459,25 +459,6 @@ def test_overwrite_a_file(tmp_path):
         pass
 
 
-def test_a_failed_swap_brings_the_old_folder_back(tmp_path, monkeypatch):
-    import pathlib
-
-    target = tmp_path / "out"
-    with whole_directory(target) as part:
-        (part / "x").write_text("1")
-    rename = pathlib.Path.rename
-
-    def fail(self, other):
-        if self.name.endswith(".part"):
-            raise OSError(errno.EACCES, "no")
-        return rename(self, other)
-
-    monkeypatch.setattr(pathlib.Path, "rename", fail)
-    with pytest.raises(OSError), whole_directory(target, overwrite=True) as part:
-        (part / "y").write_text("2")
-    assert entries(tmp_path) == ["out", f"out/{MANIFEST}", "out/x"]
-
-
 def test_a_full_disk_leaves_nothing(tmp_path, wcs):
     # the system's own limit stands in for the disk's end
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
