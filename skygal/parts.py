@@ -11,11 +11,11 @@ import secrets
 import shutil
 import stat
 import time
-import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from skygal.checks import warn_caller
 from skygal.disk import sync_folder
 from skygal.manifest import MANIFEST, read_manifest, remove_written
 
@@ -241,8 +241,8 @@ def clear_parts(final: Path) -> None:
             if left is False:
                 continue
             if left is None and os.path.lexists(part):
-                warnings.warn(f"{str(part)!r} is left from a run that was killed, or of one that goes on elsewhere: "
-                              "remove it if none does", stacklevel=2)
+                warn_caller(f"{str(part)!r} is left from a run that was killed, or of one that goes on elsewhere: "
+                            "remove it if none does")
             if left is None:
                 continue
         if aside.is_dir() and not aside.is_symlink():
@@ -255,7 +255,7 @@ def clear_parts(final: Path) -> None:
             continue
         _remove(part)
         if os.path.lexists(part):
-            warnings.warn(f"{str(part)!r} is left from a run that was killed, and cannot be removed", stacklevel=2)
+            warn_caller(f"{str(part)!r} is left from a run that was killed, and cannot be removed")
 
 
 def _settle(aside: Path, final: Path) -> None:
@@ -265,12 +265,10 @@ def _settle(aside: Path, final: Path) -> None:
         return
     os.rename(aside, final)
     sync_folder(final.parent)
-    warnings.warn(f"output {str(final)!r} was being replaced by a run that was killed: the one before is back",
-                  stacklevel=2)
+    warn_caller(f"output {str(final)!r} was being replaced by a run that was killed: the one before is back")
 
 
 def remove_replaced(hidden: Path) -> None:
     """Remove an output that was replaced; what a user put or changed there in the last moment is kept and told."""
     if not remove_written(hidden):
-        warnings.warn(f"what was replaced holds what skygal did not write, and is kept as {str(hidden)!r}",
-                      stacklevel=2)
+        warn_caller(f"what was replaced holds what skygal did not write, and is kept as {str(hidden)!r}")
