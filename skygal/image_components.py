@@ -23,15 +23,17 @@ LEAST_PEAK = 0.01
 #: what lies below this part of the source's peak is shared out in proportion
 FLOOR = 1e-3
 #: a hill rises above its highest saddle by this factor, and more where the beam is so narrow that pixels of a smooth
-#: ridge, askew to their rows, rise and fall by themselves: 1.02 + 0.6 / w^4, with w the beam's FWHM in pixels. One in
-#: fifty straight ridges of even brightness, at any angle, is then two hills, or fewer (w from 0.7 to 4).
-PROMINENCE, COARSE = 1.02, 0.6
+#: ridge, askew to their rows, rise and fall by themselves: 1.02 + 1 / w^4, with w the beam's FWHM in pixels. Of
+#: straight ridges of even brightness, at any angle, a few in a hundred are then more than one hill, w from 1 to 4.
+PROMINENCE, COARSE = 1.02, 1.0
 #: pixels about what is above the floor that tell how high a saddle between pixels is
 RIM = 2
 #: pixels that are looked at together
 AT_ONCE = 2**20
 #: a source too large to be drawn whole is drawn on pixels of which its beam has this many
 COARSE_FWHM = 3.0
+#: and that with a side of up to twice as many
+LARGEST = 1024
 
 
 @dataclass(frozen=True)
@@ -292,7 +294,7 @@ def _coarse(k: int, sources: SeenSources, lobe: np.ndarray, point: np.ndarray, n
     wide, narrow = lobe[k] / step**2, point[k] / step**2
     beam = TargetBeam(wide, float(2 * np.pi * np.sqrt(np.linalg.det(wide))), frame.beam.beam)
     stamps = Stamps(one.stamps, one.centre, np.zeros((1, 2)), one.affine / step, one.flux)
-    (drawn,) = draw_stamps(stamps, beam, native, (1, 1))
+    (drawn,) = draw_stamps(stamps, beam, native, (LARGEST, LARGEST))
     if drawn.cut[0] or _n_tops(drawn.seen[0])[0] < 2:
         return None
     there = SeenSources(stamps, (sources.core[k:k + 1] - origin) / step, (sources.centre[k:k + 1] - origin) / step)
