@@ -170,7 +170,7 @@ def _loaded(path: Path, device: str) -> Generator | PaperGenerator:
     """Return the model in a file, which is the same object for all who ask: it must not be changed."""
     state = path.stat()
     # nobody can set ctime: it tells of files that were changed and given their old times and size
-    return _load(Path(os.path.realpath(path)), (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns,
+    return _load(Path(os.path.abspath(path)), (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns,
                                                 state.st_ctime_ns), device)
 
 
