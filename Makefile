@@ -6,13 +6,15 @@
 #   make lint        ruff and mypy
 #   make docs        the documentation, in docs/_build/html
 #   make figures     the figures of the README and the documentation, in docs/_static
-#   make benchmarks  the figures that the documentation quotes
+#   make benchmarks  the figures that the documentation quotes; BENCHMARKS=--quick for rough ones
 #
-# PYTHON is the interpreter that makes the environment, VENV where it lies, DEMO where the demo goes.
+# PYTHON is the interpreter that makes the environment, VENV where it lies, DEMO where the demo goes, BENCHMARKS
+# what is given to benchmarks/run.py.
 
 PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= demo
+BENCHMARKS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # the stamp files hold what was installed, so that the second call starts at once
@@ -38,7 +40,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 install: $(VENV)/.installed
 
 demo: $(VENV)/.installed
-	$(BIN)/skygal simulate --survey FIRST --size 1024 --n-sources 300 --seed 1 --plot --output $(DEMO) --overwrite
+	$(BIN)/skygal simulate --survey FIRST --size 1024 --n-sources 300 --flux "3 mJy" --las mirabest --seed 1 --plot --output $(DEMO) --overwrite
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest
@@ -58,7 +60,7 @@ figures: $(VENV)/.installed
 	$(BIN)/python docs/make_figures.py
 
 benchmarks: $(VENV)/.installed
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+	$(BIN)/python benchmarks/run.py $(BENCHMARKS)
 
 clean:
 	rm -rf $(VENV) $(DEMO) build docs/_build .pytest_cache .ruff_cache .mypy_cache

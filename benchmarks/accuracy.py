@@ -52,7 +52,8 @@ def sources(draws):
 def sums():
     print("noiseless fields: sum of the image over the beam's area, against the sum of flux_in_image")
     for name, wcs in grids().items():
-        field = skygal.simulate_field(wcs, 60, survey="FIRST", noise=False, flux=3 * u.mJy, seed=1)
+        field = skygal.simulate_field(wcs, 60, survey="FIRST", noise=False, flux=3 * u.mJy, las="mirabest",
+                                      seed=1)
         # the reference is the beam in pixels at the image's centre, where the grid's scale is taken
         y, x = ((side - 1) / 2 for side in field.image.shape)
         area = field.wcs.deepcopy()

@@ -14,8 +14,8 @@ from skygal.training.bastien2021_settings import LATENT_DIMS, PRESETS, preset_se
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("frdeep", type=Path)
-    parser.add_argument("runs", type=Path)
+    parser.add_argument("frdeep", type=Path, nargs="?")
+    parser.add_argument("runs", type=Path, nargs="?")
     parser.add_argument("report", type=Path, nargs="?")
     parser.add_argument("--schedule", default="fast")
     parser.add_argument("--epochs", type=int, default=20)
@@ -26,6 +26,10 @@ def main() -> None:
     parser.add_argument("--precision", default="bfloat16")
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
+    if given.runs is None:
+        print("needs FRDEEP and a folder for its runs: python benchmarks/paper.py FRDEEP RUNS [REPORT] (see "
+              "docs/paper.rst)")
+        return
     for latent_dim in given.latent_dims:
         for preset in PRESETS:
             settings = preset_settings(preset, latent_dim=latent_dim, schedule=given.schedule, epochs=given.epochs,

@@ -201,6 +201,7 @@ def floor_part(given: argparse.Namespace) -> None:
 
 def field(n: int, size: int, **options: Any) -> Callable[[], Any]:
     wcs = skygal.make_wcs("12h00m00s +30d00m00s", size, 1.8 * u.arcsec)
+    options = {"flux": 3 * u.mJy, "las": "mirabest", **options}
     return lambda: skygal.simulate_field(wcs, n, survey="FIRST", seed=1, **options)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ author = "The skygal developers"
 copyright = "The skygal developers"
 version = release = skygal.__version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc", "myst_parser"]
 exclude_patterns = ["_build"]
 default_role = "py:obj"
 highlight_language = "none"
@@ -24,6 +25,7 @@ smartquotes = False
 html_theme = "furo"
 html_title = f"skygal {version}"
 html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 templates_path = ["_templates"]
 
 autosummary_generate = True
@@ -93,7 +95,7 @@ def _command_text(name: str) -> str:
                         if p.param_type_name == "argument")
     text = f"``skygal {name} [OPTIONS]{' ' + argument if argument else ''}``\n\n"
     text += "\n\n".join(_cell(part) for part in (command.help or "").split("\n\n")) + "\n\n"
-    return text + _list_table(["option", ""], rows, "30 70")
+    return text + _list_table(["option", "what it is"], rows, "30 70")
 
 
 def _settings_text(_: str) -> str:
@@ -101,14 +103,12 @@ def _settings_text(_: str) -> str:
     from skygal.training.settings import TrainSettings
 
     settings = TrainSettings().to_dict()
-    return _list_table(["setting", "default", ""],
+    return _list_table(["setting", "default", "what it is"],
                        [[f"``{key}``", f"``{settings[key]}``", _cell(text)] for key, text in TRAINING.items()],
                        "22 22 56")
 
 
 def _model_text(_: str) -> str:
-    from skygal.morphology import checkpoint
-
     rows = []
     for name in skygal.list_models():
         model = skygal.load_model(name)
@@ -117,13 +117,19 @@ def _model_text(_: str) -> str:
         bending = "; ".join(f"{key} {np.degrees(np.median(table.bending)):.0f}" for key, table in model.tables.items())
         rows.append([f"``{name}``", f"{model.shape[1]} x {model.shape[0]} pixels of {model.pixel_scale:g}\"",
                      f"{model.beam_fwhm:g}\"", str(model.latent_dim), extent, bending])
-    text = _list_table(["model", "stamp", "beam", "latents", "extent: least, median, greatest (arcsec)",
-                        "median bending (deg)"], rows)
-    cards = sorted((Path(checkpoint.__file__).parent / "weights").glob("*.md"))
-    for card in cards:
-        body = "\n".join(f"   {line}" for line in card.read_text(encoding="utf-8").splitlines())
-        text += f"\n\nThe card ``{card.name}``:\n\n.. code-block:: text\n\n{body}"
-    return text
+    cards = " ".join(f":doc:`models/{name}`" for name in skygal.list_models())
+    return _list_table(["model", "stamp", "beam", "latents", "extent: least, median, greatest (arcsec)",
+                        "median bending (deg)"], rows) + f"\n\nData, training, figures and limits: {cards}."
+
+
+def _copy_cards(app) -> None:
+    """Make pages of the cards that lie beside the models."""
+    from skygal.morphology.checkpoint import WEIGHTS
+
+    pages = Path(app.srcdir) / "models"
+    pages.mkdir(exist_ok=True)
+    for path in (*WEIGHTS.glob("*.md"), *WEIGHTS.glob("*.png")):
+        shutil.copyfile(path, pages / path.name)
 
 
 class _FromPackage(Directive):
@@ -147,7 +153,8 @@ def _parse(directive: Directive, text: str):
 
 
 def setup(app) -> None:
-    """Register the directives."""
+    """Register the directives, and what is done before pages are read."""
+    app.connect("builder-inited", _copy_cards)
     for name, make in (("schema", _schema_text), ("surveys", _surveys_text), ("command", _command_text),
                        ("train-settings", _settings_text), ("models", _model_text)):
         app.add_directive(name, type(f"_{name}", (_FromPackage,), {"make": staticmethod(make)}))

@@ -20,7 +20,7 @@ from skygal.morphology.clip import clip_stamps, noise_floor
 from skygal.morphology.latents import draw_latents, draw_sources
 from skygal.morphology.measure import ISOPHOTE, measure_stamps
 from skygal.morphology.stamps import make_stamps
-from skygal.population import MiraBestSizes, frii_fraction, read_counts, sample_population
+from skygal.population import MiraBestSizes, WindhorstSizes, frii_fraction, read_counts, sample_population
 from skygal.rendering.beam import TargetBeam, native_covariance
 from skygal.rendering.matching import matching_kernel
 from skygal.rendering.transform import render_stamp
@@ -102,7 +102,7 @@ def field():
     """The field of `make demo`."""
     import matplotlib.pyplot as plt
 
-    found = skygal.simulate_field(first_wcs(1024), 300, survey="FIRST", seed=1)
+    found = skygal.simulate_field(first_wcs(1024), 300, survey="FIRST", seed=1, flux=3 * u.mJy, las="mirabest")
     fig = plt.figure(figsize=(8.4, 7.2))
     ax = found.plot(fig.add_subplot(projection=found.wcs))
     ax.coords[0].set_ticklabel(fontsize=8)
@@ -132,14 +132,15 @@ def population():
     left.legend(fontsize=7.5, frameon=False)
     las = sources["las"].to_value(u.arcsec)
     flux = np.geomspace(1e-3, 3, 50)
-    for name, colour in COLOURS.items():
-        mine = np.asarray(sources["fr_class"]) == name
-        middle.loglog(s[mine][:1500], las[mine][:1500], ".", ms=2, color=colour, alpha=0.35)
+    middle.loglog(s[:3000], las[:3000], ".", ms=2, color="0.5", alpha=0.35)
+    relations = [(WindhorstSizes(), "FRI", "k", "all sources (the default)")]
+    relations += [(MiraBestSizes(), name, colour, f"{name}, classifiable") for name, colour in COLOURS.items()]
+    for relation, name, colour, text in relations:
         for p, style in ((0.1587, ":"), (0.5, "-"), (0.8413, ":")):
-            size = MiraBestSizes().sizes(np.full(50, p), flux, np.full(50, name))
-            middle.loglog(flux, size, style, color=colour, lw=1.3, label=name if p == 0.5 else None)
-    middle.set(xlabel="flux at 1.4 GHz (Jy)", ylabel="largest angular size (arcsec)", xlim=(1e-3, 3), ylim=(0.3, 1000))
-    middle.legend(fontsize=7.5, frameon=False, loc="upper left")
+            size = relation.sizes(np.full(50, p), flux, np.full(50, name))
+            middle.loglog(flux, size, style, color=colour, lw=1.3, label=text if p == 0.5 else None)
+    middle.set(xlabel="flux at 1.4 GHz (Jy)", ylabel="largest angular size (arcsec)", xlim=(1e-3, 3), ylim=(0.03, 2000))
+    middle.legend(fontsize=6.5, frameon=False, loc="upper left")
     right.semilogx(flux, frii_fraction(flux * u.Jy), "k-", lw=1, label="relation")
     which, edges = np.asarray(sources["fr_class"]) == "FRII", np.geomspace(1e-3, 1, 13)
     k = np.digitize(s, edges) - 1
@@ -309,7 +310,8 @@ def render():
 def inject():
     """Model, noise and their sum, and the noise's autocorrelation beside the beam's."""
     wcs = first_wcs(256)
-    done = skygal.simulate_field(wcs, 25, survey="FIRST", seed=6, las=(8 * u.arcsec, 100 * u.arcsec))
+    done = skygal.simulate_field(wcs, 25, survey="FIRST", seed=6, flux=3 * u.mJy,
+                                 las=MiraBestSizes(8 * u.arcsec, 100 * u.arcsec))
     noise = done.image - done.model
     fig, axes = grid(1, 4, 2.6)
     for ax, (text, image) in zip(axes[0], (("model", done.model), ("noise", noise), ("image", done.image)),

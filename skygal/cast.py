@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +11,15 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 
 from skygal.morphology.conditions import SIZE_TO_EXTENT
-from skygal.morphology.latents import Latents, draw_sources
-from skygal.rendering.beam import TargetBeam
-from skygal.rendering.ellipse import FWHM
+from skygal.morphology.latents import Latents, draw_keys, draw_sources
 from skygal.seeds import Seeds
 from skygal.sky import icrs_to_pixel, pixel_affine
 
-__all__ = ["Cast", "make_cast"]
+__all__ = ["SHARPEST", "Cast", "make_cast"]
+
+#: Arcsec. A source's stamp is to be large enough, as far as the model knows such stamps, to be seen with a beam of this
+#: FWHM: the same one for all images, so that one seed shows one sky to all surveys.
+SHARPEST = 0.5
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,16 @@ class Cast:
         return len(self.population)
 
 
-def make_cast(wcs: WCS, shape: tuple[int, int], population: QTable, beams: Sequence[TargetBeam], *, model: Any,
-              latents: str | np.ndarray, clip_sigma: float | None, seeds: Seeds) -> Cast:
+def make_cast(wcs: WCS, shape: tuple[int, int], population: QTable, *, model: Any, latents: str | np.ndarray,
+              clip_sigma: float | None, seeds: Seeds) -> Cast:
     """Give a population its places in an image and in the model's latent space.
+
+    What a source looks like does not depend on who looks.
 
     Parameters
     ----------
     wcs, shape, population, model, clip_sigma
         See `Cast`.
-    beams : sequence of TargetBeam
-        All that it will be seen with: the stamps are to be sharp enough for the narrowest.
     latents : str or ndarray
         See `skygal.morphology.latents.draw_latents`.
     seeds : Seeds
@@ -77,27 +78,9 @@ def make_cast(wcs: WCS, shape: tuple[int, int], population: QTable, beams: Seque
     ra, dec = population["ra"].to_value(u.deg), population["dec"].to_value(u.deg)
     position = np.stack(icrs_to_pixel(wcs, ra, dec), axis=-1)
     jacobian = pixel_affine(wcs, ra, dec)
-    las = population["las"].to_value(u.arcsec)
-    least = np.max([_least_size(jacobian, las, position, beam, model) for beam in beams], axis=0)
-    n = len(population)
-    keys = seeds.keys("latent", n)
-    if isinstance(latents, str) and latents == "pairs":
-        keys = np.repeat(keys[:(n + 1) // 2], 2)[:n]
-    plan = draw_sources(model, latents, np.asarray(population["fr_class"]).astype(str), keys,
+    # a stamp that is zoomed down to the size asked for carries a beam that is zoomed down with it
+    least = population["las"].to_value(u.arcsec) * (model.beam_fwhm / SHARPEST)
+    fr_class = np.asarray(population["fr_class"]).astype(str)
+    plan = draw_sources(model, latents, fr_class, draw_keys(seeds, "latent", latents, fr_class),
                         least=least / SIZE_TO_EXTENT)
     return Cast(wcs, shape, population, position, jacobian, least, plan, model, clip_sigma)
-
-
-def _least_size(jacobian: np.ndarray, las: np.ndarray, position: np.ndarray, beam: TargetBeam,
-                model: Any) -> np.ndarray:
-    """Return how large, in arcsec at the model's scale, each source's stamp has to be.
-
-    A stamp that is zoomed down to the size asked for carries a beam that is zoomed down with it:
-    it must not end up wider than the image's.
-    """
-    known = np.isfinite(jacobian).all(axis=(1, 2))
-    inverse = np.linalg.inv(np.where(known[:, None, None], jacobian, np.eye(2)))
-    covariance, _ = beam.at(*np.nan_to_num(position).T)
-    on_sky = inverse @ covariance @ np.swapaxes(inverse, 1, 2)
-    narrow = FWHM * np.sqrt(np.linalg.eigvalsh(on_sky)[:, 0])
-    return np.where(known, las * model.beam_fwhm / narrow, 0)

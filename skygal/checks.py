@@ -1,4 +1,4 @@
-"""Checks of arguments: one place for the wording of errors.
+"""Checks of arguments: one place for the wording of errors, and for where warnings point.
 
 Every message names the argument, the value that was given and what is allowed.
 """
@@ -7,19 +7,61 @@ from __future__ import annotations
 
 import difflib
 import operator
+import reprlib
+import sys
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from astropy import units as u
 
-__all__ = ["as_count", "as_quantity", "as_range", "as_seed", "check_choice", "nearest_names", "open_range"]
+__all__ = ["as_count", "as_quantity", "as_range", "as_seed", "check_choice", "nearest_names", "open_range", "shorten",
+           "show", "warn_caller"]
+
+#: characters of a value that a message shows
+SHOWN = 200
+
+
+def show(value: Any) -> str:
+    """Return the ``repr`` of a value for a message, its middle left out where it is long.
+
+    Of containers only the first entries are looked at, so that a list of a million is shown at once.
+
+    Examples
+    --------
+    >>> from skygal.checks import show
+    >>> show([1, 2]), show("z" * 10**6)[-9:]
+    ('[1, 2]', "zzzzzzzz'")
+    """
+    short = reprlib.Repr()
+    short.maxlevel, short.maxlist, short.maxtuple, short.maxdict, short.maxset = 4, 10, 10, 10, 10
+    short.maxstring = short.maxother = short.maxlong = SHOWN
+    try:
+        text = short.repr(value)
+    except ValueError:  # of whole numbers with more than 4300 digits
+        return f"a value that is too long to be shown ({type(value).__name__})"
+    return shorten(text)
+
+
+def shorten(text: str, most: int = SHOWN) -> str:
+    """Return a text for a message, its middle left out where it is long."""
+    return text if len(text) <= most else f"{text[:most // 2]}...{text[-most // 2:]}"
+
+
+def warn_caller(message: str) -> None:
+    """Issue a UserWarning that points at the line outside this package which called into it."""
+    # level 1 would be the line below
+    frame, level = sys._getframe(1), 2
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "skygal":
+        frame, level = frame.f_back, level + 1      # type: ignore[assignment]
+    warnings.warn(message, UserWarning, stacklevel=level)
 
 
 def nearest_names(value: str, allowed: Iterable[str]) -> str:
     """Return a hint such as ``" (did you mean 'FIRST'?)"``, empty if nothing is near."""
     by_lower = {name.lower(): name for name in allowed}
-    near = difflib.get_close_matches(str(value).lower(), list(by_lower), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(str(value)[:SHOWN].lower(), list(by_lower), n=1, cutoff=0.6)
     return f" (did you mean {by_lower[near[0]]!r}?)" if near else ""
 
 
@@ -34,7 +76,7 @@ def check_choice(name: str, value: Any, allowed: Iterable[str]) -> str:
     allowed = list(allowed)
     if not isinstance(value, str) or value not in allowed:
         choices = ", ".join(repr(choice) for choice in allowed)
-        raise ValueError(f"{name} must be one of {choices}, got {value!r}{nearest_names(value, allowed)}")
+        raise ValueError(f"{name} must be one of {choices}, got {show(value)}{nearest_names(value, allowed)}")
     return value
 
 
@@ -53,9 +95,9 @@ def as_count(name: str, value: Any, *, minimum: int = 0) -> int:
             raise TypeError
         number = operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+        raise TypeError(f"{name} must be a whole number, got {show(value)}") from None
     if number < minimum:
-        raise ValueError(f"{name} must be at least {minimum}, got {number}")
+        raise ValueError(f"{name} must be at least {minimum}, got {show(number)}")
     return number
 
 
@@ -65,7 +107,7 @@ def as_seed(name: str, value: Any) -> int:
         return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))
     seed = as_count(name, value)
     if seed >= 2**63:
-        raise ValueError(f"{name} must be below 2**63, got {seed}")
+        raise ValueError(f"{name} must be below 2**63, got {show(seed)}")
     return seed
 
 
@@ -103,14 +145,14 @@ def as_quantity(name: str, value: Any, unit: u.UnitBase | str, *, minimum: float
         try:
             value = u.Quantity(value)
         except (TypeError, ValueError):
-            raise TypeError(f"{name} must be a {kind}, got {value!r}") from None
+            raise TypeError(f"{name} must be a {kind}, got {show(value)}") from None
     if not isinstance(value, u.Quantity):
         if unit != u.dimensionless_unscaled or isinstance(value, bool):
-            raise TypeError(f"{name} must be a {kind}, got {value!r}")
+            raise TypeError(f"{name} must be a {kind}, got {show(value)}")
         try:
             value = u.Quantity(value, unit)
         except (TypeError, ValueError):
-            raise TypeError(f"{name} must be a number, got {value!r}") from None
+            raise TypeError(f"{name} must be a number, got {show(value)}") from None
     try:
         number = value.to_value(unit)
     except u.UnitConversionError:
@@ -148,7 +190,7 @@ def as_range(name: str, value: Any, unit: u.UnitBase | str) -> tuple[float, floa
     try:
         low, high = value
     except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a (low, high) pair of quantities, got {value!r}") from None
+        raise TypeError(f"{name} must be a (low, high) pair of quantities, got {show(value)}") from None
     low = as_quantity(f"{name} (low end)", low, unit)
     high = as_quantity(f"{name} (high end)", high, unit)
     if low >= high:
@@ -172,7 +214,7 @@ def open_range(name: str, value: Any, unit: u.UnitBase | str, highest: float) ->
     try:
         low, high = (None, None) if value is None else value
     except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a (low, high) pair of quantities or None, got {value!r}") from None
+        raise TypeError(f"{name} must be a (low, high) pair of quantities or None, got {show(value)}") from None
     low = 0.0 if low is None else as_quantity(f"{name} (low end)", low, unit, positive=False, minimum=0)
     high = highest if high is None else as_quantity(f"{name} (high end)", high, unit)
     if not low < high <= highest:

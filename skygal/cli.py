@@ -25,6 +25,7 @@ from skygal.cli_options import (
     check_ready,
     decoding,
     kept,
+    named_inputs,
 )
 
 __all__ = ["cli", "main"]
@@ -48,7 +49,7 @@ def _training_ready(given: dict[str, Any]) -> None:
         if given["config"] is not None and path.resolve() == Path(given["config"]).resolve():
             raise FileExistsError(f"output {str(path)!r} is the config file itself, which is not replaced: "
                                   "give output another name")
-        check_writable(path, overwrite=given["overwrite"] or given["resume"], folder=False)
+        check_writable(path, overwrite=given["overwrite"] or given["resume"], folder=False, inputs=named_inputs(given))
 
 
 @cli.command()
@@ -66,7 +67,7 @@ def _training_ready(given: dict[str, Any]) -> None:
 @add_options("latents", "clip_sigma", "model", *RUN)
 def stamps(**given: Any) -> None:
     """Sample labelled postage stamps of radio galaxies."""
-    check_ready(given["output"], given["overwrite"], folder=given["format"] != "npz")
+    check_ready(given, folder=given["format"] != "npz")
     arguments = {name: given[name] for name in ("fr_class", "scale", "orientation", "size", "model", "seed",
                                                 "device", "progress")} | decoding(given)
     from skygal import options
@@ -101,7 +102,7 @@ def train(**given: Any) -> None:
     the checkpoint (*.ckpt) and its metrics (*.csv). With --preset, the networks of Bastien et al. 2021 are trained
     instead, on one source, FRDEEP.
     """
-    check_ready(given["output"], given["overwrite"], folder=False)
+    check_ready(given, folder=False)
     _training_ready(given)
     from skygal.atomic import whole_file
     from skygal.config import dump_config
@@ -136,8 +137,22 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 def _stop(number: int, frame: Any) -> None:
-    # so that what is half written is removed, as on Ctrl-C
+    # so that what is half written is removed, as on Ctrl-C; a second signal shall not stop that
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     raise SystemExit(128 + number)
+
+
+def _stop_on_signals() -> dict[int, Any]:
+    """Stop as on Ctrl-C when the process is ended or its terminal goes; return what was done on the signals before."""
+    before = {}
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # under nohup a hangup is ignored, and stays so
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            before[number] = signal.signal(number, _stop)
+    return before
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -154,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0, 1 (it failed), 2 (it was called wrongly) or 130 (interrupted); errors are one line each.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    before = signal.signal(signal.SIGTERM, _stop) if arguments is None else None
+    before = _stop_on_signals() if arguments is None else {}
     with warnings.catch_warnings():
         warnings.simplefilter("default", UserWarning)
         warnings.showwarning = _show_warning
@@ -175,8 +190,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             click.echo(f"Error: {' '.join(text.split()) or type(error).__name__}", err=True)
             return 2 if isinstance(error, (TypeError, ValueError)) else 1
         finally:
-            if before is not None:
-                signal.signal(signal.SIGTERM, before)
+            for number, action in before.items():
+                signal.signal(number, action)
     return 0
 
 

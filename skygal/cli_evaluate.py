@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from skygal.cli_options import WHOLE, WORDS, add_options
+from skygal.cli_options import WHOLE, WORDS, add_options, check_ready
 
 __all__ = ["evaluate"]
 
@@ -30,9 +30,7 @@ def evaluate(**given: Any) -> None:
     the same order, as ``skygal train`` reads them. The output is a folder with the table (report.md, figures.ecsv) and
     pictures.
     """
-    from skygal.atomic import check_writable
-
-    check_writable(given["output"], overwrite=given["overwrite"])
+    check_ready(given)
     if given["paper"] is not None:
         _evaluate_paper(given)
         return

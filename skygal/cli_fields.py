@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skygal.cli_options import POPULATION, RUN, WHOLE, WORDS, add_options, check_ready, decoding, kept
+from skygal.cli_options import POPULATION, RUN, WORDS, add_options, check_ready, decoding, kept, named_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,12 +29,12 @@ MOST_PIXELS, CHUNK = 8192**2, 1024
 @click.option("--center", type=WORDS, help="RA and Dec of the image's centre: '12h00m +30d' or '180 30'.")
 @click.option("--projection", type=WORDS, help="SIN, TAN, ARC, ZEA, STG or CAR.  [default: SIN]")
 @click.option("--wcs", type=WORDS, help="Take the pixel grid from this FITS file.")
-@click.option("--noise", type=WORDS, help="Rms per beam, such as '0.15 mJy', or 'none'.")
+@click.option("--noise", type=WORDS, help="Rms per beam, such as '0.15 mJy', a FITS map of it, or 'none'.")
 @click.option("--off-sky", type=WORDS, default="nan", show_default=True,
               help="What pixels hold that are no place on the sky: 'nan' or 'zero'.")
 @click.option("--chunks", type=WORDS, help="Make the image in chunks of N or NXxNY pixels, or 'none'; the pixels are "
               f"the same.  [default: {CHUNK} for images of more than {MOST_PIXELS**0.5:.0f} x {MOST_PIXELS**0.5:.0f}]")
-@add_options("frequency", "beam", "psf", "primary_beam", *POPULATION, "workers", "format", "plot", *RUN)
+@add_options("frequencies", "beam", "psf", "primary_beam", *POPULATION, "workers", "format", "plot", *RUN)
 def simulate(**given: Any) -> None:
     """Simulate a field of radio galaxies, with its truth.
 
@@ -42,7 +42,7 @@ def simulate(**given: Any) -> None:
     and so on: the same sky. Fluxes, flux range and spectral index are then those at the first. Noise, beam, PSF and
     primary beam are one for all, or one for each with ';' between them.
     """
-    check_ready(given["output"], given["overwrite"], plot=given["plot"])
+    check_ready(given)
     from skygal import options
     from skygal.checks import check_choice
 
@@ -70,26 +70,28 @@ def simulate(**given: Any) -> None:
 
 @click.command()
 @click.argument("image", type=WORDS)
-@click.option("--hdu", type=WHOLE, default=0, show_default=True, help="Which HDU of the file.")
+@click.option("--hdu", type=WORDS, help="Which HDU of the file, by number or EXTNAME; by default the first, or "
+              "the only image.")
 @click.option("--unit", type=WORDS, help="Brightness unit, where the header has none.")
-@click.option("--rms", type=WORDS, help="Noise per beam; estimated from the image if left out.")
+@click.option("--rms", type=WORDS, help="Rms per beam, or a FITS map of it; estimated from the image if left out.")
 @add_options("frequency", "beam", "psf", "primary_beam", *POPULATION, "workers", "format", "plot", *RUN)
 def inject(**given: Any) -> None:
     """Inject radio galaxies into IMAGE, a FITS file, which itself is not changed."""
-    check_ready(given["output"], given["overwrite"], plot=given["plot"])
+    check_ready(given)
     from skygal import options
     from skygal.checks import check_choice
 
     check_choice("format", given["format"], ("fits", "zarr"))
     if given["table"] is not None and given["n_sources"] is not None:
         raise ValueError(f"n_sources must be left out where table is given, got {given['n_sources']}")
-    rms = None if given["rms"] is None else options.parse_quantity("rms", given["rms"])
+    rms = None if given["rms"] is None else options.parse_noise("rms", given["rms"])
     view = _single({"frequency": options.parse_frequencies(given["frequency"]), **_view(given)})
     arguments = _population(given)
     from skygal.injection import inject as run
 
     sources = given["n_sources"] if given["table"] is None else given["table"]
-    field = run(given["image"], sources, hdu=given["hdu"], unit=given["unit"], rms=rms, **view, **arguments)
+    field = run(given["image"], sources, hdu=options.parse_hdu(given["hdu"]), unit=given["unit"], rms=rms, **view,
+                **arguments)
     _write([field], "inject", given)
     click.echo(f"{given['output']}: {len(field.truth)} sources in {given['image']}, "
                f"seed {field.provenance['seed']}")
@@ -100,8 +102,8 @@ def _population(given: dict[str, Any]) -> dict[str, Any]:
     from skygal import options
 
     words: dict[str, Any] = {name: given[name] for name in ("faint", "model", "seed", "device", "workers", "progress")}
-    for name in ("flux", "las"):
-        words[name] = None if given[name] is None else options.parse_range(name, given[name])
+    words["flux"] = None if given["flux"] is None else options.parse_range("flux", given["flux"])
+    words["las"] = None if given["las"] is None else options.parse_sizes(given["las"])
     words["fr_mix"] = None if given["fr_mix"] is None else options.parse_mix(given["fr_mix"])
     index, bend = given["spectral_index"], given["curvature"]
     words["spectral_index"] = None if index is None else options.parse_range("spectral_index", index, plain=True)
@@ -124,7 +126,7 @@ def _view(given: dict[str, Any]) -> dict[str, Any]:
 def _noise(name: str, text: Any) -> Any:
     from skygal import options
 
-    return False if text in (False, "none") else options.parse_quantity(name, text)
+    return False if text in (False, "none") else options.parse_noise(name, text)
 
 
 def _pattern(_: str, text: Any) -> Any:
@@ -175,7 +177,7 @@ def _write(fields: Sequence[Field], command: str, given: dict[str, Any]) -> None
         if len(fields) == 1:
             fields[0].write(given["output"], overwrite=given["overwrite"], **how)
             return
-        with whole_directory(given["output"], overwrite=given["overwrite"]) as folder:
+        with whole_directory(given["output"], overwrite=given["overwrite"], inputs=named_inputs(given)) as folder:
             for k, field in enumerate(fields):
                 field.write(folder / f"channel_{k:0{len(str(len(fields) - 1))}d}", **how)
             text = dump_config({"skygal_version": fields[0].provenance["skygal_version"], **record})

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 import click
 
 __all__ = ["POPULATION", "RUN", "RUN_ONLY", "TRAINING", "WHOLE", "WORDS", "add_options", "add_training_options",
-           "check_ready", "decoding", "kept"]
+           "check_ready", "decoding", "kept", "named_inputs"]
 
 #: options that say how a command runs, not what it makes
 RUN_ONLY = {"config", "output", "overwrite", "progress", "plot", "device", "workers", "chunks"}
+#: options that may name a file, or a folder, to read
+FILES = ("image", "table", "faint", "beam", "psf", "primary_beam", "wcs", "latents", "model", "classifier", "config",
+         "state_dict")
+FOLDERS = ("sources", "source", "frdeep", "paper")
 #: names for `add_options`: of every command, and of those that draw a population
 RUN = ("seed", "device", "output", "overwrite", "progress", "config")
 POPULATION = ("n_sources", "table", "faint", "flux", "las", "fr_mix", "spectral_index", "curvature", "latents",
@@ -98,7 +103,9 @@ def add_options(*names: str) -> Callable:
     """Add the options that several commands share, in the order given."""
     shared = {
         "frequency": click.option("--frequency", type=WORDS,
-                                  help="Observing frequency, such as '1.4 GHz', or several: '1 GHz, 1.4 GHz'."),
+                                  help="Observing frequency, such as '1.4 GHz'; the header's if left out."),
+        "frequencies": click.option("--frequency", type=WORDS,
+                                    help="Observing frequency, such as '1.4 GHz', or several: '1 GHz, 1.4 GHz'."),
         "beam": click.option("--beam", type=WORDS,
                              help="FWHM of the beam: '5.4arcsec', '6x5arcsec' or '6x5arcsec,30deg'; or a table of "
                              "beams (*.ecsv, *.vot or *.xml) with columns ra, dec, bmaj, bmin and bpa."),
@@ -109,9 +116,11 @@ def add_options(*names: str) -> Callable:
                                   help="Number of sources; drawn from the source counts if left out."),
         "table": click.option("--table", type=WORDS, help="A population of your own (FITS, ECSV or CSV)."),
         "faint": click.option("--faint", type=WORDS, help="Points, Gaussians and discs in bulk (FITS, ECSV or CSV)."),
-        "flux": click.option("--flux", type=WORDS, help="Range of fluxes, '1 mJy, 1 Jy', or the least one."),
+        "flux": click.option("--flux", type=WORDS, help="Range of fluxes, '1 mJy, 1 Jy', or the least one.  "
+                             "[default: from the noise up]"),
         "las": click.option("--las", type=WORDS,
-                            help="Range of largest angular sizes: '20 arcsec, 60 arcsec'."),
+                            help="Range of largest angular sizes, '20 arcsec, 60 arcsec', or 'mirabest': those of "
+                            "galaxies that can be classified.  [default: those of all sources]"),
         "fr_mix": click.option("--fr-mix", type=WORDS,
                                help="Classes: 'balanced', 'survey' or 'FRI:0.3,FRII:0.7'."),
         "spectral_index": click.option("--spectral-index", type=WORDS,
@@ -144,11 +153,25 @@ def add_options(*names: str) -> Callable:
     return add
 
 
-def check_ready(output: str, overwrite: bool, *, plot: bool = False, folder: bool = True) -> None:
-    """Check that the output can be written before any work is done."""
+def named_inputs(given: dict[str, Any]) -> list[str]:
+    """Return the files and folders that a command is to read, as far as they are there."""
+    found: list[str] = []
+    for names, is_there in ((FILES, os.path.isfile), (FOLDERS, os.path.exists)):
+        for name in names:
+            values = given.get(name)
+            for value in values if isinstance(values, (list, tuple)) else [values]:
+                # one for each frequency may be in one text
+                words = {value, *(word.strip() for word in value.split(";"))} if isinstance(value, str) else ()
+                found += [word for word in sorted(words) if "\0" not in word and is_there(word)]
+    return found
+
+
+def check_ready(given: dict[str, Any], *, folder: bool = True) -> None:
+    """Check that the output can be written, and replaces nothing that is read, before any work is done."""
     from skygal.output import check_writable
 
-    check_writable(output, overwrite=overwrite, folder=folder)
+    check_writable(given["output"], overwrite=given["overwrite"], folder=folder, inputs=named_inputs(given))
+    plot = given.get("plot", False)
     if plot:
         try:
             import matplotlib  # noqa: F401

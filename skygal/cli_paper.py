@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from skygal.cli_options import TRAINING, WHOLE, WORDS, add_options
+from skygal.cli_options import TRAINING, WHOLE, WORDS, add_options, check_ready
 
 __all__ = ["add_preset_options", "check_no_preset", "convert_weights", "search_rate", "train_preset"]
 
@@ -115,6 +115,7 @@ def search_rate(**given: Any) -> None:
 
     Trains for some epochs at each rate, and writes the last epoch's train loss of each (*.csv).
     """
+    check_ready(given, folder=False)
     settings = _settings(given)
     from skygal.training.bastien2021_rate import RATES, best_rate
     from skygal.training.bastien2021_rate import search_rate as run
@@ -140,6 +141,7 @@ def convert_weights(**given: Any) -> None:
 
     The file is read as tensors alone; no code that it may hold is run.
     """
+    check_ready(given, folder=False)
     from skygal.morphology.convert import convert_weights as run
 
     click.echo(f"{run(**given)}")

@@ -8,28 +8,52 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 from astropy import units as u
 
-from skygal.checks import nearest_names
+from skygal.checks import nearest_names, shorten, show
+from skygal.inputs import read_text
 
-__all__ = ["as_plain", "dump_config", "load_config", "resolve_config"]
+__all__ = ["as_plain", "dump_config", "load_config", "parse_yaml", "resolve_config"]
+
+
+#: how deep lists and mappings may lie in each other
+DEEPEST = 20
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe loader that reads 1e-3 as a number and refuses a key given twice."""
+    """A safe loader that reads 1e-3 as a number, and refuses aliases, deep nesting and a key given twice."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Return the next node, if it is none that stands for another one."""
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent):
+            # nine lists of nine aliases to lists ... of a few hundred bytes are more than a machine's memory
+            raise yaml.composer.ComposerError(None, None, "aliases are not admitted", event.start_mark)
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise yaml.composer.ComposerError(None, None, f"it is nested deeper than {DEEPEST}", event.start_mark)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         """Return the mapping of a node whose keys are all different."""
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str | int | float | None):
+                raise yaml.constructor.ConstructorError(None, None, f"a key must be a word, got {show(key)}",
+                                                        key_node.start_mark)
             if isinstance(key, str) and key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is given twice",
+                raise yaml.constructor.ConstructorError(None, None, f"{show(key)} is given twice",
                                                         key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
@@ -37,6 +61,10 @@ class _Loader(yaml.SafeLoader):
 
 class _Dumper(yaml.SafeDumper):
     """A dumper that quotes what `_Loader` would take for a number."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Return that everything is written out."""
+        return True
 
 
 _FLOAT = re.compile(r"^[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+"
@@ -55,6 +83,20 @@ def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(str, _represent_text)
+
+
+def parse_yaml(text: str) -> Any:
+    """Return what a YAML text holds: plain values.
+
+    Raises
+    ------
+    ValueError
+        If it is no YAML, has aliases, a key twice or lists nested too deep; the caller names the text.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except Exception as error:  # constructors raise whatever their conversions do: of no date, of thousands of digits
+        raise ValueError(shorten(" ".join(str(error).split()) or type(error).__name__)) from None
 
 
 def load_config(path: str | os.PathLike, allowed: Iterable[str]) -> dict[str, Any]:
@@ -81,34 +123,31 @@ def load_config(path: str | os.PathLike, allowed: Iterable[str]) -> dict[str, An
         If it is not YAML, not a mapping, or has a key that is not allowed; the message names the
         file and the nearest allowed key.
     """
-    name = os.fspath(path)
+    name = show(os.fspath(path))
+    text = read_text(path, "config file")
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise FileNotFoundError(f"config file {name!r} does not exist") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"config file {name!r} cannot be read: {error}") from None
-    try:
-        content = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise ValueError(f"config file {name!r} is not valid YAML: {' '.join(str(error).split())}") from None
+        content = parse_yaml(text)
+    except ValueError as error:
+        raise ValueError(f"config file {name} is not valid YAML: {error}") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise ValueError(f"config file {name!r} must hold keys and values, got a {type(content).__name__}")
+        raise ValueError(f"config file {name} must hold keys and values, got a {type(content).__name__}")
     if "skygal_version" in content:
         if "options" not in content:
-            raise ValueError(f"config file {name!r} has no 'options': it comes from a call in Python")
+            raise ValueError(f"config file {name} has no 'options': it comes from a call in Python")
         content = content["options"]
+        if not isinstance(content, dict):
+            raise ValueError(f"options in config file {name} must be keys and values, got {show(content)}")
     allowed = sorted(allowed)
     settings: dict[str, Any] = {}
     for key, value in content.items():
         plain = str(key).replace("-", "_")
         if plain not in allowed:
             hint = nearest_names(plain, allowed) or f"; the keys are {', '.join(allowed)}"
-            raise ValueError(f"config file {name!r} has an unknown key {str(key)!r}{hint}")
+            raise ValueError(f"config file {name} has an unknown key {show(str(key))}{hint}")
         if plain in settings:
-            raise ValueError(f"config file {name!r} has the key {plain!r} twice")
+            raise ValueError(f"config file {name} has the key {show(plain)} twice")
         settings[plain] = value
     return settings
 
@@ -143,8 +182,11 @@ def as_plain(value: Any) -> Any:
     >>> as_plain({"flux": (1 * u.mJy, 1 * u.Jy), "size": (64, 64)})
     {'flux': ['1.0 mJy', '1.0 Jy'], 'size': [64, 64]}
     """
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if value is None or isinstance(value, bool):
         return value
+    for plain in (int, float, str):
+        if isinstance(value, plain):
+            return plain(value)
     # a Beam is a Quantity too: its solid angle
     if all(hasattr(value, name) for name in ("major", "minor", "pa")):
         major, minor = value.major.to_value(u.arcsec), value.minor.to_value(u.arcsec)

@@ -11,7 +11,11 @@ from astropy.io import fits
 
 from skygal.checks import check_choice
 from skygal.field import Field
+from skygal.header_frequency import spectral_axes, write_frequency_axis
+from skygal.header_wcs import celestial_axes
+from skygal.headers import primary_header
 from skygal.output import whole_file
+from skygal.provenance import input_files
 from skygal.sky import pixel_to_icrs
 from skygal.streaming import iter_bands
 
@@ -45,6 +49,8 @@ def write_cube(fields: Sequence[Field], path: str | os.PathLike, *, plane: str =
     ------
     ValueError
         If there are no fields, they differ in shape, grid or unit, or their frequencies are not in even steps.
+    FileExistsError
+        If it exists and ``overwrite`` is not set, or it is a file that a field was made from.
     OSError
         If it cannot be written; nothing is left behind.
     """
@@ -55,7 +61,8 @@ def write_cube(fields: Sequence[Field], path: str | os.PathLike, *, plane: str =
         for key in ("BMAJ", "BMIN", "BPA"):
             header.remove(key)
         header["CASAMBM"] = (True, "beams are in the table BEAMS")
-    with whole_file(path, overwrite=overwrite) as part:
+    inputs = [name for field in fields for name in input_files(field.provenance)]
+    with whole_file(path, overwrite=overwrite, inputs=inputs) as part:
         stream = fits.StreamingHDU(part, header)
         try:
             for field in fields:
@@ -87,16 +94,16 @@ def _header(fields: Sequence[Field], plane: str) -> fits.Header:
         raise ValueError("fields must have frequencies in even steps to be one cube, got "
                          f"{', '.join(f'{f:.9g}' for f in frequency)} Hz")
     header = fields[0].header.copy()
-    axes = [k for k in range(1, header["NAXIS"] + 1) if str(header.get(f"CTYPE{k}", "")).startswith("FREQ")]
+    axes = [k for k in spectral_axes(header) if k <= header["NAXIS"]]
     if not axes:
         raise ValueError("fields must have a frequency axis in their headers, as simulated ones do, got none")
-    axis = axes[0]
+    axis, sky = axes[0], celestial_axes(header)
+    if sky is not None and axis < max(sky):
+        raise ValueError(f"fields must have their frequency axis after those of the sky, got axis {axis} before "
+                         f"{max(sky)}")
     header[f"NAXIS{axis}"] = len(fields)
-    header[f"CRPIX{axis}"], header[f"CRVAL{axis}"] = 1.0, frequency[0]
-    if len(fields) > 1:
-        header[f"CDELT{axis}"] = step
-    header["BITPIX"] = -32
-    return header
+    write_frequency_axis(header, axis, float(frequency[0]), float(step) if len(fields) > 1 else None)
+    return primary_header(header)
 
 
 def _places(field: Field) -> np.ndarray:

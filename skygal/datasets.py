@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,49 +15,37 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from skygal.checks import as_count, as_quantity, as_seed, check_choice, open_range
 from skygal.morphology.clip import check_clip_sigma
 from skygal.morphology.conditions import SIZE_TO_EXTENT
+from skygal.morphology.generator import BLOCK
 from skygal.morphology.latents import Latents, check_latents, draw_sources
-from skygal.morphology.stamps import Limits, draw_within
+from skygal.morphology.moments import measure_moments
+from skygal.morphology.stamps import Limits, stamps_within
 from skygal.seeds import Seeds
 from skygal.views import StampView
 
 __all__ = ["StampStream", "SyntheticStamps"]
 
-#: stamps that are decoded together, item numbers 64 b to 64 b + 63
-BLOCK = 64
+#: pixels of the images that are made together, some of them ahead of their turn
+AT_ONCE = 2**22
 #: the fractional parts of its multiples fill 0 to 1 as evenly as can be: the golden ratio
 GOLDEN = 0.6180339887498949
 
 
 @dataclass(frozen=True)
 class _Part:
-    """What is kept of one stamp: its lit pixels, the centre of the source in them, label and key."""
+    """What is kept of one stamp: its lit pixels, the centre of the source in them, and its key."""
 
     pixels: np.ndarray
     centre: np.ndarray
-    label: int
     key: int
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let torch compute with one thread: the rounding could depend on their number."""
-    before = torch.get_num_threads()
-    if before == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class SyntheticStamps(Dataset):
     """Generated stamps with their classes, for the training of a classifier.
 
     Item i depends on ``seed`` and i alone, to the bit on one machine, whatever the length, the order, the
-    batches and the number of worker processes. Nothing is stored: stamps are decoded 64 at a time, and each
-    worker keeps those that it decoded last.
+    batches and the number of worker processes. Nothing is stored: stamps are decoded 128 at a time, and each
+    worker keeps those that it decoded last. Images are made many at a time: where a batch asks for them, as a
+    DataLoader's does, or in turn.
 
     Parameters
     ----------
@@ -142,6 +129,7 @@ class SyntheticStamps(Dataset):
         self.seed = as_seed("seed", seed)
         self.model = load_model(model)
         self.classes, self.shares = _check_classes(classes, fr_mix, self.model.classes)
+        self.first = Seeds(self.seed).generator("dataset class").random()
         self.class_to_idx = {name: label for label, name in enumerate(self.classes)}
         if not isinstance(latents, str) or check_latents(latents) == "pairs":
             raise ValueError(f"latents must be one of 'balanced', 'prior', 'uniform', got {latents!r}")
@@ -152,8 +140,9 @@ class SyntheticStamps(Dataset):
         self.turned = check_choice("orientation", orientation, ("random", "aligned")) == "random"
         self.transform, self.target_transform = transform, target_transform
         self.room = as_quantity("cache", cache, "", positive=False, minimum=0) * 2**20
-        self._kept: OrderedDict[int, list[_Part]] = OrderedDict()
-        self._bytes = 0
+        self._kept: OrderedDict[int, tuple[list[_Part], int]] = OrderedDict()
+        self._ahead: dict[int, np.ndarray] = {}
+        self._last: int | None = None
 
     def __len__(self) -> int:
         return self.n
@@ -164,13 +153,25 @@ class SyntheticStamps(Dataset):
 
     def __getstate__(self) -> dict[str, Any]:
         # a worker that is spawned decodes its own
-        return {**self.__dict__, "_kept": OrderedDict(), "_bytes": 0}
+        return {**self.__dict__, "_kept": OrderedDict(), "_ahead": {}, "_last": None}
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
-        index = operator.index(index)
-        if not -self.n <= index < self.n:
-            raise IndexError(f"index must be between {-self.n} and {self.n - 1}, got {index}")
-        return self._item(index % self.n)
+        index = self._index(index)
+        image = self._ahead.pop(index, None)
+        if image is None:
+            # whoever asks for items in turn gets them as quickly as a batch
+            ahead = self._at_once if self._last == index - 1 else 1
+            numbers = range(index, min(index + ahead, (index // BLOCK + 1) * BLOCK, self.n))
+            self._ahead = dict(zip(numbers, self._images(numbers), strict=True))
+            image = self._ahead.pop(index)
+        self._last = index
+        return self._given(index, image)
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Any, Any]]:
+        """Return several items, as a DataLoader asks for them."""
+        numbers = [self._index(index) for index in indices]
+        return [item for start in range(0, len(numbers), self._at_once)
+                for item in self._items(numbers[start:start + self._at_once])]
 
     def stream(self, start: int = 0) -> StampStream:
         """Return an endless dataset of the same items and more, in order from number ``start`` on."""
@@ -178,62 +179,87 @@ class SyntheticStamps(Dataset):
 
     def label(self, index: int) -> int:
         """Return the label of an item, which nothing is decoded for."""
-        return int(self._labels(index // BLOCK)[index % BLOCK])
+        return int(self._labels(index, 1)[0])
 
-    def _item(self, index: int) -> tuple[Any, Any]:
-        part = self._block(index // BLOCK)[index % BLOCK]
-        rng = Seeds(part.key).generator("view")
-        angle = float(rng.uniform(0, 2 * np.pi)) * self.turned
-        image: Any = torch.from_numpy(self.view.show(part.pixels, part.centre, angle, rng))[None]
+    @property
+    def _at_once(self) -> int:
+        return max(1, AT_ONCE // self.view.size**2)
+
+    def _index(self, index: int) -> int:
+        """Return the number of an item."""
+        index = operator.index(index)
+        if not -self.n <= index < self.n:
+            raise IndexError(f"index must be between {-self.n} and {self.n - 1}, got {index}")
+        return index % self.n
+
+    def _items(self, numbers: Sequence[int]) -> list[tuple[Any, Any]]:
+        return [self._given(number, image) for number, image in zip(numbers, self._images(numbers), strict=True)]
+
+    def _given(self, index: int, made: np.ndarray) -> tuple[Any, Any]:
+        """Return an item as its user wants it."""
+        image: Any = torch.from_numpy(made)[None]
         if self.transform is not None:
             image = self.transform(image)
-        label = part.label if self.target_transform is None else self.target_transform(part.label)
-        return image, label
+        label = self.label(index)
+        return image, label if self.target_transform is None else self.target_transform(label)
 
-    def _labels(self, block: int) -> np.ndarray:
-        """Return the labels of a block of items, shape (64,)."""
-        index = np.arange(block * BLOCK, (block + 1) * BLOCK)
+    def _images(self, numbers: Iterable[int]) -> list[np.ndarray]:
+        """Return the images of items, each an array of its own."""
+        place: dict[int, list[int]] = {}
+        for number in numbers:
+            place.setdefault(number // BLOCK, []).append(number)
+        # a block at a time, which may not be kept for long
+        part = {number: self._block(block)[number % BLOCK] for block, of in place.items() for number in of}
+        parts = [part[number] for number in numbers]
+        streams = [Seeds(part.key).generator("view") for part in parts]
+        angles = np.array([rng.uniform(0, 2 * np.pi) for rng in streams]) * self.turned
+        return self.view.show([part.pixels for part in parts], np.stack([part.centre for part in parts]), angles,
+                              streams)
+
+    def _labels(self, start: int, n: int) -> np.ndarray:
+        """Return the labels of items number ``start`` and on, shape (n,)."""
+        index = np.arange(start, start + n)
         if self.shares is None:
             return index % len(self.classes)
         # as near to the shares as can be after any number of items
-        first = Seeds(self.seed).generator("class").random()
-        return np.minimum(np.searchsorted(np.cumsum(self.shares), (first + index * GOLDEN) % 1, side="right"),
+        return np.minimum(np.searchsorted(np.cumsum(self.shares), (self.first + index * GOLDEN) % 1, side="right"),
                           len(self.classes) - 1)
 
     def _block(self, block: int) -> list[_Part]:
         """Return the stamps of a block, decoded if they are not kept."""
-        if block in self._kept:
-            self._kept.move_to_end(block)
-            return self._kept[block]
-        parts = self._decode(block)
-        self._kept[block] = parts
-        self._bytes += _bytes(parts)
-        while self._bytes > self.room and len(self._kept) > 1:
-            self._bytes -= _bytes(self._kept.popitem(last=False)[1])
-        return parts
+        kept = self._kept.pop(block, None)
+        new = kept is None
+        if kept is None:
+            parts = self._decode(block)
+            kept = parts, sum(part.pixels.nbytes for part in parts)
+        self._kept[block] = kept
+        if new:
+            held = sum(size for _, size in self._kept.values())
+            while held > self.room and len(self._kept) > 1:
+                held -= self._kept.popitem(last=False)[1][1]
+        return kept[0]
 
     def _decode(self, block: int) -> list[_Part]:
-        labels = self._labels(block)
-        fr_class = np.asarray(self.classes)[labels]
-        keys = Seeds(int(Seeds(self.seed).generator("block", block).integers(2**63))).keys("latent", BLOCK)
+        fr_class = np.asarray(self.classes)[self._labels(block * BLOCK, BLOCK)]
+        keys = Seeds(int(Seeds(self.seed).generator("block", block).integers(2**63))).keys_of("latent", fr_class)
         least, most = (end / SIZE_TO_EXTENT for end in self.limits.las)
 
         def draw(fr_class: np.ndarray, keys: np.ndarray) -> Latents:
             return draw_sources(self.model, self.latents, fr_class, keys, least=least, most=most,
                                 bending=self.limits.bending)
 
-        with _one_thread():
-            (batch,) = draw_within(self.model, draw(fr_class, keys), self.clip_sigma, self.limits, redraw=draw)
-        parts = []
-        for stamp, centre, label, key in zip(batch.stamps, batch.shapes.centre, labels, keys, strict=True):
-            rows, columns = (np.flatnonzero(stamp.any(axis=axis)) for axis in (1, 0))
-            pixels = stamp[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1].copy()
-            parts.append(_Part(pixels, centre - (columns[0], rows[0]), int(label), int(key)))
-        return parts
+        _, stamps = stamps_within(self.model, draw(fr_class, keys), self.clip_sigma, self.limits, redraw=draw)
+        flux, centre, _ = measure_moments(stamps)
+        lit = stamps != 0
+        (top, bottom), (left, right) = (_first_and_last(lit.any(axis=axis)) for axis in (2, 1))
+        stamps /= flux[:, None, None].astype(np.float32)
+        return [_Part(stamp[y0:y1, x0:x1].copy(), where - (x0, y0), key) for stamp, y0, y1, x0, x1, where, key in
+                zip(stamps, top, bottom, left, right, centre, keys.tolist(), strict=True)]
 
 
-def _bytes(parts: list[_Part]) -> int:
-    return sum(part.pixels.nbytes for part in parts)
+def _first_and_last(lit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the place of the first of each row that is set, and of the one after the last."""
+    return lit.argmax(axis=1), lit.shape[1] - lit[:, ::-1].argmax(axis=1)
 
 
 class StampStream(IterableDataset):
@@ -246,7 +272,7 @@ class StampStream(IterableDataset):
     stamps : SyntheticStamps
         What the items are like.
     start : int
-        Number of the first item; a multiple of 64 wastes nothing.
+        Number of the first item; a multiple of 128 wastes nothing.
     """
 
     def __init__(self, stamps: SyntheticStamps, start: int = 0) -> None:
@@ -258,8 +284,9 @@ class StampStream(IterableDataset):
         number, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
         block = self.start // BLOCK + number
         while True:
-            for index in range(max(self.start, block * BLOCK), (block + 1) * BLOCK):
-                yield self.stamps._item(index)
+            index, end, step = max(self.start, block * BLOCK), (block + 1) * BLOCK, self.stamps._at_once
+            for start in range(index, end, step):
+                yield from self.stamps._items(range(start, min(start + step, end)))
             block += workers
 
 

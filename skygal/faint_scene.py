@@ -10,6 +10,7 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 
 from skygal.faint_neighbours import FaintNeighbours
+from skygal.population.faint import number_apart
 from skygal.rendering.analytic import KINDS, POINT, Analytic, AnalyticTruth, measure, reach
 from skygal.rendering.analytic_pixels import Boxes, make_patches
 from skygal.rendering.blocks import Window
@@ -93,12 +94,10 @@ def draw_faint(table: QTable, wcs: WCS, shape: tuple[int, int], view: View, *, t
     view : View
         How they are seen.
     taken : ndarray of int
-        ``source_id`` of other sources: where one of these has it too, all are numbered on from the largest.
+        ``source_id`` of other sources: where one of these has it too, see `skygal.population.faint.number_apart`.
     """
     ra, dec = table["ra"].to_value(u.deg), table["dec"].to_value(u.deg)
-    ids = np.asarray(table["source_id"], np.int64)
-    if np.isin(ids, taken).any():
-        ids = ids + int(taken.max())
+    ids = number_apart(np.asarray(table["source_id"], np.int64), taken)
     position = np.stack(icrs_to_pixel(wcs, ra, dec), axis=-1)
     jacobian = pixel_affine(wcs, ra, dec)
     known = np.isfinite(position).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2))

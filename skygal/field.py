@@ -118,7 +118,8 @@ class Field:
         ValueError
             If the format is unknown.
         FileExistsError
-            If it exists and ``overwrite`` is not set, or is not one of skygal's.
+            If it exists and ``overwrite`` is not set, or holds anything that is not as skygal wrote it, or a file that
+            the field was made from.
         OSError
             If it cannot be written; nothing is left behind.
 
@@ -128,13 +129,14 @@ class Field:
         """
         from skygal.config import dump_config
         from skygal.output import whole_directory
+        from skygal.provenance import input_files
         from skygal.streaming import stream_fits, stream_zarr
         from skygal.truth import write_truth
 
         check_choice("format", format, ("fits", "zarr"))
         plain = self.header.copy()
         plain["BUNIT"] = ("", "source_id, 0 for none")
-        with whole_directory(directory, overwrite=overwrite) as folder:
+        with whole_directory(directory, overwrite=overwrite, inputs=input_files(self.provenance)) as folder:
             if format == "fits":
                 stream_fits({folder / "field.fits": (self.image, self.header, np.float32),
                              folder / "model.fits": (self.model, self.header, np.float32),

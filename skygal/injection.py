@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from os import PathLike, fspath
 from typing import Any
 
@@ -13,29 +14,36 @@ from astropy.table import QTable, Table
 from astropy.wcs import WCS
 from tqdm import tqdm
 
+from skygal.blank import blank_pixels, mirrored
+from skygal.cards import Cards
 from skygal.cast import make_cast
-from skygal.checks import as_count, as_quantity, as_seed
+from skygal.checks import as_count, as_quantity, as_seed, warn_caller
 from skygal.faint_scene import draw_faint, whole_components, whole_truth
 from skygal.field import Field
-from skygal.headers import field_header
-from skygal.images import SkyImage, parse_unit, read_image
+from skygal.fits_files import MOST_AXES
+from skygal.given_noise import NoiseMap, area_ratio, as_rms, jy_per_beam_in, read_noise
+from skygal.header_beam import beam_table
+from skygal.header_frequency import spectral_axes, write_frequency_axis
+from skygal.header_wcs import read_celestial
+from skygal.headers import field_header, primary_header, restate_wcs, unwritable
+from skygal.images import SkyImage, choose_hdu, describe_plane, parse_unit, read_image
 from skygal.morphology.checkpoint import load_model
 from skygal.morphology.clip import check_clip_sigma
 from skygal.morphology.latents import check_latents, check_pairs, default_mix
 from skygal.morphology.measure import ISOPHOTE
 from skygal.noise_map import local_rms
 from skygal.observation import Observation, faintest_flux, observe
-from skygal.population import Distribution, check_faint, sample_population
+from skygal.population import Distribution, check_faint, counted_to, sample_population
 from skygal.provenance import describe_table, make_provenance, write_provenance
 from skygal.rendering.beam import TargetBeam
 from skygal.rendering.canvas import Canvas
 from skygal.scene import View, draw_scene
 from skygal.seeds import Seeds
-from skygal.sky import celestial, icrs_to_pixel, on_sky, pixel_area
+from skygal.sky import celestial, on_sky, pixel_area
 
 __all__ = ["inject"]
 
-def _as_image(image: Any, wcs: Any, hdu: int) -> tuple[SkyImage, str]:
+def _as_image(image: Any, wcs: Any, hdu: Any) -> tuple[SkyImage, str]:
     """Return the image that was given and what to call it."""
     if isinstance(image, np.ndarray):
         return _as_array_image(image, wcs), "array"
@@ -45,13 +53,12 @@ def _as_image(image: Any, wcs: Any, hdu: int) -> tuple[SkyImage, str]:
     if wcs is not None:
         raise ValueError("wcs must be left out where image is a FITS file or HDU, which has its own, "
                          f"got {type(wcs).__name__}")
-    hdu = as_count("hdu", hdu)
+    if not (hdu is None or isinstance(hdu, str)):
+        hdu = as_count("hdu", hdu)
     if isinstance(image, (str, PathLike)):
         return read_image(image, hdu=hdu), fspath(image)
     if isinstance(image, fits.HDUList):
-        if hdu >= len(image):
-            raise ValueError(f"hdu must be from 0 to {len(image) - 1}, got {hdu}")
-        image = image[hdu]
+        return read_image(choose_hdu(image, hdu), beams=beam_table(image)), "HDU"
     return read_image(image), "HDU"
 
 
@@ -73,34 +80,24 @@ def _as_array_image(image: Any, wcs: Any) -> SkyImage:
         raise ValueError(f"wcs must be that of the image, of shape {image.shape}, got one of shape "
                          f"{tuple(sky.array_shape)}")
     if not isinstance(wcs, fits.Header):
+        sky.array_shape = image.shape
         return SkyImage(image, sky, None, own_unit, None, fits.Header())
     # a header brings its beam, unit and frequency along
-    bare = fits.PrimaryHDU(np.zeros((1,) * (wcs.get("NAXIS", 2) - 2) + image.shape, np.float32), wcs)
-    found = read_image(bare)
+    sky, axes = read_celestial(wcs)
+    found = describe_plane(image, sky, axes, wcs, "wcs header")
+    header = found.header
+    header["NAXIS"] = max(Cards(wcs).whole("NAXIS", most=MOST_AXES) or 2, *axes)
+    for axis in range(1, header["NAXIS"] + 1):
+        header[f"NAXIS{axis}"] = 1 if axis not in axes else image.shape[1 - axes.index(axis)]
     if own_unit is not None:
-        found.header["BUNIT"] = _spell(own_unit)
-    return SkyImage(image, found.wcs, found.beam, own_unit or found.unit, found.frequency, found.header)
+        header["BUNIT"] = _spell(own_unit)
+    return replace(found, unit=own_unit or found.unit)
 
 
 def _unit_scale(unit: Any, beam: TargetBeam, frequency: u.Quantity, pixel: u.Quantity) -> float:
     """Return how many of ``unit`` one Jy/beam is; ``pixel`` is the solid angle of one."""
     # a PSF image spreads the flux over more than the Gaussian fitted to its main lobe
-    solid = beam.beam.sr if beam.psf is None else beam.area * pixel
-    known = [(u.Jy / u.beam, u.Jy / u.sr, lambda x: x / solid.value, lambda x: x * solid.value)]
-    if unit.is_equivalent(u.Jy / u.pix):
-        return float((u.Jy / u.pix).to(unit)) / beam.area
-    try:
-        return float((1 * u.Jy / u.beam).to_value(unit, known + u.brightness_temperature(frequency, beam_area=solid)))
-    except u.UnitConversionError:
-        raise u.UnitConversionError("unit must be a brightness such as Jy/beam, mJy/beam, Jy/pixel, Jy/sr or K, "
-                                    f"got {unit}") from None
-
-
-def _area_ratio(beam: TargetBeam, shape: tuple[int, int]) -> np.ndarray:
-    """Return, for each pixel, the beam's area at the image's centre over that there."""
-    ny, nx = shape
-    columns = np.arange(nx)
-    return np.stack([beam.area / beam.at(columns, np.full(nx, y))[1] for y in range(ny)])
+    return jy_per_beam_in(unit, beam.beam.sr if beam.psf is None else beam.area * pixel, beam.area, frequency)
 
 
 def _as_unit(unit: Any) -> u.UnitBase:
@@ -123,11 +120,13 @@ def _as_sources(sources: Any, flux: Any) -> tuple[int | None, Any]:
     return None, None
 
 
-def _not_blank(given: SkyImage) -> np.ndarray:
+def _not_blank(given: SkyImage, beam: TargetBeam) -> np.ndarray:
     """Return which pixels have a brightness and a place on the sky."""
-    valid, sky = np.isfinite(given.data), on_sky(given.wcs, given.data.shape)
-    if sky is not None:
-        valid &= sky
+    header = given.header
+    card = None if "BSCALE" in header or "BZERO" in header else header.get("BLANK")
+    card = card if isinstance(card, (int, float)) and np.isfinite(card) else None
+    sky = on_sky(given.wcs, given.data.shape)
+    valid = ~blank_pixels(given.data, _width(beam), sky=sky, card=card, name=given.name)
     if not valid.any():
         raise ValueError("image must have pixels on the sky that are not blank, got none")
     return valid
@@ -138,16 +137,44 @@ def _pixel_scale(unit: Any, seen: Observation, wcs: WCS, valid: np.ndarray) -> A
     middle = pixel_area(wcs, *(valid.nonzero()[axis].mean() for axis in (1, 0)))
     scale = _unit_scale(unit, seen.beam, seen.frequency, float(middle) * u.sr)
     if seen.beam.nodes is not None and not _is_per_beam(1 * unit):
-        return scale * _area_ratio(seen.beam, valid.shape)
+        return scale * area_ratio(seen.beam, valid.shape)
     return scale
 
 
-def _noise_map(given: SkyImage, seen: Observation, valid: np.ndarray, scale: Any) -> np.ndarray:
-    """Return the rms noise at each pixel, Jy/beam, NaN on blank ones: what was given, or what the image shows."""
-    if seen.noise > 0:
-        return np.where(valid, seen.noise, np.nan)
-    width = np.sqrt(4 * np.log(2) / np.pi * abs(seen.beam.area))
-    return local_rms(np.where(valid, given.data, np.nan), width) / scale
+def _shown_noise(given: SkyImage, beam: TargetBeam, valid: np.ndarray, scale: Any) -> np.ndarray:
+    """Return the rms noise that an image shows, Jy/beam, NaN on blank pixels."""
+    shown = local_rms(np.where(valid, mirrored(given.data, valid), np.nan), _width(beam)) / scale
+    none = shown == 0
+    if none.any():
+        share = 100 * np.count_nonzero(none) / np.count_nonzero(valid)
+        if share < 100:
+            shown[none] = np.median(shown[shown > 0])
+        warn_caller(f"image shows no noise in {share:.3g} % of its pixels, where "
+                    + ("local_rms is 0 and snr infinite" if share == 100 else "the median of the others is taken")
+                    + ": give rms to say what it is")
+    return shown
+
+
+def _width(beam: TargetBeam) -> float:
+    """Return the FWHM, in pixels, of a round beam of the same area."""
+    return float(np.sqrt(4 * np.log(2) / np.pi * abs(beam.area)))
+
+
+def _with_noise(seen: Observation, given: SkyImage, rms: Any, *, unit: Any, valid: np.ndarray,
+                scale: Any) -> Observation:
+    """Return how the sky is seen, with the noise, Jy/beam, that was given, or that the image shows."""
+    if rms is None:
+        return seen.with_noise(NoiseMap(_shown_noise(given, seen.beam, valid, scale), given.wcs))
+    found = as_rms("rms", rms, seen.beam, seen.frequency, unit=unit)
+    if isinstance(found, NoiseMap):
+        found = replace(found, values=np.where(valid, found.values, np.float32(np.nan)))
+        known, all_of = np.count_nonzero(np.isfinite(found.values)), np.count_nonzero(valid)
+        if not known:
+            raise ValueError("rms map must have values where the image is not blank, got none")
+        if known < all_of:
+            warn_caller(f"rms map has no values for {all_of - known} of {all_of} pixels of the image that are not "
+                        "blank: sources there have the local_rms of the nearest one that it has")
+    return seen.with_noise(found)
 
 
 def _is_per_beam(value: Any) -> bool:
@@ -155,11 +182,11 @@ def _is_per_beam(value: Any) -> bool:
 
 
 def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, wcs: WCS | fits.Header | None = None,
-           hdu: int = 0, seed: int | None = None, beam: Any = None, unit: Any = None, frequency: Any = None,
-           rms: Any = None, flux: Any = None, las: Any = None, fr_mix: str | Mapping[str, float] | None = None,
-           spectral_index: Any = None, curvature: Any = None, faint: Any = None, primary_beam: Any = None,
-           latents: Any = "balanced", clip_sigma: float | None = 3.0, model: Any = None, device: str = "cpu",
-           workers: int = 2, progress: bool = False) -> Field:
+           hdu: int | str | None = None, seed: int | None = None, beam: Any = None, unit: Any = None,
+           frequency: Any = None, rms: Any = None, flux: Any = None, las: Any = None,
+           fr_mix: str | Mapping[str, float] | None = None, spectral_index: Any = None, curvature: Any = None,
+           faint: Any = None, primary_beam: Any = None, latents: Any = "balanced", clip_sigma: float | None = 3.0,
+           model: Any = None, device: str = "cpu", workers: int = 2, progress: bool = False) -> Field:
     """Inject synthetic radio galaxies into an existing image.
 
     The image itself, file or array, is not changed.
@@ -167,16 +194,17 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
     Parameters
     ----------
     image : path, HDU or ndarray
-        A FITS file, an image HDU, or an array of shape (ny, nx) with its ``wcs``. Blank pixels (NaN)
-        stay blank and no source is centred on them; pixels without a place on the sky stay as they are.
+        A FITS file, an image HDU, or an array of shape (ny, nx) with its ``wcs``. Blank pixels (NaN, or a
+        constant that stands for nothing, see `skygal.blank.blank_pixels`) stay as they are and no source is
+        centred on them; so do pixels without a place on the sky.
     sources : int, `~astropy.table.Table` or path, optional
         How many, or a population of one's own with any of the columns ra, dec (or x, y), flux, las,
         pa, fr_class, spectral_index, curvature, redshift; the others are drawn. By default the number is drawn
         from the source counts, the flux range and the solid angle that is not blank.
     wcs : `~astropy.wcs.WCS` or `~astropy.io.fits.Header`, optional
         For an array; a header brings its beam, unit and frequency along.
-    hdu : int
-        Which HDU of a file.
+    hdu : int or str, optional
+        Which HDU of a file, by number or EXTNAME; by default the first, or where that is empty the only image.
     seed : int, optional
         The same seed gives the same sources.
     beam : `~radio_beam.Beam`, Quantity, ndarray, path, Table or callable, optional
@@ -185,13 +213,14 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
         Brightness unit of the image, where the header has none or a wrong one.
     frequency : Quantity, optional
         Where the header has none.
-    rms : Quantity, optional
-        Noise, Jy/beam, taken as the same everywhere. By default it is estimated from the image, box by
-        box.
+    rms : Quantity, str, ndarray, path or HDU, optional
+        Noise, Jy/beam: one for all of the image, or a map. A map is a FITS image on any grid that meets the image's,
+        in the unit of its BUNIT, or an array or Quantity of the image's shape (in the image's unit if it has none);
+        NaN where it is blank. By default it is estimated from the image, see `skygal.noise_map.local_rms`.
     primary_beam : PrimaryBeam, Quantity, path or HDU, optional
         What the image has not been corrected for, as for `skygal.simulate_field`: sources are weakened by it.
     flux, las, fr_mix, spectral_index, curvature, faint, latents, clip_sigma, model, device, workers, progress
-        As for `skygal.simulate_field`; fluxes start at 20 times the median noise by default.
+        As for `skygal.simulate_field`; fluxes start at the median noise by default.
 
     Returns
     -------
@@ -205,6 +234,12 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
         For an argument that is not allowed, or that the header does not make up for; before any work.
     FileNotFoundError
         If there is no such file.
+
+    Warns
+    -----
+    UserWarning
+        If a constant is taken as blank, the image shows no noise, or some of its pixels show sky that others show.
+        If the image was made by skygal with the same seed, so that sources may be put on those that are there.
 
     Examples
     --------
@@ -229,31 +264,37 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
     unit = given.unit if unit is None else _as_unit(unit)
     for what, value in (("beam", beam), ("frequency", frequency), ("unit", unit)):
         if value is None:
-            raise ValueError(f"{what} must be given, since the image's header has none")
-    shape, valid = given.data.shape, _not_blank(given)
-    if rms is not None:
+            raise ValueError(f"{what} must be given, since {given.why_none(what)}")
+    shape = given.data.shape
+    rms = read_noise("rms", rms, given.wcs, shape)
+    if rms is not None and not isinstance(rms, NoiseMap):
         rms = as_quantity("rms", rms * u.beam if _is_per_beam(rms) else rms, u.Jy) * u.Jy
-    seen = observe(given.wcs, shape, survey=None, frequency=frequency, beam=beam, noise=rms,
+    seen = observe(given.wcs, shape, survey=None, frequency=frequency, beam=beam, noise=None,
                    primary_beam=primary_beam)
+    valid = _not_blank(given, seen.beam)
+    header = _header(given, seen, unit)
     scale = _pixel_scale(unit, seen, given.wcs, valid)
-    noise = _noise_map(given, seen, valid, scale)
-    typical = float(np.nanmedian(noise))
-    faintest = faintest_flux(typical)
+    seen = _with_noise(seen, given, rms, unit=unit, valid=valid, scale=scale)
+    others = None if faint is None else check_faint(faint, given.wcs)
+    faintest, counted = faintest_flux(seen.noise), counted_to(others)
+    if counted is not None:
+        faintest = max(faintest, counted)
     mix = default_mix(chosen) if fr_mix is None else fr_mix
     generator = load_model(model, device=device)
     check_latents(chosen, generator.latent_dim)
     population = sample_population(given.wcs, shape, number, seeds=seeds, frequency=seen.frequency, flux=flux, las=las,
                                    fr_mix=mix, spectral_index=spectral_index, curvature=curvature, mask=valid,
-                                   table=table, faintest=faintest)
+                                   table=table, faintest=faintest, counted=counted)
     check_latents(chosen, generator.latent_dim, len(population))
     check_pairs(chosen, np.asarray(population["fr_class"]))
-    cast = make_cast(given.wcs, shape, population, [seen.beam], model=generator, latents=chosen, clip_sigma=clip_sigma,
-                     seeds=seeds)
-    others = None if faint is None else check_faint(faint, given.wcs)
+    if table is None and "SKYGALV" in given.header and given.header.get("SEED") == seeds.seed:
+        warn_caller(f"seed should be another than that of the image's own sources, got {seeds.seed}: the new ones may "
+                    "lie just where these are")
+    cast = make_cast(given.wcs, shape, population, model=generator, latents=chosen, clip_sigma=clip_sigma, seeds=seeds)
 
     def view(table: QTable) -> View:
-        gain = seen.gain(table["ra"].to_value(u.deg), table["dec"].to_value(u.deg))
-        return View(seen.beam, _at_sources(noise, given.wcs, table, typical), gain=gain, valid=valid)
+        place = table["ra"].to_value(u.deg), table["dec"].to_value(u.deg)
+        return View(seen.beam, seen.rms(*place), gain=seen.gain(*place), valid=valid)
 
     canvas = Canvas((0, shape[0], 0, shape[1]), shape, seen.beam, valid)
     with tqdm(total=len(population), desc="sources", disable=not progress, delay=2) as bar:
@@ -267,26 +308,18 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
         configuration={"command": "inject", "image": name, "hdu": hdu, "sources": len(population),
                        "table": describe_table(table), "faint": describe_table(faint),
                        "beam": seen.beam.beam, "psf": seen.beam.psf, "unit": str(unit), "frequency": seen.frequency,
-                       "rms": rms, "primary_beam": seen.primary_beam, "flux": faintest if flux is None else flux,
-                       "las": las, "fr_mix": mix,
+                       "rms": None if rms is None else seen.told_noise(), "primary_beam": seen.primary_beam,
+                       "flux": faintest if flux is None else flux, "las": las, "fr_mix": mix,
                        "spectral_index": spectral_index, "curvature": curvature, "latents": chosen,
                        "clip_sigma": clip_sigma, "isophote": ISOPHOTE})
-    header = _header(given, seen, unit, provenance)
+    write_provenance(header, provenance)
     drawn = np.where(valid, canvas.model(), 0) * np.asarray(scale, np.float32)
-    total = (given.data + drawn).astype(np.float32)
+    with np.errstate(over="ignore"):
+        total = (given.data + drawn).astype(np.float32)
+    # what stands for blank may be more than a float32 holds
+    total[~valid & ~np.isfinite(total)] = np.nan
     return Field.assemble(given.wcs, total, drawn, canvas.segmentation, whole_truth(scene, weak),
                           whole_components(scene, weak), header, provenance)
-
-
-def _at_sources(noise: np.ndarray, wcs: WCS, population: Table, typical: float) -> np.ndarray:
-    """Return the noise at each source; the image's median for those that lie outside or on blank."""
-    x, y = icrs_to_pixel(wcs, population["ra"].to_value(u.deg), population["dec"].to_value(u.deg))
-    ny, nx = noise.shape
-    out = np.full(len(population), typical)
-    with np.errstate(invalid="ignore"):
-        inside = (x > -0.5) & (x < nx - 0.5) & (y > -0.5) & (y < ny - 0.5)
-    out[inside] = noise[np.rint(y[inside]).astype(int), np.rint(x[inside]).astype(int)]
-    return np.where(np.isfinite(out), out, typical)
 
 
 def _spell(unit: Any) -> str:
@@ -299,33 +332,36 @@ def _spell(unit: Any) -> str:
     return unit.to_string("fits")
 
 
-def _header(given: SkyImage, seen: Observation, unit: Any, provenance: Mapping[str, Any]) -> fits.Header:
-    """Return the image's own header with what was done to it; a new one for a bare array."""
+def _header(given: SkyImage, seen: Observation, unit: Any) -> fits.Header:
+    """Return the image's own header, as that of a primary HDU; a new one for a bare array."""
     beam = seen.beam.beam
+    frequency = seen.frequency.to_value(u.Hz)
     if not len(given.header):
-        return field_header(given.wcs, given.data.shape, beam=beam, frequency=seen.frequency,
-                            unit=_spell(unit), provenance=provenance)
-    header = given.header.copy()
-    for key in ("BSCALE", "BZERO", "BLANK", "DATAMIN", "DATAMAX", "CHECKSUM", "DATASUM", "XTENSION", "PCOUNT", "GCOUNT",
-                "EXTNAME"):
-        header.remove(key, ignore_missing=True, remove_all=True)
-    header["BITPIX"] = -32
+        return field_header(given.wcs, given.data.shape, beam=beam, frequency=seen.frequency, unit=_spell(unit))
+    header = primary_header(given.header)
+    header.remove("CASAMBM", ignore_missing=True)
+    lost = unwritable(given.header)
+    if lost:
+        warn_caller(f"{given.name}: cards that cannot be read are left out of the header that is written: "
+                    f"{', '.join(lost)}")
     # finders need all three cards, which a header can lack though its beam is known (from its history)
-    if given.beam is None or beam != given.beam or not all(key in header for key in ("BMAJ", "BMIN", "BPA")):
-        header["BMAJ"], header["BMIN"] = beam.major.to_value(u.deg), beam.minor.to_value(u.deg)
-        header["BPA"] = beam.pa.to_value(u.deg)
-    if unit != given.unit:
+    for key, value in (("BMAJ", beam.major), ("BMIN", beam.minor), ("BPA", beam.pa)):
+        if header.get(key) != value.to_value(u.deg):
+            header.remove(key, ignore_missing=True, remove_all=True)
+            header[key] = (value.to_value(u.deg), "[deg]")
+    if unit != given.unit or "BUNIT" not in header:
         header["BUNIT"] = _spell(unit)
     if given.frequency is None or seen.frequency != given.frequency:
-        _set_frequency(header, seen.frequency.to_value(u.Hz))
-    write_provenance(header, provenance)
-    return header
+        _set_frequency(header, frequency)
+    try:
+        return restate_wcs(header, given.wcs, given.axes, frequency)
+    except ValueError as error:
+        raise ValueError(f"{given.name} cannot be used: {error}") from None
 
 
 def _set_frequency(header: fits.Header, frequency: float) -> None:
     """Write a frequency (Hz) wherever a reader may look for it."""
-    for axis in range(1, header.get("NAXIS", 0) + 1):
-        if str(header.get(f"CTYPE{axis}", "")).startswith("FREQ"):
-            header[f"CRPIX{axis}"], header[f"CRVAL{axis}"], header[f"CUNIT{axis}"] = 1.0, frequency, "Hz"
+    for axis in spectral_axes(header):
+        write_frequency_axis(header, axis, frequency)
     for key in ("RESTFRQ", "RESTFREQ"):
         header[key] = (frequency, "[Hz] rest frequency")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any
 
@@ -11,23 +11,28 @@ from astropy import units as u
 from astropy.table import Table
 from astropy.wcs import WCS
 
-from skygal.checks import as_quantity
+from skygal.checks import as_quantity, show
+from skygal.given_noise import NoiseMap, as_rms, read_noise
 from skygal.psf_files import read_psf_image
-from skygal.rendering.beam import TargetBeam
+from skygal.rendering.beam import FWHM, TargetBeam
 from skygal.rendering.beam_nodes import nodes_from_function, nodes_from_table
 from skygal.rendering.local_frame import local_affine
 from skygal.rendering.primary_beam import PrimaryBeam, as_primary_beam
 from skygal.surveys import Survey
+from skygal.table_files import read_table
 
 __all__ = ["Observation", "faintest_flux", "observe"]
 
 #: without a survey, frequency or beam: L band, and a beam that the pixels sample well
 DEFAULT_FREQUENCY = 1.4 * u.GHz
 DEFAULT_BEAM_PIXELS = 3.0
-#: with noise and no flux range given, sources start at this many times its rms
-FAINTEST_SNR = 20.0
+#: with noise and no flux range given, sources start at this many times its rms: far enough under what can be detected
+#: that all which noise lifts over a threshold of 5 is there
+FAINTEST_SNR = 1.0
 #: and without noise at this: fainter sources are mostly star-forming galaxies
 FAINTEST_FLUX = 1 * u.mJy
+#: FWHM of a beam, in pixels, at most: the blocks in which its noise is made grow with it
+WIDEST_BEAM = 1000.0
 #: of files that hold a table of beams
 TABLE_ENDINGS = (".ecsv", ".vot", ".xml")
 
@@ -41,17 +46,34 @@ class Observation:
     beam : TargetBeam
         The beam on the grid.
     noise : float
-        Standard deviation in Jy/beam; 0 for none.
+        Standard deviation in Jy/beam; 0 for none. Of a map the median.
     frequency : Quantity
         In Hz.
     primary_beam : PrimaryBeam or None
         With its pointing; None where all of the sky is seen alike.
+    noise_map : NoiseMap or None
+        Of noise that varies, in Jy/beam; None where it is the same everywhere.
     """
 
     beam: TargetBeam
     noise: float
     frequency: u.Quantity
     primary_beam: PrimaryBeam | None = None
+    noise_map: NoiseMap | None = None
+
+    def with_noise(self, noise: NoiseMap | float) -> Observation:
+        """Return the same with other noise, Jy/beam."""
+        if isinstance(noise, NoiseMap):
+            return replace(self, noise=noise.typical(), noise_map=noise)
+        return replace(self, noise=noise, noise_map=None)
+
+    def rms(self, ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
+        """Return the noise at places (ICRS, degrees), Jy/beam."""
+        return np.full(len(ra), self.noise) if self.noise_map is None else self.noise_map.at(ra, dec)
+
+    def told_noise(self) -> Any:
+        """Return what tells the noise in a configuration: a quantity, or what the map is called."""
+        return self.noise * u.Jy / u.beam if self.noise_map is None else self.noise_map.name
 
     def gain(self, ra: np.ndarray, dec: np.ndarray) -> np.ndarray | None:
         """Return the primary beam at places (ICRS, degrees); None if there is none."""
@@ -81,8 +103,8 @@ def observe(wcs: WCS, shape: tuple[int, int], *, survey: Survey | None, frequenc
         An elliptical Gaussian; the FWHM of a circular one; a PSF image, on the image's pixels unless its FITS
         header gives others; a table of Gaussians, as such or in a file ending in .ecsv, .vot or .xml, see
         `skygal.rendering.beam_nodes.nodes_from_table`; or a function of (ra, dec), see `nodes_from_function` there.
-    noise : Quantity, False or None
-        Standard deviation, Jy/beam.
+    noise : Quantity, str, ndarray, path, HDU, NoiseMap, False or None
+        Standard deviation, Jy/beam: see `skygal.given_noise.read_noise`.
     primary_beam : PrimaryBeam, Quantity, path, HDU or None
         See `skygal.rendering.primary_beam.as_primary_beam`.
 
@@ -95,14 +117,26 @@ def observe(wcs: WCS, shape: tuple[int, int], *, survey: Survey | None, frequenc
     if beam is None and survey is not None:
         beam = survey.beam
     target = _target_beam(beam, wcs, shape, affine)
+    _check_width(target, affine)
     if frequency is None:
         frequency = survey.frequency if survey is not None else DEFAULT_FREQUENCY
     frequency = as_quantity("frequency", frequency, "Hz") * u.Hz
     if noise is None and survey is not None:
         noise = survey.noise
-    rms = 0.0 if noise is None or noise is False else _brightness("noise", noise)
+    rms: Any = 0.0
+    if noise is not None and noise is not False:
+        rms = as_rms("noise", read_noise("noise", noise, wcs, shape), target, frequency)
     pattern = as_primary_beam(primary_beam, wcs, shape, frequency=frequency)
-    return Observation(target, rms, frequency, pattern)
+    return Observation(target, 0.0, frequency, pattern).with_noise(rms)
+
+
+def _check_width(target: TargetBeam, affine: np.ndarray) -> None:
+    """Refuse a beam that would take all memory, before any work."""
+    width = float(FWHM * np.sqrt(np.linalg.eigvalsh(target.widest)[1]))
+    if width > WIDEST_BEAM:
+        pixel = 1 / np.sqrt(abs(np.linalg.det(affine)))
+        raise ValueError(f"beam must be at most {WIDEST_BEAM:g} of the image's pixels wide, got {width:.4g} pixels of "
+                         f"{pixel:.4g} arcsec")
 
 
 def _target_beam(beam: Any, wcs: WCS, shape: tuple[int, int], affine: np.ndarray) -> TargetBeam:
@@ -120,9 +154,9 @@ def _target_beam(beam: Any, wcs: WCS, shape: tuple[int, int], affine: np.ndarray
         return TargetBeam.from_beam(Beam(width * u.arcsec), affine)
     if isinstance(beam, (str, PathLike)) and str(beam).endswith(TABLE_ENDINGS):
         try:
-            beam = Table.read(beam)
-        except (OSError, ValueError, TypeError) as error:
-            raise ValueError(f"beam table {str(beam)!r} cannot be read: {error}") from None
+            beam = read_table(beam, "beam table")
+        except FileNotFoundError:
+            raise ValueError(f"beam table {show(str(beam))} cannot be read: it does not exist") from None
     if isinstance(beam, Table):
         return TargetBeam.from_nodes(nodes_from_table(beam, wcs, shape), affine)
     if isinstance(beam, (str, PathLike)):
@@ -137,13 +171,6 @@ def _target_beam(beam: Any, wcs: WCS, shape: tuple[int, int], affine: np.ndarray
                     f"{type(beam).__name__}")
 
 
-def _brightness(name: str, value: Any) -> float:
-    """Return a brightness in Jy/beam; one in Jy is per beam too."""
-    if isinstance(value, u.Quantity) and value.unit.is_equivalent(u.Jy):
-        value = value / u.beam
-    return as_quantity(name, value, u.Jy / u.beam)
-
-
 def faintest_flux(noise: float) -> u.Quantity:
-    """Return where fluxes start if no range is given: at 20 times the noise (Jy/beam), 1 mJy without noise."""
+    """Return where fluxes start if no range is given: at the noise (Jy/beam), 1 mJy without noise."""
     return float(f"{FAINTEST_SNR * noise:.6g}") * u.Jy if noise > 0 else FAINTEST_FLUX

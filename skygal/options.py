@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -12,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy import units as u
-from astropy.io import fits
-from astropy.wcs import WCS, FITSFixedWarning
+from astropy.wcs import WCS
 
 from skygal.checks import as_quantity
+from skygal.header_wcs import celestial_axes, read_celestial
+from skygal.inputs import read_npy
 from skygal.sky import celestial, make_wcs
 
 if TYPE_CHECKING:
     from skygal.training.settings import TrainSettings
 
-__all__ = ["DEFAULT_CENTER", "DEFAULT_SIZE", "parse_beam", "parse_each", "parse_frequencies", "parse_latents",
-           "parse_mix", "parse_number", "parse_open_range", "parse_quantity", "parse_range", "parse_settings",
-           "parse_size", "parse_wcs"]
+__all__ = ["DEFAULT_CENTER", "DEFAULT_SIZE", "parse_beam", "parse_each", "parse_frequencies", "parse_hdu",
+           "parse_latents", "parse_mix", "parse_noise", "parse_number", "parse_open_range", "parse_quantity",
+           "parse_range", "parse_settings", "parse_size", "parse_sizes", "parse_wcs"]
 
 #: where a field lies and how many pixels it has on a side if nothing is said
 DEFAULT_CENTER, DEFAULT_SIZE = "12h00m00s +30d00m00s", 1024
@@ -54,6 +54,19 @@ def parse_number(name: str, value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be a number, got {value!r}") from None
+
+
+def parse_noise(name: str, value: Any) -> u.Quantity | Path:
+    """Return the noise from a string such as ``"0.15 mJy"``, or the path of a map of it.
+
+    Raises
+    ------
+    ValueError
+        If it is neither a file, nor named as one, nor a number with a unit.
+    """
+    from skygal.given_noise import names_file
+
+    return Path(value) if isinstance(value, str) and names_file(value) else parse_quantity(name, value)
 
 
 def parse_range(name: str, value: Any, *, plain: bool = False) -> Any:
@@ -100,6 +113,12 @@ def parse_open_range(name: str, value: Any) -> tuple[Any, Any]:
         raise ValueError(f"{name} must be a pair LOW,HIGH, got {value!r}")
     low, high = (None if part in (None, "", "none") else parse_quantity(name, part) for part in (*parts, None)[:2])
     return low, high
+
+
+def parse_sizes(value: Any) -> Any:
+    """Return a range of sizes, see `parse_range`, or a word as it is: the name of a relation."""
+    word = value.strip() if isinstance(value, str) else ""
+    return word if word.isalpha() else parse_range("las", value)
 
 
 def parse_frequencies(value: Any) -> Any:
@@ -216,27 +235,44 @@ def parse_mix(value: Any) -> Any:
 def parse_latents(value: Any) -> Any:
     """Return latents: the name of a way to draw them, or the array in a ``.npy`` file."""
     if isinstance(value, str) and value.endswith(".npy"):
-        return _load_array("latents", value)
+        return read_npy(value, "latents file")
     return np.asarray(value, dtype=float) if isinstance(value, list) else value
 
 
-def _load_array(name: str, path: str) -> np.ndarray:
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"{name} file {path!r} does not exist")
-    try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"{name} file {path!r} cannot be read as an array: {error}") from None
+def parse_hdu(value: Any) -> int | str | None:
+    """Return an HDU's number from ``"1"`` or 1, or its EXTNAME; None for None.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"hdu must be a number or an EXTNAME, got {value!r}")
+    return int(value) if re.fullmatch(r"\s*[+-]?\d+\s*", value) else value.strip()
 
 
-def _open(name: str, path: str) -> fits.HDUList:
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"{name} file {path!r} does not exist")
-    try:
-        with fits.open(path, memmap=False, lazy_load_hdus=False) as hdus:
-            return hdus
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{name} file {path!r} is not a FITS file: {error}") from None
+def _grid_of(path: str) -> WCS:
+    """Return the first celestial WCS with a shape in the headers of a FITS file."""
+    from skygal.fits_files import open_hdus
+
+    name = f"wcs file {os.fspath(path)!r}"
+    with open_hdus(path, name) as (hdus, file):
+        for hdu in hdus:
+            header = hdu.image_header()
+            try:
+                if celestial_axes(header) is None:
+                    continue
+                found, _ = read_celestial(header, f"{name}, HDU {hdu.index}")
+                celestial(found)
+            except ValueError as error:
+                raise ValueError(f"{name}, HDU {hdu.index}, cannot be used: {error}") from None
+            if found.array_shape is not None:
+                file.check_pixels(hdu, bare=True)
+                return found
+    raise ValueError(f"{name} has no celestial WCS with a shape in any of its headers")
 
 
 def parse_wcs(*, wcs: str | None = None, center: str | None = None, size: Any = None, pixel_scale: Any = None,
@@ -258,23 +294,14 @@ def parse_wcs(*, wcs: str | None = None, center: str | None = None, size: Any = 
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file has no celestial WCS, or if what is given does not make one.
+        If the file has no celestial WCS or one with a card that cannot be used, or if what is given does not make one.
     """
     if wcs is not None:
         for name, value in (("center", center), ("size", size), ("pixel_scale", pixel_scale),
                             ("projection", projection)):
             if value is not None:
                 raise ValueError(f"{name} must be left out where wcs is given, got {value!r}")
-        for hdu in _open("wcs", wcs):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FITSFixedWarning)
-                try:
-                    found = celestial(hdu.header)
-                except ValueError:
-                    continue
-            if found.array_shape and None not in found.array_shape and 0 not in found.array_shape:
-                return found
-        raise ValueError(f"wcs file {wcs!r} has no celestial WCS with a shape in any of its headers")
+        return _grid_of(wcs)
     if pixel_scale is not None:
         scale = parse_quantity("pixel_scale", pixel_scale)
     elif survey is not None:

@@ -6,14 +6,14 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
 from astropy import units as u
 from astropy.io import fits
 
 import skygal
-from skygal.config import as_plain, dump_config
+from skygal.config import as_plain, dump_config, parse_yaml
 
-__all__ = ["describe_table", "make_provenance", "read_provenance", "restore_provenance", "write_provenance"]
+__all__ = ["describe_table", "input_files", "make_provenance", "read_provenance", "restore_provenance",
+           "write_provenance"]
 
 # key in the mapping, keyword in a header, comment
 _CARDS = (
@@ -32,6 +32,13 @@ def describe_table(table: Any) -> Any:
     if table is None or isinstance(table, (str, os.PathLike)):
         return table
     return f"table of {len(table)} rows with the columns {', '.join(table.colnames)}"
+
+
+def input_files(provenance: Mapping[str, Any]) -> list[str]:
+    """Return the files that a run has read, as far as its settings name them."""
+    settings = provenance.get("configuration") or {}
+    return [value for value in settings.values() if isinstance(value, str) and "\0" not in value
+            and os.path.isfile(value)]
 
 
 def make_provenance(*, seed: int, model: str, model_sha256: str, frequency: u.Quantity,
@@ -76,6 +83,9 @@ def write_provenance(header: fits.Header, provenance: Mapping[str, Any]) -> None
     for key, keyword, comment in _CARDS:
         if key in provenance:
             value = provenance[key]
+            if isinstance(value, list):
+                # of tables that were stacked
+                value = ", ".join(map(str, value))
             if isinstance(value, str):
                 value = value.encode("ascii", "replace").decode()
                 # a longer one would need CONTINUE cards, which old readers drop; HISTORY has it in full
@@ -112,12 +122,15 @@ def read_provenance(header: fits.Header) -> dict[str, Any]:
             text += "\n" + line[len(_FIRST):]
         elif line.startswith(_NEXT):
             text += line[len(_NEXT):]
-    return restore_provenance(yaml.safe_load(text) or {})
+    return restore_provenance(parse_yaml(text) or {})
 
 
 def restore_provenance(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metadata with ``frequency`` as a Quantity again."""
+    """Return the metadata with ``frequency`` as a Quantity again, or a list of these."""
     meta = dict(plain)
-    if isinstance(meta.get("frequency"), str):
-        meta["frequency"] = u.Quantity(meta["frequency"])
+    found = meta.get("frequency")
+    if isinstance(found, str):
+        meta["frequency"] = u.Quantity(found)
+    elif isinstance(found, list):
+        meta["frequency"] = [u.Quantity(text) for text in found]
     return meta

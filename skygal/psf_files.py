@@ -11,6 +11,9 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
+from skygal.checks import show
+from skygal.fits_files import read_first
+from skygal.inputs import read_npy
 from skygal.rendering.local_frame import local_affine
 from skygal.sky import celestial
 
@@ -49,29 +52,25 @@ def read_psf_image(path: str | os.PathLike) -> PsfImage:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it cannot be read, or holds no two-dimensional image.
+        If it cannot be read, holds no two-dimensional image, or its header has a grid that cannot be read.
     """
-    name = f"psf file {os.fspath(path)!r}"
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"{name} does not exist")
-    data: np.ndarray | None = None
+    name = f"psf file {show(os.fspath(path))}"
     header = None
-    try:
-        if os.fspath(path).endswith(".npy"):
-            data = np.load(path, allow_pickle=False)
-        else:
-            with fits.open(path, memmap=False) as hdus:
-                for hdu in hdus:
-                    if hdu.is_image and hdu.data is not None:
-                        data, header = hdu.data, hdu.header
-                        break
-    except (OSError, ValueError, TypeError, EOFError) as error:
-        raise ValueError(f"{name} cannot be read: {error}") from None
-    if data is None or np.squeeze(data).ndim != 2:
-        got = "no image" if data is None else f"the shape {data.shape}"
-        raise ValueError(f"{name} must hold a two-dimensional image, got {got}")
+    if os.fspath(path).endswith(".npy"):
+        data = read_npy(path, "psf file")
+    else:
+        data, header = read_first(path, name)
+    if data.dtype.kind not in "iuf":
+        raise ValueError(f"{name} must hold numbers, got {data.dtype}")
+    if np.squeeze(data).ndim != 2:
+        raise ValueError(f"{name} must hold a two-dimensional image, got the shape {data.shape}")
     data = np.squeeze(data).astype(float)
-    return PsfImage(data, None if header is None else _psf_grid(header, data))
+    try:
+        return PsfImage(data, None if header is None else _psf_grid(header, data))
+    except ValueError as error:
+        # the library's text ends with what is wrong, after where in its own source it was found
+        reason = str(error).strip().splitlines()[-1]
+        raise ValueError(f"{name} has a grid that cannot be read: {reason}") from None
 
 
 def _psf_grid(header: fits.Header, data: np.ndarray) -> np.ndarray | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import numpy as np
 from astropy import units as u
 
 from skygal.cast import Cast
+from skygal.checks import warn_caller
 from skygal.image_components import Hills, SeenSources, find_hills
 from skygal.morphology.point import add_points
 from skygal.morphology.stamps import Batch, make_stamps
@@ -250,11 +250,10 @@ def _join(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 def _warn(measured: Measured, ids: np.ndarray) -> None:
     n, limited = len(ids), np.count_nonzero(measured.beam_limited)
     if limited:
-        warnings.warn(f"{limited} of {n} sources have stamps coarser than the image's beam, even at the "
-                      "largest extent the model knows: they are drawn unsharpened and marked beam_limited in truth",
-                      stacklevel=4)
+        warn_caller(f"{limited} of {n} sources have stamps coarser than the image's beam, even at the largest extent "
+                    "the model knows: they are drawn unsharpened and marked beam_limited in truth")
     outside = ids[measured.edge & (measured.bbox[:, 0] < 0) & (measured.flux_in_image == 0)]
     if outside.size:
-        warnings.warn(f"{outside.size} of {n} sources lie outside the image and are in truth with "
-                      f"flux_in_image = 0: source_id {', '.join(map(str, outside[:10]))}"
-                      + (" and others" if outside.size > 10 else ""), stacklevel=4)
+        warn_caller(f"{outside.size} of {n} sources lie outside the image and are in truth with "
+                    f"flux_in_image = 0: source_id {', '.join(map(str, outside[:10]))}"
+                    + (" and others" if outside.size > 10 else ""))

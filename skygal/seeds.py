@@ -45,6 +45,17 @@ class Seeds:
         raw = np.random.Philox(self._sequence(name)).random_raw(n)
         return (np.atleast_1d(raw) >> np.uint64(1)).astype(np.int64)
 
+    def keys_of(self, name: str, labels: np.ndarray) -> np.ndarray:
+        """Return a key for each of the labels, shape (n,), those of each kind of label from a stream of their own.
+
+        Key number i depends on the seed, on i and on the i-th label alone.
+        """
+        out = np.empty(len(labels), np.int64)
+        for label in np.unique(labels):
+            here = np.flatnonzero(labels == label)
+            out[here] = self.keys(f"{name}: {label}", here[-1] + 1)[here]
+        return out
+
 
 def key_generator(key: int) -> np.random.Generator:
     """Return the counter-based generator that belongs to one source's key."""

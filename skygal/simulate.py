@@ -20,13 +20,14 @@ from skygal.checks import as_count, as_seed, check_choice, nearest_names
 from skygal.chunked import check_chunks, chunked_planes
 from skygal.faint_scene import draw_faint, whole_components, whole_truth
 from skygal.field import Field
+from skygal.given_noise import read_noise
 from skygal.headers import field_header
 from skygal.morphology.checkpoint import load_model
 from skygal.morphology.clip import check_clip_sigma
 from skygal.morphology.latents import check_latents, check_pairs, default_mix
 from skygal.morphology.measure import ISOPHOTE
 from skygal.observation import Observation, faintest_flux, observe
-from skygal.population import check_faint, sample_population
+from skygal.population import check_faint, counted_to, sample_population
 from skygal.provenance import describe_table, make_provenance
 from skygal.rendering.canvas import Canvas
 from skygal.scene import View, draw_scene
@@ -71,14 +72,18 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
         field's pixels, its peak as the source's place, or a FITS file with pixels of its own. Or Gaussians that
         change over the field: a table with columns ra, dec (or x, y), bmaj, bmin, bpa, or a function of (ra, dec).
         By default 3 pixels wide. Axes and angle of one Gaussian for all are those at the image's centre.
-    noise : Quantity or False, optional
-        Standard deviation of the noise, Jy/beam; False for none even with a survey.
+    noise : Quantity, str, ndarray, path, HDU or False, optional
+        Standard deviation of the noise, Jy/beam; False for none even with a survey. Or a map of it: a FITS image on any
+        grid that meets the field's, in the unit of its BUNIT, or an array or Quantity of the field's shape (Jy/beam
+        if it has no unit). Where the map is NaN the field is blank, and no source is put there.
     flux : (Quantity, Quantity), Quantity or distribution, optional
         Range of the fluxes, or their faint end, drawn from the source counts; or a distribution
-        from `skygal.population`. By default from 20 times the noise (1 mJy without noise) up.
-    las : (Quantity, Quantity), Quantity, distribution or relation, optional
+        from `skygal.population`. By default from the noise (of a map, its median; 1 mJy without noise) up, or from
+        where ``faint`` ends: see :doc:`/choosing`.
+    las : (Quantity, Quantity), Quantity, "mirabest", distribution or relation, optional
         Range of the largest angular sizes, one for all, a distribution, or a relation of size to flux
-        and class; by default `skygal.population.MiraBestSizes`.
+        and class; by default that of all sources, `skygal.population.WindhorstSizes`, most of which are small.
+        "mirabest" has those that can be classified, `skygal.population.MiraBestSizes`.
     fr_mix : "balanced", "survey" or dict, optional
         Equal numbers, the observed mix given the flux, or the share of each class, as
         ``{"FRI": 0.4, "FRII": 0.6}``. By default "balanced" ("survey" with ``latents="prior"``).
@@ -105,7 +110,8 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
     model : str, path or Generator, optional
         A shipped model's name or a weights file.
     off_sky : "nan" or "zero"
-        What pixels hold that the projection gives no place on the sky. No source is put there.
+        What pixels hold that the projection gives no place on the sky, or that a map of the noise has no value
+        for. No source is put there.
     chunks : int or (int, int), optional
         Sides of chunks, in rows and columns: image, model and segmentation are then lazy Dask arrays, whose
         pixels are made, chunk by chunk, when they are asked for or written, by any of Dask's schedulers.
@@ -160,7 +166,7 @@ def simulate_fields(wcs: WCS | fits.Header, n_sources: int | None = None, *, fre
         Observing frequencies. Fluxes, spectral indices and core fractions are drawn for, or given at, the first.
     beam, noise, primary_beam : optional
         As for `simulate_field`: one for all frequencies, or a list of one for each. A primary beam of a
-        dish goes as 1 / frequency by itself.
+        dish goes as 1 / frequency by itself. Maps of the noise as one array are of shape (n, ny, nx).
     **options
         The other arguments of `simulate_field`.
 
@@ -207,7 +213,9 @@ def simulate_fields(wcs: WCS | fits.Header, n_sources: int | None = None, *, fre
 
 def _one_each(name: str, value: Any, n: int | None) -> list[Any]:
     """Return a value for each of ``n`` frequencies; with ``n`` None, those that are given."""
-    several = isinstance(value, (list, tuple)) or (isinstance(value, u.Quantity) and value.ndim > 0)
+    # an array of two dimensions is one PSF image, or one map of the noise
+    several = isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and (
+        value.ndim == 3 or (isinstance(value, u.Quantity) and value.ndim == 1)))
     if not several:
         if n is None:
             raise TypeError(f"{name} must be a list of quantities, got {value!r}")
@@ -222,7 +230,7 @@ def _simulate(wcs: WCS | fits.Header, n_sources: int | None, views: list[dict[st
               faint: Any, latents: Any, clip_sigma: float | None, model: Any, off_sky: str, chunks: Any, device: str,
               workers: int, progress: bool) -> list[Field]:
     sky = celestial(wcs)
-    size = image_shape(sky, shape)
+    size = sky.array_shape = image_shape(sky, shape)
     seeds = Seeds(as_seed("seed", seed))
     if n_sources is not None:
         n_sources = as_count("n_sources", n_sources)
@@ -234,24 +242,32 @@ def _simulate(wcs: WCS | fits.Header, n_sources: int | None, views: list[dict[st
         raise TypeError(f"survey must be a name, a path or a Survey, got {type(survey).__name__}")
     clip_sigma = check_clip_sigma(clip_sigma)
     chosen = check_latents(latents)
-    seen = [observe(sky, size, survey=known, **view) for view in views]
-    faintest = faintest_flux(seen[0].noise)
+    # one map for several frequencies is read and held once
+    maps: dict[int, Any] = {id(view["noise"]): view["noise"] for view in views}
+    maps = {key: read_noise("noise", noise, sky, size) for key, noise in maps.items()}
+    seen = [observe(sky, size, survey=known, **{**view, "noise": maps[id(view["noise"])]}) for view in views]
+    valid = on_sky(sky, size)
+    visible = [_visible(valid, one) for one in seen]
+    # where every map is blank nothing is put
+    blanked = [part for part in visible if part is not None and part is not valid]
+    mask = np.logical_or.reduce(blanked) if len(blanked) == len(visible) else None
+    others = None if faint is None else check_faint(faint, sky)
+    faintest, counted = faintest_flux(seen[0].noise), counted_to(others)
+    if counted is not None:
+        faintest = max(faintest, counted)
     mix = default_mix(chosen) if fr_mix is None else fr_mix
-    generator = load_model(model, device=device)
-    check_latents(chosen, generator.latent_dim)
     for one in seen:
         # a WCS that a header cannot hold is refused here, before the work
         field_header(sky, size, beam=one.beam.beam, frequency=one.frequency)
+    generator = load_model(model, device=device)
+    check_latents(chosen, generator.latent_dim)
     population = sample_population(sky, size, n_sources, seeds=seeds, frequency=seen[0].frequency, flux=flux, las=las,
                                    fr_mix=mix, spectral_index=spectral_index, curvature=curvature, table=table,
-                                   faintest=faintest)
-    others = None if faint is None else check_faint(faint, sky)
+                                   faintest=faintest, counted=counted, mask=mask)
     n = len(population)
     check_latents(chosen, generator.latent_dim, n)
     check_pairs(chosen, np.asarray(population["fr_class"]))
-    cast = make_cast(sky, size, population, [one.beam for one in seen], model=generator, latents=chosen,
-                     clip_sigma=clip_sigma, seeds=seeds)
-    valid = on_sky(sky, size)
+    cast = make_cast(sky, size, population, model=generator, latents=chosen, clip_sigma=clip_sigma, seeds=seeds)
     configuration = {"command": "simulate_field", "n_sources": n, "shape": size,
                      "survey": known.name if known is not None else None, "reference_frequency": seen[0].frequency,
                      "flux": faintest if flux is None else flux, "las": las, "fr_mix": mix,
@@ -259,7 +275,7 @@ def _simulate(wcs: WCS | fits.Header, n_sources: int | None, views: list[dict[st
                      "faint": describe_table(faint), "latents": chosen, "clip_sigma": clip_sigma, "off_sky": off_sky,
                      "isophote": ISOPHOTE}
     fields = []
-    for channel, one in enumerate(seen):
+    for channel, (one, valid) in enumerate(zip(seen, visible, strict=True)):
         view = partial(_view, seen=one, ratio=float(one.frequency / seen[0].frequency), valid=valid)
         canvas = None if sides is not None else Canvas((0, size[0], 0, size[1]), size, one.beam, valid)
         with tqdm(total=n, desc="sources", disable=not progress, delay=2) as bar:
@@ -269,14 +285,15 @@ def _simulate(wcs: WCS | fits.Header, n_sources: int | None, views: list[dict[st
             weak = draw_faint(others, sky, size, view(others), taken=np.asarray(population["source_id"]))
             if canvas is not None:
                 weak.faint.add_to(canvas)
-        recipe = Recipe(size, one.beam, one.noise, seeds, channel, clip_sigma, scene.placements,
+        noise = one.noise if one.noise_map is None else one.noise_map.values
+        recipe = Recipe(size, one.beam, noise, seeds, channel, clip_sigma, scene.placements,
                         faint=None if weak is None else weak.faint, blank=None if valid is None else ~valid,
                         fill=OFF_SKY[off_sky], device=device)
         planes = _planes(recipe, canvas, generator, sides, workers, progress)
         provenance = make_provenance(
             seed=seeds.seed, model=generator.name, model_sha256=generator.sha256, frequency=one.frequency,
             configuration={**configuration, "frequency": one.frequency, "channel": channel, "beam": one.beam.beam,
-                           "psf": one.beam.psf, "noise": one.noise * u.Jy / u.beam, "primary_beam": one.primary_beam})
+                           "psf": one.beam.psf, "noise": one.told_noise(), "primary_beam": one.primary_beam})
         header = field_header(sky, size, beam=one.beam.beam, frequency=one.frequency, provenance=provenance)
         fields.append(Field.assemble(sky, planes["image"], planes["model"], planes["segmentation"],
                                      whole_truth(scene, weak), whole_components(scene, weak), header, provenance))
@@ -285,8 +302,19 @@ def _simulate(wcs: WCS | fits.Header, n_sources: int | None, views: list[dict[st
 
 def _view(sources: QTable, seen: Observation, ratio: float, valid: np.ndarray | None) -> View:
     """Return how sources are seen at one frequency."""
-    gain = seen.gain(sources["ra"].to_value(u.deg), sources["dec"].to_value(u.deg))
-    return View(seen.beam, np.full(len(sources), seen.noise), ratio, gain, valid)
+    place = sources["ra"].to_value(u.deg), sources["dec"].to_value(u.deg)
+    return View(seen.beam, seen.rms(*place), ratio, seen.gain(*place), valid)
+
+
+def _visible(sky: np.ndarray | None, seen: Observation) -> np.ndarray | None:
+    """Return which pixels are on the sky and have noise of a known size, None if all do."""
+    blank = None if seen.noise_map is None else seen.noise_map.blank()
+    if blank is None:
+        return sky
+    visible = ~blank if sky is None else sky & ~blank
+    if not visible.any():
+        raise ValueError("noise map must have values where the field is on the sky, got none")
+    return visible
 
 
 def _planes(recipe: Recipe, canvas: Canvas | None, model: Any, sides: Any, workers: int, progress: bool) -> Any:

@@ -6,21 +6,24 @@ Position angles run from ICRS north through east, whatever the frame of the imag
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from astropy import units as u
-from astropy.coordinates import SkyCoord
+from astropy.coordinates import BaseCoordinateFrame, SkyCoord
 from astropy.io import fits
-from astropy.wcs import WCS, FITSFixedWarning
+from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
+from astropy.wcs.wcs import WcsError
 
-from skygal.checks import as_count, as_quantity, check_choice
+from skygal.checks import as_count, as_quantity, check_choice, warn_caller
+from skygal.header_wcs import read_celestial
+from skygal.seam import turns
 
 __all__ = ["celestial", "icrs_to_pixel", "image_shape", "make_wcs", "on_sky", "pixel_affine", "pixel_area",
-           "pixel_to_icrs"]
+           "pixel_to_icrs", "sky_frame"]
 
 _ARCSEC = np.pi / 180 / 3600
 #: pixels on a side, at most, that are looked at to tell whether all of an image is sky
@@ -43,21 +46,83 @@ def celestial(wcs: WCS | fits.Header) -> WCS:
         If there is no celestial pair of axes, or its frame is not one of the sky's.
     """
     if isinstance(wcs, fits.Header):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FITSFixedWarning)
-            wcs = WCS(wcs)
-    if not isinstance(wcs, WCS):
+        sky = _from_header(wcs)
+    elif isinstance(wcs, WCS):
+        sky = _celestial_part(wcs)
+    else:
         raise TypeError(f"wcs must be an astropy.wcs.WCS or a FITS header, got {type(wcs).__name__}")
-    if not wcs.has_celestial:
-        raise ValueError("wcs must have a celestial pair of axes (such as RA---SIN and DEC--SIN), "
-                         f"got axes {[str(ctype) for ctype in wcs.wcs.ctype]}")
-    sky = wcs.celestial
-    try:
-        wcs_to_celestial_frame(sky)
-    except ValueError:
-        raise ValueError("wcs must be in a frame of the sky (ICRS, FK5, FK4 or galactic), "
-                         f"got axes {[str(ctype) for ctype in sky.wcs.ctype]}") from None
+    sky_frame(sky)
     return sky
+
+
+def sky_frame(wcs: WCS) -> BaseCoordinateFrame:
+    """Return the frame of a celestial WCS: equatorial (ICRS, FK5, FK4, FK4-NO-E) or galactic.
+
+    Raises
+    ------
+    ValueError
+        If it is another, such as ecliptic.
+    """
+    frame = None
+    # ecliptic axes are taken for equatorial ones by wcs_to_celestial_frame
+    if {str(ctype)[:4] for ctype in wcs.wcs.ctype} in ({"RA--", "DEC-"}, {"GLON", "GLAT"}):
+        with suppress(ValueError):
+            frame = wcs_to_celestial_frame(wcs)
+    if frame is None:
+        radesys = f" and RADESYS {wcs.wcs.radesys!r}" if wcs.wcs.radesys else ""
+        raise ValueError("wcs must be in a frame of the sky (ICRS, FK5, FK4, FK4-NO-E or galactic), "
+                         f"got axes {[str(ctype) for ctype in wcs.wcs.ctype]}{radesys}")
+    return frame
+
+
+def _celestial_part(wcs: WCS) -> WCS:
+    """Return the celestial pair of axes of a WCS, whatever its others are."""
+    try:
+        part = wcs.celestial
+        part.wcs.set()
+        with np.errstate(invalid="ignore"):
+            numbers = [part.wcs.crval, part.wcs.crpix, *part.pixel_scale_matrix]
+        if wcs.has_celestial and np.isfinite(numbers).all():
+            return part
+    except (WcsError, ValueError, RuntimeError, MemoryError):
+        pass
+    if wcs.has_distortion:
+        raise ValueError(f"wcs must have no distortion beside axes that wcslib refuses, got axes {_axes(wcs)}")
+    # wcslib sets up all axes or none: the cards of the pair may still do
+    header = fits.Header()
+    matrix = ("CD", wcs.wcs.cd) if wcs.wcs.has_cd() else ("PC", wcs.wcs.pc)
+    for axis in range(1, wcs.naxis + 1):
+        values = {"CTYPE": str(wcs.wcs.ctype[axis - 1]), "CUNIT": str(wcs.wcs.cunit[axis - 1]),
+                  "CRVAL": wcs.wcs.crval[axis - 1], "CRPIX": wcs.wcs.crpix[axis - 1]}
+        if matrix[0] == "PC":
+            values["CDELT"] = wcs.wcs.cdelt[axis - 1]
+        if wcs.pixel_shape is not None and wcs.pixel_shape[axis - 1] is not None:
+            values["NAXIS"] = int(wcs.pixel_shape[axis - 1])
+        cards = {f"{name}{axis}": value for name, value in values.items()}
+        cards |= {f"{matrix[0]}{axis}_{k}": value for k, value in enumerate(matrix[1][axis - 1], 1)}
+        for name, value in cards.items():
+            # a header holds no NaN, but a word that is refused as one
+            header[name] = value if isinstance(value, (str, int)) else \
+                float(value) if np.isfinite(value) else repr(float(value))
+    for axis, m, value in wcs.wcs.get_pv():
+        header[f"PV{axis}_{m}"] = value
+    for name in ("lonpole", "latpole", "equinox"):
+        if np.isfinite(getattr(wcs.wcs, name)):
+            header[name] = getattr(wcs.wcs, name)
+    if wcs.wcs.radesys:
+        header["RADESYS"] = wcs.wcs.radesys
+    return _from_header(header)
+
+
+def _axes(wcs: WCS) -> list[str]:
+    return [str(ctype) for ctype in wcs.wcs.ctype]
+
+
+def _from_header(header: fits.Header) -> WCS:
+    try:
+        return read_celestial(header)[0]
+    except ValueError as error:
+        raise ValueError(str(error) if str(error).startswith("wcs ") else f"wcs cannot be used: {error}") from None
 
 
 def image_shape(wcs: WCS, shape: Sequence[int] | None = None) -> tuple[int, int]:
@@ -165,18 +230,32 @@ def make_wcs(center: SkyCoord | str, size: int | Sequence[int], pixel_scale: u.Q
 def pixel_to_icrs(wcs: WCS, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return ICRS (ra, dec) in degrees of pixel positions; NaN where the projection has no sky."""
     x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
-    lon, lat = wcs.wcs_pix2world(x.ravel(), y.ravel(), 0) if not wcs.has_distortion else \
-        wcs.all_pix2world(x.ravel(), y.ravel(), 0)
+    lon, lat = _pixel_to_world(wcs, x.ravel(), y.ravel())
     lon, lat = (lat, lon) if wcs.wcs.lng == 1 else (lon, lat)
     bad = ~(np.isfinite(lon) & np.isfinite(lat))
-    frame = wcs_to_celestial_frame(wcs)
+    frame = sky_frame(wcs)
     sky = SkyCoord(np.where(bad, 0, lon) * u.deg, np.where(bad, 0, lat) * u.deg, frame=frame).icrs
     ra = np.where(bad, np.nan, sky.ra.deg).reshape(x.shape)
     return ra, np.where(bad, np.nan, sky.dec.deg).reshape(x.shape)
 
 
+def _pixel_to_world(wcs: WCS, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the WCS's own coordinates of pixels, NaN where it has none."""
+    if wcs.has_distortion:
+        return tuple(wcs.all_pix2world(x, y, 0))
+    copies = turns(wcs)
+    if copies is not None:
+        x, y = copies.own(x, y)
+    return tuple(wcs.wcs_pix2world(x, y, 0))
+
+
 def on_sky(wcs: WCS, shape: tuple[int, int]) -> np.ndarray | None:
     """Return which pixels of an image lie on the sky, shape (ny, nx), or None if all do.
+
+    Warns
+    -----
+    UserWarning
+        If pixels show sky a second time, as in a cylindrical map of more than 360 degrees: these do not count.
 
     Notes
     -----
@@ -186,13 +265,20 @@ def on_sky(wcs: WCS, shape: tuple[int, int]) -> np.ndarray | None:
     rows, columns = (np.unique(np.linspace(0, n - 1, min(n, LATTICE)).astype(int)) for n in shape)
     if _has_place(wcs, *np.meshgrid(columns, rows)).all():
         return None
-    return np.concatenate([_has_place(wcs, *np.meshgrid(np.arange(nx), np.arange(y, min(y + LATTICE, ny))))
-                           for y in range(0, ny, LATTICE)])
+    copies, again = turns(wcs), 0
+    found = np.empty(shape, bool)
+    for y in range(0, ny, LATTICE):
+        places = [axis.astype(float) for axis in np.meshgrid(np.arange(nx), np.arange(y, min(y + LATTICE, ny)))]
+        found[y:y + LATTICE] = _has_place(wcs, *places)
+        again += 0 if copies is None else int(copies.repeated(*places).sum())
+    if again:
+        warn_caller(f"wcs has {again} of the image's {ny * nx} pixels on sky that other pixels show: no source is "
+                    "put there")
+    return found
 
 
 def _has_place(wcs: WCS, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    convert = wcs.all_pix2world if wcs.has_distortion else wcs.wcs_pix2world
-    lon, lat = convert(x.ravel(), y.ravel(), 0)
+    lon, lat = _pixel_to_world(wcs, x.ravel(), y.ravel())
     return (np.isfinite(lon) & np.isfinite(lat)).reshape(x.shape)
 
 
@@ -200,13 +286,16 @@ def icrs_to_pixel(wcs: WCS, ra: Any, dec: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return pixel (x, y) of ICRS positions in degrees; NaN where the projection cannot show them."""
     ra, dec = np.broadcast_arrays(np.asarray(ra, float), np.asarray(dec, float))
     sky = SkyCoord(ra.ravel() * u.deg, dec.ravel() * u.deg, frame="icrs")
-    sky = sky.transform_to(wcs_to_celestial_frame(wcs))
+    sky = sky.transform_to(sky_frame(wcs))
     lon, lat = sky.spherical.lon.deg, sky.spherical.lat.deg
     world = (lat, lon) if wcs.wcs.lng == 1 else (lon, lat)
     if wcs.has_distortion:
         x, y = wcs.all_world2pix(*world, 0, quiet=True)
     else:
         x, y = wcs.wcs_world2pix(*world, 0)
+        copies = turns(wcs)
+        if copies is not None:
+            x, y = copies.shown(x, y)
     return np.asarray(x).reshape(ra.shape), np.asarray(y).reshape(ra.shape)
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
 from tqdm import tqdm
+
+from skygal.headers import primary_header
 
 __all__ = ["Plane", "iter_bands", "stream_fits", "stream_zarr"]
 
@@ -58,11 +61,7 @@ def stream_fits(planes: Mapping[Path, Plane], *, progress: bool = False) -> None
     streams = []
     try:
         for path, (_, header, dtype) in planes.items():
-            header = header.copy()
-            for key in ("BSCALE", "BZERO", "BLANK", "DATAMIN", "DATAMAX", "CHECKSUM", "DATASUM"):
-                header.remove(key, ignore_missing=True)
-            header["BITPIX"] = {"f": -8, "i": 8}[np.dtype(dtype).kind] * np.dtype(dtype).itemsize
-            streams.append(fits.StreamingHDU(path, header))
+            streams.append(fits.StreamingHDU(path, primary_header(header, dtype)))
         for _, parts in iter_bands([array for array, _, _ in planes.values()], progress):
             for stream, part, (_, _, dtype) in zip(streams, parts, planes.values(), strict=True):
                 stream.write(np.ascontiguousarray(part, dtype=np.dtype(dtype).newbyteorder(">")))
@@ -95,6 +94,9 @@ def stream_zarr(path: Path, arrays: Mapping[str, Any], attributes: Mapping[str, 
         chunks = tuple(max(sides) for sides in array.chunks) if hasattr(array, "chunks") else \
             tuple(min(ROWS, side) for side in array.shape)
         stored.append(group.create_array(name, shape=array.shape, chunks=chunks, dtype=array.dtype))
-    for band, parts in iter_bands(list(arrays.values()), progress):
-        for target, part in zip(stored, parts, strict=True):
-            target[band] = part
+    # Zarr writes in threads of its own, which an interrupt would leave at work in a folder that is being removed:
+    # so that a write that has begun ends first
+    with ThreadPoolExecutor(1) as writer:
+        for band, parts in iter_bands(list(arrays.values()), progress):
+            for target, part in zip(stored, parts, strict=True):
+                writer.submit(target.__setitem__, band, part).result()

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from os import PathLike
+from os.path import exists
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from astropy import units as u
 
-from skygal.checks import as_quantity, nearest_names
+from skygal.checks import as_quantity, nearest_names, shorten, show
+from skygal.config import parse_yaml
+from skygal.inputs import read_text
 
 if TYPE_CHECKING:
     from radio_beam import Beam
@@ -103,16 +105,16 @@ def read_survey(name: str | PathLike) -> Survey:
     <Quantity 1.8 arcsec>
     """
     if not isinstance(name, (str, Path)):
-        raise TypeError(f"survey must be a name or a path to a YAML file, got {name!r}")
+        raise TypeError(f"survey must be a name or a path to a YAML file, got {show(name)}")
     if str(name).lower().endswith((".yaml", ".yml")):
         path = Path(name)
-        if not path.is_file():
-            raise FileNotFoundError(f"survey must be an existing file, got {str(path)!r}")
-        return _parse(path.read_text(encoding="utf-8"), str(path))
+        if not exists(path):
+            raise FileNotFoundError(f"survey must be an existing file, got {show(str(path))}")
+        return _parse(read_text(path, "survey file"), str(path))
     known = {key.lower(): key for key in _shipped()}
     if str(name).lower() not in known:
         choices = ", ".join(repr(key) for key in known.values())
-        raise ValueError(f"survey must be one of {choices}, or a path to a YAML file, got {str(name)!r}"
+        raise ValueError(f"survey must be one of {choices}, or a path to a YAML file, got {show(str(name))}"
                          f"{nearest_names(str(name), known.values())}")
     file = _shipped()[known[str(name).lower()]]
     return _parse(files("skygal.catalogs").joinpath("surveys", file).read_text(encoding="utf-8"), file)
@@ -120,20 +122,21 @@ def read_survey(name: str | PathLike) -> Survey:
 
 def _check_keys(where: str, given: Any, allowed: tuple[str, ...], needed: tuple[str, ...]) -> dict[str, Any]:
     if not isinstance(given, dict):
-        raise ValueError(f"{where} must be a mapping with the keys {', '.join(needed)}, got {given!r}")
+        raise ValueError(f"{where} must be a mapping with the keys {', '.join(needed)}, got {show(given)}")
     for key in given:
         if key not in allowed:
-            raise ValueError(f"{where} must have no keys but {', '.join(allowed)}, got {key!r}"
+            raise ValueError(f"{where} must have no keys but {', '.join(allowed)}, got {show(key)}"
                              f"{nearest_names(str(key), allowed)}")
     for key in needed:
         if key not in given:
-            raise ValueError(f"{where} must have the key {key!r}, got only {', '.join(map(str, given)) or 'none'}")
+            raise ValueError(f"{where} must have the key {key!r}, got only "
+                             f"{shorten(', '.join(map(str, given))) or 'none'}")
     return given
 
 
 def _number(where: str, value: Any, unit: u.UnitBase, *, positive: bool = True) -> u.Quantity:
     if not isinstance(value, str):
-        raise ValueError(f"{where} must be a value with a unit, such as '1.8 {unit}', got {value!r}")
+        raise ValueError(f"{where} must be a value with a unit, such as '1.8 {unit}', got {show(value)}")
     try:
         as_quantity(where, value, unit, positive=positive)
     except TypeError as error:
@@ -145,14 +148,14 @@ def _number(where: str, value: Any, unit: u.UnitBase, *, positive: bool = True) 
 def _parse(text: str, file: str) -> Survey:
     from radio_beam import Beam
 
-    where = f"survey file {file!r}"
+    where = f"survey file {show(file)}"
     try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{where} must be YAML, got {str(error).splitlines()[0]}") from None
+        data = parse_yaml(text)
+    except ValueError as error:
+        raise ValueError(f"{where} must be YAML, got {error}") from None
     data = _check_keys(where, data, _KEYS, ("name", "frequency", "beam", "pixel_scale", "noise"))
     if not isinstance(data["name"], str) or not data["name"]:
-        raise ValueError(f"name in {where} must be a word, got {data['name']!r}")
+        raise ValueError(f"name in {where} must be a word, got {show(data['name'])}")
     references: dict[str, str] = {}
     notes: dict[str, str] = {}
 

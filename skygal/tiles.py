@@ -108,8 +108,9 @@ class Recipe:
         (ny, nx) of the image.
     beam : TargetBeam
         Its beam.
-    noise : float
-        Standard deviation of the noise, Jy/beam; 0 for none.
+    noise : float or ndarray, float32
+        Standard deviation of the noise, Jy/beam; 0 for none. A map is of the image, or of the window that this is
+        the part `within`.
     seeds : Seeds
         The run's random streams, of which the noise has one.
     channel : int
@@ -131,7 +132,7 @@ class Recipe:
 
     shape: tuple[int, int]
     beam: TargetBeam
-    noise: float
+    noise: float | np.ndarray
     seeds: Seeds
     channel: int
     clip_sigma: float | None
@@ -146,7 +147,8 @@ class Recipe:
         y0, y1, x0, x1 = window
         blank = None if self.blank is None else self.blank[y0:y1, x0:x1]
         reach = Canvas.reach_of(window, self.shape, self.beam)
-        return replace(self, placements=self.placements.within(reach),
+        noise = self.noise[y0:y1, x0:x1] if isinstance(self.noise, np.ndarray) else self.noise
+        return replace(self, noise=noise, placements=self.placements.within(reach),
                        faint=None if self.faint is None else self.faint.within(reach),
                        blank=blank if blank is not None and blank.any() else None)
 
@@ -171,9 +173,12 @@ class Recipe:
     def observe(self, window: Window, drawn: np.ndarray, *, workers: int = 1,
                 progress: Callable[[int], object] | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return a window with noise and without (Jy/beam, float32), given what `draw` made of it."""
-        if self.noise > 0:
-            image = noise_window(window, self.beam, self.noise, self.seeds, channel=self.channel, workers=workers,
+        rms, factor = (1.0, self.noise) if isinstance(self.noise, np.ndarray) else (self.noise, None)
+        if rms > 0:
+            image = noise_window(window, self.beam, rms, self.seeds, channel=self.channel, workers=workers,
                                  progress=progress)
+            if factor is not None:
+                image *= factor
             image += drawn
         else:
             image = drawn.copy()

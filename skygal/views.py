@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from skygal.checks import as_count, as_quantity
 from skygal.rendering.beam import FWHM, ellipse_covariance, native_covariance
 from skygal.rendering.matching import matching_kernel
 from skygal.rendering.survey_noise import noise_power
-from skygal.rendering.transform import render_stamp
+from skygal.rendering.transform import render_stamps
 
 if TYPE_CHECKING:
     from skygal.morphology.bastien2021_generator import PaperGenerator
@@ -58,43 +59,69 @@ class StampView:
             if self.noise_clip * self.levels.max() >= 1:
                 raise ValueError("noise_clip times noise must be below 1, the sources' peak, "
                                  f"got {self.noise_clip:g} times {self.levels.max():g}")
-        self.transfer = None if self.levels is None else _noise_transfer(self.size, self.target)
+        # no prime numbers, which are slow
+        self.period = fft.next_fast_len(self.size, real=True)
+        self.transfer = None if self.levels is None else _noise_transfer(self.period, self.target)
 
-    def show(self, stamp: np.ndarray, centre: np.ndarray, angle: float, rng: np.random.Generator) -> np.ndarray:
-        """Return the image of a stamp.
+    def show(self, stamps: Sequence[np.ndarray], centres: np.ndarray, angles: np.ndarray,
+             streams: Sequence[np.random.Generator]) -> list[np.ndarray]:
+        """Return the images of stamps, each of which depends on its own arguments alone.
 
         Parameters
         ----------
-        stamp : `~numpy.ndarray`
-            Shape (ny, nx), noiseless, at the model's pixel and beam.
-        centre : `~numpy.ndarray`
-            (x, y) of the point that comes to the middle.
-        angle : float
-            By which it is turned, radians, counter-clockwise.
-        rng : `~numpy.random.Generator`
-            Draws level and noise.
+        stamps : sequence of `~numpy.ndarray`
+            Shape (ny, nx), each its own, noiseless, at the model's pixel and beam.
+        centres : `~numpy.ndarray`
+            (x, y) of the point of each that comes to the middle, shape (n, 2).
+        angles : `~numpy.ndarray`
+            By which each is turned, radians, counter-clockwise, shape (n,).
+        streams : sequence of `~numpy.random.Generator`
+            Level and noise of each are drawn from its own.
 
         Returns
         -------
-        `~numpy.ndarray`
+        list of `~numpy.ndarray`
             Shape (size, size), float32, of peak 1.
         """
-        cos, sin = np.cos(angle), np.sin(angle)
-        affine = self.zoom * np.array([[cos, -sin], [sin, cos]])
-        kernel = np.zeros((2, 2)) if self.plain else matching_kernel(affine, self.target, self.native)[0]
-        image = render_stamp(stamp, centre, np.full(2, (self.size - 1) / 2), affine, kernel, self.native,
-                             (self.size, self.size))
-        floor = 0.5 * float(stamp[stamp > 0].min()) / self.zoom**2 if self.plain else 0.0
-        image[image < floor] = 0
-        image /= image.max()
-        if self.levels is not None and self.transfer is not None:
-            rms = self._level(rng)
-            white = rng.standard_normal(image.shape, dtype=np.float32)
-            image += np.float32(rms) * fft.irfft2(fft.rfft2(white) * self.transfer, s=image.shape)
+        n, (high, wide) = len(stamps), np.max([stamp.shape for stamp in stamps], axis=0)
+        whole = np.zeros((n, high, wide), np.float32)
+        for frame, stamp in zip(whole, stamps, strict=True):
+            frame[:stamp.shape[0], :stamp.shape[1]] = stamp
+        cos, sin = np.cos(angles), np.sin(angles)
+        affine = self.zoom * np.stack([cos, -sin, sin, cos], axis=-1).reshape(n, 2, 2)
+        kernel = np.zeros((n, 2, 2)) if self.plain else matching_kernel(affine, self.target, self.native)[0]
+        images = render_stamps(whole, centres, np.full((n, 2), (self.size - 1) / 2), affine, kernel, self.native,
+                               (self.size, self.size))
+        return [self._seen(image, stamp, rng) for image, stamp, rng in zip(images, stamps, streams, strict=True)]
+
+    def _seen(self, image: np.ndarray, stamp: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return an image of the stamp with the noise, of peak 1."""
+        if self.plain:
+            # the clipped edge's own ripples
+            floor = np.float32(0.5 * float(stamp[stamp > 0].min()) / self.zoom**2)
+            np.multiply(image, image >= floor, out=image)
+        if self.levels is not None:
+            rms = np.float32(self._level(rng)) * image.max()
+            image += self._noise(rng, rms)
             if self.noise_clip is not None:
-                image[image < self.noise_clip * rms] = 0
-            image /= image.max()
-        return image
+                np.multiply(image, image >= np.float32(self.noise_clip) * rms, out=image)
+        return image / image.max()
+
+    def _noise(self, rng: np.random.Generator, rms: np.float32) -> np.ndarray:
+        """Return noise of an rms, drawn wave by wave: a pixel sums up so many that 16 bits a number will do."""
+        assert self.transfer is not None
+        draws = rng.bit_generator.random_raw((self.transfer.size + 1) // 2).view(np.int16)[:2 * self.transfer.size]
+        power, phase = draws.reshape(2, *self.transfer.shape).astype(np.float32)
+        # evenly spread over 0 to 1: the power of complex Gaussian noise is distributed exponentially
+        np.abs(np.add(power, 0.5, out=power), out=power)
+        power *= np.float32(2**-15)
+        amplitude = np.sqrt(np.negative(np.log(power, out=power), out=power), out=power)
+        amplitude *= self.transfer * rms
+        phase *= np.float32(np.pi / 2**15)
+        waves = np.empty(self.transfer.shape, np.complex64)
+        np.multiply(amplitude, np.cos(phase), out=waves.real)
+        np.multiply(amplitude, np.sin(phase), out=waves.imag)
+        return fft.irfft2(waves, s=(self.period, self.period), overwrite_x=True)[:self.size, :self.size]
 
     def _level(self, rng: np.random.Generator) -> float:
         assert self.levels is not None
@@ -142,14 +169,16 @@ def _check_noise(noise: Any) -> np.ndarray | None:
 
 
 def _noise_transfer(size: int, covariance: np.ndarray) -> np.ndarray:
-    """Return what white noise's transform is to be multiplied by, for noise of rms 1 that wraps around."""
+    """Return the amplitudes of the waves of noise of rms 1, which wraps around, as `scipy.fft.irfft2` takes them."""
     x, y = fft.rfftfreq(size)[None, :], fft.fftfreq(size)[:, None]
     (a, b), (_, c) = covariance.tolist()
     transfer = np.sqrt(noise_power(np.sqrt(a * x**2 + 2 * b * x * y + c * y**2), 1.0))
     transfer[0, 0] = 0.0
     # by Parseval, with the half of the plane that a real field's transform leaves out
     weight = np.full(transfer.shape, 2.0)
-    weight[:, 0] = 1.0
-    if size % 2 == 0:
-        weight[:, -1] = 1.0
-    return (transfer / np.sqrt((weight * transfer**2).sum() / size**2)).astype(np.float32)
+    real = [0, -1] if size % 2 == 0 else [0]
+    weight[:, real] = 1.0
+    transfer *= size**2 / np.sqrt((weight * transfer**2).sum())
+    # both y and -y are drawn here, of which the inverse transform takes the mean
+    transfer[:, real] *= np.sqrt(2)
+    return transfer.astype(np.float32)

@@ -128,7 +128,7 @@ def test_training_is_repeatable_and_sets_a_level(generator, data):
     # a tenth is kept for sure
     rng = np.random.default_rng(0)
     u = torch.from_numpy(rng.standard_normal((400, 4))).float()
-    condition = torch.from_numpy(generator.condition(u.numpy(), np.full(400, "FRI"), np.full(400, 11.0), None))
+    condition = torch.from_numpy(generator.condition(u.numpy(), np.full(400, "FRI"), np.full(400, 11.0), None)).float()
     with torch.no_grad():
         sure = (first(u, condition) >= first.level).float().mean()
     assert not first.training and 0 <= float(sure) < 0.7
@@ -158,7 +158,7 @@ def test_sharpness_minds_the_class(generator, data, monkeypatch):
     for sharpness in ((0.0, 0.0), (3.0, 0.0), (0.0, 3.0)):
         net = train_acceptance(generator, data[1], n=n, sharpness=sharpness, seed=1, epochs=200)
         with torch.no_grad():
-            found = net(torch.from_numpy(u), torch.from_numpy(generator.condition(*given))).numpy()
+            found = net(torch.from_numpy(u), torch.from_numpy(generator.condition(*given)).float()).numpy()
         for power, part in zip(sharpness, (slice(0, n // 2), slice(n // 2, n)), strict=True):
             own, other = (np.corrcoef(found[part], (u[:, 0] + one * u[:, 1])[part])[0, 1] for one in (power, 3 - power))
             assert own > 0.8 and own > other + 0.2, (own, other)

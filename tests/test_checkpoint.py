@@ -1,6 +1,8 @@
 """Weights files: what is written comes back, what was touched is refused."""
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -50,6 +52,84 @@ def test_round_trip(weights):
 def test_a_generator_is_returned_as_it_is(weights):
     generator = load_model(weights[0])
     assert load_model(generator) is generator
+
+
+def decoded(generator):
+    return generator.decode(np.ones((2, 3)), np.array(["FRI", "FRII"]), np.full(2, 12.0))
+
+
+@pytest.fixture()
+def reads(monkeypatch):
+    """Paths of the weights files that are read."""
+    paths, read = [], checkpoint._read
+    monkeypatch.setattr(checkpoint, "_read", lambda path: paths.append(path) or read(path))
+    checkpoint._load.cache_clear()
+    return paths
+
+
+class TestOncePerProcess:
+    def test_a_file_is_read_once(self, weights, reads, tmp_path, monkeypatch):
+        monkeypatch.chdir(weights[0].parent)
+        link = tmp_path / "link.safetensors"
+        link.symlink_to(weights[0])
+        for path in (weights[0], str(weights[0]), weights[0].name, link, weights[0]):
+            assert load_model(path).name == "small"
+        load_model()
+        assert checkpoint.is_shipped(load_model("first-cvae")) and not checkpoint.is_shipped(load_model(link))
+        assert reads == [weights[0], checkpoint.WEIGHTS / "first-cvae.safetensors"]
+
+    def test_each_caller_has_a_model_of_its_own(self, weights):
+        first = load_model(weights[0])
+        wanted, metadata, extent = decoded(first), dict(first.metadata), first.tables["FRI"].extent.copy()
+        with torch.no_grad():
+            first._decoder.head.weight.zero_()
+        first.metadata["seed"], first.name = 2, "mine"
+        first.tables["FRI"].extent[:] = 0
+        del first.tables["FRII"]
+        second = load_model(weights[0])
+        assert np.array_equal(decoded(second), wanted) and not np.array_equal(decoded(first)[0], wanted[0])
+        assert second.metadata == metadata and second.name == "small" and set(second.tables) == {"FRI", "FRII"}
+        np.testing.assert_array_equal(second.tables["FRI"].extent, extent)
+
+    def test_a_file_that_changed_is_read_again(self, weights, reads, tmp_path):
+        path = tmp_path / "own.safetensors"
+        path.write_bytes(weights[0].read_bytes())
+        load_model(path)
+        before = path.stat()
+        tensors = load_file(path)
+        tensors["decoder.head.bias"] = tensors["decoder.head.bias"] + np.float16(1)
+        other = rewrite(weights, tmp_path / "other.safetensors", tensors)
+        assert other.stat().st_size == before.st_size
+        # in place, of the same size and with the old times
+        path.write_bytes(other.read_bytes())
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert load_model(path).sha256 == load_model(other).sha256 != load_model(weights[0]).sha256
+        # one that replaces it, and is no good: every call says so
+        path.unlink()
+        path.write_bytes(other.read_bytes()[:-1])
+        for _ in range(2):
+            with pytest.raises(ValueError, match="is truncated or no safetensors file"):
+                load_model(path)
+        path.unlink()
+        with pytest.raises(FileNotFoundError, match="own.safetensors' not found"):
+            load_model(path)
+
+    def test_threads(self, weights):
+        checkpoint._load.cache_clear()
+        wanted = decoded(load_model(weights[0]))
+        checkpoint._load.cache_clear()
+        with ThreadPoolExecutor(8) as pool:
+            models = list(pool.map(load_model, [weights[0]] * 24))
+        assert len({id(model) for model in models}) == 24
+        assert all(np.array_equal(decoded(model), wanted) for model in models)
+
+    def test_the_users_random_numbers_stay(self, reads):
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            wanted = torch.rand(3)
+            torch.manual_seed(1)
+            load_model()
+            assert torch.equal(torch.rand(3), wanted) and len(reads) == 1
 
 
 def test_shipped_model():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -199,12 +200,20 @@ def test_warnings_are_one_line(calls, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err == "Warning: a stamp is coarse\n"
 
 
+def test_help_offers_what_the_command_takes(capsys):
+    """Several frequencies, and what goes with them, are for simulate alone."""
+    for command, several in (("simulate", True), ("inject", False)):
+        assert main([command, "--help"]) == 0
+        text = " ".join(capsys.readouterr().out.split())
+        assert ("or several: '1 GHz, 1.4 GHz'" in text) == ("';' between" in text) == several, command
+
+
 def test_version_and_help(capsys):
     assert main(["--version"]) == 0 and main(["--help"]) == 0 and main(["stamps", "-h"]) == 0
     assert "skygal, version 0" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_leaves_nothing(tmp_path, number, status):
     code = ("import sys, time, types\n"
             "from skygal.output import whole_directory\n"
@@ -226,6 +235,67 @@ def test_a_signal_leaves_nothing(tmp_path, number, status):
         _, errors = process.communicate(timeout=30)
     assert process.returncode == status and "Traceback" not in errors
     assert not list(tmp_path.iterdir())
+
+
+def test_a_hangup_is_ignored_under_nohup(tmp_path):
+    code = ("import os, signal, sys, types\n"
+            "from skygal.cli import main\n"
+            "def simulate_field(*a, **k):\n"
+            "    os.kill(os.getpid(), signal.SIGHUP)\n"
+            "    raise ValueError('went on')\n"
+            "sys.modules['skygal.simulate'] = types.SimpleNamespace(simulate_field=simulate_field)\n"
+            "sys.argv = ['skygal', 'simulate', '--pixel-scale', '2arcsec', '--output', 'out']\n"
+            "sys.exit(main())\n")
+    done = subprocess.run(["nohup", sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True,
+                          timeout=60)
+    assert done.returncode == 2 and "Error: went on" in done.stderr
+
+
+# ---- what is read is not replaced
+
+@pytest.mark.parametrize("words", [
+    ["inject", "out/field.fits"], ["inject", "linked/field.fits"], ["inject", "hard.fits"], ["inject", "soft.fits"],
+    ["inject", "m.fits", "--table", "out/truth.ecsv"], ["inject", "m.fits", "--faint", "out/truth.ecsv"],
+    ["inject", "m.fits", "--psf", "out/field.fits"], ["inject", "m.fits", "--beam", "out/truth.ecsv"],
+    ["inject", "m.fits", "--primary-beam", "out/field.fits"], ["inject", "m.fits", "--latents", "out/field.fits"],
+    ["inject", "m.fits", "--model", "out/field.fits"], ["simulate", "--wcs", "out/field.fits"],
+    ["simulate", "--config", "out/skygal.yaml"], ["simulate", "--config", "named.yaml"],
+    ["simulate", "--frequency", "1 GHz, 2 GHz", "--psf", "other.fits; out/field.fits"],
+    ["stamps", "--n", "3", "--model", "out/field.fits"], ["stamps", "--n", "3", "--config", "out/skygal.yaml"],
+    ["evaluate", "first-cvae", "out"], ["evaluate", "first-cvae", "m.fits", "--frdeep", "out/field.fits"],
+    ["evaluate", "first-cvae", "m.fits", "--classifier", "out/field.fits"], ["evaluate", "m", "--paper", "out"]])
+def test_nothing_that_is_read_is_replaced(calls, tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    with whole_directory("out") as part:
+        for name in ("field.fits", "truth.ecsv"):
+            (part / name).write_text("precious")
+        (part / "skygal.yaml").write_text("seed: 1\n")
+    Path("linked").symlink_to("out")
+    Path("soft.fits").symlink_to("linked/field.fits")
+    os.link("out/field.fits", "hard.fits")
+    Path("named.yaml").write_text("faint: out/truth.ecsv\npixel_scale: 2 arcsec\n")
+    for output in ("out", "linked", str(tmp_path / "out") + "/", "./linked/../out"):
+        assert main([*words, "--output", output, "--overwrite"]) == 1
+        said = capsys.readouterr().err
+        assert said.startswith("Error: input '") and "lies in what output" in said and said.count("\n") == 1
+    assert not calls and Path("out/field.fits").read_text() == "precious" and len(list(Path("out").iterdir())) == 4
+
+
+def test_words_that_are_no_files_are_no_inputs(calls, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for output in ("FIRST", "balanced"):
+        for _ in range(2):
+            assert main(["simulate", "--survey", "FIRST", "--latents", "balanced", "--output", output,
+                         "--overwrite"]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["search-rate", "x.csv"], ["convert-weights", "x.csv"], ["train", "x.csv"]])
+def test_no_file_that_is_read_is_replaced(trainings, tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    Path("x.csv").write_text("precious")
+    assert main([*words, "--output", "x.csv" if words[0] != "train" else "x.safetensors", "--overwrite"]) == 1
+    assert "lies in what output 'x.csv' would replace" in capsys.readouterr().err
+    assert Path("x.csv").read_text() == "precious" and not trainings
 
 
 # ---- training

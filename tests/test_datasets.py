@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 import numpy as np
@@ -15,8 +16,10 @@ from torch.utils.data import DataLoader, Subset
 from training_stamps import blob
 
 import skygal
+from skygal import datasets
 from skygal.morphology.moments import measure_moments
 from skygal.rendering.beam import FWHM
+from skygal.rendering.survey_noise import noise_power
 from skygal.views import StampView
 
 FWHM_ARCSEC = 5.4
@@ -40,13 +43,70 @@ class TestItems:
         assert repr(stamps).startswith("SyntheticStamps(200, classes=('FRI', 'FRII'), seed=1")
 
     def test_an_item_depends_on_seed_and_number_alone(self, stamps):
-        numbers = [150, 3, 3, 64, 0]
+        numbers = [150, 3, 3, 128, 0]
         found = images_of(stamps, numbers)
+        assert all(torch.equal(a, b) for a, (b, _) in zip(found, stamps.__getitems__(numbers), strict=True))
         other = skygal.SyntheticStamps(1000, size=64, noise=(0.005, 0.05), noise_clip=3, seed=1, cache=0)
         assert torch.equal(found, images_of(other, numbers)) and len(other._kept) == 1
         assert torch.equal(found[1], found[2]) and not torch.equal(found[1], found[4])
         again = skygal.SyntheticStamps(200, size=64, noise=(0.005, 0.05), noise_clip=3, seed=2)
         assert not torch.equal(again[3][0], found[1])
+
+    def test_classes_are_no_twins(self):
+        first, second = (skygal.SyntheticStamps(64, classes=[name], size=64, seed=1) for name in ("FRI", "FRII"))
+        keys = [[part.key for part in dataset._block(0)] for dataset in (first, second)]
+        assert np.unique(np.concatenate(keys)).size == len(keys[0]) + len(keys[1])
+
+    @pytest.mark.parametrize("given", [{}, {"size": 151, "beam": Beam(9 * u.arcsec, 7 * u.arcsec, 40 * u.deg)},
+                                       {"size": 60, "orientation": "aligned", "noise": None, "noise_clip": None}])
+    def test_nor_on_how_they_are_asked_for(self, given, monkeypatch):
+        """One by one, in turn, back, in batches, in a stream, many or few at a time: the same bits."""
+        made = {"size": 64, "noise": (0.005, 0.05), "noise_clip": 3, "seed": 1, **given}
+        whole = skygal.SyntheticStamps(140, **made)
+        wanted = [image for image, _ in whole.__getitems__(range(120, 140))]
+        alone, in_turn, back = (skygal.SyntheticStamps(140, cache=cache, **made) for cache in (0, 256, 256))
+        assert all(torch.equal(alone[i][0], wanted[i - 120]) for i in (139, 120, 131))
+        assert all(torch.equal(in_turn[i][0], wanted[i - 120]) for i in range(120, 140))
+        assert all(torch.equal(back[i][0], wanted[i - 120]) for i in range(139, 119, -1))
+        assert all(torch.equal(item[0], one) for item, one in zip(whole.stream(start=120), wanted, strict=False))
+        shuffled = np.random.default_rng(0).permutation(np.arange(120, 140))
+        for start in range(0, 20, 7):
+            part = shuffled[start:start + 7]
+            assert all(torch.equal(item[0], wanted[i - 120]) for i, item in zip(part, in_turn.__getitems__(part),
+                                                                               strict=True))
+        monkeypatch.setattr(datasets, "AT_ONCE", 1)
+        assert all(torch.equal(a, b) for (a, _), b in zip(in_turn.__getitems__(range(120, 140)), wanted, strict=True))
+        # each has memory of its own: to keep one is to keep no other
+        assert wanted[0].untyped_storage().nbytes() == 4 * made["size"] ** 2
+
+    def test_in_turn_is_as_quick_as_a_batch(self, stamps, monkeypatch):
+        calls = []
+        show = StampView.show
+        monkeypatch.setattr(StampView, "show", lambda self, stamps, *rest: calls.append(len(stamps)) or show(
+            self, stamps, *rest))
+        found = skygal.SyntheticStamps(200, size=64, seed=1)
+        for i in range(200):
+            found[i]
+        # one to see that they come in turn, and then to the end of a block
+        assert calls == [1, 127, 72]
+        found.__getitems__([5, 190, 7])
+        assert calls == [1, 127, 72, 3]
+
+    def test_a_block_is_decoded_once_for_a_batch(self, monkeypatch):
+        blocks = []
+        found = skygal.SyntheticStamps(300, size=64, seed=1, cache=0)
+        decode = found._decode
+        monkeypatch.setattr(found, "_decode", lambda block: blocks.append(block) or decode(block))
+        found.__getitems__([0, 290, 1, 130, 291])
+        assert sorted(blocks) == [0, 1, 2]
+
+    def test_threads(self, stamps):
+        """Items asked for by several threads at once are those of one."""
+        found = skygal.SyntheticStamps(200, size=64, noise=(0.005, 0.05), noise_clip=3, seed=1, cache=0)
+        numbers = [0, 150, 1, 151, 2, 152, 3, 153] * 3
+        with ThreadPoolExecutor(4) as pool:
+            images = list(pool.map(lambda i: found[i][0], numbers))
+        assert all(torch.equal(image, stamps[i][0]) for i, image in zip(numbers, images, strict=True))
 
     def test_not_on_threads(self, stamps):
         fresh = pickle.loads(pickle.dumps(stamps))
@@ -63,6 +123,9 @@ class TestItems:
         assert torch.equal(stamps[5][0], kept)
 
     def test_index(self, stamps):
+        assert stamps.__getitems__([]) == [] and torch.equal(stamps.__getitems__([-1])[0][0], stamps[199][0])
+        with pytest.raises(IndexError, match="index must be between -200 and 199, got 200"):
+            stamps.__getitems__([3, 200])
         assert torch.equal(stamps[-1][0], stamps[199][0]) and torch.equal(stamps[torch.tensor(7)][0], stamps[7][0])
         assert torch.equal(stamps[np.int64(7)][0], stamps[7][0])
         for bad in (200, -201):
@@ -109,26 +172,26 @@ class TestLoader:
     # torch warns of forks where threads are
     @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
     def test_workers_give_the_same(self, stamps, workers, context):
-        subset = Subset(stamps, range(60, 72))
+        subset = Subset(stamps, range(122, 134))
         loader = DataLoader(subset, batch_size=5, num_workers=workers, multiprocessing_context=context)
         images, labels = (torch.cat(parts) for parts in zip(*loader, strict=True))
-        assert torch.equal(images, images_of(stamps, range(60, 72))) and labels.tolist() == [0, 1] * 6
+        assert torch.equal(images, images_of(stamps, range(122, 134))) and labels.tolist() == [0, 1] * 6
 
     def test_stream_goes_on(self):
         found = skygal.SyntheticStamps(3, size=32, seed=1)
-        longer = skygal.SyntheticStamps(100, size=32, seed=1)
-        items = list(islice(found.stream(), 70))
-        assert all(torch.equal(items[i][0], longer[i][0]) and items[i][1] == longer[i][1] for i in (0, 2, 63, 64, 69))
+        longer = skygal.SyntheticStamps(200, size=32, seed=1)
+        items = list(islice(found.stream(), 140))
+        assert all(torch.equal(items[i][0], longer[i][0]) and items[i][1] == longer[i][1] for i in (0, 127, 128, 139))
         (item,) = islice(found.stream(start=69), 1)
         assert torch.equal(item[0], longer[69][0]) and found.stream().classes == found.classes
 
     def test_workers_share_a_stream(self):
         found = skygal.SyntheticStamps(1, size=32, seed=1)
-        loader = DataLoader(found.stream(start=2), batch_size=62, num_workers=2)
+        loader = DataLoader(found.stream(start=2), batch_size=126, num_workers=2)
         batches = list(islice(loader, 4))
-        longer = skygal.SyntheticStamps(256, size=32, seed=1)
+        longer = skygal.SyntheticStamps(512, size=32, seed=1)
         # worker 0 has blocks 0, 2, ..., worker 1 has 1, 3, ...; batches come in turn
-        wanted = (range(2, 64), range(64, 126), range(128, 190), [126, 127, *range(192, 252)])
+        wanted = (range(2, 128), range(128, 254), range(256, 382), [254, 255, *range(384, 508)])
         for (images, _), numbers in zip(batches, wanted, strict=True):
             assert torch.equal(images, images_of(longer, numbers))
 
@@ -177,7 +240,7 @@ class TestViews:
         model = skygal.load_model()
         stamp = blob(0, 0, 1.0, 21, 1.27)
         view = StampView(model, size=256, noise=0.1)
-        image = view.show(stamp, np.array([10.0, 10.0]), 0.0, np.random.default_rng(0))
+        (image,) = view.show([stamp], np.array([[10.0, 10.0]]), np.zeros(1), [np.random.default_rng(0)])
         empty = image[:100]
         rms = empty.std()
         # the peak itself has noise
@@ -185,6 +248,32 @@ class TestViews:
         # neighbours within the beam are alike, those far off are not
         near, far = ((empty[:, :-lag] * empty[:, lag:]).mean() / rms**2 for lag in (1, 40))
         assert near > 0.7 and abs(far) < 0.15
+
+    @pytest.mark.parametrize("size", [16, 37, 64])
+    def test_noise_is_what_its_spectrum_says(self, size):
+        """Rms, covariance along both axes and normal distribution, over many draws."""
+        view = StampView(skygal.load_model(), size=size, noise=0.1, beam=Beam(9 * u.arcsec, 6 * u.arcsec, 20 * u.deg))
+        rng = np.random.default_rng(1)
+        drawn = np.stack([view._noise(rng, np.float32(0.1)) for _ in range(1500)]).astype(float) / 0.1
+        assert drawn.shape == (1500, size, size) and drawn.mean() == pytest.approx(0, abs=0.02)
+        assert drawn.std() == pytest.approx(1, rel=0.02)
+        # the same everywhere, also in the transform's own first row and column
+        for part in (drawn[:, 0], drawn[:, :, 0], drawn[:, size // 2], drawn[:, :, -1]):
+            assert part.std() == pytest.approx(1, rel=0.1)
+        kurtosis = (drawn**4).mean() / drawn.var()**2
+        assert kurtosis == pytest.approx(3, abs=0.15)
+        # against the inverse transform of the power itself
+        n = view.period
+        x, y = np.fft.fftfreq(n)[None, :], np.fft.fftfreq(n)[:, None]
+        (a, b), (_, c) = view.target.tolist()
+        power = noise_power(np.sqrt(a * x**2 + 2 * b * x * y + c * y**2), 1.0)
+        power[0, 0] = 0
+        wanted = np.fft.ifft2(power).real
+        wanted /= wanted[0, 0]
+        for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1), (0, 3), (3, 0)):
+            shifted = drawn[:, dy:, max(dx, 0):size + min(dx, 0)]
+            here = drawn[:, :size - dy, max(-dx, 0):size + min(-dx, 0)]
+            assert (shifted * here).mean() == pytest.approx(wanted[dy, dx], abs=0.04), (dy, dx)
 
     def test_levels(self):
         model = skygal.load_model()

@@ -79,8 +79,8 @@ def test_the_code_for_pybdsf_runs(tmp_path):
     """In a process of its own, since PyBDSF leaves files open."""
     text = (ROOT / "docs" / "finders.rst").read_text(encoding="utf-8")
     found = re.findall(r"^\.\. code-block:: python3\n((?:   .*\n|\n)+)", text, re.MULTILINE)
-    run_command(["simulate", "--survey", "FIRST", "--size", "384", "--n-sources", "20", "--seed", "1", "--las",
-                 "10 arcsec, 60 arcsec", "--output", str(tmp_path / "field")])
+    run_command(["simulate", "--survey", "FIRST", "--size", "384", "--n-sources", "20", "--seed", "1", "--flux",
+                 "3 mJy", "--las", "10 arcsec, 60 arcsec", "--output", str(tmp_path / "field")])
     done = subprocess.run([sys.executable, "-c", "\n".join(map(textwrap.dedent, found))], cwd=tmp_path, text=True,
                           capture_output=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -89,7 +89,7 @@ def test_the_code_for_pybdsf_runs(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not (find_spec("sphinx") and find_spec("furo") and find_spec("numpydoc")),
+@pytest.mark.skipif(not all(map(find_spec, ("sphinx", "furo", "numpydoc", "myst_parser"))),
                     reason="needs Sphinx: pip install 'skygal[docs]'")
 def test_the_documentation_builds_without_warnings(tmp_path):
     shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("_build", "api"))
@@ -97,6 +97,11 @@ def test_the_documentation_builds_without_warnings(tmp_path):
                            str(tmp_path / "docs"), str(tmp_path / "html")], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "latent_seed" in (tmp_path / "html" / "truth.html").read_text(encoding="utf-8")
+    for card in (ROOT / "skygal" / "morphology" / "weights").glob("*.md"):
+        page = (tmp_path / "html" / "models" / f"{card.stem}.html").read_text(encoding="utf-8")
+        # as a page, to its last section, and found from the index
+        assert "<h2>Limits" in page and "## " not in page and "| --- |" not in page
+        assert f"models/{card.stem}.html" in (tmp_path / "html" / "index.html").read_text(encoding="utf-8")
 
 
 def test_every_figure_is_shown_and_made():
@@ -112,6 +117,30 @@ def test_every_page_is_in_the_index():
     index = (ROOT / "docs" / "index.rst").read_text()
     listed = set(re.findall(r"^   (\w+)$", index, re.MULTILINE))
     assert {path.stem for path in (ROOT / "docs").glob("*.rst")} - {"index"} == listed
+
+
+def test_nothing_is_left_to_be_filled_in():
+    """No page has a place for a number that a script never filled."""
+    for path in (*PAGES, *(ROOT / "docs").glob("modules/*.rst"), *(ROOT / "skygal").rglob("*.md")):
+        assert not re.search(r"@\w+@|\b(?:TODO|FIXME|XXX|TBD)\b|\{\{", path.read_text(encoding="utf-8")), path
+
+
+def test_code_is_not_cut_off():
+    """Lines of code are no longer than a page is wide (docs/_static/wide.css)."""
+    for path in PAGES:
+        for _, code in blocks(path) if path.suffix == ".rst" else ():
+            assert max(map(len, code.splitlines())) <= 104, path
+
+
+def test_costs_on_paper_are_their_products():
+    """Core hours in docs/scaling.rst are what each costs times how many there are."""
+    text = (ROOT / "docs" / "scaling.rst").read_text(encoding="utf-8")
+    rows = re.findall(r"^     - ([\d.]+) (\Ss) a (?:pixel|source)\n     - 10\\ :sup:`(\d+)`\n     - ([\d.]+)$", text,
+                      re.MULTILINE)
+    assert len(rows) == text.count(" a pixel\n     - ") + text.count(" a source\n     - ") == 4
+    for each, unit, power, hours in rows:
+        seconds = float(each) * {"n": 1e-9, "\N{GREEK SMALL LETTER MU}": 1e-6, "m": 1e-3}[unit[0]] * 10 ** int(power)
+        assert float(hours) == pytest.approx(seconds / 3600, rel=0.25), (each, unit)
 
 
 def test_links_of_the_readme_lead_somewhere():

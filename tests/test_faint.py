@@ -8,7 +8,7 @@ from astropy.table import QTable
 from photutils.aperture import CircularAperture, aperture_photometry
 
 import skygal
-from skygal.population import Constant, check_faint, sample_faint
+from skygal.population import Constant, check_faint, read_counts, sample_faint
 
 PIXEL = 1.8 * u.arcsec
 AREA = np.pi / (4 * np.log(2)) * 9
@@ -205,6 +205,46 @@ def test_bad_tables(change, message):
         table[name] = [value] * 3 if isinstance(value, str) else np.ones(3) * value
     with pytest.raises(ValueError, match=message):
         check_faint(table, make_wcs())
+
+
+def test_the_sky_is_not_counted_twice(tmp_path):
+    """Galaxies and faint sources together are as many as the counts say, and meet at one flux."""
+    wcs = make_wcs(512)
+    faint = sample_faint(wcs, frequency=1.4 * u.GHz, flux=(0.1 * u.mJy, 0.4 * u.mJy), seed=1)
+    assert faint.meta == {"COUNTSTO": 4e-4}
+    given = {"noise": 20 * u.uJy / u.beam, "beam": 6 * u.arcsec, "las": 3 * u.arcsec, "seed": 1}
+    field = skygal.simulate_field(wcs, faint=faint, **given)
+    galaxies = field.truth["fr_class"] != "none"
+    flux = field.truth["flux_requested"]
+    assert 0.4 * u.mJy <= flux[galaxies].min() < 0.45 * u.mJy and flux[~galaxies].max() <= 0.4 * u.mJy
+    area = (512 * 1.8 / 3600) ** 2
+    expected = read_counts().number(0.1 * u.mJy).to_value(1 / u.deg**2) * area
+    assert len(flux) == pytest.approx(expected, abs=4 * np.sqrt(expected))
+    assert field.provenance["configuration"]["flux"] == 0.4 * u.mJy
+    # the table keeps its end in a file
+    for name in ("faint.fits", "faint.ecsv"):
+        faint.write(tmp_path / name)
+        again = skygal.simulate_field(wcs, faint=tmp_path / name, **given)
+        np.testing.assert_array_equal(again.truth["flux_requested"], flux)
+    injected = skygal.inject(field.image, faint=faint, wcs=wcs, beam=6 * u.arcsec, unit="Jy/beam",
+                             frequency=1.4 * u.GHz, las=3 * u.arcsec, seed=1)
+    assert injected.truth["flux_requested"][injected.truth["fr_class"] != "none"].min() >= 0.4 * u.mJy
+    with pytest.warns(UserWarning, match="flux starts at 200 uJy, and faint has the same source counts up to 400 uJy: "
+                                         "sources between are counted twice"):
+        skygal.simulate_field(wcs, faint=faint, flux=0.2 * u.mJy, **given)
+    # whoever gives a number, or a table of no counts, says so himself
+    skygal.simulate_field(wcs, 3, faint=faint, flux=0.2 * u.mJy, **given)
+    one = sample_faint(wcs, n=5, frequency=1.4 * u.GHz, flux=Constant(5 * u.mJy), seed=1)
+    assert not one.meta
+    assert skygal.simulate_field(wcs, 300, faint=one, **given).truth["flux_requested"].min() < 25 * u.uJy
+
+
+@pytest.mark.parametrize("end", ["many", -1.0, np.nan])
+def test_a_bad_end_of_the_counts(end):
+    table = make_table(3)
+    table.meta["COUNTSTO"] = end
+    with pytest.raises(ValueError, match="faint must have a positive flux in Jy as COUNTSTO in its meta, got "):
+        skygal.simulate_field(make_wcs(), 0, faint=table, survey="FIRST")
 
 
 def test_number_needed():

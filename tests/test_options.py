@@ -68,6 +68,15 @@ def test_sizes():
             options.parse_size(bad)
 
 
+def test_a_relation_of_sizes_has_a_name():
+    assert options.parse_sizes(" mirabest ") == "mirabest"
+    assert options.parse_sizes("10 arcsec, 1 arcmin") == (10 * u.arcsec, 1 * u.arcmin)
+    assert options.parse_sizes(["10 arcsec", "20 arcsec"]) == (10 * u.arcsec, 20 * u.arcsec)
+    assert options.parse_sizes("7 arcsec") == 7 * u.arcsec
+    with pytest.raises(ValueError, match="las must be a number with a unit such as .*, got 7"):
+        options.parse_sizes(7)
+
+
 @pytest.mark.parametrize("text, expected", [
     ("5.4arcsec", (5.4, 5.4, 0)), ("5.4 arcsec", (5.4, 5.4, 0)), ("6x5arcsec", (6, 5, 0)),
     ("6x5arcsec,30deg", (6, 5, 30)), ("0.1arcmin", (6, 6, 0)), ("6.0x5.0 arcsec, -30.5 deg", (6, 5, -30.5)),

@@ -321,7 +321,7 @@ def test_read_what_is_no_image(wcs, tmp_path):
         read_image(tmp_path / "text.fits")
     fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.zeros((4, 4)), wcs.to_header())]).writeto(tmp_path / "e.fits")
     with pytest.raises(ValueError, match="HDU 0, holds no image; images are in HDU 1"):
-        read_image(tmp_path / "e.fits")
+        read_image(tmp_path / "e.fits", hdu=0)
     assert read_image(tmp_path / "e.fits", hdu=1).data.shape == (4, 4)
     with pytest.raises(ValueError, match="hdu must be from 0 to 1 in .*, got 2"):
         read_image(tmp_path / "e.fits", hdu=2)
@@ -459,25 +459,6 @@ def test_overwrite_a_file(tmp_path):
         pass
 
 
-def test_a_failed_swap_brings_the_old_folder_back(tmp_path, monkeypatch):
-    import pathlib
-
-    target = tmp_path / "out"
-    with whole_directory(target) as part:
-        (part / "x").write_text("1")
-    rename = pathlib.Path.rename
-
-    def fail(self, other):
-        if self.name.endswith(".part"):
-            raise OSError(errno.EACCES, "no")
-        return rename(self, other)
-
-    monkeypatch.setattr(pathlib.Path, "rename", fail)
-    with pytest.raises(OSError), whole_directory(target, overwrite=True) as part:
-        (part / "y").write_text("2")
-    assert entries(tmp_path) == ["out", f"out/{MANIFEST}", "out/x"]
-
-
 def test_a_full_disk_leaves_nothing(tmp_path, wcs):
     # the system's own limit stands in for the disk's end
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -508,7 +489,7 @@ def test_psf(tmp_path):
     fits.PrimaryHDU().writeto(tmp_path / "none.fits")
     (tmp_path / "text.fits").write_text("x")
     for name, message in (("cube.fits", r"must hold a two-dimensional image, got the shape \(2, 3, 4\)"),
-                          ("none.fits", "must hold a two-dimensional image, got no image"),
+                          ("none.fits", "psf file .* holds no image"),
                           ("text.fits", "psf file '.*' cannot be read")):
         with pytest.raises(ValueError, match=message):
             read_psf(tmp_path / name)

@@ -150,3 +150,20 @@ def test_make_installs_once(tmp_path):
     assert second.stdout.strip().splitlines() == [".venv/bin/python -m pytest"]
     assert run(["make", "-n", "demo", "lint", "docs", "test-slow"], cwd=tmp_path,
                env=clean_environment()).returncode == 0
+
+
+#: the first release without a known hole: CVE-2025-32434, CVE-2024-34062, CVE-2024-28219, CVE-2025-47273,
+#: CVE-2023-41334
+SOUND = {"torch": (2, 6), "tqdm": (4, 66, 3), "pillow": (10, 3), "setuptools": (78, 1, 1), "astropy": (5, 3, 3)}
+
+
+def test_no_lower_bound_has_a_known_hole():
+    named = [*PROJECT["build-system"]["requires"], *PROJECT["project"]["dependencies"]]
+    named += [word for words in PROJECT["project"]["optional-dependencies"].values() for word in words]
+    seen = set()
+    for word in named:
+        name, _, bound = word.partition(">=")
+        if name in SOUND:
+            seen.add(name)
+            assert tuple(map(int, bound.split("."))) >= SOUND[name], word
+    assert seen == set(SOUND)

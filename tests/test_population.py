@@ -6,7 +6,7 @@ from astropy import units as u
 from astropy.table import MaskedColumn, QTable, Table
 from scipy import stats
 
-from skygal.population import Constant, PowerLaw, WindhorstSizes, read_counts, sample_population
+from skygal.population import Constant, MiraBestSizes, PowerLaw, WindhorstSizes, read_counts, sample_population
 from skygal.seeds import Seeds
 from skygal.sky import icrs_to_pixel, make_wcs
 
@@ -56,8 +56,48 @@ def test_pa_uniform_and_columns_unrelated():
     assert np.abs(r - np.eye(5)).max() < 0.06
 
 
+def expected_sizes(low, larger):
+    """Return the share above ``larger`` arcsec of sources above ``low`` Jy, and how many these are a square degree.
+
+    The counts and the relation of Windhorst et al. 1990, integrated here.
+    """
+    counts = read_counts()
+    edges = np.geomspace(low, counts.high.value, 20_001)
+    s = np.sqrt(edges[1:] * edges[:-1])
+    n = counts.differential(s * u.Jy).to_value(1 / u.Jy / u.deg**2) * np.diff(edges)
+    share = 0.5 ** ((larger / (2 * np.maximum(s / 1e-3, 1) ** 0.3)) ** 0.62)
+    return (n * share).sum() / n.sum(), n.sum()
+
+
+def test_default_sizes_are_those_of_all_sources():
+    """So many are large as the counts' own relation says: 0.22 a square degree above 100 mJy and 60 arcsec."""
+    n = 200_000
+    for low, larger in ((0.1, 60), (0.1, 15), (1e-3, 2.959), (1e-3, 35)):
+        share, number = expected_sizes(low, larger)
+        drawn = sample(n, flux=low * u.Jy)["las"].to_value(u.arcsec)
+        assert np.mean(drawn > larger) == pytest.approx(share, abs=4 * np.sqrt(share / n))
+        if (low, larger) == (0.1, 60):
+            assert number * np.mean(drawn > larger) == pytest.approx(0.220, abs=0.005)
+        if low == 1e-3:
+            assert np.median(drawn) == pytest.approx(2.96, abs=0.05)
+
+
+def test_sizes_by_name():
+    t = sample(200, las="mirabest")
+    np.testing.assert_array_equal(t["las"], sample(200, las=MiraBestSizes())["las"])
+    np.testing.assert_array_equal(sample(200, las="Windhorst")["las"], sample(200)["las"])
+    with pytest.raises(ValueError, match="one of 'windhorst', 'mirabest', got 'mirabst' .did you mean 'mirabest'"):
+        sample(2, las="mirabst")
+    # a range cuts the relation of all sources
+    np.testing.assert_array_equal(sample(200, las=(5, 50) * u.arcsec)["las"],
+                                  sample(200, las=WindhorstSizes(5 * u.arcsec, 50 * u.arcsec))["las"])
+
+
 def test_sizes_follow_the_flux_at_1400_mhz():
-    t = sample(4000, frequency=144 * u.MHz, flux=Constant(1 * u.Jy), fr_mix={"FRI": 1.0})
+    t = sample(4000, frequency=144 * u.MHz, flux=Constant(1 * u.Jy))
+    flux = (1.4 / 0.144)**-0.7
+    assert np.median(t["las"].value) == pytest.approx(2 * (1000 * flux)**0.3, rel=0.06)
+    t = sample(4000, frequency=144 * u.MHz, flux=Constant(1 * u.Jy), fr_mix={"FRI": 1.0}, las="mirabest")
     flux = (1.4 / 0.144)**-0.7
     assert np.median(np.log(t["las"].value)) == pytest.approx(4.14 + 0.38 * np.log(flux / 0.1), abs=0.04)
 
@@ -91,6 +131,14 @@ def test_the_counts_begin_above_the_faint_end():
     assert t["flux"].min() >= 20 * u.uJy
 
 
+def test_the_faint_end_that_is_not_asked_for():
+    assert sample(500, faintest=0.3 * u.mJy)["flux"].min().value == pytest.approx(3e-4, rel=0.01)
+    # counts that begin under what can be detected are taken as they are
+    assert sample(500, faintest=5 * u.uJy)["flux"].min().value == pytest.approx(20.06e-6, rel=0.01)
+    with pytest.warns(UserWarning, match="flux starts at 20.06 uJy, where the source counts begin at .*, not at 3 uJy"):
+        sample(5, faintest=3 * u.uJy)
+
+
 @pytest.mark.parametrize(("options", "error", "message"), [
     ({"n": -1}, ValueError, "n_sources must be at least 0, got -1"),
     ({"n": 2.5}, TypeError, "n_sources must be a whole number, got 2.5"),
@@ -122,7 +170,7 @@ def test_bad_seeds():
 
 
 def test_given_columns_win():
-    table = QTable({"flux": [1, 2, 3] * u.mJy, "fr_class": ["FRII", "FRI", "FRI"], "other": [1, 2, 3]})
+    table = QTable({"flux": [1, 2, 3] * u.mJy, "fr_class": ["FRII", "FRI", "FRI"]})
     t = sample(table=table)
     np.testing.assert_allclose(t["flux"].to_value(u.mJy), [1, 2, 3])
     assert list(t["fr_class"]) == ["FRII", "FRI", "FRI"] and t.colnames == COLUMNS
@@ -167,9 +215,9 @@ def test_every_bad_row_is_counted():
 @pytest.mark.parametrize(("columns", "message"), [
     ({"fr_class": ["FRI", "FR2"]}, r"fr_class one of FRI, FRII, got 1 bad row of 2 \(counted from 0: 1\)"),
     ({"ra": [1.0, 2.0], "dec": [0.0, 91.0]}, "dec from -90 to 90 deg, got 1 bad row"),
-    ({"ra": [1.0, np.nan], "dec": [0.0, 1.0]}, "finite ra, got 1 bad row"),
+    ({"ra": [1.0, np.nan], "dec": [0.0, 1.0]}, "ra from -360 to 360 deg, got 1 bad row"),
     ({"source_id": [4, 4]}, "source_id without duplicates, got 2 bad rows"),
-    ({"source_id": [0, 1.5]}, "whole, positive source_id, got 2 bad rows"),
+    ({"source_id": [0, 1.5]}, r"whole, positive source_id below 2\^31, got 2 bad rows"),
     ({"redshift": [-0.1, 0.1]}, "redshift positive, or NaN where it is unknown, got 1 bad row"),
     ({"spectral_index": [np.nan, 0.1]}, "finite spectral_index, got 1 bad row"),
     ({"curvature": [np.nan, 0.1]}, "finite curvature, got 1 bad row"),

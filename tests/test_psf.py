@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.io import fits
+from astropy.table import QTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from photutils.centroids import centroid_com
 from scipy.signal import fftconvolve
 
 import skygal
@@ -98,6 +100,78 @@ def test_a_file_with_the_pixels_of_the_image_is_taken_as_it_is(tmp_path):
     np.testing.assert_array_equal(found, psf / psf.max())
 
 
+def lobe(shape, y0, x0, major=4.0, minor=3.0, angle=30.0, ripple=0.0):
+    """A Gaussian of FWHM 7.2" by 5.4" on pixels of 1.8", with rings about it; its angle is from x towards y."""
+    x, y = grid(*shape, x0, y0)
+    c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    rings = ripple * np.cos(0.7 * np.hypot(x, y)) * np.exp(-(x**2 + y**2) / 81)
+    return np.exp(-4 * np.log(2) * (((x * c + y * s) / major) ** 2 + ((y * c - x * s) / minor) ** 2)) + rings
+
+
+PLACES = QTable({"x": [60.0, 60.3, 140.5], "y": [60.0, 140.7, 100.5], "flux": np.ones(3) * u.Jy,
+                 "las": np.full(3, 0.01) * u.arcsec})
+
+
+def check_places(field):
+    """Compare the centroids of points with truth."""
+    for row in PLACES:
+        x, y = round(row["x"]), round(row["y"])
+        cut = field.model[y - 30:y + 31, x - 30:x + 31].astype(float)
+        assert np.hypot(*(centroid_com(cut) - 30 + (x - row["x"], y - row["y"]))) < 0.01
+
+
+@pytest.mark.parametrize(("shape", "place", "form", "ripple"), [
+    ((64, 64), (31.5, 31.5), "array", 0), ((64, 64), (31.5, 31.5), "npy", 0), ((64, 64), (31.5, 31.5), "fits", 0),
+    ((65, 65), (32.3, 31.8), "fits", 0), ((70, 64), (33.5, 32), "fits", 0), ((64, 64), (31.5, 31.5), "array", 0.05)])
+def test_a_peak_between_pixels(tmp_path, shape, place, form, ripple):
+    """On the pixels of the image: sources are where truth says, and the header has the main lobe."""
+    psf = beam = lobe(shape, *place, ripple=ripple)
+    if form == "npy":
+        beam = tmp_path / "psf.npy"
+        np.save(beam, psf)
+    if form == "fits":
+        beam = tmp_path / "psf.fits"
+        write(beam, psf, scale=1.8, crpix=(place[1] + 1, place[0] + 1))
+    field = skygal.simulate_field(skygal.make_wcs("150 2", 200, 1.8 * u.arcsec), table=PLACES, beam=beam, seed=1)
+    check_places(field)
+    # rings make the lobe narrower
+    header, error = field.header, 0.03 if ripple else 1e-3
+    assert np.array([header["BMAJ"], header["BMIN"]]) * 3600 == pytest.approx([7.2, 5.4], rel=error)
+    assert header["BPA"] == pytest.approx(120, abs=1 if ripple else 0.1)
+
+
+@pytest.mark.parametrize(("turn", "flip", "angle", "crpix"), [
+    (0, True, 60, (32.5, 32.5)), (37, False, 157, (1, 1)), (90, False, 30, (32.5, 32.5)),
+    (137, True, 103, (32.5, 32.5))])
+def test_a_peak_between_the_pixels_of_another_grid(tmp_path, turn, flip, angle, crpix):
+    t = np.radians(turn)
+    header = fits.Header({"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CRVAL1": 150.0, "CRVAL2": 2.0,
+                          "CDELT1": (1.8 if flip else -1.8) / 3600, "CDELT2": 1.8 / 3600, "CRPIX1": crpix[0],
+                          "CRPIX2": crpix[1], "PC1_1": np.cos(t), "PC2_2": np.cos(t), "PC1_2": -np.sin(t),
+                          "PC2_1": np.sin(t)})
+    fits.PrimaryHDU(lobe((64, 64), 31.5, 31.5), header).writeto(tmp_path / "psf.fits")
+    field = skygal.simulate_field(skygal.make_wcs("150 2", 200, 1.8 * u.arcsec), table=PLACES,
+                                  beam=tmp_path / "psf.fits", seed=1)
+    check_places(field)
+    assert np.array([field.header["BMAJ"], field.header["BMIN"]]) * 3600 == pytest.approx([7.2, 5.4], rel=1e-3)
+    assert field.header["BPA"] == pytest.approx(angle, abs=0.1)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(2.6, 20), st.floats(1, 1.8), st.floats(0, 180), st.floats(-1, 1), st.floats(-1, 1))
+def test_a_shift_keeps_the_lobe(width, ratio, angle, dy, dx):
+    side = int(8 * width * ratio) + 20
+    found = centred_psf(lobe((side, side), (side - 1) / 2 + dy, (side - 1) / 2 + dx, width * ratio, width, angle))
+    assert found.max() == pytest.approx(1, abs=0.01)
+    assert np.hypot(*(centroid_com(found) - found.shape[0] // 2)) < 0.01
+    assert found.sum() == pytest.approx(np.pi / (4 * np.log(2)) * width**2 * ratio, rel=0.01)
+
+
+def test_a_wide_lobe_that_the_border_cuts():
+    found = centred_psf(lobe((140, 150), 69.8, 74.6, 54, 30, 20))
+    assert np.hypot(*(centroid_com(found) - found.shape[0] // 2)) < 0.01
+
+
 def test_what_a_header_says_of_the_grid(tmp_path):
     psf = dirty(*grid(31, 33, 16, 15))
     np.save(tmp_path / "psf.npy", psf)
@@ -111,6 +185,16 @@ def test_what_a_header_says_of_the_grid(tmp_path):
     np.testing.assert_allclose(read_psf_image(tmp_path / "sky.fits").affine, [[-2, 0], [0, 2]], atol=1e-6)
     with pytest.raises(FileNotFoundError, match="psf file '.*none.fits' does not exist"):
         read_psf_image(tmp_path / "none.fits")
+
+
+@pytest.mark.parametrize("cards", [{"CDELT1": 0.0}, {"CUNIT1": "HERTZ"}, {"CTYPE1": "RA---XXX", "CTYPE2": "DEC--XXX"},
+                                   {"CTYPE2": "DEC"}])
+def test_a_grid_that_cannot_be_read(tmp_path, cards):
+    header = fits.Header({"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CDELT1": -1e-3, "CDELT2": 1e-3, **cards})
+    fits.PrimaryHDU(lobe((31, 31), 15, 15), header).writeto(tmp_path / "psf.fits")
+    with pytest.raises(ValueError, match="psf file '.*psf.fits' has a grid that cannot be read: .*") as caught:
+        read_psf_image(tmp_path / "psf.fits")
+    assert "\n" not in str(caught.value) and "wcslib" not in str(caught.value)
 
 
 def test_drawn_gaussian_and_remainder_make_the_psf():

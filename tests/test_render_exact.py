@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pytest
 from astropy import units as u
@@ -140,7 +138,7 @@ def test_any_map_and_beam(zoom, turn, shear, ratio, wider, pa, seed):
     assert not measured.beam_limited[0]
 
 
-def test_the_least_useful_extent_is_asked_for():
+def test_stamps_are_sharp_enough_where_any_is():
     """A stamp is to be so large that its zoomed beam is no wider than the image's; if none is, the largest one."""
     model = skygal.load_model()
     wcs = skygal.make_wcs("12h00m00s +30d00m00s", 300, 0.5 * u.arcsec)
@@ -158,14 +156,6 @@ def test_the_least_useful_extent_is_asked_for():
     assert (native[limited] > 1.6).all()
     largest = np.array([largest_extent(model, name) for name in truth["fr_class"]])
     assert np.asarray(truth["extent"])[limited] == pytest.approx(largest[limited])
-    # where the beam is wide, extents are as drawn: none is enlarged without need
-    wide = Beam(30 * u.arcsec)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)             # of sources outside
-        again = skygal.simulate_field(wcs, 60, beam=wide, seed=4, las=(1 * u.arcsec, 60 * u.arcsec), flux=1 * u.mJy)
-    assert not again.truth["beam_limited"].any()
-    assert (np.asarray(again.truth["extent"]) <= np.asarray(truth["extent"]) + 1e-9).all()
-    assert np.median(np.asarray(again.truth["extent"])) < np.median(np.asarray(truth["extent"]))
 
 
 def test_along_the_one_axis_that_is_too_narrow():

@@ -39,6 +39,19 @@ def test_keys_differ():
     assert not np.intersect1d(keys, Seeds(1).keys("latent", 1000)).size
 
 
+def test_keys_of_labels():
+    """Key i depends on i and the i-th label, and is that of no other label."""
+    labels = np.array(["a", "b", "b", "a", "c", "a"])
+    keys = Seeds(3).keys_of("latent", labels)
+    assert keys.dtype == np.int64 and np.unique(keys).size == 6
+    for label in "abc":
+        alone = Seeds(3).keys_of("latent", np.full(8, label))
+        np.testing.assert_array_equal(keys[labels == label], alone[:6][labels == label])
+    np.testing.assert_array_equal(Seeds(3).keys_of("latent", labels[:2]), keys[:2])
+    assert Seeds(3).keys_of("latent", labels[:0]).shape == (0,)
+    assert not np.intersect1d(keys, Seeds(3).keys_of("stamp", labels)).size
+
+
 def test_a_key_makes_the_same_generator():
     key = Seeds(3).keys("latent", 4)[2]
     assert key_generator(key).random() == key_generator(int(key)).random() != key_generator(key + 1).random()

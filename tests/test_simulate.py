@@ -32,12 +32,13 @@ def make_wcs(size=256, scale=1.8):
 @pytest.fixture(scope="module")
 def clean():
     """A crowded field without noise."""
-    return skygal.simulate_field(make_wcs(512), 60, survey="FIRST", noise=False, flux=3 * u.mJy, seed=3)
+    return skygal.simulate_field(make_wcs(512), 60, survey="FIRST", noise=False, flux=3 * u.mJy, las="mirabest",
+                                 seed=3)
 
 
 @pytest.fixture(scope="module")
 def noisy():
-    return skygal.simulate_field(make_wcs(512), 60, survey="FIRST", flux=3 * u.mJy, seed=3)
+    return skygal.simulate_field(make_wcs(512), 60, survey="FIRST", flux=3 * u.mJy, las="mirabest", seed=3)
 
 
 def beam_area(header):
@@ -166,6 +167,16 @@ def test_latents():
         skygal.simulate_field(make_wcs(64), 3, latents=np.zeros((2, skygal.load_model().latent_dim)))
 
 
+def test_classes_of_one_seed_are_no_twins():
+    """The class mix leaves places and fluxes as they are; what is there has nothing in common."""
+    first, second, mixed = (skygal.simulate_field(make_wcs(), 20, survey="FIRST", seed=1, fr_mix=mix).truth
+                            for mix in ({"FRI": 1.0}, {"FRII": 1.0}, {"FRI": 0.5, "FRII": 0.5}))
+    np.testing.assert_array_equal(first["flux_requested"], second["flux_requested"])
+    assert not np.intersect1d(first["latent_seed"], second["latent_seed"]).size
+    expected = np.where(mixed["fr_class"] == "FRI", first["latent_seed"], second["latent_seed"])
+    np.testing.assert_array_equal(mixed["latent_seed"], expected)
+
+
 def test_no_sources():
     field = skygal.simulate_field(make_wcs(64), 0, survey="FIRST", seed=1)
     assert len(field.truth) == len(field.components) == 0
@@ -287,6 +298,18 @@ def test_bad_input(change, error, message):
         warnings.simplefilter("error")
         with pytest.raises(error, match=message):
             skygal.simulate_field(given.pop("wcs"), **given)
+
+
+def test_default_fluxes_reach_down_to_the_noise():
+    field = skygal.simulate_field(make_wcs(512), survey="FIRST", seed=2)
+    flux = field.truth["flux_requested"].to_value(u.mJy)
+    assert 0.15 <= flux.min() < 0.2 and field.provenance["configuration"]["flux"] == 0.15 * u.mJy
+    # the counts give 555 a square degree above the noise of FIRST, and 0.81 of them under five times that
+    expected = 555 * (512 * 1.8 / 3600) ** 2
+    assert len(flux) == pytest.approx(expected, abs=4 * np.sqrt(expected))
+    assert np.mean(flux < 0.75) == pytest.approx(0.81, abs=0.2)
+    quiet = skygal.simulate_field(make_wcs(64), 100, seed=1, las=2 * u.arcsec)
+    assert 1 <= quiet.truth["flux_requested"].to_value(u.mJy).min() < 1.05
 
 
 def test_no_shape():

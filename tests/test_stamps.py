@@ -109,6 +109,36 @@ def test_pairs():
     assert len(set(table["latent_seed"][::2])) == 4
 
 
+@pytest.mark.parametrize("latents", ["balanced", "prior", "uniform"])
+def test_classes_of_one_seed_are_no_twins(latents):
+    """Nor is a class among others: only its own number and class say what a stamp is."""
+    given = {"seed": 5, "latents": latents}
+    first, second = (skygal.sample_stamps(100, fr_class=name, **given).table for name in ("FRI", "FRII"))
+    assert not np.intersect1d(first["latent_seed"], second["latent_seed"]).size
+    d = first["latents"].shape[1]
+    alike = [np.corrcoef(a, b)[0, 1] for a, b in zip(first["latents"], second["latents"], strict=True)]
+    assert np.abs(alike).max() < 5 / d**0.5 and abs(np.mean(alike)) < 4 / (100 * d) ** 0.5
+    # nor their angles, sizes and bendings: equal angles, or equal ranks, would be 1 here
+    turned = np.radians(2 * (first["pa"] - second["pa"]).to_value(u.deg))
+    assert np.hypot(np.cos(turned).mean(), np.sin(turned).mean()) < 0.4
+    for name in ("extent", "bending"):
+        rank = [np.argsort(np.argsort(table[name])) for table in (first, second)]
+        assert abs(np.corrcoef(*rank)[0, 1]) < 0.4, name
+    mixed = skygal.sample_stamps(100, **given).table
+    for table, name in ((first, "FRI"), (second, "FRII")):
+        here = mixed["fr_class"] == name
+        np.testing.assert_array_equal(mixed["latents"][here], table["latents"][here])
+
+
+def test_streams_are_no_others():
+    """Stamps to learn from are not among the sources of the field of the same seed, nor of its dataset's."""
+    stamps = skygal.sample_stamps(20, seed=6).table["latent_seed"]
+    field = skygal.simulate_field(skygal.make_wcs("12h +30d", 256, 1.8 * u.arcsec), 20, survey="FIRST", seed=6).truth
+    dataset = skygal.SyntheticStamps(20, seed=6)
+    keys = [stamps, field["latent_seed"], [part.key for part in dataset._block(0)]]
+    assert np.unique(np.concatenate(keys)).size == sum(map(len, keys))
+
+
 def test_seeds_and_number(stamps):
     again, fewer, other = (skygal.sample_stamps(n, seed=s) for n, s in ((24, 3), (9, 3), (9, 4)))
     np.testing.assert_array_equal(again.images, stamps.images)
@@ -190,7 +220,7 @@ def test_limits_are_met(within):
 def test_some_were_drawn_anew_and_can_be_made_from_the_table(within):
     model = skygal.load_model()
     table = within.table
-    first = Seeds(8).keys("latent", 70)
+    first = Seeds(8).keys_of("stamp", np.full(70, "FRI"))
     assert 0 < np.count_nonzero(table["latent_seed"] != first) < 70
     again = draw_latents("prior", np.asarray(table["latent_seed"]), model.latent_dim)
     assert np.isclose(again, table["latents"], rtol=1e-6).all(axis=1).mean() > 0.1

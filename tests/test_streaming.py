@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import skygal
-from skygal.output import field_header, whole_directory
+from skygal.output import check_writable, field_header, whole_directory
 from skygal.streaming import iter_bands, stream_fits, stream_zarr
 
 
@@ -123,17 +123,22 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
 KILLED = """
 import sys
 from skygal.cli import main
-sys.exit(main(["simulate", "--survey", "FIRST", "--size", "7000", "--n-sources", "20", "--seed", "1", "--chunks", "256",
-               "--las", "20 arcsec, 60 arcsec", "--output", "out"]))
+sys.argv[1:1] = ["simulate", "--survey", "FIRST", "--size", "7000", "--n-sources", "20", "--seed", "1", "--chunks",
+                 "256", "--las", "20 arcsec, 60 arcsec", "--output", "out"]
+sys.exit(main())
 """
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
-def test_a_run_that_is_stopped_leaves_nothing_that_looks_finished(tmp_path, number, status):
-    with subprocess.Popen([sys.executable, "-c", KILLED], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          text=True) as process:
+@pytest.mark.parametrize(("number", "status", "format"), [
+    (signal.SIGINT, 130, "fits"), (signal.SIGKILL, -9, "fits"), (signal.SIGINT, 130, "zarr"),
+    pytest.param(signal.SIGHUP, 129, "zarr", marks=pytest.mark.slow),
+    pytest.param(signal.SIGTERM, 143, "fits", marks=pytest.mark.slow)])
+def test_a_run_that_is_stopped_leaves_nothing_that_looks_finished(tmp_path, number, status, format):
+    with subprocess.Popen([sys.executable, "-c", KILLED, "--format", format], cwd=tmp_path, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as process:
         for _ in range(600):
-            if list(tmp_path.glob(".out*/field.fits")) or process.poll() is not None:
+            if list(tmp_path.glob(".out*/field.fits")) or list(tmp_path.glob(".out*/field.zarr/image/c")) or \
+                    process.poll() is not None:
                 break
             time.sleep(0.05)
         assert process.poll() is None
@@ -141,8 +146,11 @@ def test_a_run_that_is_stopped_leaves_nothing_that_looks_finished(tmp_path, numb
         _, said = process.communicate(timeout=60)
     assert process.returncode == status and "Traceback" not in said
     assert not (tmp_path / "out").exists()
+    if number == signal.SIGKILL:
+        check_writable(tmp_path / "out")
     if number == signal.SIGINT:
-        assert list(tmp_path.iterdir()) == [] and "Interrupted" in said
+        assert "Interrupted" in said
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_wcs_travels_with_the_tasks():

@@ -11,6 +11,7 @@ import pytest
 import torch
 from training_stamps import PLAIN, SMALL, stamps, write_npz
 
+from skygal.atomic import whole_directory
 from skygal.morphology.checkpoint import load_model
 from skygal.morphology.networks import Architecture
 from skygal.training import loop
@@ -383,3 +384,71 @@ def test_blank_stamps_are_counted(tmp_path):
     with pytest.warns(UserWarning, match="1 of 90 cutouts are left out, since they are blank, constant or nowhere"):
         data = load_training_set([write_npz(tmp_path / "s.npz", 90, image=images)], SMALL)
     assert data.dropped["blank"] == 1
+
+
+def test_a_run_that_is_replaced_is_kept_until_the_new_one_is_done(data, tmp_path, monkeypatch):
+    """No weights lie beside the checkpoint of another run, and none are lost."""
+    output, once = tmp_path / "m.safetensors", replace(PLAIN, epochs=2)
+    files = [output.with_suffix(suffix) for suffix in (".safetensors", ".ckpt", ".csv", ".yaml")]
+    (tmp_path / "notes.yaml").write_text("mine")
+    train_model([data], output, settings=replace(PLAIN, epochs=1))
+    files[3].write_text("skygal_version: '0'\n")
+    before = {path.name: path.read_bytes() for path in files}
+
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    # before the first checkpoint nothing has changed
+    monkeypatch.setattr(Trainer, "run_epoch", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train_model([data], output, settings=once, overwrite=True)
+    assert {path.name: path.read_bytes() for path in files} == before and not (tmp_path / "m.old").exists()
+    monkeypatch.undo()
+    # after it, the old run lies whole in a place of its own
+    monkeypatch.setattr("skygal.morphology.checkpoint.save_model", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train_model([data], output, settings=once, overwrite=True)
+    assert not output.exists() and not files[3].exists() and files[1].read_bytes() != before["m.ckpt"]
+    assert {path.name: (tmp_path / "m.old" / path.name).read_bytes() for path in files} == before
+    assert load_model(tmp_path / "m.old" / "m.safetensors").name == "m"
+    monkeypatch.undo()
+    # another start over keeps it as well, and the run that is done removes it
+    monkeypatch.setattr("skygal.morphology.checkpoint.save_model", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train_model([data], output, settings=once, overwrite=True)
+    assert {path.name: (tmp_path / "m.old" / path.name).read_bytes() for path in files} == before
+    monkeypatch.undo()
+    train_model([data], output, settings=once, resume=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.ckpt", "m.csv", "m.safetensors", "notes.yaml"]
+    train_model([data], output, settings=once, overwrite=True)
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_users_yaml_is_not_set_aside(data, tmp_path):
+    output = tmp_path / "m.safetensors"
+    output.write_text("old")
+    (tmp_path / "m.yaml").write_text("epochs: 1\n")
+    train_model([data], output, settings=replace(PLAIN, epochs=1), overwrite=True)
+    assert (tmp_path / "m.yaml").read_text() == "epochs: 1\n" and load_model(output).name == "m"
+
+
+@pytest.mark.parametrize("kind", ["file", "theirs", "another output"])
+def test_what_is_in_the_way_of_a_run_that_is_replaced(data, tmp_path, kind):
+    output, home = tmp_path / "m.safetensors", tmp_path / "m.old"
+    output.write_text("old")
+    if kind == "file":
+        home.write_text("mine")
+    elif kind == "theirs":
+        home.mkdir()
+        (home / "m.safetensors").write_text("mine")
+    else:
+        with whole_directory(home) as folder:
+            (folder / "field.fits").write_text("1")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(FileExistsError, match="m.old' is in the way, where the run that is replaced is kept until"):
+        train_model([data], output, settings=replace(PLAIN, epochs=1), overwrite=True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    # without anything to replace, it is not touched either
+    output.unlink()
+    train_model([data], output, settings=replace(PLAIN, epochs=1), overwrite=True)
+    assert all(path.read_bytes() == text for path, text in before.items() if path != output)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from skygal.checks import shorten, show
 from skygal.training.bastien2021_settings import LATENT_DIMS, PaperSettings
 
 __all__ = ["AUTHORS_CURVES", "PAPER_TABLES", "TARGET", "Run", "as_markdown", "curve_table", "read_runs",
@@ -113,6 +114,7 @@ def read_runs(folder: str | os.PathLike) -> list[Run]:
     """
     from safetensors import SafetensorError, safe_open
 
+    from skygal.inputs import check_file
     from skygal.morphology.bastien2021_generator import FORMAT
 
     home = Path(folder)
@@ -121,6 +123,7 @@ def read_runs(folder: str | os.PathLike) -> list[Run]:
     runs = []
     for path in sorted(home.glob("*.safetensors")):
         try:
+            check_file(path, "run")
             with safe_open(path, framework="np") as file:
                 described = json.loads((file.metadata() or {}).get("description", "{}"))
             if described.get("format") != FORMAT or "settings" not in described["metadata"]:
@@ -131,8 +134,10 @@ def read_runs(folder: str | os.PathLike) -> list[Run]:
             rows = _rows(metrics)
             times = {int(row["epoch"]): row["seconds"] for row in _rows(seconds)} if seconds.is_file() else {}
             runs.append(Run(path, PaperSettings.from_dict(described["metadata"]["settings"]), rows, times))
-        except (SafetensorError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"run {str(path)!r} is damaged: {error}") from None
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            if isinstance(error, FileNotFoundError):
+                raise
+            raise ValueError(f"run {show(str(path))} is damaged: {shorten(str(error))}") from None
     if not runs:
         raise FileNotFoundError(f"folder {os.fspath(folder)!r} must hold runs of the bastien2021 presets, got none")
     return sorted(runs, key=lambda run: (run.settings.conditional, run.settings.latent_dim, run.name))

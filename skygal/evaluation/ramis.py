@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from skygal.checks import as_count, as_seed
+from skygal.checks import as_count, as_seed, shorten, show
 
 __all__ = ["FRAME", "PaperClassifier", "load_paper_classifier", "paste_in_frame", "ramis", "train_paper_classifier"]
 
@@ -196,22 +196,24 @@ def load_paper_classifier(path: str | os.PathLike) -> PaperClassifier:
     """
     import json
 
-    from safetensors import SafetensorError, safe_open
+    from skygal.morphology.weights_files import fill_module, read_tensors
 
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"classifier file {os.fspath(path)!r} not found")
+    shown = f"classifier file {show(os.fspath(path))}"
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{shown} not found")
     classifier = PaperClassifier()
     try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        state, header = read_tensors(path, "classifier file")
         if header.get("format") != "skygal-paper-classifier":
-            raise ValueError(f"format must be skygal-paper-classifier, got {header.get('format')}")
-        classifier.load_state_dict(state)
+            raise ValueError(f"format must be skygal-paper-classifier, got {show(header.get('format'))}")
+        for key, value in state.items():
+            if value.dtype.kind not in "fi" or not np.isfinite(value).all():
+                raise ValueError(f"{show(key)} must be of finite numbers, got {value.dtype}")
+        fill_module(classifier, "", state)
         classifier.history = json.loads(header["history"])
-    except (SafetensorError, RuntimeError, ValueError, KeyError) as error:
-        reason = str(error).split("\n")[0]
-        raise ValueError(f"classifier file {os.fspath(path)!r} is truncated or no classifier: {reason}") from None
+    except (RuntimeError, ValueError, KeyError, RecursionError) as error:
+        reason = shorten(str(error).split("\n")[0].removeprefix(f"{shown} "))
+        raise ValueError(f"{shown} is truncated or no classifier: {reason}") from None
     return classifier.eval()
 
 

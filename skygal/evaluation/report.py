@@ -58,7 +58,8 @@ def csv_table(rows: list[Row]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["measure", "of or by", "generated", "real", "target", ""])
-    writer.writerows(_cells(row) for row in rows)
+    # a hyphen alone would be a list in reStructuredText
+    writer.writerows(["" if cell == "-" else cell for cell in _cells(row)] for row in rows)
     return text.getvalue()
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skygal.checks import check_choice
+from skygal.checks import check_choice, shorten, show
+from skygal.threads import one_thread
 
 if TYPE_CHECKING:
     from skygal.morphology.bastien2021 import PaperArchitecture, PaperDecoder, PaperModel
@@ -96,8 +96,8 @@ class PaperGenerator:
 
         Notes
         -----
-        Rows are decoded in blocks of 64, the last one filled up with zeros, so that a stamp's bits do not depend on
-        how many follow it.
+        Rows are decoded in blocks of 64, the last one filled up with zeros, by one thread, so that a stamp's bits do
+        not depend on how many follow it.
         """
         import torch
 
@@ -113,7 +113,7 @@ class PaperGenerator:
         if not one_hot.any(axis=1).all():
             check_choice("fr_class", str(fr_class[~one_hot.any(axis=1)][0]), self.classes)
         out = np.empty((n, *self.shape), np.float32)
-        with torch.inference_mode():
+        with torch.inference_mode(), one_thread():
             for start in range(0, n, BLOCK):
                 stop = min(start + BLOCK, n)
                 z = np.zeros((BLOCK, self.latent_dim), np.float32)
@@ -191,7 +191,7 @@ def write_paper_weights(tensors: Mapping[str, np.ndarray], arch: PaperArchitectu
 
     from skygal.atomic import whole_file
     from skygal.morphology.bastien2021 import PaperDecoder
-    from skygal.morphology.checkpoint import _digest
+    from skygal.morphology.weights_files import digest
 
     with torch.random.fork_rng():
         decoder = PaperDecoder(arch)
@@ -201,7 +201,7 @@ def write_paper_weights(tensors: Mapping[str, np.ndarray], arch: PaperArchitectu
     kept |= {f"extents.{key}": value for key, value in _measured_extents(arch, decoder).items()}
     description = json.dumps({"name": name, "format": FORMAT, "format_version": FORMAT_VERSION,
                               "architecture": arch.to_dict(), "metadata": dict(metadata)}, sort_keys=True)
-    data = save(kept, metadata={"description": description, "sha256": _digest(kept, description)})
+    data = save(kept, metadata={"description": description, "sha256": digest(kept, description)})
     with whole_file(path, overwrite=overwrite) as temporary:
         temporary.write_bytes(data)
     return Path(path)
@@ -222,29 +222,21 @@ def build_paper_generator(path: Path, tensors: Mapping[str, np.ndarray], descrip
     ------
     ValueError
         If the tensors do not fit the architecture.
-
-    Warns
-    -----
-    UserWarning
-        If the model is a VAE: classes that are asked for say nothing about its stamps.
     """
-    import torch
-
     from skygal.morphology.bastien2021 import CLASSES, PaperArchitecture, PaperDecoder
+    from skygal.morphology.networks import Unset
+    from skygal.morphology.weights_files import check_paper_tensors, fill_module
 
     try:
         arch = PaperArchitecture.from_dict(description["architecture"])
-        with torch.random.fork_rng():
+        check_paper_tensors(arch, tensors, CLASSES)
+        with Unset():
             decoder = PaperDecoder(arch)
-        decoder.load_state_dict({key.removeprefix("decoder."): torch.from_numpy(value)
-                                 for key, value in tensors.items() if key.startswith("decoder.")})
+        fill_module(decoder, "decoder", tensors)
         extents = {name: tensors[f"extents.{name}"] for name in CLASSES}
-    except (RuntimeError, KeyError, ValueError, TypeError) as error:
-        reason = str(error).split("\n")[0]
-        raise ValueError(f"model file {str(path)!r} does not fit its architecture: {reason}") from None
-    if not arch.conditional:
-        warnings.warn(f"model {description['name']!r} is a VAE without classes: the class asked for says nothing "
-                      "about its stamps", stacklevel=3)
+    except Exception as error:  # what is too large for torch, or of no kind that it has
+        reason = shorten(str(error).split("\n")[0])
+        raise ValueError(f"model file {show(str(path))} does not fit its architecture: {reason}") from None
     return PaperGenerator(arch, decoder, name=description["name"], sha256=sha256, extents=extents,
                           metadata=description["metadata"], device=device)
 
@@ -261,18 +253,25 @@ def load_paper_model(path: str | os.PathLike) -> PaperModel:
     """
     import torch
 
-    from skygal.morphology.bastien2021 import PaperArchitecture, PaperModel
+    from skygal.morphology.bastien2021 import CLASSES, PaperArchitecture, PaperModel
     from skygal.morphology.checkpoint import _read
+    from skygal.morphology.weights_files import check_paper_tensors, fill_module
 
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"model file {os.fspath(path)!r} not found")
+    shown = f"model file {show(os.fspath(path))}"
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{shown} not found")
     tensors, description, _ = _read(Path(path))
     if description["format"] != FORMAT:
-        raise ValueError(f"model file {os.fspath(path)!r} must be of a bastien2021 preset, got {description['format']}")
+        raise ValueError(f"{shown} must be of a bastien2021 preset, got {description['format']}")
     if "encoder.fc1.weight" not in tensors:
-        raise ValueError(f"model file {os.fspath(path)!r} must hold an encoder, got a decoder alone")
-    with torch.random.fork_rng():
-        model = PaperModel(PaperArchitecture.from_dict(description["architecture"]))
-    model.load_state_dict({key: torch.from_numpy(value) for key, value in tensors.items()
-                           if not key.startswith("extents.")})
+        raise ValueError(f"{shown} must hold an encoder, got a decoder alone")
+    try:
+        arch = PaperArchitecture.from_dict(description["architecture"])
+        check_paper_tensors(arch, tensors, CLASSES)
+        with torch.random.fork_rng():
+            model = PaperModel(arch)
+        fill_module(model, "", {key: value for key, value in tensors.items() if not key.startswith("extents.")})
+    except Exception as error:
+        reason = shorten(str(error).split("\n")[0])
+        raise ValueError(f"{shown} does not fit its architecture: {reason}") from None
     return model

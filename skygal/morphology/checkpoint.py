@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import copy
 import json
 import os
 import re
@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skygal.checks import nearest_names
+from skygal.checks import nearest_names, shorten, show, warn_caller
 from skygal.morphology import bastien2021_generator
 from skygal.morphology.bastien2021_generator import PaperGenerator
 from skygal.morphology.conditions import ConditionTable
 from skygal.morphology.generator import Generator
+from skygal.morphology.weights_files import check_tensors, fill_module, read_weights
+from skygal.morphology.weights_files import digest as _digest
 
 if TYPE_CHECKING:
     from skygal.morphology.model import GalaxyModel
@@ -37,24 +39,9 @@ def list_models() -> list[str]:
     return sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))
 
 
-@lru_cache(maxsize=8)
-def _shipped_digest(name: str) -> str:
-    return _read(WEIGHTS / f"{name}.safetensors")[2]
-
-
 def is_shipped(model: Generator | PaperGenerator) -> bool:
     """Return whether a model is, to the bit, the one of its name that comes with the package."""
-    return model.name in list_models() and _shipped_digest(model.name) == model.sha256
-
-
-def _digest(tensors: Mapping[str, np.ndarray], description: str) -> str:
-    """Return the SHA-256 of the description and of every tensor's name, type, shape and bytes."""
-    digest = hashlib.sha256(description.encode())
-    for name in sorted(tensors):
-        value = np.ascontiguousarray(tensors[name])
-        digest.update(f"{name}:{value.dtype.str}:{value.shape};".encode())
-        digest.update(value.tobytes())
-    return digest.hexdigest()
+    return model.name in list_models() and _loaded(WEIGHTS / f"{model.name}.safetensors", "cpu").sha256 == model.sha256
 
 
 def save_model(model: GalaxyModel, path: str | os.PathLike, *, name: str, tables: Mapping[str, ConditionTable],
@@ -126,6 +113,7 @@ def load_model(model: str | os.PathLike | Generator | PaperGenerator | None = No
     Returns
     -------
     Generator
+        The caller's own, whatever is done to it.
 
     Raises
     ------
@@ -136,6 +124,16 @@ def load_model(model: str | os.PathLike | Generator | PaperGenerator | None = No
         If ``model`` is none of these.
     FileNotFoundError
         If the file is missing.
+
+    Warns
+    -----
+    UserWarning
+        If the model is a VAE: classes that are asked for say nothing about its stamps.
+
+    Notes
+    -----
+    A file is read, checked against its digest and built once in each process, and again when it has changed. The last
+    four are kept.
 
     Examples
     --------
@@ -151,16 +149,34 @@ def load_model(model: str | os.PathLike | Generator | PaperGenerator | None = No
         model = DEFAULT_MODEL
     if not isinstance(model, (str, os.PathLike)):
         raise TypeError("model must be a shipped model's name, the path of a .safetensors file, a Generator or None, "
-                        f"got {model!r}")
+                        f"got {show(model)}")
     path = Path(model)
     named = isinstance(model, str) and path.suffix != ".safetensors" and len(path.parts) == 1
     if named:
         if model not in list_models():
             raise ValueError(f"model must be a .safetensors file or one of {', '.join(map(repr, list_models()))}, "
-                             f"got {model!r}{nearest_names(str(model), list_models())}")
+                             f"got {show(model)}{nearest_names(str(model), list_models())}")
         path = WEIGHTS / f"{model}.safetensors"
-    elif not path.is_file():
-        raise FileNotFoundError(f"model file {os.fspath(model)!r} not found")
+    elif not os.path.exists(path):
+        raise FileNotFoundError(f"model file {show(os.fspath(model))} not found")
+    loaded = copy.deepcopy(_loaded(path, device))
+    if isinstance(loaded, PaperGenerator) and not loaded.arch.conditional:
+        warn_caller(f"model {loaded.name!r} is a VAE without classes: the class asked for says nothing about its "
+                    "stamps")
+    return loaded
+
+
+def _loaded(path: Path, device: str) -> Generator | PaperGenerator:
+    """Return the model in a file, which is the same object for all who ask: it must not be changed."""
+    state = path.stat()
+    # nobody can set ctime: it tells of files that were changed and given their old times and size
+    return _load(Path(os.path.realpath(path)), (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns,
+                                                state.st_ctime_ns), device)
+
+
+@lru_cache(maxsize=4)
+def _load(path: Path, state: tuple[int, ...], device: str) -> Generator | PaperGenerator:
+    """Return the model in the file that is in this state."""
     tensors, description, sha256 = _read(path)
     if description["format"] == bastien2021_generator.FORMAT:
         return bastien2021_generator.build_paper_generator(path, tensors, description, sha256, device)
@@ -181,58 +197,37 @@ def check_device(device: str) -> str:
         return device
     found = re.fullmatch(r"cuda(?::(\d+))?", device, re.ASCII) if isinstance(device, str) else None
     if found is None:
-        raise ValueError(f"device must be 'cpu', 'cuda' or 'cuda:N', got {device!r}")
+        raise ValueError(f"device must be 'cpu', 'cuda' or 'cuda:N', got {show(device)}")
     if not torch.cuda.is_available() or int(found[1] or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device must be one that this machine has, got {device!r} "
+        raise ValueError(f"device must be one that this machine has, got {show(device)} "
                          f"with {torch.cuda.device_count() if torch.cuda.is_available() else 0} CUDA devices")
     return device
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], str]:
     """Return the tensors, the description and the digest of a weights file, all checked."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="np") as file:
-            header = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"model file {str(path)!r} is truncated or no safetensors file: {error}") from None
-    if "description" not in header or "sha256" not in header:
-        raise ValueError(f"model file {str(path)!r} is no skygal model: it has no description and digest")
-    sha256 = _digest(tensors, header["description"])
-    if sha256 != header["sha256"]:
-        raise ValueError(f"model file {str(path)!r} was changed since it was written: SHA-256 must be "
-                         f"{header['sha256']}, got {sha256}")
-    description = json.loads(header["description"])
-    if (description.get("format"), description.get("format_version")) not in (
-            (FORMAT, FORMAT_VERSION), (bastien2021_generator.FORMAT, bastien2021_generator.FORMAT_VERSION)):
-        raise ValueError(f"model file {str(path)!r} must have format {FORMAT} {FORMAT_VERSION}, got "
-                         f"{description.get('format')} {description.get('format_version')}")
-    return tensors, description, sha256
+    return read_weights(path, ((FORMAT, FORMAT_VERSION),
+                               (bastien2021_generator.FORMAT, bastien2021_generator.FORMAT_VERSION)))
 
 
 def _build(path: Path, tensors: dict[str, np.ndarray], description: dict[str, Any], sha256: str,
            device: str) -> Generator:
     """Return the generator that a checked file describes."""
-    import torch
-
-    from skygal.morphology.networks import Acceptance, Architecture, ConditionalFlow, Decoder
+    from skygal.morphology.networks import Acceptance, Architecture, ConditionalFlow, Decoder, Unset
 
     try:
         arch = Architecture.from_dict(description["architecture"])
-        decoder, flow = Decoder(arch), ConditionalFlow(arch)
-        acceptance = Acceptance(arch) if any(key.startswith("acceptance.") for key in tensors) else None
+        check_tensors(arch, tensors)
+        with Unset():
+            decoder, flow = Decoder(arch), ConditionalFlow(arch)
+            acceptance = Acceptance(arch) if any(key.startswith("acceptance.") for key in tensors) else None
         for part, module in (("decoder", decoder), ("flow", flow), ("acceptance", acceptance)):
-            if module is None:
-                continue
-            module.load_state_dict({
-                key.removeprefix(f"{part}."): torch.from_numpy(value.astype(np.float32))
-                for key, value in tensors.items() if key.startswith(f"{part}.")})
+            if module is not None:
+                fill_module(module, part, tensors)
         tables = {fr_class: ConditionTable(tensors[f"extents.{fr_class}"], tensors[f"bendings.{fr_class}"])
                   for fr_class in arch.classes}
-    except (RuntimeError, KeyError, ValueError) as error:
-        reason = str(error).split("\n")[0]
-        raise ValueError(f"model file {str(path)!r} does not fit its architecture: {reason}") from None
+    except Exception as error:  # what is too large for torch, or of no kind that it has
+        reason = shorten(str(error).split("\n")[0])
+        raise ValueError(f"model file {show(str(path))} does not fit its architecture: {reason}") from None
     return Generator(arch, decoder, flow, acceptance, name=description["name"], sha256=sha256,
                      tables=tables, metadata=description["metadata"], device=device)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skygal.checks import check_choice
-from skygal.seeds import key_generator
+from skygal.seeds import Seeds, key_generator
 
 if TYPE_CHECKING:
     from skygal.morphology.bastien2021_generator import PaperGenerator
     from skygal.morphology.generator import Generator
 
-__all__ = ["LATENTS", "Latents", "check_latents", "check_pairs", "default_mix", "draw_conditions", "draw_latents",
-           "draw_sources", "largest_extent"]
+__all__ = ["LATENTS", "Latents", "check_latents", "check_pairs", "default_mix", "draw_conditions", "draw_keys",
+           "draw_latents", "draw_sources", "largest_extent"]
 
 #: the named ways to draw latents
 LATENTS = ("balanced", "prior", "uniform", "pairs")
@@ -122,6 +122,18 @@ def check_pairs(latents: str | np.ndarray, fr_class: np.ndarray) -> None:
                              "out, or give a table with such classes")
 
 
+def draw_keys(seeds: Seeds, name: str, latents: str | np.ndarray, fr_class: np.ndarray) -> np.ndarray:
+    """Return the key of each source, int64 of shape (n,), from the stream ``name``.
+
+    One key is shared by both of each pair with "pairs". Otherwise sources of two classes never share a key, also where
+    the one takes the other's place in a run of the same seed: nobody should get twins who did not ask for them.
+    """
+    n = len(fr_class)
+    if isinstance(latents, str) and latents == "pairs":
+        return np.repeat(seeds.keys(f"{name}: pairs", (n + 1) // 2), 2)[:n]
+    return seeds.keys_of(name, fr_class)
+
+
 def draw_latents(latents: str | np.ndarray, keys: np.ndarray, latent_dim: int) -> np.ndarray:
     """Return a place in latent space for each key.
 
@@ -142,10 +154,20 @@ def draw_latents(latents: str | np.ndarray, keys: np.ndarray, latent_dim: int) -
     """
     if isinstance(latents, np.ndarray):
         return np.array(np.broadcast_to(latents, (len(keys), latent_dim)), np.float32)
-    out = np.empty((len(keys), latent_dim), np.float32)
-    for row, key in zip(out, keys, strict=True):
-        rng = key_generator(key)
-        rng.random(CONDITION_DRAWS)     # the first numbers are the condition's
+    streams, _ = _streams(keys)
+    return _places(latents, streams, latent_dim)
+
+
+def _streams(keys: np.ndarray) -> tuple[list[np.random.Generator], np.ndarray]:
+    """Return each source's own stream, and its first numbers, which are the condition's, shape (n, 3)."""
+    streams = [key_generator(key) for key in keys]
+    return streams, np.array([rng.random(CONDITION_DRAWS) for rng in streams]).reshape(-1, CONDITION_DRAWS)
+
+
+def _places(latents: str, streams: list[np.random.Generator], latent_dim: int) -> np.ndarray:
+    """Return the next place in latent space of each stream, shape (n, latent_dim)."""
+    out = np.empty((len(streams), latent_dim), np.float32)
+    for row, rng in zip(out, streams, strict=True):
         row[:] = rng.uniform(-BOX, BOX, latent_dim) if latents == "uniform" else rng.standard_normal(latent_dim)
     return out
 
@@ -177,9 +199,16 @@ def draw_conditions(model: Generator | PaperGenerator, fr_class: np.ndarray, key
     bending : ndarray, shape (n,), radians
         Bent to either side.
     """
-    share = np.array([key_generator(key).random(CONDITION_DRAWS) for key in keys]).reshape(-1, CONDITION_DRAWS)
-    least, most = (np.broadcast_to(np.asarray(limit, float), len(keys)) for limit in (least, most))
-    extent, bend = np.empty(len(keys)), np.empty(len(keys))
+    _, share = _streams(keys)
+    return _conditions(model, fr_class, share, least, most, bending)
+
+
+def _conditions(model: Generator | PaperGenerator, fr_class: np.ndarray, share: np.ndarray, least: Any = 0.0,
+                most: Any = np.inf, bending: tuple[float, float] = (0.0, np.pi)) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `draw_conditions` does, of the first numbers of each source's stream."""
+    n = len(share)
+    least, most = (np.broadcast_to(np.asarray(limit, float), n) for limit in (least, most))
+    extent, bend = np.empty(n), np.empty(n)
     for name in np.unique(fr_class):
         here, table = fr_class == name, model.tables[str(name)]
         first = np.minimum(table.rank_of(least[here]), LARGEST_RANK)
@@ -211,13 +240,13 @@ def draw_sources(model: Generator | PaperGenerator, latents: str | np.ndarray, f
     Latents
     """
     fr_class = np.asarray(fr_class).astype(str)
-    extent, bending = draw_conditions(model, fr_class, keys, **limits)
-    values = draw_latents(latents, keys, model.latent_dim)
+    streams, share = _streams(keys)
+    extent, bending = _conditions(model, fr_class, share, **limits)
+    if isinstance(latents, np.ndarray):
+        values = draw_latents(latents, keys, model.latent_dim)
+    else:
+        values = _places(latents, streams, model.latent_dim)
     if isinstance(latents, str) and latents in ("balanced", "prior"):
-        streams = [key_generator(key) for key in keys]
-        for rng in streams:
-            rng.random(CONDITION_DRAWS)
-            rng.standard_normal(model.latent_dim)
         open_rows = np.arange(len(keys))
         for _ in range(TRIES):
             rows = open_rows

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
-__all__ = ["FWHM_PER_SIGMA", "Acceptance", "Architecture", "ConditionalFlow", "Decoder", "Encoder", "beam_matrix",
-           "stretch"]
+__all__ = ["FWHM_PER_SIGMA", "Acceptance", "Architecture", "ConditionalFlow", "Decoder", "Encoder", "Unset",
+           "beam_matrix", "stretch"]
 
 FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 #: where the square-root stretch becomes linear, in units of a stamp's peak
@@ -189,6 +190,19 @@ def _layers(sizes: list[int], dropout: float) -> nn.Sequential:
     return nn.Sequential(*parts)
 
 
+class Unset(TorchFunctionMode):
+    """Within it, the weights of new modules are not drawn: they are about to be loaded.
+
+    So torch's own random numbers, which may be the user's, stay where they are.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == nn.init.__name__:
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
+
+
 class Decoder(nn.Module):
     """Latents and condition to a stamp: a non-negative sky seen with the survey's beam.
 
@@ -211,9 +225,12 @@ class Decoder(nn.Module):
                 self.register_buffer(f"to_fine_{axis}{level}", spread_matrix(coarse, fine), persistent=False)
 
     def forward(self, z: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-        """Return stamps (n, ny, nx) of latents ``z`` (n, d) and ``condition`` (n, k)."""
-        arch = self.arch
-        hidden = self.body(torch.cat([z, condition], dim=1))
+        """Return stamps (n, ny, nx) of latents ``z`` (n, d) and ``condition`` (n, k).
+
+        The body, and what it is given, may be in another precision than the wide layer and what follows it.
+        """
+        arch, wide = self.arch, self.head.weight.dtype
+        hidden = self.body(torch.cat([z, condition], dim=1)).to(wide)
         levels = [part.view(-1, *grid) for part, grid in zip(
             self.head(hidden).split([ny * nx for ny, nx in self.grids], dim=1), self.grids, strict=True)]
         total = levels[0]
@@ -221,7 +238,7 @@ class Decoder(nn.Module):
             by_row, by_column = (getattr(self, f"to_fine_{axis}{level}") for axis in "yx")
             total = total + by_row @ part @ by_column.T
         sky = functional.softplus(total)
-        step = arch.sky_step(condition)
+        step = arch.sky_step(condition).to(wide)
         by_row, by_column = (beam_matrix(size, nodes, step, arch.beam_sigma)
                              for size, nodes in zip(arch.shape, arch.sky_shape, strict=True))
         return (by_row @ sky) @ by_column.transpose(1, 2)

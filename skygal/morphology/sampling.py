@@ -14,7 +14,7 @@ from astropy.table import QTable
 from skygal.checks import as_count, as_seed, check_choice, open_range
 from skygal.morphology.clip import check_clip_sigma
 from skygal.morphology.conditions import SIZE_TO_EXTENT
-from skygal.morphology.latents import Latents, check_latents, draw_sources
+from skygal.morphology.latents import Latents, check_latents, draw_keys, draw_sources
 from skygal.morphology.measure import Shapes, measure_stamps
 from skygal.morphology.stamps import Batch, Limits, draw_within
 from skygal.population.classes import check_mix, sample_classes
@@ -87,17 +87,6 @@ class StampSet:
         return write_stamps([self], path, n=len(self), format=format, bits=bits, overwrite=overwrite)
 
 
-def _turn(stamp: np.ndarray, centre: np.ndarray, angle: float, size: int, native: np.ndarray) -> np.ndarray:
-    """Return the stamp turned by ``angle`` (radians, north through east) in a square frame."""
-    from skygal.rendering.transform import render_stamp
-
-    cos, sin = np.cos(angle), np.sin(angle)
-    affine = np.array([[cos, -sin], [sin, cos]])     # counter-clockwise is north through east
-    out = render_stamp(stamp, centre, np.full(2, (size - 1) / 2), affine, np.zeros((2, 2)), native, (size, size))
-    # the clipped edge's own ripples
-    return np.where(out < 0.5 * stamp[stamp > 0].min(), np.float32(0), out)
-
-
 def sample_stamps(n: int, *, fr_class: str | None = None, fr_mix: Mapping[str, float] | None = None,
                   las: Any = None, bending: Any = None, latents: Any = "balanced", seed: int | None = None,
                   model: Any = None, clip_sigma: float | None = 3.0, scale: str = "peak",
@@ -126,7 +115,7 @@ def sample_stamps(n: int, *, fr_class: str | None = None, fr_mix: Mapping[str, f
         (n, latent_dim). Those further from the origin than sqrt(latent_dim) + 1 are drawn in to the
         shell that the model has learnt (see `Generator.decode`).
     seed : int, optional
-        The same seed gives the same stamps.
+        The same seed gives the same stamps. Those of two classes have nothing in common, unless they are pairs.
     model : str, path or Generator, optional
         A shipped model's name or a weights file; the default model if not given.
     clip_sigma : float or None
@@ -222,10 +211,9 @@ def _make_sample(n: int, fr_class: Any, fr_mix: Any, las: Any, bending: Any, lat
     if fr_class is not None:
         classes = np.full(n, check_choice("fr_class", fr_class, generator.classes))
     else:
-        classes = sample_classes(mix, np.zeros(n), np.zeros(n), seeds.generator("class"))
-    keys = seeds.keys("latent", n)
-    if pairs:
-        keys = np.repeat(keys[:(n + 1) // 2], 2)[:n]
+        classes = sample_classes(mix, np.zeros(n), np.zeros(n), seeds.generator("stamp class"))
+    # not a field's stream: what a network learns from must not be in the field of the same seed that it is tried on
+    keys = draw_keys(seeds, "stamp", latents, np.asarray(classes).astype(str))
     limits = Limits(open_range("las", las, u.arcsec, np.inf), open_range("bending", bending, u.rad, np.pi))
     if (las is not None or bending is not None) and (pairs or isinstance(latents, np.ndarray)):
         raise ValueError("las and bending must be left out with latents that are given or paired, got "
@@ -280,11 +268,17 @@ class _Sample:
 def _turned(batch: Batch, generator: Any, size: int) -> tuple[np.ndarray, Shapes]:
     """Return stamps at the angles of their keys, in square frames, and their shapes."""
     from skygal.rendering.beam import native_covariance
+    from skygal.rendering.transform import render_stamps
 
-    fwhm = generator.beam_fwhm / generator.pixel_scale
-    native = native_covariance(fwhm)
-    stamps = np.stack([_turn(stamp, centre, _angle(key), size, native) for stamp, centre, key
-                       in zip(batch.stamps, batch.shapes.centre, batch.latents.keys, strict=True)])
+    n, fwhm = len(batch.stamps), generator.beam_fwhm / generator.pixel_scale
+    angle = np.array([_angle(key) for key in batch.latents.keys])
+    cos, sin = np.cos(angle), np.sin(angle)
+    affine = np.stack([cos, -sin, sin, cos], axis=-1).reshape(n, 2, 2)     # counter-clockwise is north through east
+    stamps = render_stamps(batch.stamps, batch.shapes.centre, np.full((n, 2), (size - 1) / 2), affine,
+                           np.zeros((n, 2, 2)), native_covariance(fwhm), (size, size))
+    for stamp, original in zip(stamps, batch.stamps, strict=True):
+        # the clipped edge's own ripples
+        stamp[stamp < 0.5 * original[original > 0].min()] = 0
     # a size is the same at any angle, but for the pixels
     return stamps, replace(measure_stamps(stamps, beam_fwhm=fwhm)[0], las=batch.shapes.las)
 

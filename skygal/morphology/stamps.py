@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from skygal.morphology.bastien2021_generator import PaperGenerator
     from skygal.morphology.generator import Generator
 
-__all__ = ["Batch", "Limits", "decode_at", "draw_within", "make_stamps"]
+__all__ = ["Batch", "Limits", "decode_at", "draw_within", "make_stamps", "stamps_within"]
 
 #: stamps to a batch; a multiple of the generator's block
 BATCH = 512
@@ -113,7 +113,20 @@ def _measured(start: int, part: Latents, stamps: np.ndarray, las: np.ndarray, be
 
 def draw_within(model: Generator | PaperGenerator, plan: Latents, clip_sigma: float | None, limits: Limits, *,
                 redraw: Callable[[np.ndarray, np.ndarray], Latents]) -> Iterator[Batch]:
-    """Decode, clip and measure stamps that are all within limits.
+    """Decode, clip and measure stamps that are all within limits, a bounded batch at a time: see `stamps_within`.
+
+    Yields
+    ------
+    Batch
+    """
+    for start in range(0, len(plan), BATCH):
+        part, stamps = stamps_within(model, plan[start:start + BATCH], clip_sigma, limits, redraw=redraw)
+        yield _measured(start, part, stamps, largest_size(stamps), measure_bending(stamps), model)
+
+
+def stamps_within(model: Generator | PaperGenerator, plan: Latents, clip_sigma: float | None, limits: Limits, *,
+                  redraw: Callable[[np.ndarray, np.ndarray], Latents]) -> tuple[Latents, np.ndarray]:
+    """Decode and clip stamps that are all within limits.
 
     Parameters
     ----------
@@ -124,34 +137,34 @@ def draw_within(model: Generator | PaperGenerator, plan: Latents, clip_sigma: fl
     redraw : callable
         Returns fresh latents for classes and keys.
 
-    Yields
-    ------
-    Batch
+    Returns
+    -------
+    latents : Latents
+        What each was decoded from in the end.
+    stamps : ndarray, shape (n, ny, nx), float32
+        As the decoder and the clip leave them.
 
     Raises
     ------
     ValueError
         If the model makes no such stamp in `DRAWS` draws, or can make none.
     """
-    fwhm = model.beam_fwhm / model.pixel_scale
     frame = model.shape[1] * model.pixel_scale
     if limits.las[0] > frame:
         raise ValueError(f"las must be at most {frame:g} arcsec, the length of the model's stamps, got "
                          f"{limits.las[0]:g} arcsec and more")
-    for start in range(0, len(plan), BATCH):
-        part = plan[start:start + BATCH]
-        stamps = clip_stamps(model.decode(part.values, part.fr_class, part.extent, part.bending), clip_sigma,
-                             beam_fwhm=fwhm)
-        las, bending = largest_size(stamps), measure_bending(stamps)
-        part = _redrawn(model, part, clip_sigma, limits, redraw, stamps, las, bending)
-        yield _measured(start, part, stamps, las, bending, model)
+    stamps = clip_stamps(model.decode(plan.values, plan.fr_class, plan.extent, plan.bending), clip_sigma,
+                         beam_fwhm=model.beam_fwhm / model.pixel_scale)
+    if limits == Limits():
+        return plan, stamps
+    return _redrawn(model, plan, clip_sigma, limits, redraw, stamps), stamps
 
 
 def _redrawn(model: Generator | PaperGenerator, part: Latents, clip_sigma: float | None, limits: Limits,
-             redraw: Callable[[np.ndarray, np.ndarray], Latents], stamps: np.ndarray, las: np.ndarray,
-             bending: np.ndarray) -> Latents:
+             redraw: Callable[[np.ndarray, np.ndarray], Latents], stamps: np.ndarray) -> Latents:
     """Replace stamps that are not within limits by fresh ones that are, in place; return the latents of all."""
     columns = {field.name: getattr(part, field.name).copy() for field in fields(Latents)}
+    las, bending = largest_size(stamps), measure_bending(stamps)
     missed = np.flatnonzero(~limits.met(las * model.pixel_scale, bending))
     for number in range(1, DRAWS):
         if not missed.size:

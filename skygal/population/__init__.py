@@ -12,14 +12,14 @@ from skygal.population.distributions import (
     Scipy,
     Uniform,
 )
-from skygal.population.faint import check_faint, sample_faint
+from skygal.population.faint import check_faint, counted_to, sample_faint
 from skygal.population.positions import image_area, sample_positions
 from skygal.population.sample import sample_population
-from skygal.population.sizes import MiraBestSizes, SizeRelation, WindhorstSizes
+from skygal.population.sizes import MiraBestSizes, SizeRelation, WindhorstSizes, as_sizes
 from skygal.population.spectra import as_curvature, as_spectra
 from skygal.population.tables import read_population
 
 __all__ = ["FR_CLASSES", "Constant", "CountedFlux", "Distribution", "LogNormal", "LogUniform", "MiraBestSizes",
            "Normal", "PowerLaw", "Scipy", "SizeRelation", "SourceCounts", "Uniform", "WindhorstSizes", "as_curvature",
-           "as_spectra", "check_faint", "frii_fraction", "image_area", "read_counts", "read_population", "sample_faint",
-           "sample_population", "sample_positions"]
+           "as_sizes", "as_spectra", "check_faint", "counted_to", "frii_fraction", "image_area", "read_counts",
+           "read_population", "sample_faint", "sample_population", "sample_positions"]

@@ -11,17 +11,18 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 
 from skygal.checks import as_count, as_quantity, as_seed
+from skygal.population.columns import LARGEST_ID, bad_ids, describe_bad, read_columns
 from skygal.population.counts import COUNTS_SPECTRAL_INDEX, CountedFlux, read_counts
 from skygal.population.distributions import draw
 from skygal.population.positions import image_area, sample_positions
 from skygal.population.sample import as_flux
 from skygal.population.spectra import SPECTRAL_INDEX, SPECTRAL_SCATTER
-from skygal.population.tables import as_column, as_table, describe_bad
+from skygal.population.tables import as_table
 from skygal.rendering.analytic_sources import EXPONENTIAL, GAUSSIAN, KINDS, POINT
 from skygal.seeds import Seeds
 from skygal.sky import celestial, image_shape, pixel_to_icrs
 
-__all__ = ["check_faint", "sample_faint"]
+__all__ = ["check_faint", "counted_to", "number_apart", "sample_faint"]
 
 #: Jy at 1.4 GHz: where half of the sources are powered by jets, the share of which is 1 / (1 + JETS / S). So it is a
 #: quarter at 0.1 mJy, where star-forming galaxies are half of all sources, and radio-quiet nuclei, which are like them,
@@ -46,6 +47,8 @@ FLAT_INDEX = -0.1
 LEAST_RATIO, LARGEST_RATIO = 0.4, 0.85
 #: by default counts end here: brighter sources are mostly radio galaxies
 BRIGHTEST = 1 * u.mJy
+#: in a table's meta, as FITS keeps it: the flux in Jy up to which its sources follow the source counts
+COUNTED_TO = "COUNTSTO"
 
 _UNITS = {"source_id": u.one, "ra": u.deg, "dec": u.deg, "x": u.one, "y": u.one, "flux": u.Jy, "kind": None,
           "b_maj": u.arcsec, "b_min": u.arcsec, "pa": u.deg, "spectral_index": u.one, "curvature": u.one,
@@ -76,7 +79,9 @@ def sample_faint(wcs: WCS, shape: Sequence[int] | None = None, n: int | None = N
     `~astropy.table.QTable`
         source_id, ra and dec (ICRS, deg), flux (Jy), kind ("point", "gaussian" or "exponential"), b_maj and b_min
         (arcsec: FWHM of Gaussians, scale lengths of exponential discs, 0 for points), pa (deg east of north),
-        spectral_index, redshift (NaN).
+        spectral_index, redshift (NaN). Where the fluxes follow the source counts, ``meta["COUNTSTO"]`` is the end
+        of their range in Jy: `skygal.simulate_field` and `skygal.inject` begin galaxies there, so that no part of the
+        counts is on the sky twice.
 
     Raises
     ------
@@ -136,10 +141,11 @@ def sample_faint(wcs: WCS, shape: Sequence[int] | None = None, n: int | None = N
     ratio = np.where(disc, inclined, LEAST_RATIO + (LARGEST_RATIO - LEAST_RATIO) * share)
     index = np.where(kind == "point", FLAT_INDEX, SPECTRAL_INDEX)
     index = index + SPECTRAL_SCATTER * stream("spectra").standard_normal(n)
+    meta = {COUNTED_TO: float(fluxes.high.to_value(u.Jy))} if isinstance(fluxes, CountedFlux) else {}
     return QTable({"source_id": np.arange(1, n + 1), "ra": ra * u.deg, "dec": dec * u.deg, "flux": flux * u.Jy,
                    "kind": kind, "b_maj": major * u.arcsec, "b_min": ratio * major * u.arcsec,
                    "pa": 180 * stream("pa").random(n) * u.deg, "spectral_index": index,
-                   "redshift": np.full(n, np.nan)})
+                   "redshift": np.full(n, np.nan)}, meta=meta)
 
 
 def check_faint(table: Any, wcs: WCS) -> QTable:
@@ -163,13 +169,13 @@ def check_faint(table: Any, wcs: WCS) -> QTable:
         each column and shows the first ten.
     """
     data = as_table(table)
-    names = {str(name).strip().lower(): name for name in data.colnames}
-    place = ("x", "y") if "ra" not in names and "x" in names else ("ra", "dec")
-    missing = [name for name in ("flux", "kind", *place) if name not in names]
+    columns = read_columns(data, _UNITS, what="faint")
+    missing = [name for name in ("flux", "kind") if name not in columns]
+    if "ra" not in columns and "x" not in columns:
+        missing += ["ra", "dec"]
     if missing:
         raise ValueError("faint must have the columns flux, kind, ra and dec (or x and y), missing "
                          f"{', '.join(missing)}")
-    columns = {name: as_column(data[names[name]], name, unit) for name, unit in _UNITS.items() if name in names}
     n = len(data)
     kind = columns["kind"]
     if "b_maj" not in columns or "b_min" not in columns:
@@ -181,7 +187,7 @@ def check_faint(table: Any, wcs: WCS) -> QTable:
     for name, value in _DEFAULTS.items():
         columns.setdefault(name, np.full(n, value))
     problems = [describe_bad(rule, bad) for rule, bad in _bad_rows(columns) if bad.any()]
-    if not problems and place == ("x", "y"):
+    if not problems and "x" in columns:
         columns["ra"], columns["dec"] = pixel_to_icrs(wcs, columns["x"], columns["y"])
         off = ~np.isfinite(columns["ra"])
         problems = [describe_bad("x and y where the image has sky", off)] if off.any() else []
@@ -193,26 +199,49 @@ def check_faint(table: Any, wcs: WCS) -> QTable:
         columns[name] = np.where(point, 0.0, columns[name])
     columns["ra"], columns["pa"] = columns["ra"] % 360, columns["pa"] % 180
     return QTable({name: columns[name] if unit is None or unit == u.one else columns[name] * unit
-                   for name, unit in _UNITS.items() if name not in ("x", "y")})
+                   for name, unit in _UNITS.items() if name not in ("x", "y")},
+                  meta={name: value for name, value in data.meta.items() if name == COUNTED_TO})
+
+
+def counted_to(table: QTable | None) -> u.Quantity | None:
+    """Return the flux up to which faint sources follow the source counts; None where they do not or it is not known."""
+    if table is None or COUNTED_TO not in table.meta:
+        return None
+    try:
+        return as_quantity(f"faint ({COUNTED_TO})", float(table.meta[COUNTED_TO]) * u.Jy, u.Jy) * u.Jy
+    except (TypeError, ValueError):
+        raise ValueError(f"faint must have a positive flux in Jy as {COUNTED_TO} in its meta, got "
+                         f"{table.meta[COUNTED_TO]!r}") from None
+
+
+def number_apart(ids: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """Return numbers of sources that others have not: ``ids`` themselves if none of these is taken.
+
+    Else they are numbered on from the largest that is taken; where that would pass `LARGEST_ID`, they get the lowest
+    numbers that are free.
+    """
+    if not np.isin(ids, taken).any():
+        return ids
+    if ids.max() + int(taken.max()) <= LARGEST_ID:
+        return ids + int(taken.max())
+    return np.setdiff1d(np.arange(1, len(ids) + len(taken) + 1), taken)[:len(ids)]
 
 
 def _bad_rows(columns: dict[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:
     """Return what each column must be, and which rows are not."""
     kind, extended = columns["kind"], columns["kind"] != "point"
-    number, major, minor = columns["source_id"], columns["b_maj"], columns["b_min"]
-    _, place, times = np.unique(number, return_inverse=True, return_counts=True)
+    major, minor = columns["b_maj"], columns["b_min"]
     with np.errstate(invalid="ignore"):
-        whole = (number > 0) & (number % 1 == 0) & (number < 2**31)
         checks = [(f"kind one of {', '.join(KINDS)}", ~np.isin(kind, KINDS)),
-                  ("whole, positive source_id below 2^31", ~whole),
-                  ("source_id without duplicates", whole & (times[place] > 1)),
+                  *bad_ids(columns["source_id"]),
                   ("positive, finite flux", ~(np.isfinite(columns["flux"]) & (columns["flux"] > 0))),
                   ("positive, finite b_maj of what is no point", extended & ~(np.isfinite(major) & (major > 0))),
                   ("b_min above 0 and at most b_maj of what is no point", extended & ~((minor > 0) & (minor <= major)))]
         if "dec" in columns:
+            checks.append(("ra from -360 to 360 deg", ~(np.abs(columns["ra"]) <= 360)))
             checks.append(("dec from -90 to 90 deg", ~(np.abs(columns["dec"]) <= 90)))
         if "redshift" in columns:
             checks.append(("redshift positive, or NaN where it is unknown",
                            np.isinf(columns["redshift"]) | (columns["redshift"] <= 0)))
     return checks + [(f"finite {name}", ~np.isfinite(columns[name]))
-                     for name in ("ra", "x", "y", "pa", "spectral_index", "curvature") if name in columns]
+                     for name in ("x", "y", "pa", "spectral_index", "curvature") if name in columns]

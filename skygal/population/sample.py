@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,21 +10,23 @@ from astropy import units as u
 from astropy.table import QTable
 from astropy.wcs import WCS
 
-from skygal.checks import as_count, as_quantity
+from skygal.checks import as_count, as_quantity, warn_caller
 from skygal.population.classes import check_mix, sample_classes
 from skygal.population.counts import COUNTS_SPECTRAL_INDEX, CountedFlux, SourceCounts, read_counts
-from skygal.population.distributions import Distribution, as_distribution, draw, uniforms
+from skygal.population.distributions import Distribution, draw, uniforms
 from skygal.population.positions import check_mask, image_area, sample_positions
-from skygal.population.sizes import MiraBestSizes, SizeRelation
+from skygal.population.sizes import SizeRelation, as_sizes
 from skygal.population.spectra import as_curvature, as_spectra
 from skygal.population.tables import as_population, read_population
 from skygal.seeds import Seeds
 from skygal.sky import celestial, image_shape
 
-__all__ = ["as_flux", "as_sizes", "sample_population"]
+__all__ = ["as_flux", "sample_population"]
 
-#: Jy; the faint end where none is given: fainter sources are mostly star-forming galaxies
-FAINTEST = 1e-3
+#: the faint end where none is given: fainter sources are mostly star-forming galaxies
+FAINTEST = 1 * u.mJy
+#: counts that begin at more than this many times the faint end that is not asked for are told: below, all is noise
+DETECTED = 5.0
 
 
 def _is_pair(value: Any) -> bool:
@@ -37,8 +38,8 @@ def as_flux(flux: Any, counts: SourceCounts) -> Distribution:
 
     Parameters
     ----------
-    flux : (Quantity, Quantity), Quantity, distribution or None
-        A range, or the faint end alone, of the source counts; None starts them at 1 mJy.
+    flux : (Quantity, Quantity), Quantity or distribution
+        A range, or the faint end alone, of the source counts.
     counts : SourceCounts
         At the observing frequency.
 
@@ -52,8 +53,6 @@ def as_flux(flux: Any, counts: SourceCounts) -> Distribution:
     UserWarning
         If the counts begin above the faint end that is given alone.
     """
-    if flux is None:
-        return counts.between(max(FAINTEST, counts.low.value) * u.Jy)
     if _is_pair(flux):
         if len(flux) != 2:
             raise TypeError(f"flux must be a (low, high) pair of quantities, got {flux!r}")
@@ -62,41 +61,17 @@ def as_flux(flux: Any, counts: SourceCounts) -> Distribution:
         return flux
     low = as_quantity("flux", flux, u.Jy)
     if low < counts.low.value:
-        warnings.warn(f"flux starts at {counts.low.to('uJy'):.4g}, where the source counts begin at "
-                      f"{counts.frequency:.4g}, not at {(low * u.Jy).to('uJy'):.4g}", stacklevel=3)
+        warn_caller(f"flux starts at {counts.low.to('uJy'):.4g}, where the source counts begin at "
+                    f"{counts.frequency:.4g}, not at {(low * u.Jy).to('uJy'):.4g}")
         return counts.between()
     return counts.between(low * u.Jy)
-
-
-def as_sizes(las: Any) -> SizeRelation | Distribution:
-    """Return the distribution of largest angular sizes, or their relation to flux and class.
-
-    Parameters
-    ----------
-    las : (Quantity, Quantity), Quantity, distribution, SizeRelation or None
-        A range that the default relation, `MiraBestSizes`, is cut to, or one size for all.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is none of these, or low is not below high.
-    """
-    if las is None:
-        return MiraBestSizes()
-    if _is_pair(las):
-        if len(las) != 2:
-            raise TypeError(f"las must be a (low, high) pair of quantities, got {las!r}")
-        return MiraBestSizes(*las)
-    if isinstance(las, SizeRelation) and not isinstance(las, type):
-        return las
-    return as_distribution("las", las, u.arcsec)
 
 
 def sample_population(wcs: WCS, shape: Sequence[int] | None = None, n_sources: int | None = None, *, seeds: Seeds,
                       frequency: u.Quantity, flux: Any = None, las: Any = None,
                       fr_mix: str | Mapping[str, float] | None = None, spectral_index: Any = None,
                       curvature: Any = None, mask: np.ndarray | None = None, table: Any = None, margin: float = 0.0,
-                      faintest: u.Quantity | None = None) -> QTable:
+                      faintest: u.Quantity = FAINTEST, counted: u.Quantity | None = None) -> QTable:
     """Draw a population of radio galaxies.
 
     Parameters
@@ -114,10 +89,10 @@ def sample_population(wcs: WCS, shape: Sequence[int] | None = None, n_sources: i
         Observing frequency. Counts are scaled to it from 1.4 GHz with S ~ nu^-0.7.
     flux : (Quantity, Quantity), Quantity or distribution, optional
         Range of the source counts, their faint end alone, or a distribution. By default they start at
-        1 mJy.
-    las : (Quantity, Quantity), Quantity or distribution, optional
-        Range that `MiraBestSizes` are cut to, one size, a distribution, or another relation of size
-        to flux and class, such as `WindhorstSizes`.
+        ``faintest``.
+    las : (Quantity, Quantity), Quantity, "mirabest" or distribution, optional
+        Range that `WindhorstSizes` are cut to, one size, `MiraBestSizes`, a distribution, or another relation
+        of size to flux and class.
     fr_mix : "balanced", "survey" or dict, optional
         Equal numbers (the default), the observed share given flux and redshift (`frii_fraction`), or
         shares that sum to 1.
@@ -134,6 +109,8 @@ def sample_population(wcs: WCS, shape: Sequence[int] | None = None, n_sources: i
         How far beyond the border, in pixels, drawn positions may be.
     faintest : `~astropy.units.Quantity`, optional
         Where the counts begin if no ``flux`` is given; by default at 1 mJy.
+    counted : `~astropy.units.Quantity`, optional
+        Fainter sources of the same counts are drawn elsewhere (see `counted_to`).
 
     Returns
     -------
@@ -145,6 +122,11 @@ def sample_population(wcs: WCS, shape: Sequence[int] | None = None, n_sources: i
     ------
     TypeError, ValueError
         For an argument that is not allowed, before anything is drawn.
+
+    Warns
+    -----
+    UserWarning
+        If the counts begin above the faint end, or sources are counted twice.
 
     Examples
     --------
@@ -181,11 +163,17 @@ def sample_population(wcs: WCS, shape: Sequence[int] | None = None, n_sources: i
         n = rows
     # not needed where the fluxes are given
     counts = read_counts().at(frequency.to(u.GHz))
-    fluxes = None if "flux" in columns else as_flux(faintest if flux is None else flux, counts)
+    start = as_quantity("faintest", faintest, u.Jy)
+    if start < counts.low.value <= DETECTED * start:
+        start = counts.low.value
+    fluxes = None if "flux" in columns else as_flux(start * u.Jy if flux is None else flux, counts)
     if n is None:
         if not isinstance(fluxes, CountedFlux):
             raise ValueError("n_sources must be given where flux is a distribution, since only the source counts say "
                              "how many there are, got None")
+        if counted is not None and fluxes.low < counted * (1 - 1e-6):
+            warn_caller(f"flux starts at {fluxes.low.to('uJy'):.4g}, and faint has the same source counts up to "
+                        f"{counted.to('uJy'):.4g}: sources between are counted twice")
         expected = fluxes.number.to_value(1 / u.sr) * image_area(wcs, shape, mask=mask)
         n = int(seeds.generator("population: number").poisson(expected))
     columns.setdefault("source_id", np.arange(1, n + 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -11,10 +12,10 @@ import numpy as np
 import yaml
 from astropy import units as u
 
-from skygal.checks import as_range
-from skygal.population.distributions import truncated_normal
+from skygal.checks import as_range, check_choice
+from skygal.population.distributions import Distribution, as_distribution, truncated_normal
 
-__all__ = ["MiraBestSizes", "SizeRelation", "WindhorstSizes"]
+__all__ = ["MiraBestSizes", "SizeRelation", "WindhorstSizes", "as_sizes"]
 
 #: without a range, sizes are cut at this many standard deviations on either side of the median
 CUT = 3.0
@@ -41,7 +42,7 @@ def _range(low: Any, high: Any) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class MiraBestSizes:
-    """Sizes of sources that are resolved well enough to be classified.
+    """Sizes of radio galaxies that FIRST resolves well enough to be classified: the large ones among all sources.
 
     Parameters
     ----------
@@ -52,7 +53,9 @@ class MiraBestSizes:
     -----
     ln(LAS/arcsec) is normal about 4.14 + 0.38 ln(S/0.1 Jy) with a scatter of 0.57 for FRI, and
     about 3.39 + 0.40 ln(S/0.1 Jy) with 0.85 for FRII, S at 1.4 GHz: fitted to the catalogue of
-    Miraghaei & Best 2017 (2017MNRAS.466.4346M), above 40 mJy, and extrapolated to fainter sources.
+    Miraghaei & Best 2017 (2017MNRAS.466.4346M), above 40 mJy, and extrapolated to fainter sources. If all sources had
+    these sizes, there would be four times as many above 100 mJy and 60" as `WindhorstSizes` have: 0.91 for 0.22 a
+    square degree, with the source counts and equal numbers of the classes.
     """
 
     low: u.Quantity | None = None
@@ -78,7 +81,7 @@ class MiraBestSizes:
 
 @dataclass(frozen=True)
 class WindhorstSizes:
-    """Sizes of all radio sources, most of them small; the class makes no difference.
+    """Sizes of all radio sources that are counted, most of them small; the class makes no difference.
 
     Parameters
     ----------
@@ -88,7 +91,8 @@ class WindhorstSizes:
     Notes
     -----
     P(> LAS) = exp[-ln 2 (LAS / median)^0.62] with median = 2.0" (S / mJy)^0.30 above 1 mJy and 2.0"
-    below, S at 1.4 GHz: Windhorst et al. 1990 (1990ASPC...10..389W).
+    below, S at 1.4 GHz: Windhorst et al. 1990 (1990ASPC...10..389W). With the source counts, half of the sources above
+    1 mJy are larger than 3.0", 37 % than 5.4" and 5 % than 35".
     """
 
     low: u.Quantity | None = None
@@ -108,3 +112,33 @@ class WindhorstSizes:
         tail = depth[0] - np.log1p(p * np.expm1(-(depth[1] - depth[0])))
         las = median * (tail / np.log(2))**(1 / relation["exponent"])
         return np.clip(las, low, high)
+
+
+#: relations by the names that stand for them
+RELATIONS: dict[str, Callable[[], SizeRelation]] = {"windhorst": WindhorstSizes, "mirabest": MiraBestSizes}
+
+
+def as_sizes(las: Any = None) -> SizeRelation | Distribution:
+    """Return the distribution of largest angular sizes, or their relation to flux and class.
+
+    Parameters
+    ----------
+    las : (Quantity, Quantity), Quantity, str, distribution, SizeRelation or None
+        A range that the default relation, `WindhorstSizes`, is cut to, one size for all, or "windhorst" or "mirabest".
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none of these, or low is not below high.
+    """
+    if las is None:
+        return WindhorstSizes()
+    if isinstance(las, str) and las.isalpha():
+        return RELATIONS[check_choice("las", las.lower(), RELATIONS)]()
+    if isinstance(las, (tuple, list)) or (isinstance(las, u.Quantity) and las.ndim > 0):
+        if len(las) != 2:
+            raise TypeError(f"las must be a (low, high) pair of quantities, got {las!r}")
+        return WindhorstSizes(*las)
+    if isinstance(las, SizeRelation) and not isinstance(las, type):
+        return las
+    return as_distribution("las", las, u.arcsec)

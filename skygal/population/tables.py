@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,17 @@ from astropy import units as u
 from astropy.table import QTable, Table
 from astropy.wcs import WCS
 
+from skygal.checks import show
 from skygal.population.classes import FR_CLASSES
+from skygal.population.columns import bad_ids, describe_bad, read_columns
 from skygal.sky import pixel_to_icrs
+from skygal.table_files import read_table
 
-__all__ = ["COLUMN_UNITS", "as_column", "as_population", "as_table", "describe_bad", "read_population"]
+__all__ = ["COLUMN_UNITS", "as_population", "as_table", "read_population"]
 
 #: unit of each column, taken where the table gives none
 COLUMN_UNITS = {"source_id": u.one, "ra": u.deg, "dec": u.deg, "x": u.one, "y": u.one, "flux": u.Jy, "las": u.arcsec,
                 "pa": u.deg, "fr_class": None, "spectral_index": u.one, "curvature": u.one, "redshift": u.one}
-SHOWN = 10
 
 
 def read_population(table: Any, wcs: WCS) -> dict[str, np.ndarray]:
@@ -28,8 +31,9 @@ def read_population(table: Any, wcs: WCS) -> dict[str, np.ndarray]:
     ----------
     table : `~astropy.table.Table` or path
         With any of the columns source_id, ra and dec (or x and y, 0-based pixels), flux, las, pa,
-        fr_class, spectral_index, curvature, redshift; others are ignored. A path is read by
-        `astropy.table.Table.read`: FITS, ECSV, CSV, VOTable.
+        fr_class, spectral_index, curvature, redshift, in upper or lower case; see
+        `skygal.population.columns` for what else is understood. A path is read by
+        `skygal.table_files.read_table`: FITS, ECSV, CSV, VOTable.
     wcs : `~astropy.wcs.WCS`
         For x and y.
 
@@ -45,22 +49,22 @@ def read_population(table: Any, wcs: WCS) -> dict[str, np.ndarray]:
     TypeError
         If it is neither a table nor a path.
     ValueError
-        If it cannot be read, has none of the columns, only one of a pair, wrong units, or rows that
-        are not allowed; the message counts the bad rows of each column and shows the first ten.
+        If it cannot be read, has none of the columns, one twice or only one of a pair, positions or fluxes
+        under names that are not known, wrong units, or rows that are not allowed; the message counts the
+        bad rows of each column and shows the first ten.
+
+    Warns
+    -----
+    UserWarning
+        If columns are not used.
     """
     data = as_table(table)
-    names = {str(name).strip().lower(): name for name in data.colnames}
-    present = [name for name in COLUMN_UNITS if name in names]
-    if not present:
+    columns = read_columns(data, COLUMN_UNITS, what="table")
+    if not columns:
         raise ValueError(f"table must have at least one of the columns {', '.join(COLUMN_UNITS)}, "
                          f"got {', '.join(map(str, data.colnames)) or 'none'}")
-    for a, b in (("ra", "dec"), ("x", "y")):
-        if (a in present) != (b in present):
-            missing = b if a in present else a
-            raise ValueError(f"table must have both {a} and {b} or neither, got no {missing}")
-    columns = {name: as_column(data[names[name]], name, COLUMN_UNITS[name]) for name in present}
     problems = [describe_bad(*found) for found in _bad_rows(columns) if found[1].any()]
-    if not problems and "x" in columns and "ra" not in columns:
+    if not problems and "x" in columns:
         columns["ra"], columns["dec"] = pixel_to_icrs(wcs, columns["x"], columns["y"])
         off = ~np.isfinite(columns["ra"])
         if off.any():
@@ -83,41 +87,13 @@ def as_table(table: Any) -> Table:
     if not isinstance(table, (str, Path)):
         raise TypeError(f"table must be an astropy Table or a path, got {type(table).__name__}")
     path = Path(table)
-    if not path.is_file():
-        raise FileNotFoundError(f"table must be an existing file, got {str(path)!r}")
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"table must be an existing file, got {show(str(path))}")
     try:
-        return Table.read(path)
-    except Exception as error:  # readers raise whatever the format's parser does
-        reason = str(error).strip().splitlines()
-        raise ValueError(f"table must be a FITS, ECSV, CSV or VOTable file, got {str(path)!r}, which cannot be read"
-                         f"{': ' + reason[0] if reason else ''}") from error
-
-
-def as_column(column: Any, name: str, unit: Any) -> np.ndarray:
-    """Return a column in a unit, or as words for None; masked numbers become NaN, masked words empty."""
-    if getattr(column, "ndim", 1) != 1:
-        raise ValueError(f"table column {name} must have one value a row, got shape {column.shape[1:]} a row")
-    mask = np.asarray(getattr(column, "mask", False))
-    if unit is None:
-        strings = [word.decode("ascii", "replace") if isinstance(word, bytes) else str(word)
-                 for word in np.asarray(column).tolist()]
-        words = np.array([word.strip() for word in strings], dtype=str)
-        return np.where(mask, "", words) if mask.any() else words
-    given = getattr(column, "unit", None)
-    plain = getattr(column, "value", column)
-    if hasattr(plain, "unmasked"):
-        plain = plain.unmasked
-    try:
-        values = np.array(np.ma.getdata(plain), float)
-        if given is not None:
-            values = (values * given).to_value(unit)
-    except u.UnitConversionError:
-        raise ValueError(f"table column {name} must be in units convertible to {unit}, got {given}") from None
-    except (TypeError, ValueError):
-        raise ValueError(f"table column {name} must be numbers, got {np.asarray(plain).dtype}") from None
-    if mask.any():
-        values[mask] = np.nan
-    return values
+        return read_table(path, "table")
+    except ValueError as error:
+        raise ValueError(f"table must be a FITS, ECSV, CSV or VOTable file, got {show(str(path))}, which cannot be "
+                         f"read: {str(error).partition(' cannot be read: ')[2] or error}") from None
 
 
 def _bad_rows(columns: dict[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:
@@ -129,13 +105,11 @@ def _bad_rows(columns: dict[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:
             continue
         finite = np.isfinite(values)
         if name == "source_id":
-            whole = finite & (np.where(finite, values, 0) > 0) & (np.where(finite, values, 0) % 1 == 0)
-            whole &= np.where(finite, values, 0) < 2**53
-            checks.append(("whole, positive source_id", ~whole))
-            _, place, number = np.unique(values, return_inverse=True, return_counts=True)
-            checks.append(("source_id without duplicates", whole & (number[place] > 1)))
+            checks.extend(bad_ids(values))
         elif name in ("flux", "las"):
             checks.append((f"positive, finite {name}", ~(finite & (values > 0))))
+        elif name == "ra":
+            checks.append(("ra from -360 to 360 deg", ~(finite & (np.abs(values) <= 360))))
         elif name == "dec":
             checks.append(("dec from -90 to 90 deg", ~(finite & (np.abs(values) <= 90))))
         elif name == "redshift":
@@ -144,13 +118,6 @@ def _bad_rows(columns: dict[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:
         else:
             checks.append((f"finite {name}", ~finite))
     return checks
-
-
-def describe_bad(rule: str, bad: np.ndarray) -> str:
-    """Return what a table must have, and which rows do not."""
-    rows = np.flatnonzero(bad)
-    shown = ", ".join(map(str, rows[:SHOWN])) + (", ..." if rows.size > SHOWN else "")
-    return f"{rule}, got {rows.size} bad {'row' if rows.size == 1 else 'rows'} of {bad.size} (counted from 0: {shown})"
 
 
 def as_population(columns: dict[str, np.ndarray]) -> QTable:

@@ -6,13 +6,13 @@ maps them, so that beam matching is a subtraction of matrices.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from astropy import units as u
 from radio_beam import Beam
 
+from skygal.checks import warn_caller
 from skygal.rendering.beam_nodes import BeamNodes
 from skygal.rendering.ellipse import FWHM, ellipse_axes, ellipse_covariance
 from skygal.rendering.psf import centred_psf, fit_main_lobe, resample_psf
@@ -131,8 +131,7 @@ class TargetBeam:
         Parameters
         ----------
         psf : ndarray, shape (ny, nx)
-            The brightest pixel is taken to be the source's place, if the PSF is on the sky image's grid; the
-            maximum between pixels, if it is resampled.
+            Its peak, which may lie between its pixels, is taken to be the source's place.
         affine : ndarray, shape (2, 2)
             The sky image's pixels per arcsec (east, north).
         psf_affine : ndarray, shape (2, 2), optional
@@ -181,6 +180,6 @@ def _warn_if_narrow(covariance: np.ndarray) -> float:
     """Return the FWHM along the minor axis, in pixels; warn if it is under two."""
     narrow = float(FWHM * np.sqrt(np.linalg.eigvalsh(covariance)[0]))
     if narrow < 2 * (1 - 1e-6):
-        warnings.warn(f"beam should be at least 2 pixels wide, got {narrow:.2f} pixels: "
-                      "the image is undersampled and sources will look blocky", stacklevel=5)
+        warn_caller(f"beam should be at least 2 pixels wide, got {narrow:.2f} pixels: "
+                    "the image is undersampled and sources will look blocky")
     return narrow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,8 @@ __all__ = ["centred_psf", "fit_main_lobe", "remainder", "resample_psf"]
 SMALLEST_SUM = 1e-9
 #: pixels of nothing around a PSF that is resampled
 MARGIN = 12
+#: a peak this near to a pixel's centre, in pixels, is on it
+ON_PIXEL = 1e-3
 #: of a PSF that has been resampled, in pixels
 LARGEST_SIDE = 8192
 
@@ -72,12 +75,12 @@ def _check_sum(psf: np.ndarray) -> None:
 
 
 def centred_psf(psf: np.ndarray) -> np.ndarray:
-    """Return a PSF of unit peak, cut to a square of odd sides about its brightest pixel.
+    """Return a PSF of unit peak, cut to a square of odd sides with its peak on the middle pixel.
 
     Parameters
     ----------
     psf : array_like, shape (ny, nx)
-        Axes of one pixel before these are dropped.
+        Axes of one pixel before these are dropped. Its peak may lie between its pixels.
 
     Raises
     ------
@@ -85,15 +88,63 @@ def centred_psf(psf: np.ndarray) -> np.ndarray:
         If it is no two-dimensional array of numbers.
     ValueError
         If it is not finite, has no positive peak or no positive sum, or is cut too close to its peak.
+
+    Notes
+    -----
+    A peak between pixels is brought onto one by a shift of its Fourier series; one that is on a pixel,
+    to a thousandth of its side, leaves the pixels as they were given.
     """
     psf = _checked(psf)
-    y, x = np.unravel_index(np.argmax(psf), psf.shape)
-    half = min(y, x, psf.shape[0] - 1 - y, psf.shape[1] - 1 - x)
-    if half < 3:
-        raise ValueError(f"psf must reach at least 3 pixels beyond its peak on each side, got {half}")
-    cut = psf[y - half:y + half + 1, x - half:x + half + 1] / psf.max()
+    brightest = np.array(np.unravel_index(np.argmax(psf), psf.shape))
+    _room(psf, brightest)
+    peak = _own_peak(psf, brightest)
+    middle = np.rint(peak).astype(int)
+    half = _room(psf, middle)
+    if np.abs(peak - middle).max() > ON_PIXEL:
+        psf = _shifted(psf, middle - peak)
+    y, x = middle
+    cut = psf[y - half:y + half + 1, x - half:x + half + 1] / psf[y, x]
     _check_sum(cut)
     return cut
+
+
+def _room(psf: np.ndarray, place: np.ndarray) -> int:
+    """Return how many pixels a PSF has on each side of one of them."""
+    half = int(np.min([place, np.array(psf.shape) - 1 - place]))
+    if half < 3:
+        raise ValueError(f"psf must reach at least 3 pixels beyond its peak on each side, got {half}")
+    return half
+
+
+def _own_peak(psf: np.ndarray, brightest: np.ndarray) -> np.ndarray:
+    """Return the place (y, x) of the maximum between pixels next to the brightest one."""
+    # what is cut off at the border would ring at the peak of a wide lobe: let it fade out
+    soft = psf * np.multiply.outer(*(_fading(n) for n in psf.shape))
+    size = [fft.next_fast_len(n + 2 * MARGIN) for n in psf.shape]
+    spectrum = fft.fft2(soft, s=size)
+    fy, fx = (fft.fftfreq(n) for n in size)
+
+    def series(y: np.ndarray, x: np.ndarray) -> np.ndarray:
+        waves = np.exp(2j * np.pi * np.outer(y, fy)), np.exp(2j * np.pi * np.outer(fx, x))
+        return (waves[0] @ spectrum @ waves[1]).real
+
+    around = np.arange(-8, 9) / 8
+    values = series(brightest[0] + around, brightest[1] + around)
+    start = brightest + around[np.array(np.unravel_index(np.argmax(values), values.shape))]
+    return _maximum(lambda place, step: series(place[0] + step, place[1] + step), start)
+
+
+def _fading(n: int) -> np.ndarray:
+    """Return a window of ``n`` pixels that is one in its inner half and fades out towards its ends."""
+    k = np.arange(n)
+    return np.sin(np.pi / 2 * np.minimum(1, np.minimum(k + 1, n - k) / (n / 4))) ** 2
+
+
+def _shifted(psf: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """Return a PSF, nothing around it, moved by (y, x) pixels."""
+    size = [fft.next_fast_len(n + 2 * MARGIN, real=True) for n in psf.shape]
+    spectrum = ndimage.fourier_shift(fft.rfft2(psf, s=size), by, n=size[1])
+    return fft.irfft2(spectrum, s=size)[:psf.shape[0], :psf.shape[1]]
 
 
 def resample_psf(psf: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -166,11 +217,19 @@ def _oversampled(psf: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def _peak(fine: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """Return the place (y, x) of the maximum near ``start``, by Newton's method on the spline."""
-    place, step = start.astype(float), 0.5
-    stencil = np.array([(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1)]) * step
+    """Return the place (y, x) of the maximum of a spline near ``start``."""
+    def around(place: np.ndarray, step: np.ndarray) -> np.ndarray:
+        stencil = np.meshgrid(place[0] + step, place[1] + step, indexing="ij")
+        return ndimage.map_coordinates(fine, stencil, order=5, prefilter=False)
+
+    return _maximum(around, start.astype(float))
+
+
+def _maximum(around: Callable[[np.ndarray, np.ndarray], np.ndarray], place: np.ndarray) -> np.ndarray:
+    """Return the place (y, x) of a maximum, by Newton's method; ``around`` gives values at steps from a place."""
+    step = 0.5
     for _ in range(12):
-        v = ndimage.map_coordinates(fine, (place + stencil).T, order=5, prefilter=False).reshape(3, 3)
+        v = around(place, np.array([-step, 0, step]))
         slope = np.array([v[2, 1] - v[0, 1], v[1, 2] - v[1, 0]]) / (2 * step)
         cross = (v[2, 2] - v[2, 0] - v[0, 2] + v[0, 0]) / (4 * step**2)
         bend = np.array([[(v[2, 1] - 2 * v[1, 1] + v[0, 1]) / step**2, cross],

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -21,11 +20,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skygal.rendering.plan import Blocks, PatchPlan, ladder, plan_patches
+from skygal.threads import one_thread
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Patches", "render_blocks", "render_stamp"]
+__all__ = ["Patches", "render_blocks", "render_stamp", "render_stamps"]
 
 #: pixels of patches that are computed together
 AT_ONCE = 2**22
@@ -52,7 +52,7 @@ class Patches:
 
 
 def render_blocks(stamps: np.ndarray, plan: PatchPlan, blocks: Blocks, *, of: np.ndarray | None = None,
-                  scale: np.ndarray | None = None, device: str = "cpu") -> Iterator[Patches]:
+                  scale: np.ndarray | None = None, device: str = "cpu", few: bool = False) -> Iterator[Patches]:
     """Render stamps.
 
     Parameters
@@ -69,6 +69,9 @@ def render_blocks(stamps: np.ndarray, plan: PatchPlan, blocks: Blocks, *, of: np
         What each stamp is multiplied by; 1 by default.
     device : str
         Where to compute: "cpu" or "cuda".
+    few : bool
+        Whether there are too few stamps to sort them by all their sizes: by two numbers then, two lit pixels to a
+        coefficient. A source's bits depend on that, if not on what it is rendered with.
 
     Yields
     ------
@@ -80,6 +83,10 @@ def render_blocks(stamps: np.ndarray, plan: PatchPlan, blocks: Blocks, *, of: np
         return
     keys = np.column_stack([ladder(plan.lit), plan.order, plan.sheared])[k]
     keys = np.column_stack([keys, ladder(blocks.size)])
+    if few:
+        level = ladder(np.maximum(-(-keys[:, :2].max(axis=1) // 2), keys[:, 2:5].max(axis=1) + 1))
+        side = ladder(keys[:, 5:].max(axis=1))
+        keys = np.column_stack([2 * level, 2 * level, level - 1, level - 1, level - 1, side, side])
     sizes, group = np.unique(keys, axis=0, return_inverse=True)
     order = np.argsort(group, kind="stable")
     for size, members in zip(sizes, np.split(order, np.cumsum(np.bincount(group, minlength=len(sizes)))[:-1]),
@@ -103,19 +110,6 @@ def _cut_out(stamps: np.ndarray, of: np.ndarray, plan: PatchPlan, wide: int, hig
                                                strict=True):
         part[:nv, :nu] = stamps[i, u:u + nu, v:v + nv].T if swap else stamps[i, v:v + nv, u:u + nu]
     return out
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keep torch to one thread: with more, how products add up their terms depends on how many products there are."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _waves(turns: np.ndarray, order: int, device: str) -> torch.Tensor:
@@ -194,7 +188,7 @@ def _render(stamps: np.ndarray, plan: PatchPlan, corner: np.ndarray, factor: np.
     def waves(turns: np.ndarray, order: int) -> torch.Tensor:
         return _waves(turns, order, device)
 
-    with torch.inference_mode(), _one_thread():
+    with torch.inference_mode(), one_thread():
         # coefficients of the stamp: (m, cos and sin along v, cos and sin along u)
         along = torch.bmm(torch.from_numpy(stamps).to(device), waves(-(lu + np.arange(wide)) / pu, ku).flatten(-2))
         across = waves(-(lv - sv + np.arange(high)) / pv, kv).flatten(-2)
@@ -232,8 +226,11 @@ def _gain(plan: PatchPlan, factor: np.ndarray, ku: int, kv: int, device: str) ->
     fu, fv = np.arange(ku + 1) / pu, np.arange(kv + 1)[:, None] / pv
     cuu, cuv, cvv = (plan.kernel[:, i, j].astype(np.float32)[:, None, None] for i, j in ((0, 0), (0, 1), (1, 1)))
     scale = (factor * np.abs(np.linalg.det(plan.inverse)))[:, None, None] / (pu * pv)
-    u_weight = (np.where(fu <= 0.5, np.where(fu == 0, 1, 2), 0) * scale).astype(np.float32)
-    v_weight = np.where(fv <= 0.5, np.where(fv == 0, 0.5, 1), 0).astype(np.float32)
+    last_u, last_v = plan.order.T[:, :, None, None]
+    u_weight = (np.where((fu <= 0.5) & (np.arange(ku + 1) <= last_u), np.where(fu == 0, 1, 2), 0) * scale).astype(
+        np.float32)
+    v_weight = np.where((fv <= 0.5) & (np.arange(kv + 1)[:, None] <= last_v), np.where(fv == 0, 0.5, 1), 0).astype(
+        np.float32)
     fu, fv = fu.astype(np.float32), fv.astype(np.float32)
     # one exponent: apart, its terms can be out of range where their sum is not
     square, cross = cuu * fu**2 + cvv * fv**2, 2 * cuv * fu * fv
@@ -284,13 +281,23 @@ def render_stamp(stamp: np.ndarray, centre: np.ndarray, position: np.ndarray, af
     ndarray, shape (ny, nx), float32
         Brightness per image pixel.
     """
-    stamps = np.asarray(stamp, np.float32)[None]
-    middle, place, onto, extra = (np.asarray(a, float)[None] for a in (centre, position, affine, kernel))
-    plan = plan_patches(stamps, middle, place, onto, extra, native)
-    image = np.zeros(shape, np.float32)
-    for part in render_blocks(stamps, plan, plan.blocks((0, shape[0], 0, shape[1]))):
-        for (x, y), (w, h), data in zip(part.corner.tolist(), part.size.tolist(), part.data, strict=True):
-            x0, x1, y0, y1 = max(x, 0), min(x + w, shape[1]), max(y, 0), min(y + h, shape[0])
-            if x0 < x1 and y0 < y1:
-                image[y0:y1, x0:x1] = data[y0 - y:y1 - y, x0 - x:x1 - x]
-    return image
+    stamps, middle, place, onto, extra = (np.asarray(a, float)[None] for a in
+                                          (stamp, centre, position, affine, kernel))
+    return render_stamps(stamps, middle, place, onto, extra, native, shape)[0]
+
+
+def render_stamps(stamps: np.ndarray, centre: np.ndarray, position: np.ndarray, affine: np.ndarray,
+                  kernel: np.ndarray, native: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Return an image of each stamp, as `render_stamp` does: shape (n, ny, nx), float32."""
+    stamps = np.asarray(stamps, np.float32)
+    plan = plan_patches(stamps, centre, position, affine, kernel, native)
+    images = np.zeros((len(stamps), *shape), np.float32)
+    blocks = plan.blocks((0, shape[0], 0, shape[1]))
+    corner = np.maximum(blocks.corner, 0)
+    size = np.minimum(blocks.corner + blocks.size, shape[::-1]) - corner
+    inside = Blocks(blocks.source, corner, size)[(size > 0).all(axis=1)]
+    for part in render_blocks(stamps, plan, inside, few=True):
+        for k, (x, y), (w, h), data in zip(part.source.tolist(), part.corner.tolist(), part.size.tolist(), part.data,
+                                           strict=True):
+            images[k, y:y + h, x:x + w] = data[:h, :w]
+    return images

@@ -61,7 +61,7 @@ def train_acceptance(generator: Generator, data: TrainingSet, *, n: int, sharpne
     Acceptance
     """
     given, ratio, named = _guided(generator, data, n, seed=seed, epochs=epochs, progress=progress)
-    u, condition = torch.from_numpy(given[0]), torch.from_numpy(generator.condition(*given))
+    u, condition = torch.from_numpy(given[0]), torch.from_numpy(generator.condition(*given)).float()
     power = sum(np.where(given[1] == name, one, 0.0) for name, one in zip(CLASSES, sharpness, strict=True))
     target = torch.from_numpy((ratio + power * named).astype(np.float32))
     return _fit(generator, u, condition, target, epochs=_fewer(epochs), seed=seed)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from skygal.inputs import read_npz
 from skygal.training.readers import MORPHOLOGIES, NUMBERS, Stamps, make_stamps, read_labels
 
 __all__ = ["read_arrays"]
@@ -23,11 +22,7 @@ def read_arrays(path: Path) -> Stamps:
     ValueError
         If it is damaged, or an array is missing or of the wrong shape.
     """
-    try:
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            data = {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"stamps {str(path)!r} cannot be read as an NPZ file of plain arrays: {error}") from None
+    data = read_npz(path, "stamps")
     if "train_image" in data:
         for key in ("image", "label", "name"):
             found = [data[f"{part}_{key}"] for part in ("train", "test") if f"{part}_{key}" in data]

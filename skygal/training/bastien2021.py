@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skygal.atomic import check_writable
+from skygal.training.aside import check_aside, drop_aside, set_aside
 from skygal.training.bastien2021_settings import PaperSettings, preset_settings
 from skygal.training.metrics import write_metrics
 
@@ -88,6 +90,8 @@ def train_paper_model(source: str | os.PathLike, output: str | os.PathLike, *, s
 
     Notes
     -----
+    A run that is replaced is kept in the folder ``*.old`` until the new weights are written.
+
     Columns of ``*.csv``: ``epoch`` (1 is after one pass; the authors' logs begin with 0), ``train_loss`` (mean over the
     epoch's steps, dropout on), ``test_loss``, ``ramis`` of 100 images a class with latents from the box of +-4,
     ``fri_fraction`` and ``frii_fraction`` (of the images made as that class, those the classifier calls so; of all
@@ -100,6 +104,8 @@ def train_paper_model(source: str | os.PathLike, output: str | os.PathLike, *, s
         raise FileNotFoundError(f"checkpoint {str(files['checkpoint'])!r} to resume from not found")
     for key in ("checkpoint", "metrics", "seconds"):
         check_writable(files[key], overwrite=overwrite or resume, folder=False)
+    if not resume:
+        check_aside(files["weights"])
     from skygal.morphology.bastien2021_generator import save_paper_model
     from skygal.morphology.checkpoint import check_device
     from skygal.training.bastien2021_data import read_frdeep
@@ -108,23 +114,27 @@ def train_paper_model(source: str | os.PathLike, output: str | os.PathLike, *, s
 
     check_device(device)
     data = read_frdeep(source)
-    judge = _classifier(classifier, data, files["classifier"], settings.seed, resume, overwrite, progress)
+    # a classifier that was given stays where it is
+    replaced = [] if resume else [path for key, path in files.items() if key != "classifier" or classifier is None]
+    judge = _classifier(classifier, data, files["classifier"], settings.seed, resume, overwrite, progress, replaced)
     with quiet_torch(settings.seed), keep_freed_memory():
         trainer = PaperTrainer(data, settings, judge, device)
         if resume:
             trainer.load(files["checkpoint"])
-        _run(trainer, files, progress)
+        _run(trainer, files, progress, replaced)
     from skygal import __version__
 
     metadata = {"settings": settings.to_dict(), "skygal": __version__, "source": Path(source).name,
                 "left_out": data.skipped, "metrics": trainer.rows[-1],
                 "reference": "Bastien et al. 2021, 2021MNRAS.503.3351B"}
-    return save_paper_model(trainer.model, files["weights"], name=name or files["weights"].stem, metadata=metadata,
-                            overwrite=overwrite)
+    save_paper_model(trainer.model, files["weights"], name=name or files["weights"].stem, metadata=metadata,
+                     overwrite=overwrite)
+    drop_aside(files["weights"])
+    return files["weights"]
 
 
 def _classifier(given: str | os.PathLike | PaperClassifier | None, data: PaperImages, home: Path, seed: int,
-                resume: bool, overwrite: bool, progress: bool) -> PaperClassifier:
+                resume: bool, overwrite: bool, progress: bool, replaced: Sequence[Path]) -> PaperClassifier:
     """Return the classifier: given, read, or trained and kept beside the run."""
     from skygal.evaluation.ramis import PaperClassifier, load_paper_classifier, train_paper_classifier
 
@@ -136,12 +146,18 @@ def _classifier(given: str | os.PathLike | PaperClassifier | None, data: PaperIm
         return load_paper_classifier(home)
     check_writable(home, overwrite=overwrite or resume, folder=False)
     classifier = train_paper_classifier(data.train, data.train_label, seed=seed, progress=progress)
+    _set_aside(replaced)
     classifier.save(home, overwrite=overwrite or resume)
     return classifier
 
 
-def _run(trainer: PaperTrainer, files: dict[str, Path], progress: bool) -> None:
-    """Train to the last epoch; write checkpoint and metrics every few."""
+def _set_aside(replaced: Sequence[Path]) -> None:
+    if replaced:
+        set_aside(replaced[0], (*replaced[1:], replaced[0].with_suffix(".yaml")))
+
+
+def _run(trainer: PaperTrainer, files: dict[str, Path], progress: bool, replaced: Sequence[Path]) -> None:
+    """Train to the last epoch; write checkpoint and metrics every few, when what they replace is out of the way."""
     from tqdm import tqdm
 
     settings = trainer.settings
@@ -155,6 +171,7 @@ def _run(trainer: PaperTrainer, files: dict[str, Path], progress: bool) -> None:
                                  f"learning_rate {settings.learning_rate} may be too high")
             if trainer.epoch % settings.log_every == 0 or trainer.epoch == settings.epochs:
                 row = trainer.score(loss, time.monotonic() - started)
+                _set_aside(replaced)
                 trainer.save(files["checkpoint"])
                 write_metrics(files["metrics"], trainer.rows)
                 write_metrics(files["seconds"], trainer.seconds)

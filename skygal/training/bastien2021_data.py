@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from skygal.checks import as_count
+from skygal.checks import as_count, warn_caller
+from skygal.inputs import read_npz
 from skygal.morphology.bastien2021 import CLASSES
 
 __all__ = ["FRDEEP_SIDE", "PaperImages", "crop_images", "read_frdeep", "rotate_and_crop"]
@@ -94,7 +94,7 @@ def read_frdeep(source: str | os.PathLike) -> PaperImages:
                              f"{np.unique(labels[good]).tolist()} that are neither blank nor NaN")
         out += [images[good], labels[good].astype(np.int64)]
     if skipped:
-        warnings.warn(f"{skipped} images of {shown} are blank or hold NaN and are left out", stacklevel=2)
+        warn_caller(f"{skipped} images of {shown} are blank or hold NaN and are left out")
     low, high = min(out[0].min(), out[2].min()), max(out[0].max(), out[2].max())
     scaled = [(images - low) / (high - low) for images in (out[0], out[2])]
     return PaperImages(scaled[0], out[1], scaled[1], out[3], skipped)
@@ -103,9 +103,8 @@ def read_frdeep(source: str | os.PathLike) -> PaperImages:
 def _read_arrays(path: Path, shown: str) -> list[tuple[Any, Any]]:
     """Return (images, labels) of training and test out of an .npz file."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            found = {name: file[name] for name in ARRAYS if name in file.files}
-    except Exception as error:
+        found = read_npz(path, "file", only=ARRAYS)
+    except ValueError as error:
         raise ValueError(f"FRDEEP {shown} is damaged or no .npz file: {error}") from None
     if missing := [name for name in ARRAYS if name not in found]:
         raise ValueError(f"FRDEEP {shown} must hold {', '.join(ARRAYS)}, got no {', '.join(missing)}")
@@ -114,7 +113,7 @@ def _read_arrays(path: Path, shown: str) -> list[tuple[Any, Any]]:
 
 def _read_folder(path: Path, shown: str) -> list[tuple[Any, Any]]:
     """Return (images, labels) of training and test out of a folder of batches."""
-    from skygal.training.batches import find_batches, load_plain_pickle
+    from skygal.training.batches import find_batches, load_batch
 
     batches = find_batches(path)
     for name in ("data_batch", "test_batch"):
@@ -127,8 +126,7 @@ def _read_folder(path: Path, shown: str) -> list[tuple[Any, Any]]:
     parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {"data_batch": [], "test_batch": []}
     for file in batches:
         try:
-            batch = load_plain_pickle(file.read_bytes())
-            found = {key.decode("latin-1") if isinstance(key, bytes) else key: value for key, value in batch.items()}
+            found = load_batch(file)
             images, labels = np.asarray(found["data"]), np.asarray(found["labels"])
             if labels.dtype.kind not in "iu" or images.dtype.kind not in "uif":
                 raise ValueError(f"got data of {images.dtype} and labels of {labels.dtype}")

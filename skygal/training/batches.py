@@ -2,67 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import os
-import pickle
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from skygal.checks import show
+from skygal.inputs import read_bytes
+from skygal.training.plain_pickle import load_plain_pickle
 from skygal.training.readers import MIRABEST, MIRABEST_BATCHES, SMALL, Stamps, join_stamps, make_stamps, read_labels
 
-__all__ = ["find_batches", "load_plain_pickle", "read_batch", "read_batches"]
+__all__ = ["find_batches", "load_batch", "read_batch", "read_batches"]
 
 BATCH_KEYS = {"data", "labels"}
-
-
-def _encode(text: str, encoding: str = "latin1") -> bytes:
-    """Return the bytes that protocol 2 wrote as text; no other codec is looked up."""
-    if encoding not in ("latin1", "latin-1"):
-        raise ValueError(f"refuses to decode bytes by {encoding!r}")
-    return text.encode("latin-1")
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """An unpickler that admits numpy arrays and plain types only."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        # numpy's own makers, under the names of numpy 1 and 2
-        admitted: dict[tuple[str, str], Any] = {
-            ("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype, ("_codecs", "encode"): _encode}
-        for core in ("numpy.core", "numpy._core"):
-            admitted[f"{core}.multiarray", "_reconstruct"] = np.zeros(1).__reduce__()[0]
-            admitted[f"{core}.multiarray", "scalar"] = np.float64(0).__reduce__()[0]
-            admitted[f"{core}.numeric", "_frombuffer"] = np.zeros(1).__reduce_ex__(5)[0]
-        if (module, name) not in admitted:
-            raise ValueError(f"refuses to load {module}.{name}: only numpy arrays and plain types are admitted")
-        return admitted[module, name]
-
-    def persistent_load(self, pid: Any) -> Any:
-        raise ValueError(f"refuses to load the persistent object {pid!r}")
-
-
-def load_plain_pickle(data: bytes) -> Any:
-    """Return what a pickle holds, if that is numpy arrays and plain types only.
-
-    Parameters
-    ----------
-    data : bytes
-        The pickle.
-
-    Raises
-    ------
-    ValueError
-        If it names anything else (nothing of it is run), or is damaged.
-    """
-    try:
-        return _PlainUnpickler(io.BytesIO(data), encoding="latin-1").load()
-    except ValueError:
-        raise
-    except Exception as error:
-        raise ValueError(f"is no whole pickle ({type(error).__name__}: {error})") from None
+#: bytes of a batch at most: it is held in memory; the largest published one has 11 million
+LARGEST = 2**32
 
 
 def find_batches(folder: Path) -> list[Path]:
@@ -121,16 +77,13 @@ def read_batch(path: str | os.PathLike) -> Stamps:
         labels mean cannot be told.
     """
     path = Path(path)
-    shown = repr(str(path))
+    shown = show(str(path))
     try:
-        batch = load_plain_pickle(path.read_bytes())
+        batch = load_batch(path)
     except ValueError as error:
         raise ValueError(f"stamps {shown} cannot be read as a batch: {error}") from None
-    if not isinstance(batch, dict):
-        raise ValueError(f"stamps {shown} must hold a dict, got {type(batch).__name__}")
-    batch = {key.decode("latin-1") if isinstance(key, bytes) else key: value for key, value in batch.items()}
     if not set(batch) >= BATCH_KEYS:
-        raise ValueError(f"stamps {shown} must hold 'data' and 'labels', got {sorted(map(str, batch))}")
+        raise ValueError(f"stamps {shown} must hold 'data' and 'labels', got {show(sorted(map(str, batch)))}")
     try:
         labels = np.asarray(batch["labels"])
         data = np.asarray(batch["data"])
@@ -140,12 +93,12 @@ def read_batch(path: str | os.PathLike) -> Stamps:
         raise ValueError(f"stamps {shown} must hold rows of numbers of one length and whole labels: "
                          f"{error}") from None
     side = int(round(np.sqrt(data[0].size))) if len(data) else 0
-    if len(data) == 0 or side * side != data[0].size or labels.shape != (len(data),):
+    if side < 1 or side * side != data[0].size or labels.shape != (len(data),):
         raise ValueError(f"stamps {shown} must hold square images and a label for each, "
                          f"got data of shape {data.shape} and labels of shape {labels.shape}")
-    names = batch.get("filenames", batch.get("filename"))
-    names = [name.decode("latin-1") if isinstance(name, bytes) else str(name) for name in names] \
-        if names is not None and len(names) == len(data) else [f"{path.name} {i}" for i in range(len(data))]
+    names = _texts(batch.get("filenames", batch.get("filename")))
+    if names is None or len(names) != len(data):
+        names = [f"{path.name} {i}" for i in range(len(data))]
     from skygal.training.cutouts import parse_name
 
     # MiraBest's names come with the folder in which the batch was made
@@ -157,13 +110,34 @@ def read_batch(path: str | os.PathLike) -> Stamps:
                        name=np.asarray(names), **columns)
 
 
+def load_batch(path: Path) -> dict[str, Any]:
+    """Return what a batch file holds, its keys as text.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, no dict, or holds anything but plain values; the caller names it.
+    """
+    batch = load_plain_pickle(read_bytes(path, "file", largest=LARGEST))
+    if not isinstance(batch, dict):
+        raise ValueError(f"must hold a dict, got {type(batch).__name__}")
+    return {key.decode("latin-1") if isinstance(key, bytes) else str(key): value for key, value in batch.items()}
+
+
+def _texts(values: Any) -> list[str] | None:
+    """Return a list of texts, None for anything else."""
+    if isinstance(values, np.ndarray) and values.ndim == 1:
+        values = values.tolist()
+    if not isinstance(values, (list, tuple)) or not all(isinstance(value, (str, bytes, int)) for value in values):
+        return None
+    return [value.decode("latin-1") if isinstance(value, bytes) else str(value) for value in values]
+
+
 def _label_names(folder: Path) -> list[str] | None:
     """Return the ``label_names`` of a folder's ``batches.meta``; None if it has none that can be read."""
     try:
-        meta = load_plain_pickle((folder / "batches.meta").read_bytes())
-        found = meta.get("label_names", meta.get(b"label_names"))
-        return [name.decode("latin-1") if isinstance(name, bytes) else str(name) for name in found]
-    except (OSError, ValueError, AttributeError, TypeError):
+        return _texts(load_batch(folder / "batches.meta").get("label_names"))
+    except (OSError, ValueError):
         return None
 
 
@@ -202,8 +176,8 @@ def _small_labels(labels: np.ndarray, rest: np.ndarray, named: np.ndarray, meta:
                   shown: str) -> dict[int, tuple[str, str]]:
     """Return what small labels stand for; those not in ``rest`` are told by their names, as in ``named``."""
     if meta is not None:
-        found = [read_labels(np.asarray([int(name) if name.isdecimal() else name]), f"batches.meta of {shown}")
-                 for name in meta]
+        found = [read_labels(np.asarray([int(name) if re.fullmatch("[0-9]{1,9}", name) else name]),
+                             f"batches.meta of {shown}") for name in meta]
         return {i: (str(fr_class[0]), str(morphology[0])) for i, (fr_class, morphology) in enumerate(found)}
     known = ~rest
     if labels.max() > 3 or known.any() and list(zip(*named[:, known], strict=True)) == [

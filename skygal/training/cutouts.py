@@ -9,6 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from skygal.checks import show
+from skygal.inputs import read_bytes
+from skygal.training.png import LARGEST as LARGEST_PNG
 from skygal.training.png import read_png
 from skygal.training.readers import CLASSES, NAMED, Stamps, make_stamps, read_labels
 
@@ -69,15 +72,14 @@ def read_cube(folder: Path) -> Stamps:
     ValueError
         If they are damaged or do not fit.
     """
-    from astropy.io import fits
-    from astropy.table import Table
+    from skygal.fits_files import read_first
+    from skygal.table_files import read_table
 
-    shown = repr(str(folder))
+    shown = show(str(folder))
     try:
-        with fits.open(folder / CUBE, memmap=False) as hdus:
-            images = np.asarray(hdus[0].data, np.float32)
-            scale = 3600 * float(hdus[0].header["CDELT2"])
-        table = Table.read(folder / TABLE, hdu=1, format="fits")
+        images, header = read_first(folder / CUBE, f"file {show(CUBE)}")
+        images, scale = images.astype(np.float32), 3600 * float(header["CDELT2"])
+        table = read_table(folder / TABLE, "table", hdu=1)
         labels, las = np.asarray(table["fr_class"]).astype(str), np.asarray(table["las"], float)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ValueError(f"stamps {shown} cannot be read as a cube and its table: {error}") from None
@@ -119,7 +121,8 @@ def read_cutouts(files: Iterable[Path]) -> Stamps:
             raise ValueError(f"class of {str(path)!r} must be told by a name like 'label_ra+dec_redshift_las.fits' "
                              f"or by a folder named {', '.join(CLASSES)}, got {path.name!r} in {path.parent.name!r}")
         image, header = _read_image(path) if is_fits(path) else (
-            read_png(path.read_bytes(), str(path)), dict.fromkeys(("ra", "dec", "pixel_scale"), np.nan))
+            read_png(read_bytes(path, "stamps", largest=LARGEST_PNG), str(path)),
+            dict.fromkeys(("ra", "dec", "pixel_scale"), np.nan))
         images.append(image)
         rows.append({"ra": found.get("ra", header["ra"]), "dec": found.get("dec", header["dec"]),
                      "las": found.get("las", np.nan), "pixel_scale": header["pixel_scale"],
@@ -133,23 +136,22 @@ def read_cutouts(files: Iterable[Path]) -> Stamps:
 
 def _read_image(path: Path) -> tuple[np.ndarray, dict[str, float]]:
     """Return the first image of a FITS file, and its centre and pixel scale (NaN if it has no WCS)."""
-    from astropy.io import fits
     from astropy.wcs import WCS
     from astropy.wcs.utils import proj_plane_pixel_scales
+
+    from skygal.fits_files import read_first
 
     place = {"ra": np.nan, "dec": np.nan, "pixel_scale": np.nan}
     with warnings.catch_warnings():
         # SkyView writes tabs into comment cards, and old headers have old keywords
         warnings.simplefilter("ignore")
         try:
-            with fits.open(path, memmap=False) as hdus:
-                found = [hdu for hdu in hdus if hdu.is_image and hdu.data is not None]
-                image = np.squeeze(np.asarray(found[0].data, np.float32))
-                header = found[0].header
-        except (OSError, ValueError, TypeError, IndexError) as error:
-            raise ValueError(f"stamps {str(path)!r} cannot be read as a FITS image: {error}") from None
+            pixels, header = read_first(path, "the file")
+        except ValueError as error:
+            raise ValueError(f"stamps {show(str(path))} cannot be read as a FITS image: {error}") from None
+        image = np.squeeze(pixels.astype(np.float32))
         if image.ndim != 2:
-            raise ValueError(f"stamps {str(path)!r} must hold a 2-d image, got shape {image.shape}")
+            raise ValueError(f"stamps {show(str(path))} must hold a 2-d image, got shape {image.shape}")
         try:
             wcs = WCS(header).celestial
         except Exception:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import numpy as np
 
-__all__ = ["read_png"]
+from skygal.checks import shorten, show
+
+__all__ = ["LARGEST", "read_png"]
+
+#: bytes of an image's file, and pixels in it, at most: a cutout has some 10**4
+LARGEST, PIXELS = 2**26, 2**24
 
 
 def read_png(data: bytes, name: str) -> np.ndarray:
@@ -36,9 +43,14 @@ def read_png(data: bytes, name: str) -> np.ndarray:
     except ImportError:
         raise ImportError("reading PNG images needs pillow: pip install pillow, or 'skygal[data]'") from None
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        # PNG alone: pillow would try every format that it knows
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            if image.width * image.height > PIXELS:
+                raise ValueError(f"image {show(name)} must have at most {PIXELS} pixels, got {image.width} x "
+                                 f"{image.height}")
             # pillow has 16-bit grey as I;16, or as I (32 bits) in older versions
             deep = image.mode.startswith("I")
             return np.asarray(image if deep else image.convert("L"), np.uint16 if deep else np.uint8)[::-1]
-    except (UnidentifiedImageError, SyntaxError, OSError) as error:
-        raise ValueError(f"image {name!r} is damaged: {error}") from None
+    except (UnidentifiedImageError, Image.DecompressionBombError, Image.DecompressionBombWarning, SyntaxError, OSError,
+            EOFError, struct.error, zlib.error) as error:
+        raise ValueError(f"image {show(name)} is damaged: {shorten(str(error))}") from None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from skygal.checks import warn_caller
 
 __all__ = ["CLASSES", "MORPHOLOGIES", "Stamps", "join_stamps", "make_stamps", "read_labels", "read_stamps",
            "select_stamps"]
@@ -194,8 +195,8 @@ def read_stamps(path: str | os.PathLike) -> Stamps:
     """
     stamps = _read(path)
     if stamps.skipped:
-        warnings.warn(f"stamps {os.fspath(path)!r}: {stamps.skipped} of {len(stamps) + stamps.skipped} cutouts are "
-                      "left out, since they are blank, constant or nowhere finite", stacklevel=2)
+        warn_caller(f"stamps {os.fspath(path)!r}: {stamps.skipped} of {len(stamps) + stamps.skipped} cutouts are "
+                    "left out, since they are blank, constant or nowhere finite")
     return stamps
 
 

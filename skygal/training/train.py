@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from skygal.atomic import check_writable
 from skygal.morphology.conditions import ConditionTable
+from skygal.training.aside import check_aside, drop_aside, set_aside
 from skygal.training.metrics import write_metrics
 from skygal.training.prepare import TrainingSet, prepare_stamps
 from skygal.training.readers import join_stamps, read_stamps
@@ -109,7 +110,8 @@ def train_model(sources: Sequence[str | os.PathLike], output: str | os.PathLike,
 
     Notes
     -----
-    Interrupted (Ctrl-C), the last checkpoint stays and no weights are written.
+    Interrupted (Ctrl-C), the last checkpoint stays and no weights are written. A run that is replaced is kept in the
+    folder ``*.old`` from the first checkpoint until the new weights are written.
     """
     settings = settings or TrainSettings()
     output = Path(output)
@@ -123,6 +125,7 @@ def train_model(sources: Sequence[str | os.PathLike], output: str | os.PathLike,
     else:
         for path in (checkpoint, metrics):
             check_writable(path, overwrite=overwrite, folder=False)
+        check_aside(output)
     from skygal.morphology.checkpoint import check_device, load_model, save_model
     from skygal.morphology.generator import Generator
     from skygal.training.acceptance import train_acceptance
@@ -134,7 +137,7 @@ def train_model(sources: Sequence[str | os.PathLike], output: str | os.PathLike,
         trainer = Trainer(data, settings, device)
         if resume:
             trainer.load(checkpoint)
-        _run(trainer, checkpoint, metrics, progress)
+        _run(trainer, checkpoint, metrics, progress, () if resume else (output, output.with_suffix(".yaml")))
         best = trainer.best_model()
     splits = {split: {fr_class: int(((data.split == split) & (data.fr_class == fr_class)).sum())
                       for fr_class in settings.classes} for split in ("train", "validation", "test")}
@@ -156,11 +159,13 @@ def train_model(sources: Sequence[str | os.PathLike], output: str | os.PathLike,
         with quiet_torch(settings.seed):
             acceptance = train_acceptance(generator, train, n=settings.acceptance_stamps, sharpness=settings.sharpness,
                                           seed=settings.seed, progress=progress)
-    return save_model(best, output, acceptance=acceptance, overwrite=overwrite, **written)
+    save_model(best, output, acceptance=acceptance, overwrite=overwrite, **written)
+    drop_aside(output)
+    return output
 
 
-def _run(trainer: Trainer, checkpoint: Path, metrics: Path, progress: bool) -> None:
-    """Train to the last epoch; write checkpoint and metrics every few."""
+def _run(trainer: Trainer, checkpoint: Path, metrics: Path, progress: bool, replaced: Sequence[Path]) -> None:
+    """Train to the last epoch; write checkpoint and metrics every few, when what they replace is out of the way."""
     from tqdm import tqdm
 
     settings = trainer.settings
@@ -176,6 +181,8 @@ def _run(trainer: Trainer, checkpoint: Path, metrics: Path, progress: bool) -> N
             bar.update()
             if trainer.epoch % settings.checkpoint_every == 0 or trainer.epoch in (settings.epochs, trainer.epochs):
                 row = trainer.score(losses, time.monotonic() - started)
+                if replaced:
+                    set_aside(replaced[0], (checkpoint, metrics, *replaced[1:]))
                 trainer.save(checkpoint)
                 write_metrics(metrics, trainer.rows)
                 bar.set_postfix(elbo=f"{row['validation_elbo']:.1f}")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from skygal.checks import shorten, show
+from skygal.inputs import check_file, check_unpacked
 from skygal.training.png import read_png
 from skygal.training.readers import Stamps, make_stamps, read_labels
 
@@ -63,22 +65,26 @@ def read_wheel(path: Path) -> Stamps:
     ImportError
         If no reader of PNG files is installed.
     """
-    shown = repr(str(path))
+    shown = show(str(path))
     images: list[np.ndarray] = []
     rows: dict[str, dict[str, str]] = {}
     try:
+        check_file(path, "file")
+        size = path.stat().st_size
         with zipfile.ZipFile(path) as outer:
             inside = [name for name in outer.namelist() if name.endswith("/" + ARCHIVE)]
+            check_unpacked([outer.getinfo(name) for name in inside[:1]], size)
             data: Path | io.BytesIO = io.BytesIO(outer.read(inside[0])) if inside else path
         with zipfile.ZipFile(data) as archive:
+            check_unpacked([info for info in archive.infolist() if NAME.search(info.filename)], size)
             for member in sorted(archive.namelist()):
                 name = member.rsplit("/", 1)[-1]
                 # each image is there twice, in a folder of all and in one of a split
                 if name not in rows and (found := NAME.search(name)):
                     images.append(read_png(archive.read(member), member))
                     rows[name] = found.groupdict()
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ValueError(f"stamps {shown} cannot be read as an archive: {error}") from None
+    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise ValueError(f"stamps {shown} cannot be read as an archive: {shorten(str(error), 400)}") from None
     if not images:
         raise ValueError(f"stamps {shown} hold no images named like ra_dec_label_catalogue.png")
     fr_class, morphology = read_labels(np.asarray([int(row["label"]) for row in rows.values()]), shown)

@@ -12,6 +12,7 @@ from astropy.table import Column as TableColumn
 from astropy.table import QTable
 
 from skygal.checks import nearest_names
+from skygal.truth.stacking import stackable
 
 __all__ = ["COMPONENTS", "TRUTH", "Column", "make_components", "make_truth"]
 
@@ -180,7 +181,7 @@ def _make(table: str, schema: tuple[Column, ...], columns: Mapping[str, Any],
     if unknown:
         raise ValueError(f"{table} must have only its own columns, got {unknown[0]!r}"
                          f"{nearest_names(unknown[0], names)}")
-    out = QTable(meta=dict(meta or {}))
+    out = QTable(meta=stackable(meta or {}))
     length = None
     for column in schema:
         values = _values(table, column, columns[column.name])

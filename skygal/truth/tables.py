@@ -12,9 +12,11 @@ from astropy.io import fits
 from astropy.table import Column, QTable, Table
 
 from skygal.atomic import whole_file
-from skygal.checks import nearest_names
+from skygal.checks import nearest_names, shorten, show
 from skygal.config import as_plain
 from skygal.provenance import read_provenance, restore_provenance, write_provenance
+from skygal.table_files import read_table, table_hdu
+from skygal.truth.stacking import stackable
 
 __all__ = ["read_truth", "write_truth"]
 
@@ -113,13 +115,15 @@ def read_truth(path: str | os.PathLike) -> QTable:
         raise FileNotFoundError(f"truth table {name!r} does not exist")
     try:
         if suffix == ".ecsv":
-            table = Table.read(path, format="ascii.ecsv")
+            table = read_table(path, "truth table")
             meta = restore_provenance(table.meta)
         else:
             table, meta = _read_fits(path)
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        raise ValueError(f"truth table {name!r} cannot be read: {error}") from None
-    out = QTable(meta=meta)
+    except Exception as error:  # whatever columns and cards that nobody wrote make of the parts
+        reason = " ".join(str(error).split())
+        raise ValueError(reason if reason.startswith(f"truth table {show(name)} cannot be read") else
+                         f"truth table {show(name)} cannot be read: {shorten(reason, 300)}") from None
+    out = QTable(meta=stackable(meta))
     for column in table.itercols():
         if column.unit is not None and column.dtype.kind == "f":
             out[column.name] = u.Quantity(np.asarray(column), column.unit)
@@ -130,14 +134,13 @@ def read_truth(path: str | os.PathLike) -> QTable:
 
 
 def _read_fits(path: str | os.PathLike) -> tuple[Table, dict]:
-    with fits.open(path, memmap=False) as hdus:
-        hdu = hdus["TRUTH"]
-        header, data = hdu.header, hdu.data
-        table = Table()
-        for number, column in enumerate(hdu.columns, start=1):
-            values = np.array(data[column.name])
-            if values.dtype.kind != "U":
-                values = values.astype(values.dtype.newbyteorder("="))
-            table[column.name] = Column(values, description=header.get(f"TCOMM{number}"),
-                                        unit=u.Unit(column.unit, format="fits") if column.unit else None)
-        return table, read_provenance(header)
+    hdu = table_hdu(path, f"truth table {show(os.fspath(path))}", "TRUTH")
+    header, data = hdu.header, hdu.data
+    table = Table()
+    for number, column in enumerate(hdu.columns, start=1):
+        values = np.array(data[column.name])
+        if values.dtype.kind != "U":
+            values = values.astype(values.dtype.newbyteorder("="))
+        table[column.name] = Column(values, description=header.get(f"TCOMM{number}"),
+                                    unit=u.Unit(column.unit, format="fits") if column.unit else None)
+    return table, read_provenance(header)

@@ -1,0 +1,92 @@
+"""One sky in many ways, each held to the first: a process of its own, on the processor that its environment tells."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from astropy import units as u
+
+import skygal
+from skygal.morphology import stamps
+from skygal.rendering import drawing, transform
+
+#: of torch; the number of processors does not matter
+THREADS = (1, 2, 3, 8)
+
+
+def make(n, **options):
+    wcs = skygal.make_wcs("12h00m00s +30d00m00s", 256, 1.8 * u.arcsec)
+    return skygal.simulate_field(wcs, n, survey="FIRST", las=(10 * u.arcsec, 80 * u.arcsec), seed=9, **options)
+
+
+def planes(field):
+    return {"image": field.image, "model": field.model, "segmentation": field.segmentation}
+
+
+def columns(field):
+    tables = {"truth": field.truth, "components": field.components}
+    return {f"{key}.{name}": np.asarray(table[name]) for key, table in tables.items() for name in table.colnames}
+
+
+def assert_same(found, expected, what):
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=f"{what}: {name}")
+
+
+def in_any_way(first):
+    """Make the field in other ways, and hold each to the first."""
+    n = len(first.truth)
+    expected = {**planes(first), **columns(first)}
+    for threads in THREADS:
+        torch.set_num_threads(threads)
+        field = make(n, workers=threads)
+        assert torch.get_num_threads() == threads
+        assert_same({**planes(field), **columns(field)}, expected, f"{threads} threads")
+    lazy = make(n, chunks=(100, 256))
+    assert_same(columns(lazy), columns(first), "chunks")
+    assert_same(planes(lazy.compute()), planes(first), "chunks")
+    with ThreadPoolExecutor(4) as pool:
+        for field in pool.map(lambda _: make(n), range(4)):
+            assert_same({**planes(field), **columns(field)}, expected, "many at once")
+    assert torch.get_num_threads() == THREADS[-1]
+    # a source is the same however many follow
+    few = make(n // 2)
+    for name in ("ra", "dec", "flux", "b_maj", "core_frac", "bending", "latent_seed"):
+        np.testing.assert_array_equal(few.truth[name], first.truth[name][:n // 2], err_msg=name)
+    stamps.BATCH, drawing.AT_ONCE, transform.AT_ONCE = 128, 2**16, 2**14
+    field = make(n)
+    assert_same({**planes(field), **columns(field)}, expected, "other batches")
+
+
+def decoders():
+    """Return stamps of the trained model, and of the paper's networks with weights drawn at random."""
+    from skygal.morphology.bastien2021 import PaperArchitecture, PaperDecoder
+    from skygal.morphology.bastien2021_generator import PaperGenerator
+
+    torch.manual_seed(0)
+    arch = PaperArchitecture(conditional=True)
+    paper = PaperGenerator(arch, PaperDecoder(arch), name="paper", sha256="", extents={}, metadata={}, device="cpu")
+    model, rng = skygal.load_model(), np.random.default_rng(0)
+    fr_class = np.where(np.arange(150) % 2, "FRI", "FRII")
+    wanted = {"stamps": (model, rng.standard_normal((150, model.latent_dim)), np.exp(rng.uniform(1.5, 4, 150))),
+              "paper": (paper, rng.standard_normal((150, paper.latent_dim)), None)}
+    out = {}
+    for name, (generator, latents, extent) in wanted.items():
+        for threads in THREADS:
+            torch.set_num_threads(threads)
+            found = generator.decode(latents, fr_class, extent)
+            np.testing.assert_array_equal(found, out.setdefault(name, found), err_msg=f"{name}, {threads} threads")
+        half = generator.decode(latents[:50], fr_class[:50], None if extent is None else extent[:50])
+        np.testing.assert_array_equal(half, out[name][:50], err_msg=name)
+    return out
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    whole = make(int(sys.argv[2]))
+    in_any_way(whole)
+    np.savez(sys.argv[1], **planes(whole), **columns(whole), **decoders())
