@@ -12,7 +12,7 @@ from skygal.morphology.components import Rule, share_out
 from skygal.rendering.beam import TargetBeam
 from skygal.rendering.drawing import Drawn, Stamps, draw_stamps
 from skygal.rendering.ellipse import FWHM
-from skygal.rendering.measured import Frame
+from skygal.rendering.measured import Frame, mask_ends
 from skygal.rendering.plan import ladder
 from skygal.rendering.psf import fit_main_lobe
 
@@ -118,7 +118,9 @@ def find_hills(drawn: Drawn, sources: SeenSources, frame: Frame, native: np.ndar
     point = np.where(drawn.limited[:, None, None], onto @ native @ np.swapaxes(onto, 1, 2), lobe)
     mine = SeenSources(stamps, sources.core[first:drawn.stop], sources.centre[first:drawn.stop])
     crops: list[_Crop] = []
-    parts, peak, alone = [], mine.centre.copy(), np.ones(len(stamps), bool)
+    parts, alone = [], np.ones(len(stamps), bool)
+    at, near = np.zeros((len(stamps), 2)), np.ones((5, len(stamps)), np.float32)
+    at[:] = mine.centre
     for patches, seen in zip(drawn.patches, drawn.seen, strict=True):
         whole = np.flatnonzero(~drawn.cut[patches.source - first])
         if not whole.size:
@@ -126,10 +128,12 @@ def find_hills(drawn: Drawn, sources: SeenSources, frame: Frame, native: np.ndar
         k, corner, seen = patches.source[whole] - first, patches.corner[whole], seen[whole]
         images = _shown(patches.data[whole], patches.size[whole], frame.beam, lobe)
         y, x = np.divmod(images.reshape(len(k), -1).argmax(axis=1), images.shape[2])
-        peak[k] = _between(images, np.arange(len(k)), y, x) + corner
+        at[k] = np.stack([x, y], axis=1) + corner
+        near[:, k] = _cross(images, np.arange(len(k)), y, x)
         several = np.flatnonzero(_n_tops(images) > 1)
         alone[k[several]] = False
-        crops += [_Crop.of(int(k[i]), corner[i], images[i], seen[i]) for i in several]
+        crops += _crops(k[several], corner[several], images[several], seen[several])
+    peak = at + _offsets(near)
     # those of like size together, whatever they were drawn with
     sizes = ladder(np.array([crop.image.shape for crop in crops]).reshape(-1, 2))
     for size in np.unique(sizes, axis=0):
@@ -137,11 +141,11 @@ def find_hills(drawn: Drawn, sources: SeenSources, frame: Frame, native: np.ndar
         step = max(1, AT_ONCE // int(size.prod()))
         for start in range(0, len(rows), step):
             parts.append(_shared([crops[i] for i in rows[start:start + step]], size, mine, lobe, point, frame.holds))
-    for k in np.flatnonzero(drawn.cut).tolist():
-        found = _coarse(k, mine, lobe, point, native, frame)
-        if found is not None:
-            alone[k] = False
-            parts.append(found)
+    for large in np.flatnonzero(drawn.cut).tolist():
+        shared = _coarse(large, mine, lobe, point, native, frame)
+        if shared is not None:
+            alone[large] = False
+            parts.append(shared)
     single = np.flatnonzero(alone)
     parts.append(Hills(single, mine.centre[single], peak[single], np.ones(single.size),
                        np.isfinite(mine.core[single]).all(axis=1).astype(float), np.zeros(single.size, bool),
@@ -188,20 +192,21 @@ def _n_tops(images: np.ndarray) -> np.ndarray:
     return np.count_nonzero((images >= around) & (images > least[:, None, None]), axis=(1, 2))
 
 
-def _between(images: np.ndarray, k: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Return maxima (x, y) between pixels, by parabolas in the logarithm through peaks and their neighbours."""
+def _cross(images: np.ndarray, k: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return pixels and their neighbours left, right, below and above, shape (5, m); at a border, itself for both."""
     high, wide = images.shape[1:]
-    here = images[k, y, x].astype(float)
-    tiny = np.maximum(1e-6 * here, np.finfo(np.float32).tiny)
-    top = np.log(np.maximum(here, tiny))
-    place = []
-    for at, size, dx in ((x, wide, 1), (y, high, 0)):
-        step = ((at > 0) & (at < size - 1)).astype(int)
-        sides = (images[k, y + s * step * (1 - dx), x + s * step * dx] for s in (-1, 1))
-        before, after = (np.log(np.maximum(side, tiny)) for side in sides)
-        bend = np.maximum(2 * top - before - after, 1e-12)
-        place.append(at + np.clip((after - before) / (2 * bend), -0.5, 0.5))
-    return np.stack(place, axis=1)
+    sx, sy = ((x > 0) & (x < wide - 1)).astype(int), ((y > 0) & (y < high - 1)).astype(int)
+    return np.stack([images[k, y, x], images[k, y, x - sx], images[k, y, x + sx], images[k, y - sy, x],
+                     images[k, y + sy, x]])
+
+
+def _offsets(cross: np.ndarray) -> np.ndarray:
+    """Return how far maxima (x, y) are from pixels, by parabolas in the logarithm, from `_cross`; shape (m, 2)."""
+    tiny = np.maximum(1e-6 * cross[0].astype(float), np.finfo(np.float32).tiny)
+    here, left, right, below, above = np.log(np.maximum(cross, tiny))
+    before, after = np.stack([left, below], axis=1), np.stack([right, above], axis=1)
+    bend = np.maximum(2 * here[:, None] - before - after, 1e-12)
+    return np.clip((after - before) / (2 * bend), -0.5, 0.5)
 
 
 @dataclass(frozen=True)
@@ -216,12 +221,15 @@ class _Crop:
     image: np.ndarray
     seen: np.ndarray
 
-    @classmethod
-    def of(cls, source: int, corner: np.ndarray, image: np.ndarray, seen: np.ndarray) -> _Crop:
-        lit = image > FLOOR * image.max()
-        ends = [np.flatnonzero(lit.any(axis=axis))[[0, -1]] for axis in (1, 0)]
-        part = tuple(slice(max(first - RIM, 0), last + RIM + 1) for first, last in ends)
-        return cls(source, corner + [part[1].start, part[0].start], image[part], seen[part])
+
+def _crops(source: np.ndarray, corner: np.ndarray, images: np.ndarray, seen: np.ndarray) -> list[_Crop]:
+    first, last, _ = mask_ends(images > FLOOR * images.max(axis=(1, 2), initial=0)[:, None, None])
+    first, last = np.maximum(first - RIM, 0), last + RIM + 1
+    crops = []
+    for i, (x0, y0, x1, y1) in enumerate(np.concatenate([first, last], axis=1).tolist()):
+        part = i, slice(y0, y1), slice(x0, x1)
+        crops.append(_Crop(int(source[i]), corner[i] + (x0, y0), images[part], seen[part]))
+    return crops
 
 
 def _shared(crops: list[_Crop], size: np.ndarray, sources: SeenSources, lobe: np.ndarray, point: np.ndarray,
@@ -245,7 +253,7 @@ def _shared(crops: list[_Crop], size: np.ndarray, sources: SeenSources, lobe: np
     for axis in (0, 1):
         mean = np.bincount(k, weights=fraction * centre[:, axis], minlength=n)
         centre[:, axis] += (sources.centre[source, axis] - mean)[k]
-    peak = _between(images, k, found.peak[:, 1], found.peak[:, 0]) + corner[k]
+    peak = found.peak + corner[k] + _offsets(_cross(images, k, found.peak[:, 1], found.peak[:, 0]))
     at = np.stack([pixels.x, pixels.y], axis=1) + corner[pixels.stamp]
     core, is_core = _cores(pixels.component, at, k, peak, sources.core[source], point[source])
     inside = holds(*at.T)
@@ -302,7 +310,7 @@ def _coarse(k: int, sources: SeenSources, lobe: np.ndarray, point: np.ndarray, n
     def holds(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return frame.holds(*(np.rint(a * step + o).astype(np.int64) for a, o in zip((x, y), origin, strict=True)))
 
-    crop = _Crop.of(0, drawn.patches[0].corner[0], drawn.seen[0][0], drawn.seen[0][0])
+    (crop,) = _crops(np.zeros(1, int), drawn.patches[0].corner, drawn.seen[0], drawn.seen[0])
     found = _shared([crop], np.array(crop.image.shape), there, wide[None], narrow[None], holds)
     return replace(found, source=np.full(len(found.source), k), centre=found.centre * step + origin,
                    peak=found.peak * step + origin)

@@ -13,9 +13,10 @@ from radio_beam import Beam
 from scipy.special import erf
 
 import skygal
+from skygal import image_components
 from skygal.image_components import COARSE, FLOOR, LEAST_PEAK, PROMINENCE
 from skygal.morphology.components import Rule, find_components, share_out
-from skygal.rendering import drawing
+from skygal.rendering import drawing, transform
 from skygal.rendering.ellipse import FWHM
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* sources have stamps coarser", "ignore:.* lie outside the image",
@@ -206,7 +207,7 @@ def test_two_points_are_two_from_where_the_beam_separates_them(seed, fwhm, angle
     found, pixels = share_out(image[None].astype(np.float32), rule)
     assert len(found.flux) == 2
     assert np.bincount(pixels.component).sum() == pixels.value.size
-    assert found.flux[0] / found.flux.sum() == pytest.approx(0.5, abs=0.06)
+    assert found.flux[0] / found.flux.sum() == pytest.approx(0.5, abs=0.1)
 
 
 def dirty_beam(level=0.15):
@@ -262,6 +263,18 @@ def test_components_are_of_the_whole_source_wherever_the_image_ends():
             np.testing.assert_allclose(part.components[name], whole.components[name], rtol=1e-4, atol=1e-3)
     inside = (part.components["y_peak"] < 168.5) & (part.components["y_peak"] > 0)
     np.testing.assert_allclose(part.components["peak_flux"][inside], whole.components["peak_flux"][inside], rtol=1e-4)
+
+
+def test_components_do_not_depend_on_what_is_drawn_together(monkeypatch):
+    first = skygal.simulate_field(make_wcs(300), noise=False, **SOURCES)
+    monkeypatch.setattr(drawing, "AT_ONCE", 2**15)
+    monkeypatch.setattr(transform, "AT_ONCE", 2**13)
+    monkeypatch.setattr(image_components, "AT_ONCE", 2**11)
+    second = skygal.simulate_field(make_wcs(300), noise=False, **SOURCES)
+    for table in ("truth", "components"):
+        one, two = getattr(first, table), getattr(second, table)
+        for name in one.colnames:
+            np.testing.assert_array_equal(np.asarray(one[name]), np.asarray(two[name]), err_msg=name)
 
 
 def test_a_source_too_large_to_be_drawn_whole_has_the_same_components(monkeypatch):

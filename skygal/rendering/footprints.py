@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -71,8 +71,13 @@ class Footprints:
         for k, here, values in self._in(window):
             mine = values > self._limits[k]
             value, all_ = values[mine], total[here][mine]
-            sums[k] += value.sum(dtype=float), all_.sum(dtype=float)
-            more = all_ - value > self._matters[k]
+            flux = value.sum(dtype=float)
+            sums[k] += flux, flux
+            rest = all_ - value
+            if not rest.any():
+                continue
+            sums[k, 1] += rest.sum(dtype=float)
+            more = rest > self._matters[k]
             if more.any():
                 place = np.flatnonzero(mine)[more]
                 found.append(self._pixels(k, here, place, value[more], total.shape[1]))
@@ -82,7 +87,9 @@ class Footprints:
         """Return the sources' brightness at marked pixels."""
         found, wide = [], window[3] - window[2]
         marked = marks.line.reshape(-1, wide)
-        for k, here, values in self._in(window):
+        low = np.array(self._corners).reshape(-1, 2)
+        high = low + np.array([values.shape[::-1] for values in self._values]).reshape(-1, 2) - 1
+        for k, here, values in self._in(window, np.flatnonzero(marks.near(low, high)).tolist()):
             place = np.flatnonzero(marked[here])
             if place.size:
                 found.append(self._pixels(k, here, place, values.reshape(-1)[place], wide))
@@ -94,9 +101,11 @@ class Footprints:
         y, x = np.divmod(place, here[1].stop - here[1].start)
         return Pixels(np.full(place.size, k), (y + here[0].start) * wide + x + here[1].start, value)
 
-    def _in(self, window: Window) -> Iterator[tuple[int, tuple[slice, slice], np.ndarray]]:
-        """Yield each source with pixels in a window as wide as the image, what it covers of it, and its brightness."""
-        for k, ((x, y), whole) in enumerate(zip(self._corners, self._values, strict=True)):
+    def _in(self, window: Window, rows: Iterable[int] | None = None
+            ) -> Iterator[tuple[int, tuple[slice, slice], np.ndarray]]:
+        """Yield sources with pixels in a window as wide as the image, what they cover of it, and their brightness."""
+        for k in range(len(self._labels)) if rows is None else rows:
+            (x, y), whole = self._corners[k], self._values[k]
             y0, y1 = max(y, window[0]), min(y + len(whole), window[1])
             if y0 < y1:
                 values = whole[y0 - y:y1 - y].astype(np.float32) * self._scales[k]

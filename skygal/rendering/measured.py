@@ -13,7 +13,7 @@ from skygal.rendering.drawing import Drawn
 from skygal.rendering.footprints import Footprints
 from skygal.rendering.psf import remainder
 
-__all__ = ["FAINTEST", "Frame", "Measured", "least_seen", "matters_above"]
+__all__ = ["FAINTEST", "Frame", "Measured", "least_seen", "mask_ends", "matters_above"]
 
 #: a source's pixels are those above this part of its peak, or above the noise if that is more
 FAINTEST = 0.01
@@ -172,7 +172,7 @@ class Measured:
 
     def _outline(self, k: np.ndarray, corner: np.ndarray, seen: np.ndarray, peak: np.ndarray, cut: np.ndarray) -> None:
         """Find the pixels above the limits, the brightest in the image, and what the neighbours see of a source."""
-        first, last, lit = _ends(seen > self.limits[k][:, None, None])
+        first, last, lit = mask_ends(seen > self.limits[k][:, None, None])
         begin, end = corner + first, corner + last
         ny, nx = self._frame.shape
         whole = self._frame.valid is None
@@ -181,12 +181,13 @@ class Measured:
         self.bbox[k[inside]] = np.stack([begin[:, 0], end[:, 0], begin[:, 1], end[:, 1]], axis=1)[inside]
         self.peak_flux[k[inside]] = peak[inside]
         for i in np.flatnonzero(lit & ~inside):
-            self._cut_outline(int(k[i]), *begin[i].tolist(), seen[i, first[i, 1]:last[i, 1] + 1,
-                                                                 first[i, 0]:last[i, 0] + 1])
+            x, y = begin[i].tolist()
+            self._cut_outline(int(k[i]), x, y, seen[i, first[i, 1]:last[i, 1] + 1, first[i, 0]:last[i, 0] + 1])
         for i in np.flatnonzero(~inside):
-            part = self._frame.visible(*corner[i].tolist(), seen[i])[2]
+            x, y = corner[i].tolist()
+            part = self._frame.visible(x, y, seen[i])[2]
             self.peak_flux[k[i]] = max(float(part.max(initial=0)), 0.0)
-        first, last, lit = _ends(seen > least_seen(peak, self._rms[k])[:, None, None])
+        first, last, lit = mask_ends(seen > least_seen(peak, self._rms[k])[:, None, None])
         begin, end = corner + first, corner + last
         inside = lit & (begin >= 0).all(axis=1) & (end < (nx, ny)).all(axis=1) & whole
         matters = matters_above(peak, self._rms[k])
@@ -214,13 +215,13 @@ class Measured:
                 "beam_limited": self.beam_limited, **ends}
 
 
-def _ends(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def mask_ends(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the first and last column and row of each mask's pixels, shape (n, 2), and which masks have any."""
     first, last = np.empty((len(mask), 2), int), np.empty((len(mask), 2), int)
     for axis, across in ((0, 1), (1, 2)):
         lit = mask.any(axis=across)
         first[:, axis], last[:, axis] = lit.argmax(axis=1), lit.shape[1] - 1 - lit[:, ::-1].argmax(axis=1)
-    return first, last, mask[np.arange(len(mask)), first[:, 1]].any(axis=1)
+    return first, last, np.count_nonzero(mask, axis=(1, 2)) > 0
 
 
 def least_seen(peak: np.ndarray, rms: np.ndarray) -> np.ndarray:
