@@ -84,10 +84,10 @@ def test_no_pickled_code_is_run(tmp_path):
 
     path = tmp_path / "bad.pt"
     torch.save({"a": Harm()}, path)
-    with pytest.raises(ValueError, match="must be a whole file of tensors and nothing else"):
+    with pytest.raises(ValueError, match="must be a whole file of tensors and plain values, and nothing else"):
         read_state_dict(path)
     path.write_bytes(pickle.dumps({"a": Harm()}))
-    with pytest.raises(ValueError, match="must be a whole file of tensors and nothing else"):
+    with pytest.raises(ValueError, match="must be a whole file of tensors and plain values, and nothing else"):
         read_state_dict(path)
     assert not (tmp_path / "harmed").exists()
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from skygal.checks import shorten, show
 from skygal.morphology.bastien2021 import CLASSES, PaperArchitecture
+from skygal.morphology.torch_files import read_torch
 
 __all__ = ["convert_weights", "read_state_dict"]
 
@@ -49,14 +51,10 @@ def read_state_dict(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], Pap
     """
     import torch
 
-    shown = repr(os.fspath(path))
-    if not Path(path).is_file():
+    shown = show(os.fspath(path))
+    if not os.path.exists(path):
         raise FileNotFoundError(f"state dict {shown} not found")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(f"state dict {shown} must be a whole file of tensors and nothing else: "
-                         f"{str(error).splitlines()[0]}") from None
+    state = read_torch(path, "state dict")
     if isinstance(state, Mapping):
         for word in WRAPPERS:
             if isinstance(state.get(word), Mapping):
@@ -64,7 +62,7 @@ def read_state_dict(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], Pap
                 break
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise ValueError(f"state dict {shown} must map names to tensors, got {type(state).__name__}")
-    conditional = any(key.startswith("encoder_z.") for key in state)
+    conditional = any(str(key).startswith("encoder_z.") for key in state)
     tensors = _renamed({str(key): value for key, value in state.items()}, conditional, shown)
     return tensors, _architecture(tensors, conditional, shown)
 
@@ -80,7 +78,8 @@ def _renamed(state: dict[str, Any], conditional: bool, shown: str) -> dict[str, 
     if missing or unknown:
         raise ValueError(f"state dict {shown} must hold {prefix['encoder']}.fc1 ... fc5, fc61, fc62 and decoder.fc7 "
                          f"... fc12, each with weight and bias, got {f'no {missing[0]}' if missing else ''}"
-                         f"{' and ' if missing and unknown else ''}{f'an unknown {unknown[0]}' if unknown else ''}")
+                         f"{' and ' if missing and unknown else ''}"
+                         f"{f'an unknown {shorten(unknown[0])}' if unknown else ''}")
     out = {}
     for key, name in names.items():
         value = state[key]

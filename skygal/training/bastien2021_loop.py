@@ -18,8 +18,10 @@ import torch
 from pyro.infer import SVI, Trace_ELBO
 
 from skygal.atomic import whole_file
+from skygal.checks import shorten, show
 from skygal.evaluation.ramis import PaperClassifier, ramis
 from skygal.morphology.bastien2021 import CLASSES, PaperArchitecture, PaperModel
+from skygal.morphology.torch_files import check_moments, read_torch
 from skygal.training.bastien2021_data import PaperImages, crop_images, rotate_and_crop
 from skygal.training.bastien2021_init import spread_weights
 from skygal.training.bastien2021_settings import PaperSettings
@@ -255,21 +257,30 @@ class PaperTrainer:
         ValueError
             If it is damaged, of another kind of model or architecture, or of a run with other settings or images.
         """
-        shown = repr(os.fspath(path))
+        shown = show(os.fspath(path))
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = read_torch(path, "checkpoint")
             kind, given, fingerprint = (state.get(key) for key in ("kind", "architecture", "fingerprint"))
-        except Exception as error:
-            raise ValueError(f"checkpoint {shown} is damaged: {str(error).splitlines()[0]}") from None
+        except (ValueError, AttributeError) as error:
+            reason = str(error).removeprefix(f"checkpoint {shown}").strip()
+            raise ValueError(f"checkpoint {shown} is damaged: {reason}") from None
         if kind != "bastien2021":
             raise ValueError(f"checkpoint {shown} must be of a bastien2021 preset, got one of another kind of model")
+        if not isinstance(given, dict):
+            raise ValueError(f"checkpoint {shown} is damaged: its architecture must be keys and values, "
+                             f"got {show(given)}")
         if given != self.arch.to_dict():
-            different = ", ".join(f"{key} {value} (not {given.get(key)})" for key, value in self.arch.to_dict().items()
-                                  if value != given.get(key))
+            different = ", ".join(f"{key} {value} (not {show(given.get(key))})"
+                                  for key, value in self.arch.to_dict().items() if value != given.get(key))
             raise ValueError(f"checkpoint {shown} must be of this architecture, {different}")
         if fingerprint != self.fingerprint:
             raise ValueError(f"checkpoint {shown} must be of the same settings and images, got one of another run")
-        self.model.load_state_dict(state["model"])
-        self.optimizer.inner.load_state_dict(state["optimizer"])
-        self.optimizer.step, self.epoch = state["step"], state["epoch"]
-        self.rows, self.seconds = state["rows"], state["seconds"]
+        try:
+            self.model.load_state_dict(state["model"])
+            self.optimizer.inner.load_state_dict(state["optimizer"])
+            check_moments(self.optimizer.inner)
+            self.optimizer.step, self.epoch = int(state["step"]), int(state["epoch"])
+            self.rows, self.seconds = list(state["rows"]), list(state["seconds"])
+        except Exception as error:  # of entries that are missing, or made for other networks
+            raise ValueError(f"checkpoint {shown} is damaged: {type(error).__name__}: "
+                             f"{shorten(' '.join(str(error).split()))}") from None

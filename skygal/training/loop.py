@@ -18,8 +18,10 @@ import torch
 from pyro.infer import SVI, Trace_ELBO
 
 from skygal.atomic import whole_file
+from skygal.checks import shorten, show
 from skygal.morphology.model import GalaxyModel, LatentPrior
 from skygal.morphology.networks import Architecture, stretch
+from skygal.morphology.torch_files import check_moments, read_torch
 from skygal.training.augment import StampBatches
 from skygal.training.game import Game
 from skygal.training.prepare import TrainingSet
@@ -191,20 +193,25 @@ class Trainer:
         ValueError
             If it is damaged, or of a run with other settings or stamps.
         """
+        shown = f"checkpoint {show(os.fspath(path))}"
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = read_torch(path, "checkpoint")
             fingerprint = state["fingerprint"]
-        except Exception as error:
-            raise ValueError(f"checkpoint {os.fspath(path)!r} is damaged: {str(error).splitlines()[0]}") from None
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{shown} is damaged: {str(error).removeprefix(shown).strip()}") from None
         if fingerprint != self.fingerprint:
-            raise ValueError(f"checkpoint {os.fspath(path)!r} must be of the same settings and stamps, "
-                             "got one of another run")
-        self.model.load_state_dict(state["model"])
-        self.optimizer.adam.load_state_dict(state["adam"])
-        self.optimizer.step, self.epoch, self.rows = state["step"], state["epoch"], state["rows"]
-        self.best, self.best_row = state["best"], state["best_row"]
-        if self.game is not None:
-            self.game.load_state_dict(state["game"])
+            raise ValueError(f"{shown} must be of the same settings and stamps, got one of another run")
+        try:
+            self.model.load_state_dict(state["model"])
+            self.optimizer.adam.load_state_dict(state["adam"])
+            check_moments(self.optimizer.adam)
+            self.optimizer.step, self.epoch, self.rows = int(state["step"]), int(state["epoch"]), list(state["rows"])
+            self.best, self.best_row = state["best"], state["best_row"]
+            if self.game is not None:
+                self.game.load_state_dict(state["game"])
+        except Exception as error:  # of entries that are missing, or made for other networks
+            raise ValueError(f"{shown} is damaged: {type(error).__name__}: "
+                             f"{shorten(' '.join(str(error).split()))}") from None
 
 
 def elbo_terms(model: GalaxyModel, batches: StampBatches, samples: int = SCORE_SAMPLES,
