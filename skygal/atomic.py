@@ -40,7 +40,8 @@ def whole_directory(path: str | os.PathLike, *, overwrite: bool = False,
     Raises
     ------
     OSError
-        As `check_writable`, and when the disk is full, naming ``path`` and what ran out.
+        As `check_writable`, and when the disk is full, naming ``path`` and what ran out. Where the system refuses to
+        rename a folder that is done, it is kept as ``path`` with ``.new`` behind.
 
     Notes
     -----
@@ -75,11 +76,14 @@ def whole_directory(path: str | os.PathLike, *, overwrite: bool = False,
             sync_folder(part.path / name)
         sync_folder(part.path)
         check_writable_now(path, overwrite=overwrite, inputs=inputs)
-        if not final.exists():
-            os.rename(part.path, final)
-        elif not exchange(part.path, final):
-            os.rename(final, part.aside)
-            os.rename(part.path, final)
+        try:
+            if not final.exists():
+                os.rename(part.path, final)
+            elif not exchange(part.path, final):
+                os.rename(final, part.aside)
+                os.rename(part.path, final)
+        except OSError as error:
+            raise _keep_finished(part, final, error, os.fspath(path)) from error
 
 
 @contextmanager
@@ -141,6 +145,19 @@ def _part(path: str | os.PathLike, overwrite: bool, folder: bool,
                           os.fspath(path)) from error
         raise
     _tidy(part, folder)
+
+
+def _keep_finished(part: Part, final: Path, error: OSError, shown: str) -> OSError:
+    """Give a folder that is done, and cannot take its name, another one; return the error that says so."""
+    new = final.with_name(f"{final.name}.new")
+    if os.path.lexists(new):
+        return error
+    try:
+        os.rename(part.path, new)
+    except OSError:
+        return error
+    return OSError(error.errno, f"output could not be replaced ({error.strerror}), the new one is kept as {str(new)!r}",
+                   shown)
 
 
 def _undo(part: Part, final: Path, folder: bool) -> None:
