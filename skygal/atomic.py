@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -67,9 +68,9 @@ def whole_directory(path: str | os.PathLike, *, overwrite: bool = False,
             part.path.chmod(final.stat().st_mode & 0o7777 | 0o700)
         yield part.path
         tree = walk(part.path)
+        sync_files([part.path / name for name in tree.files])
         if final.is_dir():
             _keep_all_access(final, part.path, tree)
-        sync_files([part.path / name for name in tree.files])
         # walked again: some file systems settle a time only when the bytes are on disk
         part.seal(dump_manifest(walk(part.path)))
         for name in reversed(tree.folders):
@@ -115,9 +116,9 @@ def whole_file(path: str | os.PathLike, *, overwrite: bool = False,
         part.path.chmod(0o700)
         new = part.path / final.name
         yield new
+        sync_file(new)
         if final.exists():
             keep_access(final, new)
-        sync_file(new)
         check_writable_now(path, overwrite=overwrite, folder=False, inputs=inputs)
         os.replace(new, final)
 
@@ -149,10 +150,9 @@ def _part(path: str | os.PathLike, overwrite: bool, folder: bool,
 
 def _keep_finished(part: Part, final: Path, error: OSError, shown: str) -> OSError:
     """Give a folder that is done, and cannot take its name, another one; return the error that says so."""
-    new = final.with_name(f"{final.name}.new")
-    if os.path.lexists(new):
-        return error
+    names = (final.with_name(f"{final.name}.new{k or ''}") for k in itertools.count())
     try:
+        new = next(name for name in names if not os.path.lexists(name))
         os.rename(part.path, new)
     except OSError:
         return error
