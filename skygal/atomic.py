@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -40,7 +41,8 @@ def whole_directory(path: str | os.PathLike, *, overwrite: bool = False,
     Raises
     ------
     OSError
-        As `check_writable`, and when the disk is full, naming ``path`` and what ran out.
+        As `check_writable`, and when the disk is full, naming ``path`` and what ran out. Where the system refuses to
+        rename a folder that is done, it is kept as ``path`` with ``.new`` behind.
 
     Notes
     -----
@@ -66,20 +68,23 @@ def whole_directory(path: str | os.PathLike, *, overwrite: bool = False,
             part.path.chmod(final.stat().st_mode & 0o7777 | 0o700)
         yield part.path
         tree = walk(part.path)
+        sync_files([part.path / name for name in tree.files])
         if final.is_dir():
             _keep_all_access(final, part.path, tree)
-        sync_files([part.path / name for name in tree.files])
         # walked again: some file systems settle a time only when the bytes are on disk
         part.seal(dump_manifest(walk(part.path)))
         for name in reversed(tree.folders):
             sync_folder(part.path / name)
         sync_folder(part.path)
         check_writable_now(path, overwrite=overwrite, inputs=inputs)
-        if not final.exists():
-            os.rename(part.path, final)
-        elif not exchange(part.path, final):
-            os.rename(final, part.aside)
-            os.rename(part.path, final)
+        try:
+            if not final.exists():
+                os.rename(part.path, final)
+            elif not exchange(part.path, final):
+                os.rename(final, part.aside)
+                os.rename(part.path, final)
+        except OSError as error:
+            raise _keep_finished(part, final, error, os.fspath(path)) from error
 
 
 @contextmanager
@@ -111,9 +116,9 @@ def whole_file(path: str | os.PathLike, *, overwrite: bool = False,
         part.path.chmod(0o700)
         new = part.path / final.name
         yield new
+        sync_file(new)
         if final.exists():
             keep_access(final, new)
-        sync_file(new)
         check_writable_now(path, overwrite=overwrite, folder=False, inputs=inputs)
         os.replace(new, final)
 
@@ -141,6 +146,18 @@ def _part(path: str | os.PathLike, overwrite: bool, folder: bool,
                           os.fspath(path)) from error
         raise
     _tidy(part, folder)
+
+
+def _keep_finished(part: Part, final: Path, error: OSError, shown: str) -> OSError:
+    """Give a folder that is done, and cannot take its name, another one; return the error that says so."""
+    names = (final.with_name(f"{final.name}.new{k or ''}") for k in itertools.count())
+    try:
+        new = next(name for name in names if not os.path.lexists(name))
+        os.rename(part.path, new)
+    except OSError:
+        return error
+    return OSError(error.errno, f"output could not be replaced ({error.strerror}), the new one is kept as {str(new)!r}",
+                   shown)
 
 
 def _undo(part: Part, final: Path, folder: bool) -> None:

@@ -38,8 +38,11 @@ def sync_file(path: str | os.PathLike) -> None:
     OSError
         If they cannot be: some file systems find out only now that they are full.
     """
-    # Windows syncs only what is open for writing
-    opened = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        # Windows syncs only what is open for writing
+        opened = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    except PermissionError:
+        opened = os.open(path, os.O_WRONLY)
     try:
         os.fsync(opened)
     finally:

@@ -379,3 +379,20 @@ def test_a_distribution_needs_a_number(mosaic):
 
     with pytest.raises(ValueError, match="sources must be given where flux is a distribution, .* got None"):
         skygal.inject(mosaic, flux=LogUniform(1 * u.mJy, 1 * u.Jy), seed=1)
+
+
+def test_a_field_does_not_replace_the_image_that_it_was_made_from(tmp_path):
+    """The files that a field was read from stay, whatever is called how."""
+    wcs = skygal.make_wcs("150.0 2.0", 64, 1.8 * u.arcsec)
+    made = skygal.simulate_field(wcs, 0, seed=1, survey="FIRST")
+    made.write(tmp_path / "out")
+    (tmp_path / "link.fits").symlink_to(tmp_path / "out" / "field.fits")
+    before = (tmp_path / "out" / "field.fits").read_bytes()
+    for image in (tmp_path / "out" / "field.fits", str(tmp_path / "link.fits")):
+        field = skygal.inject(image, 1, seed=2)
+        with pytest.raises(FileExistsError, match="input '.*' lies in what output '.*out' would replace"):
+            field.write(tmp_path / "out", overwrite=True)
+    with pytest.raises(FileExistsError, match="input '.*link.fits' lies in what output '.*field.fits' would replace"):
+        skygal.write_cube([field], tmp_path / "out" / "field.fits", overwrite=True)
+    assert (tmp_path / "out" / "field.fits").read_bytes() == before
+    field.write(tmp_path / "new")
