@@ -490,7 +490,7 @@ def test_psf(tmp_path):
     (tmp_path / "text.fits").write_text("x")
     for name, message in (("cube.fits", r"must hold a two-dimensional image, got the shape \(2, 3, 4\)"),
                           ("none.fits", "psf file .* holds no image"),
-                          ("text.fits", "psf file '.*' cannot be read")):
+                          ("text.fits", "psf file '.*' is not a FITS file")):
         with pytest.raises(ValueError, match=message):
             read_psf(tmp_path / name)
     with pytest.raises(FileNotFoundError, match="psf file '.*no.fits' does not exist"):

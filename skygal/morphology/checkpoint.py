@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skygal.checks import nearest_names, shorten, show, warn_caller
+from skygal.inputs import check_file
 from skygal.morphology import bastien2021_generator
 from skygal.morphology.bastien2021_generator import PaperGenerator
 from skygal.morphology.conditions import ConditionTable
@@ -168,6 +169,7 @@ def load_model(model: str | os.PathLike | Generator | PaperGenerator | None = No
 
 def _loaded(path: Path, device: str) -> Generator | PaperGenerator:
     """Return the model in a file, which is the same object for all who ask: it must not be changed."""
+    check_file(path, "model file")
     state = path.stat()
     # nobody can set ctime: it tells of files that were changed and given their old times and size
     return _load(Path(os.path.realpath(path)), (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns,
