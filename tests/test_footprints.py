@@ -83,7 +83,7 @@ def test_with_faint_sources(seed, n, m, blank, rows):
         for k in range(n):
             kept.add(int(labels[k]), 0, 0, images[k], limit=limits[k], matters=matters[k])
     peak = faint.flux * faint.area / (2 * np.pi * np.sqrt(np.linalg.det(faint.beam + faint.covariance)))
-    low, least = (0.01 * peak).astype(np.float32), rng.choice([1e-4, 1e-2], m) * peak
+    low, least = (0.01 * peak).astype(np.float32), rng.choice([3e-3, 0.1], m) * peak
     others = FaintNeighbours(faint, np.arange(m) + 1000, low, 1e-4 * low, least, valid if blank else None)
     before = neighbours.ROWS
     neighbours.ROWS = rows

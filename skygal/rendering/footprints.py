@@ -87,8 +87,8 @@ class Footprints:
         """Return the sources' brightness at marked pixels."""
         found, wide = [], window[3] - window[2]
         marked = marks.line.reshape(-1, wide)
-        low = np.array(self._corners).reshape(-1, 2)
-        high = low + np.array([values.shape[::-1] for values in self._values]).reshape(-1, 2) - 1
+        low = np.array(self._corners, int).reshape(-1, 2)
+        high = low + np.array([values.shape[::-1] for values in self._values], int).reshape(-1, 2) - 1
         for k, here, values in self._in(window, np.flatnonzero(marks.near(low, high)).tolist()):
             place = np.flatnonzero(marked[here])
             if place.size:

@@ -219,9 +219,9 @@ def mask_ends(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the first and last column and row of each mask's pixels, shape (n, 2), and which masks have any."""
     first, last = np.empty((len(mask), 2), int), np.empty((len(mask), 2), int)
     for axis, across in ((0, 1), (1, 2)):
-        lit = mask.any(axis=across)
+        lit = np.logical_or.reduce(mask, axis=across)
         first[:, axis], last[:, axis] = lit.argmax(axis=1), lit.shape[1] - 1 - lit[:, ::-1].argmax(axis=1)
-    return first, last, np.count_nonzero(mask, axis=(1, 2)) > 0
+    return first, last, np.logical_or.reduce(mask, axis=(1, 2))
 
 
 def least_seen(peak: np.ndarray, rms: np.ndarray) -> np.ndarray:
