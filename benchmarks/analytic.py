@@ -18,9 +18,9 @@ import numpy as np
 from astropy import units as u
 
 import skygal
+from skygal.observation.ellipse import FWHM
 from skygal.population import check_faint, sample_faint
-from skygal.rendering.analytic import EXPONENTIAL, GAUSSIAN, POINT, Analytic, draw, label, measure, reach
-from skygal.rendering.ellipse import FWHM
+from skygal.rendering.analytic.bulk import EXPONENTIAL, GAUSSIAN, POINT, Analytic, draw, label, measure, reach
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from test_analytic import disc_seen, ellipse  # noqa: E402

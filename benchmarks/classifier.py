@@ -28,8 +28,9 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 import skygal
-from skygal.training.matching import flatten_cutout
-from skygal.training.readers import join_stamps, read_stamps
+from skygal.data.matching import flatten_cutout
+from skygal.data.readers import read_stamps
+from skygal.data.stamps import join_stamps
 from skygal.training.settings import TrainSettings
 from skygal.training.train import load_training_set
 

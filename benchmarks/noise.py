@@ -15,7 +15,7 @@ from astropy import units as u
 from radio_beam import Beam
 
 import skygal
-from skygal.observation import observe
+from skygal.observation.observe import observe
 from skygal.rendering.noise import make_noise, noise_window, white_noise
 from skygal.seeds import Seeds
 

@@ -7,9 +7,9 @@ from their checkpoint. Without REPORT it trains only.
 import argparse
 from pathlib import Path
 
-from skygal.evaluation.paper import write_paper_report
-from skygal.training.bastien2021 import run_files, train_paper_model
-from skygal.training.bastien2021_settings import LATENT_DIMS, PRESETS, preset_settings
+from skygal.bastien2021.report import write_paper_report
+from skygal.bastien2021.settings import LATENT_DIMS, PRESETS, preset_settings
+from skygal.bastien2021.train import run_files, train_paper_model
 
 
 def main() -> None:

@@ -31,9 +31,9 @@ from radio_beam import Beam
 from scipy import fft
 
 import skygal
+from skygal.morphology.batches import make_stamps
 from skygal.morphology.latents import draw_sources
-from skygal.morphology.stamps import make_stamps
-from skygal.rendering.beam import TargetBeam, native_covariance
+from skygal.observation.beam import TargetBeam, native_covariance
 from skygal.rendering.canvas import Canvas
 from skygal.rendering.drawing import Stamps, draw_stamps
 from skygal.rendering.matching import matching_kernel

@@ -78,7 +78,7 @@ def _surveys_text(_: str) -> str:
 
 
 def _command_text(name: str) -> str:
-    from skygal.cli import cli
+    from skygal.cli.main import cli
 
     command = cli.commands[name]
     rows = []
@@ -99,7 +99,7 @@ def _command_text(name: str) -> str:
 
 
 def _settings_text(_: str) -> str:
-    from skygal.cli_options import TRAINING
+    from skygal.cli.shared import TRAINING
     from skygal.training.settings import TrainSettings
 
     settings = TrainSettings().to_dict()

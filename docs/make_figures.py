@@ -16,17 +16,17 @@ import numpy as np
 from astropy import units as u
 
 import skygal
+from skygal.morphology.batches import make_stamps
 from skygal.morphology.clip import clip_stamps, noise_floor
 from skygal.morphology.latents import draw_latents, draw_sources
 from skygal.morphology.measure import ISOPHOTE, measure_stamps
-from skygal.morphology.stamps import make_stamps
+from skygal.observation.beam import TargetBeam, native_covariance
 from skygal.population import MiraBestSizes, WindhorstSizes, frii_fraction, read_counts, sample_population
-from skygal.rendering.beam import TargetBeam, native_covariance
 from skygal.rendering.matching import matching_kernel
 from skygal.rendering.transform import render_stamp
-from skygal.scene import stamp_affines
+from skygal.scene.galaxies import stamp_affines
 from skygal.seeds import Seeds
-from skygal.sky import pixel_affine
+from skygal.wcs import pixel_affine
 
 FOLDER = Path(__file__).resolve().parent / "_static"
 COLOURS = {"FRI": "#2a78b8", "FRII": "#d1602a"}

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skygal.cube import write_cube
-    from skygal.datasets import SyntheticStamps
     from skygal.field import Field
     from skygal.injection import inject
     from skygal.morphology.checkpoint import list_models, load_model
-    from skygal.morphology.sampling import StampSet, sample_stamps
-    from skygal.rendering.primary_beam import AiryPrimaryBeam, GaussianPrimaryBeam
+    from skygal.observation.primary_beam import AiryPrimaryBeam, GaussianPrimaryBeam
+    from skygal.observation.surveys import Survey, list_surveys, read_survey
     from skygal.simulate import simulate_field, simulate_fields
-    from skygal.sky import make_wcs
-    from skygal.surveys import Survey, list_surveys, read_survey
+    from skygal.stamps.dataset import SyntheticStamps
+    from skygal.stamps.sample import StampSet, sample_stamps
+    from skygal.wcs import make_wcs
 
 __version__ = "0.1.0"
 
@@ -24,12 +24,12 @@ __all__ = ["AiryPrimaryBeam", "Field", "GaussianPrimaryBeam", "StampSet", "Surve
            "sample_stamps", "simulate_field", "simulate_fields", "write_cube"]
 
 # imported when first asked for, so that `import skygal` pulls in neither torch nor astropy
-_HOMES = {"AiryPrimaryBeam": "rendering.primary_beam", "Field": "field", "GaussianPrimaryBeam":
-          "rendering.primary_beam", "StampSet": "morphology.sampling", "Survey": "surveys",
-          "SyntheticStamps": "datasets", "inject": "injection", "list_models": "morphology.checkpoint",
-          "list_surveys": "surveys", "load_model": "morphology.checkpoint", "make_wcs": "sky",
-          "read_survey": "surveys", "sample_stamps": "morphology.sampling", "simulate_field": "simulate",
-          "simulate_fields": "simulate", "write_cube": "cube"}
+_HOMES = {
+    "AiryPrimaryBeam": "observation.primary_beam", "Field": "field", "GaussianPrimaryBeam": "observation.primary_beam",
+    "StampSet": "stamps.sample", "Survey": "observation.surveys", "SyntheticStamps": "stamps.dataset",
+    "inject": "injection", "list_models": "morphology.checkpoint", "list_surveys": "observation.surveys",
+    "load_model": "morphology.checkpoint", "make_wcs": "wcs", "read_survey": "observation.surveys",
+    "sample_stamps": "stamps.sample", "simulate_field": "simulate", "simulate_fields": "simulate", "write_cube": "cube"}
 
 
 def __getattr__(name: str) -> Any:

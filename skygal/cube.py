@@ -11,13 +11,13 @@ from astropy.io import fits
 
 from skygal.checks import check_choice
 from skygal.field import Field
-from skygal.header_frequency import spectral_axes, write_frequency_axis
-from skygal.header_wcs import celestial_axes
-from skygal.headers import primary_header
-from skygal.output import whole_file
-from skygal.provenance import input_files
-from skygal.sky import pixel_to_icrs
-from skygal.streaming import iter_bands
+from skygal.io.atomic import whole_file
+from skygal.io.header_frequency import spectral_axes, write_frequency_axis
+from skygal.io.header_wcs import celestial_axes
+from skygal.io.headers import primary_header
+from skygal.io.provenance import input_files
+from skygal.io.streaming import iter_bands
+from skygal.wcs import pixel_to_icrs
 
 __all__ = ["write_cube"]
 

@@ -127,10 +127,10 @@ class Field:
         -----
         Lazy pixels are made, under the Dask scheduler that is set, and written a row of chunks at a time.
         """
-        from skygal.config import dump_config
-        from skygal.output import whole_directory
-        from skygal.provenance import input_files
-        from skygal.streaming import stream_fits, stream_zarr
+        from skygal.io.atomic import whole_directory
+        from skygal.io.config import dump_config
+        from skygal.io.provenance import input_files
+        from skygal.io.streaming import stream_fits, stream_zarr
         from skygal.truth import write_truth
 
         check_choice("format", format, ("fits", "zarr"))

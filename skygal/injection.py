@@ -14,32 +14,32 @@ from astropy.table import QTable, Table
 from astropy.wcs import WCS
 from tqdm import tqdm
 
-from skygal.blank import blank_pixels, mirrored
-from skygal.cards import Cards
-from skygal.cast import make_cast
 from skygal.checks import as_count, as_quantity, as_seed, warn_caller
-from skygal.faint_scene import draw_faint, whole_components, whole_truth
 from skygal.field import Field
-from skygal.fits_files import MOST_AXES
-from skygal.given_noise import NoiseMap, area_ratio, as_rms, jy_per_beam_in, read_noise
-from skygal.header_beam import beam_table
-from skygal.header_frequency import spectral_axes, write_frequency_axis
-from skygal.header_wcs import read_celestial
-from skygal.headers import field_header, primary_header, restate_wcs, unwritable
-from skygal.images import SkyImage, choose_hdu, describe_plane, parse_unit, read_image
+from skygal.io.cards import Cards
+from skygal.io.fits_files import MOST_AXES
+from skygal.io.header_beam import beam_table
+from skygal.io.header_frequency import spectral_axes, write_frequency_axis
+from skygal.io.header_wcs import read_celestial
+from skygal.io.headers import field_header, primary_header, restate_wcs, unwritable
+from skygal.io.images import SkyImage, choose_hdu, describe_plane, parse_unit, read_image
+from skygal.io.provenance import describe_table, make_provenance, write_provenance
 from skygal.morphology.checkpoint import load_model
 from skygal.morphology.clip import check_clip_sigma
 from skygal.morphology.latents import check_latents, check_pairs, default_mix
 from skygal.morphology.measure import ISOPHOTE
-from skygal.noise_map import local_rms
-from skygal.observation import Observation, faintest_flux, observe
+from skygal.observation.beam import TargetBeam
+from skygal.observation.blank import blank_pixels, mirrored
+from skygal.observation.local_rms import local_rms
+from skygal.observation.noise import NoiseMap, area_ratio, as_rms, jy_per_beam_in, read_noise
+from skygal.observation.observe import Observation, faintest_flux, observe
 from skygal.population import Distribution, check_faint, counted_to, sample_population
-from skygal.provenance import describe_table, make_provenance, write_provenance
-from skygal.rendering.beam import TargetBeam
 from skygal.rendering.canvas import Canvas
-from skygal.scene import View, draw_scene
+from skygal.scene.cast import make_cast
+from skygal.scene.faint import draw_faint, whole_components, whole_truth
+from skygal.scene.galaxies import View, draw_scene
 from skygal.seeds import Seeds
-from skygal.sky import celestial, on_sky, pixel_area
+from skygal.wcs import celestial, on_sky, pixel_area
 
 __all__ = ["inject"]
 
@@ -195,7 +195,7 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
     ----------
     image : path, HDU or ndarray
         A FITS file, an image HDU, or an array of shape (ny, nx) with its ``wcs``. Blank pixels (NaN, or a
-        constant that stands for nothing, see `skygal.blank.blank_pixels`) stay as they are and no source is
+        constant that stands for nothing, see `skygal.observation.blank.blank_pixels`) stay as they are and no source is
         centred on them; so do pixels without a place on the sky.
     sources : int, `~astropy.table.Table` or path, optional
         How many, or a population of one's own with any of the columns ra, dec (or x, y), flux, las,
@@ -216,7 +216,7 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
     rms : Quantity, str, ndarray, path or HDU, optional
         Noise, Jy/beam: one for all of the image, or a map. A map is a FITS image on any grid that meets the image's,
         in the unit of its BUNIT, or an array or Quantity of the image's shape (in the image's unit if it has none);
-        NaN where it is blank. By default it is estimated from the image, see `skygal.noise_map.local_rms`.
+        NaN where it is blank. By default it is estimated from the image, see `skygal.observation.local_rms.local_rms`.
     primary_beam : PrimaryBeam, Quantity, path or HDU, optional
         What the image has not been corrected for, as for `skygal.simulate_field`: sources are weakened by it.
     flux, las, fr_mix, spectral_index, curvature, faint, latents, clip_sigma, model, device, workers, progress

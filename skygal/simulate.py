@@ -15,26 +15,26 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 from tqdm import tqdm
 
-from skygal.cast import make_cast
 from skygal.checks import as_count, as_seed, check_choice, nearest_names
-from skygal.chunked import check_chunks, chunked_planes
-from skygal.faint_scene import draw_faint, whole_components, whole_truth
 from skygal.field import Field
-from skygal.given_noise import read_noise
-from skygal.headers import field_header
+from skygal.io.headers import field_header
+from skygal.io.provenance import describe_table, make_provenance
 from skygal.morphology.checkpoint import load_model
 from skygal.morphology.clip import check_clip_sigma
 from skygal.morphology.latents import check_latents, check_pairs, default_mix
 from skygal.morphology.measure import ISOPHOTE
-from skygal.observation import Observation, faintest_flux, observe
+from skygal.observation.noise import read_noise
+from skygal.observation.observe import Observation, faintest_flux, observe
+from skygal.observation.surveys import Survey, read_survey
 from skygal.population import check_faint, counted_to, sample_population
-from skygal.provenance import describe_table, make_provenance
 from skygal.rendering.canvas import Canvas
-from skygal.scene import View, draw_scene
+from skygal.scene.cast import make_cast
+from skygal.scene.chunks import check_chunks, chunked_planes
+from skygal.scene.faint import draw_faint, whole_components, whole_truth
+from skygal.scene.galaxies import View, draw_scene
+from skygal.scene.recipe import Recipe
 from skygal.seeds import Seeds
-from skygal.sky import celestial, image_shape, on_sky
-from skygal.surveys import Survey, read_survey
-from skygal.tiles import Recipe
+from skygal.wcs import celestial, image_shape, on_sky
 
 __all__ = ["simulate_field", "simulate_fields"]
 

@@ -11,7 +11,7 @@ import torch
 from astropy import units as u
 
 import skygal
-from skygal.morphology import stamps
+from skygal.morphology import batches as stamps
 from skygal.rendering import drawing, transform
 
 #: of torch; the number of processors does not matter
@@ -64,8 +64,8 @@ def in_any_way(first):
 
 def decoders():
     """Return stamps of the trained model, and of the paper's networks with weights drawn at random."""
-    from skygal.morphology.bastien2021 import PaperArchitecture, PaperDecoder
-    from skygal.morphology.bastien2021_generator import PaperGenerator
+    from skygal.bastien2021.generator import PaperGenerator
+    from skygal.bastien2021.networks import PaperArchitecture, PaperDecoder
 
     torch.manual_seed(0)
     arch = PaperArchitecture(conditional=True)

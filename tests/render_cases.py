@@ -8,12 +8,12 @@ from astropy.wcs import WCS
 from oracles import FWHM, Blobs, Errors, sky_offsets
 from radio_beam import Beam
 
-from skygal.rendering.beam import TargetBeam, native_covariance
+from skygal.observation.beam import TargetBeam, native_covariance
 from skygal.rendering.canvas import Canvas
 from skygal.rendering.drawing import Stamps, draw_stamps
 from skygal.rendering.measured import Frame, Measured
-from skygal.scene import stamp_affines
-from skygal.sky import icrs_to_pixel, pixel_affine
+from skygal.scene.galaxies import stamp_affines
+from skygal.wcs import icrs_to_pixel, pixel_affine
 
 NATIVE = native_covariance(3.0)
 

@@ -6,8 +6,8 @@ from astropy.modeling.functional_models import Gaussian2D
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skygal.rendering.analytic import EXPONENTIAL, GAUSSIAN, POINT, Analytic, draw, label, measure, reach
-from skygal.rendering.disc_profile import LEVELS, disc_level, disc_terms
+from skygal.rendering.analytic.bulk import EXPONENTIAL, GAUSSIAN, POINT, Analytic, draw, label, measure, reach
+from skygal.rendering.analytic.disc_profile import LEVELS, disc_level, disc_terms
 
 FWHM = np.sqrt(8 * np.log(2))
 

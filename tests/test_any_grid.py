@@ -15,7 +15,7 @@ from radio_beam import Beam
 from scipy.optimize import least_squares
 
 import skygal
-from skygal.observation import observe
+from skygal.observation.observe import observe
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* sources have stamps coarser", "ignore:beam should be at least")
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from skygal import atomic, disk, parts, writable
-from skygal.manifest import MANIFEST, dump_manifest, read_manifest, walk
-from skygal.output import check_writable, whole_directory, whole_file
+from skygal.io import atomic, disk, parts, writable
+from skygal.io.atomic import check_writable, whole_directory, whole_file
+from skygal.io.manifest import MANIFEST, dump_manifest, read_manifest, walk
 
 needs_proc = pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="has no /proc")
 
@@ -112,7 +112,7 @@ def test_all_of_a_zarr_tree_and_a_streamed_image_is_synced(tmp_path, calls):
     import numpy as np
     from astropy.io import fits
 
-    from skygal.streaming import stream_fits, stream_zarr
+    from skygal.io.streaming import stream_fits, stream_zarr
 
     pytest.importorskip("zarr")
     header = fits.Header({"SIMPLE": True, "BITPIX": -32, "NAXIS": 2, "NAXIS1": 40, "NAXIS2": 50})
@@ -660,7 +660,7 @@ def test_other_errors_stay_what_they_are(tmp_path):
 LIMITED = """
 import resource, sys
 import numpy as np, torch
-from skygal.output import whole_file
+from skygal.io.atomic import whole_file
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 try:
     with whole_file("x") as part:
@@ -684,7 +684,7 @@ def test_the_limit_on_a_files_size_is_named(tmp_path, library):
 
 MOUNTED = """
 import os, sys
-from skygal.output import check_writable, whole_directory
+from skygal.io.atomic import check_writable, whole_directory
 for name, size in (("space", 300_000), ("inodes", 1)):
     os.chdir(name)
     try:

@@ -7,14 +7,14 @@ from pyro.infer import Trace_ELBO
 from scipy.special import expit, xlogy
 
 import skygal
-from skygal.morphology.bastien2021 import PaperArchitecture, PaperModel
-from skygal.morphology.bastien2021_generator import (
+from skygal.bastien2021.generator import (
     PaperGenerator,
     load_paper_model,
     save_paper_model,
     write_paper_weights,
 )
-from skygal.training.bastien2021_init import spread_weights
+from skygal.bastien2021.initial import spread_weights
+from skygal.bastien2021.networks import PaperArchitecture, PaperModel
 
 WIDTHS = (24, 20, 16, 12, 10)
 

@@ -10,14 +10,14 @@ import torch
 from frdeep_images import make_images, write_arrays, write_batch, write_batches
 
 import skygal
+from skygal.bastien2021 import loop as bastien2021_loop
+from skygal.bastien2021.generator import load_paper_model
+from skygal.bastien2021.images import crop_images, read_frdeep, rotate_and_crop
+from skygal.bastien2021.rate import RATES, best_rate, search_rate
+from skygal.bastien2021.settings import PaperSettings, preset_settings
+from skygal.bastien2021.train import run_files, train_paper_model
 from skygal.evaluation.ramis import PaperClassifier
-from skygal.morphology.bastien2021_generator import load_paper_model
 from skygal.morphology.checkpoint import _read
-from skygal.training import bastien2021_loop
-from skygal.training.bastien2021 import run_files, train_paper_model
-from skygal.training.bastien2021_data import crop_images, read_frdeep, rotate_and_crop
-from skygal.training.bastien2021_rate import RATES, best_rate, search_rate
-from skygal.training.bastien2021_settings import PaperSettings, preset_settings
 
 SMALL = PaperSettings(latent_dim=3, widths=(20, 16, 12, 10, 8), epochs=4, batch_size=16, rotations=2, log_every=1,
                       test_draws=2, samples=4, seed=5)

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from radio_beam import Beam
 
 import skygal
-from skygal.observation import observe
-from skygal.rendering.beam import TargetBeam, ellipse_axes, ellipse_covariance
-from skygal.rendering.beam_nodes import BeamNodes, nodes_from_function, nodes_from_table
-from skygal.sky import pixel_affine, pixel_to_icrs
+from skygal.observation.beam import TargetBeam, ellipse_axes, ellipse_covariance
+from skygal.observation.beam_nodes import BeamNodes, nodes_from_function, nodes_from_table
+from skygal.observation.observe import observe
+from skygal.wcs import pixel_affine, pixel_to_icrs
 
 GRID = skygal.make_wcs("10h00m00s +40d00m00s", (900, 1300), 2 * u.arcsec)
 SHAPE = (900, 1300)

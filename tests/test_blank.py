@@ -11,8 +11,8 @@ from astropy.io import fits
 from scipy import ndimage
 
 import skygal
-from skygal.blank import blank_pixels, mirrored
-from skygal.noise_map import local_rms
+from skygal.observation.blank import blank_pixels, mirrored
+from skygal.observation.local_rms import local_rms
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* sources have stamps coarser")
 

@@ -12,7 +12,7 @@ from photutils.aperture import CircularAperture, aperture_photometry
 from radio_beam import Beam
 from scipy.signal import fftconvolve
 
-from skygal.rendering.beam import TargetBeam, ellipse_axes, ellipse_covariance, native_covariance
+from skygal.observation.beam import TargetBeam, ellipse_axes, ellipse_covariance, native_covariance
 from skygal.rendering.canvas import Canvas
 from skygal.rendering.drawing import Stamps, draw_stamps
 from skygal.rendering.matching import matching_kernel

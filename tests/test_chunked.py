@@ -11,8 +11,8 @@ from astropy.io import fits
 from astropy.table import QTable
 
 import skygal
-from skygal.chunked import check_chunks
-from skygal.output import read_image
+from skygal.io.images import read_image
+from skygal.scene.chunks import check_chunks
 from skygal.truth import read_truth
 
 ARGUMENTS = {"n_sources": 60, "survey": "FIRST", "las": (20 * u.arcsec, 80 * u.arcsec), "seed": 3}
@@ -137,7 +137,7 @@ def test_zarr(whole, tmp_path):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 def test_stopped_half_way_nothing_is_left(monkeypatch, tmp_path, error):
-    from skygal import chunked
+    from skygal.scene import chunks as chunked
 
     lazy = skygal.simulate_field(make_wcs(), chunks=100, **ARGUMENTS)
     made = []

@@ -17,10 +17,11 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.table import Table
 
-from skygal.cli import main
-from skygal.cli_options import TRAINING
-from skygal.config import dump_config
-from skygal.output import read_image, whole_directory
+from skygal.cli.main import main
+from skygal.cli.shared import TRAINING
+from skygal.io.atomic import whole_directory
+from skygal.io.config import dump_config
+from skygal.io.images import read_image
 from skygal.training.settings import TrainSettings
 from skygal.truth import read_truth
 
@@ -216,8 +217,8 @@ def test_version_and_help(capsys):
 @pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_leaves_nothing(tmp_path, number, status):
     code = ("import sys, time, types\n"
-            "from skygal.output import whole_directory\n"
-            "from skygal.cli import main\n"
+            "from skygal.io.atomic import whole_directory\n"
+            "from skygal.cli.main import main\n"
             "class Field:\n"
             "    pass\n"
             "def simulate_field(*a, **k):\n"
@@ -239,7 +240,7 @@ def test_a_signal_leaves_nothing(tmp_path, number, status):
 
 def test_a_hangup_is_ignored_under_nohup(tmp_path):
     code = ("import os, signal, sys, types\n"
-            "from skygal.cli import main\n"
+            "from skygal.cli.main import main\n"
             "def simulate_field(*a, **k):\n"
             "    os.kill(os.getpid(), signal.SIGHUP)\n"
             "    raise ValueError('went on')\n"
@@ -514,7 +515,7 @@ def test_chunks(calls, tmp_path, capsys, words, chunks, said):
 
 
 def test_large_images_without_dask(calls, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("skygal.cli_fields.find_spec", lambda name: None)
+    monkeypatch.setattr("skygal.cli.fields.find_spec", lambda name: None)
     assert main(["simulate", "--pixel-scale", "2arcsec", "--size", "9000", "--output", str(tmp_path / "x")]) == 0
     assert calls[0][2]["chunks"] is None
     assert capsys.readouterr().err == "9000 x 9000 pixels all in memory: to make them in chunks, pip install " \

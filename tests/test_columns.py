@@ -12,7 +12,7 @@ import skygal
 from skygal.population import check_faint, sample_population
 from skygal.population.lookalikes import holds_flux, holds_position
 from skygal.seeds import Seeds
-from skygal.sky import make_wcs
+from skygal.wcs import make_wcs
 
 WCS = make_wcs("150 30", 100, 1.8 * u.arcsec)
 RA, DEC = [150.001, 149.999], [30.01, 29.99]

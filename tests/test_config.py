@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from radio_beam import Beam
 
-from skygal.config import as_plain, dump_config, load_config, resolve_config
+from skygal.io.config import as_plain, dump_config, load_config, resolve_config
 
 KEYS = {"survey", "n_sources", "flux", "fr_mix", "size", "seed"}
 

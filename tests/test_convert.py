@@ -6,9 +6,9 @@ import torch
 from scipy.special import expit
 
 import skygal
-from skygal.cli import main
-from skygal.morphology.bastien2021_generator import load_paper_model
-from skygal.morphology.convert import convert_weights, read_state_dict
+from skygal.bastien2021.convert import convert_weights, read_state_dict
+from skygal.bastien2021.generator import load_paper_model
+from skygal.cli.main import main
 
 WIDTHS = (24, 20, 16, 12, 10)
 

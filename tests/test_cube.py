@@ -11,8 +11,8 @@ from radio_beam import Beams
 
 import skygal
 from skygal import cube as cube_module
-from skygal.headers import field_header
-from skygal.provenance import read_provenance
+from skygal.io.headers import field_header
+from skygal.io.provenance import read_provenance
 
 ARGUMENTS = {"n_sources": 3, "seed": 1, "las": (15 * u.arcsec, 40 * u.arcsec), "noise": 1e-4 * u.Jy / u.beam}
 

@@ -16,11 +16,11 @@ from torch.utils.data import DataLoader, Subset
 from training_stamps import blob
 
 import skygal
-from skygal import datasets
 from skygal.morphology.moments import measure_moments
-from skygal.rendering.beam import FWHM
+from skygal.observation.beam import FWHM
 from skygal.rendering.survey_noise import noise_power
-from skygal.views import StampView
+from skygal.stamps import dataset as datasets
+from skygal.stamps.view import StampView
 
 FWHM_ARCSEC = 5.4
 

@@ -41,7 +41,7 @@ def commands(code: str) -> list[list[str]]:
 def run_command(words: list[str]) -> None:
     from click.testing import CliRunner
 
-    from skygal.cli import cli
+    from skygal.cli.main import cli
 
     if words[0] in ("train", "search-rate", "convert-weights", "evaluate") or \
             not {"mine.safetensors", "theirs.safetensors"}.isdisjoint(words):

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from oracles import Blobs
 from radio_beam import Beam
 
+from skygal.observation.beam import TargetBeam, native_covariance
 from skygal.rendering import drawing
-from skygal.rendering.beam import TargetBeam, native_covariance
 from skygal.rendering.canvas import Canvas
 from skygal.rendering.drawing import Stamps, draw_stamps
 from skygal.rendering.measured import FAINTEST, Frame, Measured

@@ -9,13 +9,13 @@ from astropy.table import Table
 from click.testing import CliRunner
 from training_stamps import write_npz
 
+from skygal.data.prepare import prepare_stamps
+from skygal.data.readers import read_stamps
 from skygal.evaluation import evaluate as module
 from skygal.evaluation.bench import CLASSES, Effort, make_bench, see_with_beam
 from skygal.evaluation.evaluate import MEASURES, evaluate_model, evaluate_stamps, observe_made
 from skygal.evaluation.report import csv_table, markdown_table
 from skygal.evaluation.rows import Row
-from skygal.training.prepare import prepare_stamps
-from skygal.training.readers import read_stamps
 
 TINY = Effort(folds=2, judge_seeds=1, judge_epochs=4, views=1, test_seeds=1, test_epochs=2, transfer_seeds=2,
               transfer_epochs=2, few=20, n_boot=10)
@@ -130,7 +130,7 @@ def test_tables_as_text():
 
 
 def test_the_command_writes_a_report(tmp_path, monkeypatch):
-    from skygal.cli import cli
+    from skygal.cli.main import cli
 
     monkeypatch.setattr(Effort, "quick", classmethod(lambda cls: TINY))
     write_npz(tmp_path / "s.npz", 140)
@@ -155,7 +155,7 @@ def test_the_command_writes_a_report(tmp_path, monkeypatch):
     (["a.npz", "--paper", "runs", "--quick"], "quick must be left out with paper, got True"),
     (["a.npz", "b.npz", "--paper", "runs"], r"sources must be left out with paper, got \['b.npz'\]")])
 def test_bad_commands_are_refused(words, error, tmp_path, monkeypatch):
-    from skygal.cli import cli
+    from skygal.cli.main import cli
 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=error):
@@ -173,9 +173,9 @@ def test_a_model_of_another_kind_is_refused(monkeypatch):
 def test_the_second_judge_is_kept_apart(tmp_path, monkeypatch):
     from training_stamps import stamps as make
 
+    from skygal.data.stamps import make_stamps
     from skygal.evaluation import ramis
     from skygal.evaluation.second_judge import apart_from, train_second_judge
-    from skygal.training.readers import make_stamps
 
     images, labels = make(12, size=150)
     clipped = np.where(images > 0.03, np.floor(255 * images / images.max(axis=(1, 2), keepdims=True)), 0)

@@ -17,9 +17,9 @@ from astropy.wcs import WCS
 from header_fuzz import NX, NY, as_bytes, base_cards, write_file
 
 import skygal
-from skygal import options
-from skygal.cli import main
-from skygal.output import read_image
+from skygal.cli import words as options
+from skygal.cli.main import main
+from skygal.io.images import read_image
 
 PIXELS = np.random.default_rng(0).normal(0, 1e-3, (NY, NX)).astype(np.float32)
 HEADER = fits.Header.fromstring(as_bytes(base_cards(2)))

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import skygal
-from skygal.faint_neighbours import FaintNeighbours
 from skygal.rendering import neighbours
-from skygal.rendering.analytic import Analytic, draw
+from skygal.rendering.analytic.bulk import Analytic, draw
 from skygal.rendering.footprints import Footprints
 from skygal.rendering.neighbours import find_neighbours
+from skygal.scene.faint_neighbours import FaintNeighbours
 
 
 def random_footprints(rng, n, shape):

@@ -7,10 +7,10 @@ import pytest
 import torch
 from training_stamps import SMALL, stamps
 
+from skygal.data.prepare import prepare_stamps
+from skygal.data.stamps import make_stamps
 from skygal.training import game
 from skygal.training.loop import Trainer, quiet_torch
-from skygal.training.prepare import prepare_stamps
-from skygal.training.readers import make_stamps
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ from radio_beam import Beam
 from scipy import ndimage
 
 import skygal
-from skygal.cli import main
-from skygal.given_noise import NoiseMap, read_noise
-from skygal.output import read_image
-from skygal.tiles import Recipe
+from skygal.cli.main import main
+from skygal.io.images import read_image
+from skygal.observation.noise import NoiseMap, read_noise
+from skygal.scene.recipe import Recipe
 
 SHAPE, PIXEL, BEAM = (300, 340), 1.8, 5.4
 NONE = {"n_sources": 0, "beam": BEAM * u.arcsec, "frequency": 1.4 * u.GHz, "seed": 3}

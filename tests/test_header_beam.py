@@ -11,9 +11,9 @@ from astropy.io import fits
 from radio_beam import Beam
 
 import skygal
-from skygal.cli import main
-from skygal.header_beam import read_beam
-from skygal.output import read_image
+from skygal.cli.main import main
+from skygal.io.header_beam import read_beam
+from skygal.io.images import read_image
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* sources have stamps coarser")
 

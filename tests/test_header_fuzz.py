@@ -13,9 +13,9 @@ from astropy.wcs import WCS
 from header_fuzz import NX, NY, as_bytes, base_cards, mutate, write_file
 
 import skygal
-from skygal import options
-from skygal.output import read_image
-from skygal.sky import celestial, pixel_to_icrs
+from skygal.cli import words as options
+from skygal.io.images import read_image
+from skygal.wcs import celestial, pixel_to_icrs
 
 PIXELS = np.random.default_rng(0).normal(0, 1e-3, (NY, NX))
 #: what libraries below say, and Python of what should not have been tried

@@ -14,11 +14,12 @@ from astropy.wcs import WCS, FITSFixedWarning
 from header_fuzz import NX, NY, as_bytes, base_cards, write_file
 
 import skygal
-from skygal import injection, options, simulate
-from skygal.header_frequency import read_frequency
-from skygal.header_wcs import read_celestial
-from skygal.output import parse_unit, read_image
-from skygal.sky import celestial, pixel_to_icrs
+from skygal import injection, simulate
+from skygal.cli import words as options
+from skygal.io.header_frequency import read_frequency
+from skygal.io.header_wcs import read_celestial
+from skygal.io.images import parse_unit, read_image
+from skygal.wcs import celestial, pixel_to_icrs
 
 PIXELS = np.random.default_rng(0).normal(0, 1e-3, (NY, NX)).astype(np.float32)
 X, Y = np.meshgrid(np.linspace(0, NX - 1, 5), np.linspace(0, NY - 1, 5))

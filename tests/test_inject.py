@@ -15,9 +15,9 @@ from astropy.wcs import WCS
 from radio_beam import Beam
 
 import skygal
-from skygal.cli import main
+from skygal.cli.main import main
 from skygal.injection import local_rms
-from skygal.output import read_image
+from skygal.io.images import read_image
 from skygal.truth import read_truth
 
 # sources larger than the model's largest, which there are now and then

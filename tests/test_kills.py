@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from skygal import parts
-from skygal.manifest import MANIFEST, walk
-from skygal.output import check_writable, whole_directory
+from skygal.io import parts
+from skygal.io.atomic import check_writable, whole_directory
+from skygal.io.manifest import MANIFEST, walk
 
 needs_proc = pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="has no /proc")
 
@@ -24,8 +24,10 @@ def texts(path):
 KILLS = """
 import os, signal, sys, warnings
 from pathlib import Path
-from skygal import atomic, disk, manifest
-from skygal.output import whole_directory, whole_file
+from skygal.io import atomic
+from skygal.io import disk
+from skygal.io import manifest
+from skygal.io.atomic import whole_directory, whole_file
 kind, exchanges = sys.argv[1], sys.argv[2] == "True"
 if not exchanges:
     atomic.exchange = lambda *_: False
@@ -109,7 +111,7 @@ def test_a_kill_at_any_step(tmp_path, kind, exchanges):
 
 WAITS = """
 import sys, time
-from skygal.output import whole_directory, whole_file
+from skygal.io.atomic import whole_directory, whole_file
 with {"file": whole_file, "folder": whole_directory}[sys.argv[1]](sys.argv[2], overwrite=True) as part:
     if sys.argv[1] == "folder":
         (part / "sub").mkdir()

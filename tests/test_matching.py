@@ -5,8 +5,8 @@ import pytest
 from scipy import ndimage
 from training_stamps import blob
 
-from skygal.training.matching import compare_cutouts, fill_positions, flatten_cutout, match_cutouts
-from skygal.training.readers import make_stamps
+from skygal.data.matching import compare_cutouts, fill_positions, flatten_cutout, match_cutouts
+from skygal.data.stamps import make_stamps
 
 
 def sky(seed: int, size: int = 180, kind: str = "extended") -> np.ndarray:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from radio_beam import Beam
 from scipy import stats
 
-from skygal.rendering.beam import FWHM, TargetBeam
-from skygal.rendering.beam_nodes import BeamNodes
+from skygal.observation.beam import FWHM, TargetBeam
+from skygal.observation.beam_nodes import BeamNodes
 from skygal.rendering.noise import correlation_kernel, make_noise, noise_window, white_noise
 from skygal.seeds import Seeds
 

@@ -12,7 +12,7 @@ from photutils.background import Background2D, MADStdBackgroundRMS
 from scipy import ndimage
 
 import skygal
-from skygal.noise_map import local_rms
+from skygal.observation.local_rms import local_rms
 
 BEAM = 3.0      # pixels
 
@@ -149,7 +149,7 @@ def test_nothing_to_see():
 
 
 def test_threads_do_not_matter():
-    code = ("import numpy, hashlib, skygal.noise_map as m; rng = numpy.random.default_rng(0); "
+    code = ("import numpy, hashlib, skygal.observation.local_rms as m; rng = numpy.random.default_rng(0); "
             "data = rng.standard_normal((600, 640)) * numpy.linspace(1, 3, 640); "
             "print(hashlib.sha256(m.local_rms(data, 3.0).tobytes()).hexdigest())")
     names = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from training_stamps import blob, stamps
 
+from skygal.data.stamps import make_stamps
 from skygal.evaluation.observe import match_real, observe_cutouts, observe_stamps
 from skygal.morphology.moments import measure_moments
 from skygal.rendering.survey_noise import draw_noise, noise_power
-from skygal.training.readers import make_stamps
 
 SIGMA = 3 / 2.3548200450309493
 

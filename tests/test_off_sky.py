@@ -11,8 +11,8 @@ from astropy.wcs import WCS
 from scipy import ndimage
 
 import skygal
-from skygal.output import read_image
-from skygal.sky import on_sky
+from skygal.io.images import read_image
+from skygal.wcs import on_sky
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* sources have stamps coarser")
 

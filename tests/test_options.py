@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from radio_beam import Beam
 
-from skygal import options
-from skygal.config import as_plain
-from skygal.output import field_header
-from skygal.sky import make_wcs, pixel_to_icrs
+from skygal.cli import words as options
+from skygal.io.config import as_plain
+from skygal.io.headers import field_header
+from skygal.wcs import make_wcs, pixel_to_icrs
 
 
 def test_quantities():

@@ -16,19 +16,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from radio_beam import Beam
 
-from skygal.output import (
-    MANIFEST,
-    check_writable,
-    field_header,
-    parse_unit,
-    read_image,
-    read_psf,
-    whole_directory,
-    whole_file,
-    write_image,
-)
-from skygal.provenance import make_provenance, read_provenance
-from skygal.sky import make_wcs
+from skygal.io.atomic import MANIFEST, check_writable, whole_directory, whole_file
+from skygal.io.headers import field_header
+from skygal.io.images import parse_unit, read_image, read_psf, write_image
+from skygal.io.provenance import make_provenance, read_provenance
+from skygal.wcs import make_wcs
 
 BEAM = Beam(6 * u.arcsec, 5 * u.arcsec, 30 * u.deg)
 FREQUENCY = 1.4 * u.GHz
@@ -218,7 +210,7 @@ def test_provenance_survives_a_file(wcs, tmp_path):
                        st.one_of(st.text(max_size=200), st.integers(), st.floats(allow_nan=False), st.none(),
                                  st.booleans(), st.lists(st.text(max_size=30), max_size=4)), max_size=5))
 def test_any_configuration_survives_a_header(configuration):
-    from skygal.provenance import write_provenance
+    from skygal.io.provenance import write_provenance
 
     header = fits.Header()
     write_provenance(header, {"configuration": configuration})

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from astropy import units as u
 
-from skygal.training.outside import leave_out
-from skygal.training.readers import make_stamps, select_stamps
+from skygal.data.outside import leave_out
+from skygal.data.stamps import make_stamps, select_stamps
 
 
 def at(ra, dec, name):

@@ -75,7 +75,7 @@ def test_wheel_holds_all_code_and_data(wheel):
 
 def test_wheel_simulates_a_field_away_from_the_checkout(installed, tmp_path):
     code = ("import sys, skygal\n"
-            "from skygal.cli import main\n"
+            "from skygal.cli.main import main\n"
             "print(skygal.__file__)\n"
             "sys.exit(main(sys.argv[1:]))\n")
     done = away(installed, tmp_path, code, "simulate", "--survey", "FIRST", "--size", "128", "--n-sources", "3",
@@ -85,8 +85,8 @@ def test_wheel_simulates_a_field_away_from_the_checkout(installed, tmp_path):
     assert {"field.fits", "truth.fits", "truth.ecsv", "skygal.yaml"} <= {p.name for p in (tmp_path / "out").iterdir()}
 
 
-@pytest.mark.parametrize("code", ["import skygal", "from skygal.cli import main; assert main(['--help']) == 0",
-                                  "from skygal.cli import main; assert main(['simulate', '--help']) == 0"])
+@pytest.mark.parametrize("code", ["import skygal", "from skygal.cli.main import main; assert main(['--help']) == 0",
+                                  "from skygal.cli.main import main; assert main(['simulate', '--help']) == 0"])
 def test_import_and_help_are_light(tmp_path, code):
     done = run([sys.executable, "-c", f"{code}\nimport sys\n"
                 "assert not {'torch', 'pyro', 'astropy', 'scipy', 'matplotlib'} & set(sys.modules)"], cwd=tmp_path)

@@ -18,8 +18,8 @@ def run(tmp_path, monkeypatch):
         if classifier is None:
             output.with_suffix(".classifier.safetensors").touch()
 
-    monkeypatch.setattr("skygal.training.bastien2021.train_paper_model", train)
-    monkeypatch.setattr("skygal.evaluation.paper.write_paper_report",
+    monkeypatch.setattr("skygal.bastien2021.train.train_paper_model", train)
+    monkeypatch.setattr("skygal.bastien2021.report.write_paper_report",
                         lambda *words, **given: reported.append(words) or words[2])
 
     def call(*words):

@@ -6,15 +6,17 @@ import pytest
 import torch
 from frdeep_images import make_images, write_arrays
 
-from skygal.cli import main
-from skygal.evaluation import paper_experiments, paper_samples, paper_tables
-from skygal.evaluation.paper import write_paper_report
-from skygal.evaluation.paper_experiments import add_noise, blank_edge, blur_images, run_experiments
-from skygal.evaluation.paper_tables import curve_table, read_runs, result_table, target_table, time_to_target
+from skygal.bastien2021 import experiments as paper_experiments
+from skygal.bastien2021 import samples as paper_samples
+from skygal.bastien2021 import tables as paper_tables
+from skygal.bastien2021.experiments import add_noise, blank_edge, blur_images, run_experiments
+from skygal.bastien2021.networks import PaperArchitecture, PaperModel
+from skygal.bastien2021.report import write_paper_report
+from skygal.bastien2021.settings import PaperSettings
+from skygal.bastien2021.tables import curve_table, read_runs, result_table, target_table, time_to_target
+from skygal.bastien2021.train import train_paper_model
+from skygal.cli.main import main
 from skygal.evaluation.ramis import PaperClassifier
-from skygal.morphology.bastien2021 import PaperArchitecture, PaperModel
-from skygal.training.bastien2021 import train_paper_model
-from skygal.training.bastien2021_settings import PaperSettings
 
 SMALL = PaperSettings(latent_dim=2, widths=(20, 16, 12, 10, 8), epochs=2, batch_size=16, rotations=1, log_every=1,
                       test_draws=1, samples=2)
@@ -203,7 +205,7 @@ def test_curves_are_compared_at_equal_passes(home):
 def test_pictures_have_a_palette(tmp_path):
     from PIL import Image
 
-    from skygal.evaluation.paper_figures import draw_reconstructions
+    from skygal.bastien2021.figures import draw_reconstructions
 
     images = np.random.default_rng(0).random((3, 20, 20))
     path = tmp_path / "made.png"
@@ -217,7 +219,7 @@ def test_palette_keeps_bright_pixels(tmp_path):
     from matplotlib import colormaps
     from PIL import Image
 
-    from skygal.evaluation import paper_figures
+    from skygal.bastien2021 import figures as paper_figures
 
     y, x = np.indices((100, 100)) - 50
     figure, (left, right) = paper_figures._figure(1, 2, figsize=(6, 2.9))
@@ -294,7 +296,7 @@ def test_commands(home, tmp_path, capsys, monkeypatch):
 
     with monkeypatch.context() as patch:
         # the network at its own size takes a while
-        patch.setattr("skygal.training.bastien2021_rate.search_rate", search)
+        patch.setattr("skygal.bastien2021.rate.search_rate", search)
         assert main(["search-rate", frdeep, "--rates", "0.001,0.002", "--epochs", "3", "--images", "16",
                      "--latent-dim", "2", "--preset", "bastien2021-vae", "--rotations", "4", "--no-progress",
                      "--output", str(rates)]) == 0

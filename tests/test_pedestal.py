@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from training_stamps import blob
 
+from skygal.data.pedestal import estimate_noise, has_pedestal_removed, restore_pedestal
 from skygal.rendering.survey_noise import draw_noise
-from skygal.training.pedestal import estimate_noise, has_pedestal_removed, restore_pedestal
 
 
 def cutout(rms, seed):

@@ -8,7 +8,7 @@ from scipy import stats
 
 from skygal.population import Constant, MiraBestSizes, PowerLaw, WindhorstSizes, read_counts, sample_population
 from skygal.seeds import Seeds
-from skygal.sky import icrs_to_pixel, make_wcs
+from skygal.wcs import icrs_to_pixel, make_wcs
 
 SHAPE = (300, 400)
 WCS = make_wcs("150 30", SHAPE, 1.8 * u.arcsec)

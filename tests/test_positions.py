@@ -8,7 +8,7 @@ from astropy.wcs import WCS
 from scipy.stats import chisquare, kstest
 
 from skygal.population import image_area, sample_positions
-from skygal.sky import icrs_to_pixel, make_wcs
+from skygal.wcs import icrs_to_pixel, make_wcs
 
 
 def grid(projection, center="150 40", size=(600, 900), scale=0.05, galactic=False):

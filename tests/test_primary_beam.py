@@ -16,8 +16,8 @@ from scipy.integrate import quad
 from scipy.special import j0
 
 import skygal
-from skygal.observation import observe
-from skygal.rendering.primary_beam import (
+from skygal.observation.observe import observe
+from skygal.observation.primary_beam import (
     AiryPrimaryBeam,
     GaussianPrimaryBeam,
     ImagePrimaryBeam,

@@ -11,10 +11,10 @@ from photutils.centroids import centroid_com
 from scipy.signal import fftconvolve
 
 import skygal
-from skygal.observation import observe
-from skygal.psf_files import read_psf_image
-from skygal.rendering.beam import TargetBeam
-from skygal.rendering.psf import centred_psf, remainder, resample_psf
+from skygal.observation.beam import TargetBeam
+from skygal.observation.observe import observe
+from skygal.observation.psf import centred_psf, remainder, resample_psf
+from skygal.observation.psf_files import read_psf_image
 
 #: baselines of a small array, in cycles per pixel, and the weight that each is given
 UV = np.random.default_rng(4).normal(scale=0.07, size=(12, 2))

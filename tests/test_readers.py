@@ -10,10 +10,11 @@ import pytest
 from astropy.io import fits
 from training_stamps import stamps, write_batch, write_npz
 
-from skygal.training import wheel
-from skygal.training.batches import load_plain_pickle
-from skygal.training.cutouts import measure_rms, parse_name
-from skygal.training.readers import join_stamps, read_stamps
+from skygal.data import wheel
+from skygal.data.batches import load_plain_pickle
+from skygal.data.cutouts import measure_rms, parse_name
+from skygal.data.readers import read_stamps
+from skygal.data.stamps import join_stamps
 
 
 def write_fits(path, image, **header):

@@ -13,13 +13,13 @@ from radio_beam import Beam
 from render_cases import NATIVE, paint, worst_errors
 
 import skygal
+from skygal.morphology.batches import make_stamps
 from skygal.morphology.latents import draw_sources, largest_extent
-from skygal.morphology.stamps import make_stamps
-from skygal.rendering.beam import TargetBeam, ellipse_covariance
+from skygal.observation.beam import TargetBeam, ellipse_covariance
 from skygal.rendering.drawing import Stamps
 from skygal.rendering.matching import matching_kernel
 from skygal.seeds import Seeds
-from skygal.sky import icrs_to_pixel, pixel_affine, pixel_to_icrs
+from skygal.wcs import icrs_to_pixel, pixel_affine, pixel_to_icrs
 
 #: sources are drawn this far, in degrees of longitude and latitude, from the reference point
 PLACES = [(9.0, 7.0), (25.0, 17.0)]

@@ -127,7 +127,7 @@ def test_size_is_the_one_asked_for():
 def test_same_seed_same_bits_whatever_the_batching(monkeypatch):
     import torch
 
-    from skygal.morphology import stamps
+    from skygal.morphology import batches as stamps
     from skygal.rendering import drawing, transform
 
     def run(workers):

@@ -9,11 +9,11 @@ from astropy.io import fits
 from oracles import angle_between, position_angle
 
 import skygal
-from skygal.morphology import stamps as stamps_module
+from skygal.morphology import batches as stamps_module
+from skygal.morphology.batches import Limits, draw_within, make_stamps
 from skygal.morphology.conditions import measure_bending
 from skygal.morphology.latents import Latents, draw_conditions, draw_latents, largest_extent
 from skygal.morphology.measure import largest_size
-from skygal.morphology.stamps import Limits, draw_within, make_stamps
 from skygal.seeds import Seeds
 from skygal.truth import read_truth
 

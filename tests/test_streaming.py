@@ -19,8 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import skygal
-from skygal.output import check_writable, field_header, whole_directory
-from skygal.streaming import iter_bands, stream_fits, stream_zarr
+from skygal.io.atomic import check_writable, whole_directory
+from skygal.io.headers import field_header
+from skygal.io.streaming import iter_bands, stream_fits, stream_zarr
 
 
 def header_of(shape):
@@ -122,7 +123,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
 
 KILLED = """
 import sys
-from skygal.cli import main
+from skygal.cli.main import main
 sys.argv[1:1] = ["simulate", "--survey", "FIRST", "--size", "7000", "--n-sources", "20", "--seed", "1", "--chunks",
                  "256", "--las", "20 arcsec, 60 arcsec", "--output", "out"]
 sys.exit(main())
@@ -163,7 +164,7 @@ def test_no_wcs_travels_with_the_tasks():
     def beam(ra, dec):
         return 8 * u.arcsec + 0 * ra * u.arcsec, 7 * u.arcsec + 0 * ra * u.arcsec, 0 * ra * u.deg
 
-    from skygal import chunked
+    from skygal.scene import chunks as chunked
 
     seen = []
     wcs = skygal.make_wcs("12h00m00s +30d00m00s", 200, 2 * u.arcsec)

@@ -7,7 +7,7 @@ import pytest
 from astropy import units as u
 
 import skygal
-from skygal.surveys import list_surveys, read_survey
+from skygal.observation.surveys import list_surveys, read_survey
 
 OWN = """
 name: Mine

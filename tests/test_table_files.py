@@ -15,11 +15,11 @@ from astropy.io import fits
 from astropy.table import QTable, Table
 from astropy.time import Time
 
-from skygal.observation import observe
+from skygal.io.table_files import read_table
+from skygal.observation.observe import observe
 from skygal.population.tables import as_table
-from skygal.sky import make_wcs
-from skygal.table_files import read_table
 from skygal.truth.tables import read_truth
+from skygal.wcs import make_wcs
 
 ROWS = {"ra": [1.0, 2.0], "dec": [3.0, 4.0], "flux": [0.1, 0.2]}
 

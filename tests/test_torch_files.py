@@ -8,7 +8,7 @@ import pytest
 import torch
 from training_stamps import PLAIN, write_npz
 
-from skygal.morphology.convert import read_state_dict
+from skygal.bastien2021.convert import read_state_dict
 from skygal.morphology.torch_files import check_moments, read_torch
 
 
@@ -84,9 +84,9 @@ def test_moments_of_other_shapes():
 
 
 def test_checkpoints_whose_entries_are_gone(tmp_path):
+    from skygal.data.prepare import prepare_stamps
+    from skygal.data.readers import read_stamps
     from skygal.training.loop import Trainer
-    from skygal.training.prepare import prepare_stamps
-    from skygal.training.readers import read_stamps
 
     data = prepare_stamps(read_stamps(write_npz(tmp_path / "a.npz", 40)), classes=PLAIN.classes, shape=PLAIN.shape)
     trainer = Trainer(data, PLAIN, "cpu")

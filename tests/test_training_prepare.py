@@ -5,12 +5,12 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from training_stamps import blob, source, stamps
 
+from skygal.data.isolate import find_source, restore_source
+from skygal.data.prepare import prepare_stamps, split_by_sky
+from skygal.data.stamps import make_stamps
 from skygal.morphology.conditions import measure_bending
 from skygal.morphology.moments import measure_moments
 from skygal.rendering.survey_noise import draw_noise
-from skygal.training.isolate import find_source, restore_source
-from skygal.training.prepare import prepare_stamps, split_by_sky
-from skygal.training.readers import make_stamps
 
 SIGMA = 3 / 2.3548200450309493
 

@@ -10,7 +10,7 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.table import QTable, Table
 
-from skygal.provenance import make_provenance
+from skygal.io.provenance import make_provenance
 from skygal.truth import COMPONENTS, TRUTH, make_components, make_truth, read_truth, write_truth
 
 META = make_provenance(seed=2**61, model="m", model_sha256="ab" * 32, frequency=144 * u.MHz,

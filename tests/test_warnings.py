@@ -15,14 +15,14 @@ from radio_beam import Beam
 from training_stamps import write_npz
 
 import skygal
+from skygal.bastien2021.generator import save_paper_model
+from skygal.bastien2021.images import FRDEEP_SIDE, read_frdeep
+from skygal.bastien2021.networks import PaperArchitecture, PaperModel
 from skygal.checks import warn_caller
-from skygal.morphology.bastien2021 import PaperArchitecture, PaperModel
-from skygal.morphology.bastien2021_generator import save_paper_model
+from skygal.data.readers import read_stamps
+from skygal.observation.beam import TargetBeam
 from skygal.population import sample_population
-from skygal.rendering.beam import TargetBeam
 from skygal.seeds import Seeds
-from skygal.training.bastien2021_data import FRDEEP_SIDE, read_frdeep
-from skygal.training.readers import read_stamps
 
 WCS = skygal.make_wcs("12h00m00s +30d00m00s", 64, 1.8 * u.arcsec)
 KNOWN = {"np": np, "u": u, "skygal": skygal, "Beam": Beam, "TargetBeam": TargetBeam, "wcs": WCS, "Seeds": Seeds,

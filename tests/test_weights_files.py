@@ -9,10 +9,10 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from skygal.bastien2021.generator import load_paper_model, save_paper_model
+from skygal.bastien2021.networks import PaperArchitecture, PaperModel
 from skygal.evaluation.ramis import load_paper_classifier
 from skygal.morphology import checkpoint
-from skygal.morphology.bastien2021 import PaperArchitecture, PaperModel
-from skygal.morphology.bastien2021_generator import load_paper_model, save_paper_model
 from skygal.morphology.conditions import ConditionTable
 from skygal.morphology.model import GalaxyModel
 from skygal.morphology.networks import Architecture

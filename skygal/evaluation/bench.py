@@ -14,8 +14,8 @@ from skygal.evaluation.observe import Observed, observe_cutouts, observe_stamps
 from skygal.seeds import Seeds
 
 if TYPE_CHECKING:
-    from skygal.training.prepare import TrainingSet
-    from skygal.training.readers import Stamps
+    from skygal.data.prepare import TrainingSet
+    from skygal.data.stamps import Stamps
 
 __all__ = ["CLASSES", "Bench", "Effort", "make_bench", "see_with_beam"]
 
@@ -70,7 +70,7 @@ def see_with_beam(images: np.ndarray, *, beam_sigma: float) -> np.ndarray:
     Parameters
     ----------
     images : `~numpy.ndarray`
-        Shape (n, ny, nx), sharper by sqrt(2) than the beam; see `skygal.training.prepare.TrainingSet`.
+        Shape (n, ny, nx), sharper by sqrt(2) than the beam; see `skygal.data.prepare.TrainingSet`.
     beam_sigma : float
         Standard deviation of the full beam in pixels.
 
@@ -174,7 +174,7 @@ def make_bench(data: TrainingSet, stamps: Stamps, *, beam_fwhm: float = 5.4, pix
     data : TrainingSet
         Prepared stamps; those of other classes than FRI and FRII are left out.
     stamps : Stamps
-        The cutouts they come from, as `skygal.training.readers.read_stamps` gave them, so that ``data.row``
+        The cutouts they come from, as `skygal.data.readers.read_stamps` gave them, so that ``data.row``
         points into them.
     beam_fwhm, pixel_scale : float
         The survey's, arcsec.

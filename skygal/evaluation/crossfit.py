@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skygal.checks import as_count
-from skygal.training.prepare import sky_cells
+from skygal.data.prepare import sky_cells
 from skygal.training.stamp_net import StampNet, train_net
 
 __all__ = ["CrossJudge", "fold_by_sky", "train_judges"]

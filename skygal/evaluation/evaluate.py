@@ -17,9 +17,9 @@ from skygal.evaluation.rows import Made, Row
 from skygal.morphology.moments import measure_moments
 
 if TYPE_CHECKING:
+    from skygal.data.prepare import TrainingSet
+    from skygal.data.stamps import Stamps
     from skygal.evaluation.ramis import PaperClassifier
-    from skygal.training.prepare import TrainingSet
-    from skygal.training.readers import Stamps
 
 __all__ = ["MEASURES", "Evaluation", "evaluate_model", "evaluate_stamps", "observe_made"]
 
@@ -206,7 +206,7 @@ def evaluate_model(model: Any, sources: Sequence[str | os.PathLike], *, paper: P
         See `skygal.morphology.checkpoint.load_model`.
     sources : sequence of path or str
         Real stamps, those that the model was trained on, in the same order, so that the splits are the same; see
-        `skygal.training.readers.read_stamps`.
+        `skygal.data.readers.read_stamps`.
     paper : PaperClassifier, optional
         The paper's judge, from `skygal.evaluation.ramis.train_paper_classifier`.
     frdeep : path or str, optional
@@ -236,13 +236,14 @@ def evaluate_model(model: Any, sources: Sequence[str | os.PathLike], *, paper: P
         If a measure is unknown, the model lacks FRI or FRII or is not conditioned on extent, or the stamps do not
         suffice.
     """
+    from skygal.data.readers import read_stamps
+    from skygal.data.stamps import join_stamps
     from skygal.evaluation.draw import draw_stamps
     from skygal.evaluation.second_judge import train_second_judge
     from skygal.morphology.checkpoint import load_model
     from skygal.morphology.generator import Generator
     from skygal.seeds import Seeds
     from skygal.training.loop import quiet_torch
-    from skygal.training.readers import join_stamps, read_stamps
     from skygal.training.settings import TrainSettings
     from skygal.training.train import load_training_set
 

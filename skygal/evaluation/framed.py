@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from skygal.data.pedestal import WHITE, estimate_noise, has_pedestal_removed, restore_pedestal
+from skygal.data.stamps import Stamps
 from skygal.rendering.survey_noise import draw_noise
-from skygal.training.pedestal import WHITE, estimate_noise, has_pedestal_removed, restore_pedestal
-from skygal.training.readers import Stamps
 
 __all__ = ["SIDE", "frame_cutouts", "frame_stamps"]
 

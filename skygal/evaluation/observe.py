@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skygal.data.isolate import find_source
+from skygal.data.pedestal import WHITE, estimate_noise, has_pedestal_removed
+from skygal.data.stamps import Stamps
 from skygal.morphology.measure import largest_size
 from skygal.morphology.moments import measure_moments
 from skygal.rendering.survey_noise import draw_noise
-from skygal.training.isolate import find_source
-from skygal.training.pedestal import WHITE, estimate_noise, has_pedestal_removed
-from skygal.training.readers import Stamps
 
 __all__ = ["CLIP", "Observed", "match_real", "observe_cutouts", "observe_stamps"]
 

@@ -175,7 +175,7 @@ class PaperClassifier(nn.Module):
 
         from safetensors.torch import save
 
-        from skygal.atomic import whole_file
+        from skygal.io.atomic import whole_file
 
         tensors = {key: value.detach().cpu().contiguous() for key, value in self.state_dict().items()}
         data = save(tensors, metadata={"format": "skygal-paper-classifier", "history": json.dumps(self.history)})

@@ -209,7 +209,7 @@ def write_report(evaluation: Evaluation, output: str | os.PathLike, *, overwrite
     ModuleNotFoundError
         If matplotlib is missing.
     """
-    from skygal.atomic import whole_directory
+    from skygal.io.atomic import whole_directory
 
     check_pictures()
     with whole_directory(output, overwrite=overwrite) as folder:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skygal.training.readers import Stamps, join_stamps, read_stamps
+from skygal.data.readers import read_stamps
+from skygal.data.stamps import Stamps, join_stamps
 
 if TYPE_CHECKING:
     from skygal.evaluation.ramis import PaperClassifier
@@ -38,7 +39,7 @@ def apart_from(images: Stamps, stamps: Stamps, rows: np.ndarray, *, progress: bo
     `~numpy.ndarray` of bool
         Shape (number of images,).
     """
-    from skygal.training.matching import match_cutouts
+    from skygal.data.matching import match_cutouts
 
     n = len(stamps)
     same = match_cutouts(join_stamps([stamps, images]), progress=progress)
@@ -57,7 +58,7 @@ def train_second_judge(source: str | os.PathLike, stamps: Stamps, rows: np.ndarr
     Parameters
     ----------
     source : path or str
-        FRDEEP; see `skygal.training.readers.read_stamps`.
+        FRDEEP; see `skygal.data.readers.read_stamps`.
     stamps : Stamps
         The real cutouts of an evaluation.
     rows : array_like of int

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from skygal.bastien2021 import generator as bastien2021_generator
+from skygal.bastien2021.generator import PaperGenerator
 from skygal.checks import nearest_names, shorten, show, warn_caller
-from skygal.inputs import check_file
-from skygal.morphology import bastien2021_generator
-from skygal.morphology.bastien2021_generator import PaperGenerator
+from skygal.io.inputs import check_file
 from skygal.morphology.conditions import ConditionTable
 from skygal.morphology.generator import Generator
-from skygal.morphology.weights_files import check_tensors, fill_module, read_weights
+from skygal.morphology.weights_files import CVAE, FORMATS, check_tensors, fill_module, read_weights
 from skygal.morphology.weights_files import digest as _digest
 
 if TYPE_CHECKING:
@@ -30,8 +30,7 @@ __all__ = ["DEFAULT_MODEL", "is_shipped", "list_models", "load_model", "save_mod
 
 #: The model used where none is named.
 DEFAULT_MODEL = "first-cvae"
-FORMAT = "skygal-cvae"
-FORMAT_VERSION = 2
+FORMAT, FORMAT_VERSION = CVAE
 WEIGHTS = Path(__file__).parent / "weights"
 
 
@@ -78,7 +77,7 @@ def save_model(model: GalaxyModel, path: str | os.PathLike, *, name: str, tables
     """
     from safetensors.numpy import save
 
-    from skygal.atomic import whole_file
+    from skygal.io.atomic import whole_file
 
     tensors = {}
     for part, module in (("decoder", model.decoder), ("flow", model.flow)):
@@ -208,8 +207,7 @@ def check_device(device: str) -> str:
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], str]:
     """Return the tensors, the description and the digest of a weights file, all checked."""
-    return read_weights(path, ((FORMAT, FORMAT_VERSION),
-                               (bastien2021_generator.FORMAT, bastien2021_generator.FORMAT_VERSION)))
+    return read_weights(path, FORMATS)
 
 
 def _build(path: Path, tensors: dict[str, np.ndarray], description: dict[str, Any], sha256: str,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skygal.checks import check_choice
-from skygal.threads import one_thread
+from skygal.rendering.threads import one_thread
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,7 @@ from skygal.checks import check_choice
 from skygal.seeds import Seeds, key_generator
 
 if TYPE_CHECKING:
-    from skygal.morphology.bastien2021_generator import PaperGenerator
+    from skygal.bastien2021.generator import PaperGenerator
     from skygal.morphology.generator import Generator
 
 __all__ = ["LATENTS", "Latents", "check_latents", "check_pairs", "default_mix", "draw_conditions", "draw_keys",

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from skygal.morphology.components import Components, find_components
 from skygal.morphology.moments import measure_moments
-from skygal.rendering.beam import ellipse_axes, native_covariance
+from skygal.observation.beam import ellipse_axes, native_covariance
 
 __all__ = ["ISOPHOTE", "Shapes", "largest_size", "measure_stamps"]
 

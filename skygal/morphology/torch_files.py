@@ -7,7 +7,7 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 
 from skygal.checks import shorten, show
-from skygal.inputs import check_unpacked, open_file
+from skygal.io.inputs import check_unpacked, open_file
 
 if TYPE_CHECKING:
     import torch

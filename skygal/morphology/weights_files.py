@@ -18,16 +18,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skygal.checks import shorten, show
-from skygal.inputs import check_file
+from skygal.io.inputs import check_file
 
 if TYPE_CHECKING:
     import torch
 
-    from skygal.morphology.bastien2021 import PaperArchitecture
+    from skygal.bastien2021.networks import PaperArchitecture
     from skygal.morphology.networks import Architecture
 
-__all__ = ["check_architecture", "check_paper_tensors", "check_tensors", "digest", "fill_module", "read_tensors",
-           "read_weights"]
+__all__ = ["CVAE", "FORMATS", "PAPER", "check_architecture", "check_paper_tensors", "check_tensors", "digest",
+           "fill_module", "read_tensors", "read_weights"]
+
+#: name and version of the formats: of models with an encoder for any stamps, and of the paper's networks
+CVAE, PAPER = ("skygal-cvae", 2), ("skygal-bastien2021", 1)
+FORMATS = (CVAE, PAPER)
 
 #: bytes of a weights file, and tensors in it, at most
 LARGEST, MOST = 2**32, 10_000

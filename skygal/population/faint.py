@@ -18,9 +18,9 @@ from skygal.population.positions import image_area, sample_positions
 from skygal.population.sample import as_flux
 from skygal.population.spectra import SPECTRAL_INDEX, SPECTRAL_SCATTER
 from skygal.population.tables import as_table
-from skygal.rendering.analytic_sources import EXPONENTIAL, GAUSSIAN, KINDS, POINT
+from skygal.rendering.analytic.sources import EXPONENTIAL, GAUSSIAN, KINDS, POINT
 from skygal.seeds import Seeds
-from skygal.sky import celestial, image_shape, pixel_to_icrs
+from skygal.wcs import celestial, image_shape, pixel_to_icrs
 
 __all__ = ["check_faint", "counted_to", "number_apart", "sample_faint"]
 
@@ -104,7 +104,7 @@ def sample_faint(wcs: WCS, shape: Sequence[int] | None = None, n: int | None = N
     --------
     >>> from astropy import units as u
     >>> from skygal.population import sample_faint
-    >>> from skygal.sky import make_wcs
+    >>> from skygal.wcs import make_wcs
     >>> wcs = make_wcs("12h00m00s +30d00m00s", 256, 1.8 * u.arcsec)
     >>> faint = sample_faint(wcs, n=1000, frequency=1.4 * u.GHz, seed=1)
     >>> len(faint), bool(faint["flux"].max() <= 1 * u.mJy)

@@ -9,7 +9,7 @@ import numpy as np
 from astropy.wcs import WCS
 
 from skygal.checks import as_quantity
-from skygal.sky import icrs_to_pixel, pixel_area, pixel_to_icrs
+from skygal.wcs import icrs_to_pixel, pixel_area, pixel_to_icrs
 
 __all__ = ["check_mask", "image_area", "sample_positions"]
 

@@ -19,7 +19,7 @@ from skygal.population.sizes import SizeRelation, as_sizes
 from skygal.population.spectra import as_curvature, as_spectra
 from skygal.population.tables import as_population, read_population
 from skygal.seeds import Seeds
-from skygal.sky import celestial, image_shape
+from skygal.wcs import celestial, image_shape
 
 __all__ = ["as_flux", "sample_population"]
 
@@ -133,7 +133,7 @@ def sample_population(wcs: WCS, shape: Sequence[int] | None = None, n_sources: i
     >>> from astropy import units as u
     >>> from skygal.population import sample_population
     >>> from skygal.seeds import Seeds
-    >>> from skygal.sky import make_wcs
+    >>> from skygal.wcs import make_wcs
     >>> wcs = make_wcs("12h00m00s +30d00m00s", 256, 1.8 * u.arcsec)
     >>> sources = sample_population(wcs, (256, 256), 4, seeds=Seeds(1), frequency=1.4 * u.GHz)
     >>> sorted(sources["fr_class"])

@@ -12,10 +12,10 @@ from astropy.table import QTable, Table
 from astropy.wcs import WCS
 
 from skygal.checks import show
+from skygal.io.table_files import read_table
 from skygal.population.classes import FR_CLASSES
 from skygal.population.columns import bad_ids, describe_bad, read_columns
-from skygal.sky import pixel_to_icrs
-from skygal.table_files import read_table
+from skygal.wcs import pixel_to_icrs
 
 __all__ = ["COLUMN_UNITS", "as_population", "as_table", "read_population"]
 
@@ -33,7 +33,7 @@ def read_population(table: Any, wcs: WCS) -> dict[str, np.ndarray]:
         With any of the columns source_id, ra and dec (or x and y, 0-based pixels), flux, las, pa,
         fr_class, spectral_index, curvature, redshift, in upper or lower case; see
         `skygal.population.columns` for what else is understood. A path is read by
-        `skygal.table_files.read_table`: FITS, ECSV, CSV, VOTable.
+        `skygal.io.table_files.read_table`: FITS, ECSV, CSV, VOTable.
     wcs : `~astropy.wcs.WCS`
         For x and y.
 

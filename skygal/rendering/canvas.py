@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from skygal.rendering.analytic import Analytic, draw, label
-from skygal.rendering.beam import TargetBeam
+from skygal.observation.beam import TargetBeam
+from skygal.observation.psf import remainder
+from skygal.rendering.analytic.bulk import Analytic, draw, label
 from skygal.rendering.blocks import Blocks, Window, convolve_window
 from skygal.rendering.drawing import Drawn
-from skygal.rendering.psf import remainder
 
 __all__ = ["Canvas"]
 

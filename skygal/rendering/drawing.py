@@ -8,10 +8,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 from scipy import signal
 
-from skygal.rendering.beam import TargetBeam
+from skygal.observation.beam import TargetBeam
+from skygal.observation.psf import remainder
 from skygal.rendering.matching import matching_kernel
 from skygal.rendering.plan import PatchPlan, plan_patches
-from skygal.rendering.psf import remainder
 from skygal.rendering.transform import Patches, render_blocks
 
 __all__ = ["Drawn", "Stamps", "draw_stamps"]

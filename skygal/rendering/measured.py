@@ -8,10 +8,10 @@ from functools import cached_property
 import numpy as np
 from scipy import signal
 
-from skygal.rendering.beam import TargetBeam
+from skygal.observation.beam import TargetBeam
+from skygal.observation.psf import remainder
 from skygal.rendering.drawing import Drawn
 from skygal.rendering.footprints import Footprints
-from skygal.rendering.psf import remainder
 
 __all__ = ["FAINTEST", "Frame", "Measured", "least_seen", "mask_ends", "matters_above"]
 

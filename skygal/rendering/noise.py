@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from skygal.rendering.beam import TargetBeam
+from skygal.observation.beam import TargetBeam
 from skygal.rendering.blocks import Blocks, Window, check_window, fill_window
 from skygal.rendering.varying_noise import VaryingNoise, gaussian_reach, unit_gaussian
 from skygal.seeds import Seeds

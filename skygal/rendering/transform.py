@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skygal.rendering.plan import Blocks, PatchPlan, ladder, plan_patches
-from skygal.threads import one_thread
+from skygal.rendering.threads import one_thread
 
 if TYPE_CHECKING:
     import torch

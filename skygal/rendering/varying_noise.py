@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from skygal.rendering.beam_nodes import BeamNodes
+from skygal.observation.beam_nodes import BeamNodes
 from skygal.rendering.blocks import Blocks
 
 __all__ = ["VaryingNoise", "gaussian_reach", "unit_gaussian"]

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from skygal.data.prepare import TrainingSet
 from skygal.morphology.generator import Generator
 from skygal.morphology.latents import draw_conditions
 from skygal.morphology.networks import Acceptance
 from skygal.training.augment import StampBatches
-from skygal.training.prepare import TrainingSet
 from skygal.training.stamp_net import train_net
 from skygal.training.survey_view import SurveyView
 

@@ -7,9 +7,9 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from skygal.atomic import whole_directory
-from skygal.manifest import find_foreign, read_manifest
-from skygal.parts import remove_replaced
+from skygal.io.atomic import whole_directory
+from skygal.io.manifest import find_foreign, read_manifest
+from skygal.io.parts import remove_replaced
 
 __all__ = ["check_aside", "drop_aside", "set_aside"]
 

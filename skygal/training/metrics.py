@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from skygal.atomic import whole_file
+from skygal.io.atomic import whole_file
 
 __all__ = ["write_metrics"]
 

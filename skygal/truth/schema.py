@@ -147,7 +147,7 @@ def make_truth(columns: Mapping[str, Any], meta: Mapping[str, Any] | None = None
         One array a column of `TRUTH`, all of the same length: plain numbers in the column's unit, or
         quantities.
     meta : mapping, optional
-        Metadata, as from `skygal.provenance.make_provenance`.
+        Metadata, as from `skygal.io.provenance.make_provenance`.
 
     Returns
     -------

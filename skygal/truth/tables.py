@@ -11,11 +11,11 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.table import Column, QTable, Table
 
-from skygal.atomic import whole_file
 from skygal.checks import nearest_names, shorten, show
-from skygal.config import as_plain
-from skygal.provenance import read_provenance, restore_provenance, write_provenance
-from skygal.table_files import read_table, table_hdu
+from skygal.io.atomic import whole_file
+from skygal.io.config import as_plain
+from skygal.io.provenance import read_provenance, restore_provenance, write_provenance
+from skygal.io.table_files import read_table, table_hdu
 from skygal.truth.stacking import stackable
 
 __all__ = ["read_truth", "write_truth"]
@@ -49,7 +49,7 @@ def write_truth(table: Table, path: str | os.PathLike, *, overwrite: bool = Fals
     ValueError
         If the name ends in something else.
     OSError
-        If it cannot be written, see `skygal.output.check_writable`.
+        If it cannot be written, see `skygal.io.atomic.check_writable`.
     """
     if _suffix(path) == ".ecsv":
         plain = Table(table, copy=True)

@@ -1,0 +1,5 @@
+"""``python -m skygal.cli``."""
+
+from skygal.cli.main import main
+
+main()

@@ -1,0 +1,202 @@
+"""The command line: thin commands around the functions of the same name.
+
+Nothing heavy is imported before a command runs, so that ``skygal --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from skygal import __version__
+from skygal.cli import evaluate as cli_evaluate
+from skygal.cli import fields as cli_fields
+from skygal.cli import paper as cli_paper
+from skygal.cli.shared import (
+    RUN,
+    TRAINING,
+    WHOLE,
+    WORDS,
+    add_options,
+    add_training_options,
+    check_ready,
+    decoding,
+    kept,
+    named_inputs,
+)
+
+__all__ = ["cli", "main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="skygal")
+@click.option("--traceback", is_flag=True, help="Show the traceback of an error.")
+@click.pass_context
+def cli(ctx: click.Context, traceback: bool) -> None:
+    """Realistic, resolved radio galaxies in any radio sky image, with exact truth."""
+    ctx.obj = {"traceback": traceback}
+
+
+def _training_ready(given: dict[str, Any]) -> None:
+    """Check the files that a training writes beside its weights before any work is done."""
+    from skygal.io.atomic import check_writable
+
+    for suffix in (".yaml", ".ckpt", ".csv"):
+        path = Path(given["output"]).with_suffix(suffix)
+        if given["config"] is not None and path.resolve() == Path(given["config"]).resolve():
+            raise FileExistsError(f"output {str(path)!r} is the config file itself, which is not replaced: "
+                                  "give output another name")
+        check_writable(path, overwrite=given["overwrite"] or given["resume"], folder=False, inputs=named_inputs(given))
+
+
+@cli.command()
+@click.option("--n", type=WHOLE, required=True, help="Number of stamps.")
+@click.option("--fr-class", type=WORDS, help="FRI, FRII, hybrid or compact; equal numbers of FRI and FRII if left out.")
+@click.option("--fr-mix", type=WORDS, help="Share of each class: 'FRI:0.3,FRII:0.7'.")
+@click.option("--las", type=WORDS, help="Range of angular sizes: '60 arcsec, 2 arcmin', or '60 arcsec,' for the least.")
+@click.option("--bending", type=WORDS, help="Range of bendings of the arms: '30 deg,' (bent) or ', 10 deg' (straight).")
+@click.option("--scale", default="peak", show_default=True, help="Brightest pixel 1: 'peak'; sum 1: 'sum'.")
+@click.option("--orientation", default="random", show_default=True, help="'random' or 'aligned'.")
+@click.option("--size", type=WHOLE, default=150, show_default=True, help="Pixels on a side.")
+@click.option("--format", default="fits", show_default=True,
+              help="'fits' (a cube and its table), 'npz', or 'png' (a folder of images for each class).")
+@click.option("--bits", type=WHOLE, default=8, show_default=True, help="8 or 16, of PNG images.")
+@add_options("latents", "clip_sigma", "model", *RUN)
+def stamps(**given: Any) -> None:
+    """Sample labelled postage stamps of radio galaxies."""
+    check_ready(given, folder=given["format"] != "npz")
+    arguments = {name: given[name] for name in ("fr_class", "scale", "orientation", "size", "model", "seed",
+                                                "device", "progress")} | decoding(given)
+    from skygal.checks import as_count, as_seed
+    from skygal.cli import words as options
+    from skygal.stamps.files import check_format, write_stamps
+    from skygal.stamps.sample import iter_stamps
+
+    check_format(given["output"], given["format"], given["bits"])
+    as_count("n", given["n"], minimum=1)
+    arguments["seed"] = seed = as_seed("seed", given["seed"])
+    arguments["fr_mix"] = None if given["fr_mix"] is None else options.parse_mix(given["fr_mix"])
+    for name in ("las", "bending"):
+        arguments[name] = None if given[name] is None else options.parse_open_range(name, given[name])
+    write_stamps(iter_stamps(given["n"], **arguments), given["output"], n=given["n"],
+                 meta={"skygal_version": __version__, "command": "stamps", "options": kept(given, seed)},
+                 **{name: given[name] for name in ("format", "bits", "overwrite")})
+    click.echo(f"{given['output']}: {given['n']} stamps, seed {seed}")
+
+
+@cli.command()
+@click.argument("sources", type=WORDS, nargs=-1, required=True)
+@add_training_options
+@cli_paper.add_preset_options
+@click.option("--name", type=WORDS, help="The model's name; the file's stem if left out.")
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint beside the output.")
+@add_options(*RUN)
+def train(**given: Any) -> None:
+    """Train a model on stamps from SOURCES, and write its weights (*.safetensors).
+
+    A source is a folder of FITS cutouts, an .npz file, a folder of published batches (FRDEEP,
+    MiraBest) or the name of an installed package of stamps. Beside the weights go the settings (*.yaml),
+    the checkpoint (*.ckpt) and its metrics (*.csv). With --preset, the networks of Bastien et al. 2021 are trained
+    instead, on one source, FRDEEP.
+    """
+    check_ready(given, folder=False)
+    _training_ready(given)
+    from skygal.io.atomic import whole_file
+    from skygal.io.config import dump_config
+
+    if given["preset"] is not None:
+        written, settled = cli_paper.train_preset(given)
+    else:
+        cli_paper.check_no_preset(given)
+        from skygal.cli.words import parse_settings
+        from skygal.training.train import train_model
+
+        settings = parse_settings({name: given[name] for name in (*TRAINING, "seed")})
+        written = train_model(list(given["sources"]), given["output"], settings=settings, name=given["name"],
+                              **{name: given[name] for name in ("resume", "device", "progress", "overwrite")})
+        settled = settings.to_dict()
+    own = kept({name: value for name, value in given.items() if name != "resume"}, settled["seed"])
+    record = {"skygal_version": __version__, "command": "train", "options": {**settled, **own}}
+    with whole_file(written.with_suffix(".yaml"), overwrite=True) as part:
+        part.write_text(dump_config(record), encoding="utf-8")
+    click.echo(f"{written}")
+
+
+cli.add_command(cli_fields.simulate)
+cli.add_command(cli_fields.inject)
+cli.add_command(cli_evaluate.evaluate)
+cli.add_command(cli_paper.search_rate)
+cli.add_command(cli_paper.convert_weights)
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    click.echo(f"Warning: {' '.join(str(message).split())}", err=True)
+
+
+def _stop(number: int, frame: Any) -> None:
+    # so that what is half written is removed, as on Ctrl-C; a second signal shall not stop that
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    raise SystemExit(128 + number)
+
+
+def _stop_on_signals() -> dict[int, Any]:
+    """Stop as on Ctrl-C when the process is ended or its terminal goes; return what was done on the signals before."""
+    before = {}
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # under nohup a hangup is ignored, and stays so
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            before[number] = signal.signal(number, _stop)
+    return before
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The words after ``skygal``; by default those of the process.
+
+    Returns
+    -------
+    int
+        0, 1 (it failed), 2 (it was called wrongly) or 130 (interrupted); errors are one line each.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    before = _stop_on_signals() if arguments is None else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", UserWarning)
+        warnings.showwarning = _show_warning
+        try:
+            cli.main(words, prog_name="skygal", standalone_mode=False)
+        except click.exceptions.Exit as error:
+            return error.exit_code
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("Interrupted", err=True)
+            return 130
+        except click.ClickException as error:
+            click.echo(f"Error: {' '.join(error.format_message().split())}", err=True)
+            return 2
+        except Exception as error:
+            if "--traceback" in words:
+                raise
+            text = str(error) if not isinstance(error, KeyError) else f"missing {error}"
+            click.echo(f"Error: {' '.join(text.split()) or type(error).__name__}", err=True)
+            return 2 if isinstance(error, (TypeError, ValueError)) else 1
+        finally:
+            for number, action in before.items():
+                signal.signal(number, action)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Real stamps: published sets and one's own, read, matched and cleaned."""

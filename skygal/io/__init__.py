@@ -1,0 +1,1 @@
+"""The edge to the disk: headers, images and tables in, whole files or none out."""

@@ -1,0 +1,217 @@
+"""Stamps by the batch: latents, decode, clip, measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from skygal.morphology.clip import clip_stamps
+from skygal.morphology.components import Components
+from skygal.morphology.conditions import measure_bending
+from skygal.morphology.generator import BLOCK
+from skygal.morphology.latents import Latents, largest_extent
+from skygal.morphology.measure import Shapes, largest_size, measure_stamps
+from skygal.seeds import next_keys
+
+if TYPE_CHECKING:
+    from skygal.bastien2021.generator import PaperGenerator
+    from skygal.morphology.generator import Generator
+
+__all__ = ["Batch", "Limits", "decode_at", "draw_within", "make_stamps", "stamps_within"]
+
+#: stamps to a batch; a multiple of the generator's block
+BATCH = 512
+#: how often a stamp that is too small is asked for again with a larger extent
+TRIES = 3
+#: how often one that is not as asked for is drawn, the first time included
+DRAWS = 200
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What every stamp must measure.
+
+    Attributes
+    ----------
+    las : tuple of float
+        Least and largest angular size, arcsec.
+    bending : tuple of float
+        Least and largest absolute bending, radians.
+    """
+
+    las: tuple[float, float] = (0.0, np.inf)
+    bending: tuple[float, float] = (0.0, np.pi)
+
+    def met(self, las: np.ndarray, bending: np.ndarray) -> np.ndarray:
+        """Return which of the stamps are within the limits."""
+        size, bend = self.las, np.abs(bending)
+        return (las >= size[0]) & (las <= size[1]) & (bend >= self.bending[0]) & (bend <= self.bending[1])
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Stamps number ``start`` and on: clipped, of unit sum, with what was measured on them.
+
+    ``latents`` are those that each was decoded from in the end, ``bending`` is measured, and ``pixel_scale`` is
+    the model's, in arcsec.
+    """
+
+    start: int
+    latents: Latents
+    bending: np.ndarray
+    stamps: np.ndarray
+    shapes: Shapes
+    components: Components
+    pixel_scale: float
+
+
+def make_stamps(model: Generator | PaperGenerator, latents: Latents, clip_sigma: float | None,
+                least: np.ndarray | None = None) -> Iterator[Batch]:
+    """Decode, clip and measure stamps, a bounded batch at a time.
+
+    Parameters
+    ----------
+    model : Generator
+        The trained model.
+    latents : Latents
+        What to decode.
+    clip_sigma : float or None
+        See `skygal.morphology.clip.clip_stamps`.
+    least : ndarray, shape (n,), optional
+        Largest angular size, in stamp pixels, that each stamp should reach. One that falls short is
+        asked for again with a larger extent, as far as the model knows them.
+
+    Yields
+    ------
+    Batch
+    """
+    fwhm = model.beam_fwhm / model.pixel_scale
+    for start in range(0, len(latents), BATCH):
+        part = latents[start:start + BATCH]
+        stamps = clip_stamps(model.decode(part.values, part.fr_class, part.extent, part.bending), clip_sigma,
+                             beam_fwhm=fwhm)
+        las = largest_size(stamps)
+        if least is not None:
+            extent = part.extent.copy()
+            _enlarge(model, part, clip_sigma, least[start:start + BATCH], stamps, las, extent)
+            part = replace(part, extent=extent)
+        yield _measured(start, part, stamps, las, measure_bending(stamps), model)
+
+
+def _measured(start: int, part: Latents, stamps: np.ndarray, las: np.ndarray, bending: np.ndarray,
+              model: Generator | PaperGenerator) -> Batch:
+    """Return the batch of clipped stamps."""
+    shapes, components = measure_stamps(stamps, beam_fwhm=model.beam_fwhm / model.pixel_scale, las=las)
+    unit = stamps / shapes.flux[:, None, None].astype(np.float32)
+    of_stamp = shapes.flux[components.stamp]
+    found = replace(components, flux=components.flux / of_stamp, peak_value=components.peak_value / of_stamp)
+    return Batch(start, part, bending, unit, shapes, found, model.pixel_scale)
+
+
+def draw_within(model: Generator | PaperGenerator, plan: Latents, clip_sigma: float | None, limits: Limits, *,
+                redraw: Callable[[np.ndarray, np.ndarray], Latents]) -> Iterator[Batch]:
+    """Decode, clip and measure stamps that are all within limits, a bounded batch at a time: see `stamps_within`.
+
+    Yields
+    ------
+    Batch
+    """
+    for start in range(0, len(plan), BATCH):
+        part, stamps = stamps_within(model, plan[start:start + BATCH], clip_sigma, limits, redraw=redraw)
+        yield _measured(start, part, stamps, largest_size(stamps), measure_bending(stamps), model)
+
+
+def stamps_within(model: Generator | PaperGenerator, plan: Latents, clip_sigma: float | None, limits: Limits, *,
+                  redraw: Callable[[np.ndarray, np.ndarray], Latents]) -> tuple[Latents, np.ndarray]:
+    """Decode and clip stamps that are all within limits.
+
+    Parameters
+    ----------
+    model, plan, clip_sigma
+        See `make_stamps`.
+    limits : Limits
+        What each stamp must measure.
+    redraw : callable
+        Returns fresh latents for classes and keys.
+
+    Returns
+    -------
+    latents : Latents
+        What each was decoded from in the end.
+    stamps : ndarray, shape (n, ny, nx), float32
+        As the decoder and the clip leave them.
+
+    Raises
+    ------
+    ValueError
+        If the model makes no such stamp in `DRAWS` draws, or can make none.
+    """
+    frame = model.shape[1] * model.pixel_scale
+    if limits.las[0] > frame:
+        raise ValueError(f"las must be at most {frame:g} arcsec, the length of the model's stamps, got "
+                         f"{limits.las[0]:g} arcsec and more")
+    stamps = clip_stamps(model.decode(plan.values, plan.fr_class, plan.extent, plan.bending), clip_sigma,
+                         beam_fwhm=model.beam_fwhm / model.pixel_scale)
+    if limits == Limits():
+        return plan, stamps
+    return _redrawn(model, plan, clip_sigma, limits, redraw, stamps), stamps
+
+
+def _redrawn(model: Generator | PaperGenerator, part: Latents, clip_sigma: float | None, limits: Limits,
+             redraw: Callable[[np.ndarray, np.ndarray], Latents], stamps: np.ndarray) -> Latents:
+    """Replace stamps that are not within limits by fresh ones that are, in place; return the latents of all."""
+    columns = {field.name: getattr(part, field.name).copy() for field in fields(Latents)}
+    las, bending = largest_size(stamps), measure_bending(stamps)
+    missed = np.flatnonzero(~limits.met(las * model.pixel_scale, bending))
+    for number in range(1, DRAWS):
+        if not missed.size:
+            break
+        fresh = redraw(part.fr_class[missed], next_keys(part.keys[missed], number))
+        for name, column in columns.items():
+            column[missed] = getattr(fresh, name)
+        stamps[missed] = clip_stamps(decode_at(model, fresh, missed % BLOCK), clip_sigma,
+                                     beam_fwhm=model.beam_fwhm / model.pixel_scale)
+        las[missed], bending[missed] = largest_size(stamps[missed]), measure_bending(stamps[missed])
+        missed = missed[~limits.met(las[missed] * model.pixel_scale, bending[missed])]
+    if missed.size:
+        k = missed[0]
+        raise ValueError(
+            f"las and bending must be in reach of the model, got none of class {part.fr_class[k]} with las "
+            f"{limits.las[0]:g} to {limits.las[1]:g} arcsec and bending {np.degrees(limits.bending[0]):g} to "
+            f"{np.degrees(limits.bending[1]):g} deg in {DRAWS} draws; the last had "
+            f"{las[k] * model.pixel_scale:.1f} arcsec and {abs(np.degrees(bending[k])):.1f} deg")
+    return Latents(**columns)
+
+
+def decode_at(model: Generator | PaperGenerator, latents: Latents, place: np.ndarray) -> np.ndarray:
+    """Decode stamps, each at a given place in the generator's block.
+
+    A stamp's rounding may depend on its place in the block, though not on the others in it. So the place has to come
+    from the stamp itself, not from how many others are decoded.
+    """
+    order = np.argsort(place, kind="stable")
+    block = np.empty(len(place), int)
+    block[order] = np.arange(len(place)) - np.searchsorted(place[order], place[order])
+    at = block * BLOCK + place
+    # empty places show the first stamp once more
+    filled = np.zeros((block.max() + 1) * BLOCK, int)
+    filled[at] = np.arange(len(place))
+    whole = latents[filled]
+    return model.decode(whole.values, whole.fr_class, whole.extent, whole.bending)[at]
+
+
+def _enlarge(model: Generator | PaperGenerator, part: Latents, clip_sigma: float | None, least: np.ndarray,
+             stamps: np.ndarray, las: np.ndarray, extent: np.ndarray) -> None:
+    """Replace stamps smaller than ``least`` by ones of a larger extent, in place."""
+    largest = np.array([largest_extent(model, name) for name in part.fr_class])
+    for _ in range(TRIES):
+        short = np.flatnonzero((las < least) & (extent < largest))
+        if not short.size:
+            return
+        extent[short] = np.minimum(1.1 * extent[short] * least[short] / las[short], largest[short])
+        raw = decode_at(model, replace(part, extent=extent)[short], short % BLOCK)
+        stamps[short] = clip_stamps(raw, clip_sigma, beam_fwhm=model.beam_fwhm / model.pixel_scale)
+        las[short] = largest_size(stamps[short])

@@ -1,0 +1,1 @@
+"""How the sky is seen: surveys, beams, primary beams and noise."""

@@ -1,0 +1,185 @@
+"""Named surveys: frequency, beam, pixel and noise, each number with its source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from os import PathLike
+from os.path import exists
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from astropy import units as u
+
+from skygal.checks import as_quantity, nearest_names, shorten, show
+from skygal.io.config import parse_yaml
+from skygal.io.inputs import read_text
+
+if TYPE_CHECKING:
+    from radio_beam import Beam
+
+__all__ = ["Survey", "list_surveys", "read_survey"]
+
+_NUMBERS = {"frequency": u.GHz, "pixel_scale": u.arcsec, "noise": u.Jy / u.beam}
+_KEYS = ("name", "description", "frequency", "beam", "pixel_scale", "noise")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """How a survey sees the sky.
+
+    Parameters
+    ----------
+    name : str
+    frequency : `~astropy.units.Quantity`
+    beam : `~radio_beam.Beam`
+    pixel_scale : `~astropy.units.Quantity`
+        Side of a pixel.
+    noise : `~astropy.units.Quantity`
+        Typical standard deviation of the noise, Jy/beam.
+    description : str
+    references : dict of str to str
+        Where each number is from.
+    notes : dict of str to str
+        What else there is to say of one: nominal values are called so.
+    """
+
+    name: str
+    frequency: u.Quantity
+    beam: Beam
+    pixel_scale: u.Quantity
+    noise: u.Quantity
+    description: str = ""
+    references: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+@cache
+def _shipped() -> dict[str, str]:
+    """Return the file of each shipped survey."""
+    found = (entry.name for entry in files("skygal.catalogs").joinpath("surveys").iterdir())
+    return {name.removesuffix(".yaml"): name for name in sorted(found) if name.endswith(".yaml")}
+
+
+def list_surveys() -> list[str]:
+    """Return the names of the surveys that come with the package.
+
+    Examples
+    --------
+    >>> import skygal
+    >>> "FIRST" in skygal.list_surveys()
+    True
+    """
+    return list(_shipped())
+
+
+def read_survey(name: str | PathLike) -> Survey:
+    """Return a survey that comes with the package, or one of your own.
+
+    Parameters
+    ----------
+    name : str or path
+        A shipped survey's name, in capitals or not, or a path to a YAML file (.yaml, .yml) with the
+        keys name, frequency, beam (major, minor, pa), pixel_scale and noise. Each is a string with a
+        unit, or a mapping with ``value``, ``reference`` and ``note``.
+
+    Returns
+    -------
+    Survey
+
+    Raises
+    ------
+    TypeError
+        If ``name`` is neither a string nor a path.
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If there is no such survey, or the file is not as it must be.
+
+    Examples
+    --------
+    >>> import skygal
+    >>> skygal.read_survey("first").pixel_scale
+    <Quantity 1.8 arcsec>
+    """
+    if not isinstance(name, (str, Path)):
+        raise TypeError(f"survey must be a name or a path to a YAML file, got {show(name)}")
+    if str(name).lower().endswith((".yaml", ".yml")):
+        path = Path(name)
+        if not exists(path):
+            raise FileNotFoundError(f"survey must be an existing file, got {show(str(path))}")
+        return _parse(read_text(path, "survey file"), str(path))
+    known = {key.lower(): key for key in _shipped()}
+    if str(name).lower() not in known:
+        choices = ", ".join(repr(key) for key in known.values())
+        raise ValueError(f"survey must be one of {choices}, or a path to a YAML file, got {show(str(name))}"
+                         f"{nearest_names(str(name), known.values())}")
+    file = _shipped()[known[str(name).lower()]]
+    return _parse(files("skygal.catalogs").joinpath("surveys", file).read_text(encoding="utf-8"), file)
+
+
+def _check_keys(where: str, given: Any, allowed: tuple[str, ...], needed: tuple[str, ...]) -> dict[str, Any]:
+    if not isinstance(given, dict):
+        raise ValueError(f"{where} must be a mapping with the keys {', '.join(needed)}, got {show(given)}")
+    for key in given:
+        if key not in allowed:
+            raise ValueError(f"{where} must have no keys but {', '.join(allowed)}, got {show(key)}"
+                             f"{nearest_names(str(key), allowed)}")
+    for key in needed:
+        if key not in given:
+            raise ValueError(f"{where} must have the key {key!r}, got only "
+                             f"{shorten(', '.join(map(str, given))) or 'none'}")
+    return given
+
+
+def _number(where: str, value: Any, unit: u.UnitBase, *, positive: bool = True) -> u.Quantity:
+    if not isinstance(value, str):
+        raise ValueError(f"{where} must be a value with a unit, such as '1.8 {unit}', got {show(value)}")
+    try:
+        as_quantity(where, value, unit, positive=positive)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    # as written, so that 943 MHz stays that
+    return u.Quantity(value)
+
+
+def _parse(text: str, file: str) -> Survey:
+    from radio_beam import Beam
+
+    where = f"survey file {show(file)}"
+    try:
+        data = parse_yaml(text)
+    except ValueError as error:
+        raise ValueError(f"{where} must be YAML, got {error}") from None
+    data = _check_keys(where, data, _KEYS, ("name", "frequency", "beam", "pixel_scale", "noise"))
+    if not isinstance(data["name"], str) or not data["name"]:
+        raise ValueError(f"name in {where} must be a word, got {show(data['name'])}")
+    references: dict[str, str] = {}
+    notes: dict[str, str] = {}
+
+    def cite(key: str, entry: dict[str, Any]) -> None:
+        for kind, into in (("reference", references), ("note", notes)):
+            if kind in entry:
+                into[key] = str(entry[kind])
+
+    values = {}
+    for key, unit in _NUMBERS.items():
+        entry = data[key]
+        if isinstance(entry, dict):
+            _check_keys(f"{key} in {where}", entry, ("value", "reference", "note"), ("value",))
+            cite(key, entry)
+            entry = entry["value"]
+        values[key] = _number(f"{key} in {where}", entry, unit)
+    entry = data["beam"]
+    entry = {"major": entry} if isinstance(entry, str) else entry
+    entry = _check_keys(f"beam in {where}", entry, ("major", "minor", "pa", "reference", "note"), ("major",))
+    cite("beam", entry)
+    major = _number(f"beam major in {where}", entry["major"], u.arcsec)
+    minor = _number(f"beam minor in {where}", entry.get("minor", entry["major"]), u.arcsec)
+    pa = _number(f"beam pa in {where}", entry.get("pa", "0 deg"), u.deg, positive=False)
+    if minor > major:
+        raise ValueError(f"beam in {where} must have major >= minor, got {major} and {minor}")
+    return Survey(name=data["name"], beam=Beam(major, minor, pa), description=str(data.get("description", "")),
+                  references=references, notes=notes, **values)

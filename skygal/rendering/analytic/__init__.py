@@ -1,0 +1,1 @@
+"""Points, Gaussians and exponential discs in bulk."""

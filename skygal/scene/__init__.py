@@ -1,0 +1,1 @@
+"""Sources with a place: drawn, measured, and drawn again in any window."""

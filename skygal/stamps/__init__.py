@@ -1,0 +1,1 @@
+"""Labelled stamps and datasets for machine learning."""
