@@ -20,10 +20,9 @@ from skygal.io.header_beam import beam_table, read_beam
 from skygal.io.header_frequency import read_frequency
 from skygal.io.header_wcs import read_celestial
 from skygal.io.headers import primary_header
-from skygal.observation.psf_files import read_psf
 from skygal.wcs import celestial
 
-__all__ = ["SkyImage", "choose_hdu", "describe_plane", "parse_unit", "read_image", "read_psf", "write_image"]
+__all__ = ["SkyImage", "choose_hdu", "describe_plane", "parse_unit", "read_image", "write_image"]
 
 
 @dataclass(frozen=True)

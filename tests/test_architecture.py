@@ -1,0 +1,94 @@
+"""The structure: imports go one way, and the top of the package is a hall with few doors."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "skygal"
+
+
+def names():
+    """Return the modules of the package by name, and their files."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports():
+    """Return which modules each one imports, inside functions too, but not for the type checker alone."""
+    modules, graph = names(), {}
+    for name, path in modules.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        typing = {id(part) for node in ast.walk(tree) if isinstance(node, ast.If)
+                  and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING" for part in ast.walk(node)}
+        found = set()
+        for node in ast.walk(tree):
+            if id(node) in typing:
+                continue
+            if isinstance(node, ast.ImportFrom) and node.module:
+                found |= {part if part in modules else node.module
+                          for part in (f"{node.module}.{alias.name}" for alias in node.names)}
+            elif isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+        # a package's own __init__ hands out what is below it when that is asked for
+        graph[name] = {other for other in found if other in modules and other != name}
+    return graph
+
+
+def circles(graph):
+    """Return the groups of modules of which each one comes to import itself (Tarjan 1972)."""
+    order, low, stack, groups = {}, {}, [], []
+
+    def visit(node):
+        order[node] = low[node] = len(order)
+        stack.append(node)
+        for other in graph[node]:
+            if other not in order:
+                visit(other)
+                low[node] = min(low[node], low[other])
+            elif other in stack:
+                low[node] = min(low[node], order[other])
+        if low[node] == order[node]:
+            group = stack[stack.index(node):]
+            del stack[stack.index(node):]
+            if len(group) > 1:
+                groups.append(sorted(group))
+
+    for node in graph:
+        if node not in order:
+            visit(node)
+    return groups
+
+
+def test_no_circle_of_imports():
+    graph = imports()
+    assert sum(map(len, graph.values())) > 300
+    assert circles(graph) == []
+
+
+def test_a_circle_would_be_found():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [["b", "c"]]
+
+
+@pytest.mark.parametrize(("room", "below"), [
+    ("io", {"checks", "io", "wcs"}),
+    ("observation", {"checks", "io", "observation", "wcs"}),
+    ("rendering", {"checks", "observation", "rendering", "seeds"}),
+    ("truth", {"checks", "io", "truth"}),
+    ("population", {"checks", "io", "population", "rendering", "seeds", "wcs"}),
+    ("scene", {"checks", "morphology", "observation", "population", "rendering", "scene", "seeds", "wcs"}),
+])
+def test_rooms_stand_on_those_below(room, below):
+    graph = imports()
+    found = {other.split(".")[1] for name, others in graph.items() if name.startswith(f"skygal.{room}.")
+             for other in others if other != "skygal"}
+    assert found <= below
+
+
+def test_the_hall():
+    entries = [path for path in PACKAGE.iterdir() if path.name != "__pycache__"]
+    assert len(entries) <= 22
+    assert sum(path.is_file() for path in entries) <= 9
