@@ -10,9 +10,9 @@ from oracles import angle_between, position_angle
 
 import skygal
 from skygal.morphology import batches as stamps_module
-from skygal.morphology.batches import Limits, draw_within, make_stamps
+from skygal.morphology.batches import Limits, draw_within
 from skygal.morphology.conditions import measure_bending
-from skygal.morphology.latents import Latents, draw_conditions, draw_latents, largest_extent
+from skygal.morphology.latents import Latents, draw_conditions, draw_latents
 from skygal.morphology.measure import largest_size
 from skygal.seeds import Seeds
 from skygal.truth import read_truth
@@ -175,24 +175,6 @@ def test_clip():
     lit = [np.count_nonzero(images) for images in (raw, kept, more)]
     assert lit[0] > lit[1] > lit[2] > 0
     np.testing.assert_allclose(raw[kept > 0], kept[kept > 0], rtol=1e-6)
-
-
-def test_asked_again_until_they_are_large_enough():
-    model = skygal.load_model()
-    keys = Seeds(1).keys("latent", 12)
-    classes = np.repeat(["FRI", "FRII"], 6)
-    small = Latents(draw_latents("prior", keys, model.latent_dim), classes, np.full(12, 4.0), np.zeros(12), keys)
-    (plain,) = make_stamps(model, small, 3.0)
-    wanted = 1.3 * plain.shapes.las
-    (again,) = make_stamps(model, small, 3.0, wanted)
-    at_end = np.isclose(again.latents.extent, [largest_extent(model, name) for name in classes])
-    assert ((again.shapes.las >= wanted) | at_end).mean() > 0.8
-    assert (again.shapes.las > plain.shapes.las).all() and (again.latents.extent > 4).all()
-    np.testing.assert_allclose(again.stamps.sum(axis=(1, 2)), 1, rtol=1e-5)
-    # one is the same whatever else is asked for with it
-    (fewer,) = make_stamps(model, small[:4], 3.0, np.where(np.arange(4) == 3, wanted[:4], 0))
-    np.testing.assert_array_equal(fewer.stamps[3], again.stamps[3])
-    assert fewer.latents.extent[3] == again.latents.extent[3] and (fewer.latents.extent[:3] == 4).all()
 
 
 WITHIN = {"fr_class": "FRI", "las": (50 * u.arcsec, 90 * u.arcsec), "bending": (20 * u.deg, 60 * u.deg), "seed": 8}

@@ -12,7 +12,7 @@ from skygal.morphology.clip import clip_stamps
 from skygal.morphology.components import Components
 from skygal.morphology.conditions import measure_bending
 from skygal.morphology.generator import BLOCK
-from skygal.morphology.latents import Latents, largest_extent
+from skygal.morphology.latents import Latents
 from skygal.morphology.measure import Shapes, largest_size, measure_stamps
 from skygal.seeds import next_keys
 
@@ -24,8 +24,6 @@ __all__ = ["Batch", "Limits", "decode_at", "draw_within", "make_stamps", "stamps
 
 #: stamps to a batch; a multiple of the generator's block
 BATCH = 512
-#: how often a stamp that is too small is asked for again with a larger extent
-TRIES = 3
 #: how often one that is not as asked for is drawn, the first time included
 DRAWS = 200
 
@@ -68,8 +66,7 @@ class Batch:
     pixel_scale: float
 
 
-def make_stamps(model: Generator | PaperGenerator, latents: Latents, clip_sigma: float | None,
-                least: np.ndarray | None = None) -> Iterator[Batch]:
+def make_stamps(model: Generator | PaperGenerator, latents: Latents, clip_sigma: float | None) -> Iterator[Batch]:
     """Decode, clip and measure stamps, a bounded batch at a time.
 
     Parameters
@@ -80,9 +77,6 @@ def make_stamps(model: Generator | PaperGenerator, latents: Latents, clip_sigma:
         What to decode.
     clip_sigma : float or None
         See `skygal.morphology.clip.clip_stamps`.
-    least : ndarray, shape (n,), optional
-        Largest angular size, in stamp pixels, that each stamp should reach. One that falls short is
-        asked for again with a larger extent, as far as the model knows them.
 
     Yields
     ------
@@ -94,10 +88,6 @@ def make_stamps(model: Generator | PaperGenerator, latents: Latents, clip_sigma:
         stamps = clip_stamps(model.decode(part.values, part.fr_class, part.extent, part.bending), clip_sigma,
                              beam_fwhm=fwhm)
         las = largest_size(stamps)
-        if least is not None:
-            extent = part.extent.copy()
-            _enlarge(model, part, clip_sigma, least[start:start + BATCH], stamps, las, extent)
-            part = replace(part, extent=extent)
         yield _measured(start, part, stamps, las, measure_bending(stamps), model)
 
 
@@ -201,17 +191,3 @@ def decode_at(model: Generator | PaperGenerator, latents: Latents, place: np.nda
     filled[at] = np.arange(len(place))
     whole = latents[filled]
     return model.decode(whole.values, whole.fr_class, whole.extent, whole.bending)[at]
-
-
-def _enlarge(model: Generator | PaperGenerator, part: Latents, clip_sigma: float | None, least: np.ndarray,
-             stamps: np.ndarray, las: np.ndarray, extent: np.ndarray) -> None:
-    """Replace stamps smaller than ``least`` by ones of a larger extent, in place."""
-    largest = np.array([largest_extent(model, name) for name in part.fr_class])
-    for _ in range(TRIES):
-        short = np.flatnonzero((las < least) & (extent < largest))
-        if not short.size:
-            return
-        extent[short] = np.minimum(1.1 * extent[short] * least[short] / las[short], largest[short])
-        raw = decode_at(model, replace(part, extent=extent)[short], short % BLOCK)
-        stamps[short] = clip_stamps(raw, clip_sigma, beam_fwhm=model.beam_fwhm / model.pixel_scale)
-        las[short] = largest_size(stamps[short])

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from skygal.morphology.moments import column_sums
+
 __all__ = ["SIZE_TO_EXTENT", "ConditionTable", "measure_bending", "measure_extent_bending"]
 
 #: largest angular size of a stamp over its extent: the median of FIRST's, which scatter by a tenth
@@ -78,9 +80,7 @@ def _bending(flux: Any, height: Any, x: Any) -> Any:
 def measure_bending(images: np.ndarray) -> np.ndarray:
     """Return the bending (radians, shape (n,)) of aligned stamps (n, ny, nx): see `measure_extent_bending`."""
     x, y = (np.arange(size) - (size - 1) / 2 for size in images.shape[:0:-1])
-    # one stamp at a time: the rounding of one product of all would depend on how many there are
-    height = np.stack([y @ image for image in images.astype(float)]) if len(images) else np.zeros((0, x.size))
-    return _bending(images.sum(1, dtype=float), height, x)
+    return _bending(*column_sums(images, y), x)
 
 
 def _arctan(value: Any) -> Any:

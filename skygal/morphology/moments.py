@@ -4,7 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["measure_moments"]
+__all__ = ["column_sums", "measure_moments"]
+
+
+def column_sums(images: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return sums over each column of the brightness, and of brightness times ``y``, both of shape (n, nx).
+
+    Row by row, and not as a product of matrices, whose rounding would depend on how many images there are.
+
+    Parameters
+    ----------
+    images : `~numpy.ndarray`
+        Shape (n, ny, nx).
+    y : `~numpy.ndarray`
+        Shape (ny,), the rows' places.
+    """
+    flux, height, row, part = (np.zeros((len(images), images.shape[2])) for _ in range(4))
+    for j, place in enumerate(y.tolist()):
+        row[:] = images[:, j]
+        flux += row
+        height += np.multiply(row, place, out=part)
+    return flux, height
 
 
 def measure_moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -53,18 +73,15 @@ def measure_moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
     # Positions are taken from the middle of the frame, which keeps the differences of squares small.
     x = np.arange(nx) - (nx - 1) / 2
     y = np.arange(ny) - (ny - 1) / 2
-    columns = images.sum(axis=1, dtype=np.float64)
+    columns, height = column_sums(images, y)
     rows = images.sum(axis=2, dtype=np.float64)
     flux = columns.sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        # no matrix product here: its rounding would depend on how many images there are
         mean_x = (columns * x).sum(axis=1) / flux
         mean_y = (rows * y).sum(axis=1) / flux
         var_x = (columns * (x - mean_x[:, None]) ** 2).sum(axis=1) / flux
         var_y = (rows * (y - mean_y[:, None]) ** 2).sum(axis=1) / flux
-        by_row = np.stack([image @ x for image in images.astype(np.float64, copy=False)]) \
-            if n else np.zeros((0, ny))
-        cross = (by_row * y).sum(axis=1) / flux - mean_x * mean_y
+        cross = (height * x).sum(axis=1) / flux - mean_x * mean_y
     centre = np.stack([mean_x + (nx - 1) / 2, mean_y + (ny - 1) / 2], axis=1)
     covariance = np.stack([var_x, cross, cross, var_y], axis=1).reshape(n, 2, 2)
     covariance[~np.isfinite(centre).all(axis=1)] = np.nan

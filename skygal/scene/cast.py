@@ -17,8 +17,8 @@ from skygal.wcs import icrs_to_pixel, pixel_affine
 
 __all__ = ["SHARPEST", "Cast", "make_cast"]
 
-#: Arcsec. A source's stamp is to be large enough, as far as the model knows such stamps, to be seen with a beam of this
-#: FWHM: the same one for all images, so that one seed shows one sky to all surveys.
+#: Arcsec. A stamp is asked for so large, as far as the model knows such stamps, that its source can be seen with a beam
+#: of this FWHM: the same one for all images, so that one seed shows one sky to all surveys.
 SHARPEST = 0.5
 
 
@@ -36,8 +36,6 @@ class Cast:
         Image pixels (x, y).
     jacobian : ndarray, shape (n, 2, 2)
         Pixels per arcsec (east, north) at each.
-    least : ndarray, shape (n,)
-        Arcsec that each one's stamp should measure, at the model's scale.
     plan : Latents
         What each is decoded from.
     model : Generator
@@ -51,7 +49,6 @@ class Cast:
     population: QTable
     position: np.ndarray
     jacobian: np.ndarray
-    least: np.ndarray
     plan: Latents
     model: Any
     clip_sigma: float | None
@@ -83,4 +80,4 @@ def make_cast(wcs: WCS, shape: tuple[int, int], population: QTable, *, model: An
     fr_class = np.asarray(population["fr_class"]).astype(str)
     plan = draw_sources(model, latents, fr_class, draw_keys(seeds, "latent", latents, fr_class),
                         least=least / SIZE_TO_EXTENT)
-    return Cast(wcs, shape, population, position, jacobian, least, plan, model, clip_sigma)
+    return Cast(wcs, shape, population, position, jacobian, plan, model, clip_sigma)

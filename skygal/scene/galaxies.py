@@ -126,7 +126,7 @@ def draw_scene(cast: Cast, view: View, *, progress: Callable[[int], object], can
     columns: list[dict[str, np.ndarray]] = []
     parts: list[dict[str, np.ndarray]] = []
     kept: list[Placements] = []
-    for batch in _ahead(make_stamps(model, cast.plan, cast.clip_sigma, cast.least / model.pixel_scale)):
+    for batch in _ahead(make_stamps(model, cast.plan, cast.clip_sigma)):
         here, shapes = slice(batch.start, batch.start + len(batch.stamps)), batch.shapes
         scale = las[here] / shapes.las
         affine = stamp_affines(cast.jacobian[here], pa[here] - np.radians(shapes.pa), scale)
