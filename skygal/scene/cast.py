@@ -19,7 +19,7 @@ __all__ = ["SHARPEST", "Cast", "make_cast"]
 
 #: Arcsec. A stamp is asked for so large, as far as the model knows such stamps, that its source can be seen with a beam
 #: of this FWHM: the same one for all images, so that one seed shows one sky to all surveys.
-SHARPEST = 0.5
+SHARPEST = 0.4
 
 
 @dataclass(frozen=True)
