@@ -13,7 +13,7 @@ import numpy as np
 from astropy import units as u
 from astropy.wcs import WCS
 
-from skygal.checks import as_quantity
+from skygal.checks import as_quantity, show
 from skygal.io.header_wcs import celestial_axes, read_celestial
 from skygal.io.inputs import read_npy
 from skygal.wcs import celestial, make_wcs
@@ -42,7 +42,7 @@ def parse_quantity(name: str, value: Any) -> u.Quantity:
     except (TypeError, ValueError):
         quantity = None
     if quantity is None or quantity.unit == u.dimensionless_unscaled:
-        raise ValueError(f"{name} must be a number with a unit such as '5.4 arcsec', got {value!r}")
+        raise ValueError(f"{name} must be a number with a unit such as '5.4 arcsec', got {show(value)}")
     return quantity
 
 
@@ -53,7 +53,7 @@ def parse_number(name: str, value: Any) -> float:
             raise TypeError
         return float(value)
     except (TypeError, ValueError):
-        raise ValueError(f"{name} must be a number, got {value!r}") from None
+        raise ValueError(f"{name} must be a number, got {show(value)}") from None
 
 
 def parse_noise(name: str, value: Any) -> u.Quantity | Path:
@@ -91,7 +91,7 @@ def parse_range(name: str, value: Any, *, plain: bool = False) -> Any:
     if not isinstance(parts, (list, tuple)):
         return parse(name, parts)
     if len(parts) not in (1, 2):
-        raise ValueError(f"{name} must be a pair LOW,HIGH, got {value!r}")
+        raise ValueError(f"{name} must be a pair LOW,HIGH, got {show(value)}")
     values = tuple(parse(name, part) for part in parts)
     return values[0] if len(values) == 1 else values
 
@@ -110,7 +110,7 @@ def parse_open_range(name: str, value: Any) -> tuple[Any, Any]:
     if not isinstance(parts, (list, tuple)):
         parts = [parts]
     if len(parts) not in (1, 2):
-        raise ValueError(f"{name} must be a pair LOW,HIGH, got {value!r}")
+        raise ValueError(f"{name} must be a pair LOW,HIGH, got {show(value)}")
     low, high = (None if part in (None, "", "none") else parse_quantity(name, part) for part in (*parts, None)[:2])
     return low, high
 
@@ -171,7 +171,7 @@ def parse_size(value: Any, *, name: str = "size") -> tuple[int, int]:
     except ValueError:
         numbers = []
     if len(numbers) not in (1, 2) or min(numbers) < 1:
-        raise ValueError(f"{name} must be a number of pixels N or NXxNY, got {value!r}")
+        raise ValueError(f"{name} must be a number of pixels N or NXxNY, got {show(value)}")
     return numbers[-1], numbers[0]
 
 
@@ -204,12 +204,12 @@ def parse_beam(value: Any) -> Any:
         angle = float(pa) * u.Unit(pa_unit) if pa else 0 * u.deg
     except ValueError:
         raise ValueError("beam must be a FWHM such as '5.4arcsec' or '6x5arcsec,30deg' (major x minor, "
-                         f"position angle), got {value!r}") from None
+                         f"position angle), got {show(value)}") from None
     long, short = (as_quantity("beam", axis, u.arcsec) for axis in axes)
     if long < short:
-        raise ValueError(f"beam must have its major axis first, got {value!r}")
+        raise ValueError(f"beam must have its major axis first, got {show(value)}")
     if not angle.unit.is_equivalent(u.deg):
-        raise ValueError(f"beam must have its position angle in deg, got {value!r}")
+        raise ValueError(f"beam must have its position angle in deg, got {show(value)}")
     return Beam(major=long * u.arcsec, minor=short * u.arcsec, pa=angle)
 
 
@@ -228,7 +228,7 @@ def parse_mix(value: Any) -> Any:
     pairs = [part.split(":") for part in str(value).split(",")]
     if any(len(pair) != 2 for pair in pairs):
         raise ValueError("fr_mix must be 'balanced', 'survey' or shares such as 'FRI:0.3,FRII:0.7', "
-                         f"got {value!r}")
+                         f"got {show(value)}")
     return {key.strip(): parse_number("fr_mix", share) for key, share in pairs}
 
 
@@ -250,7 +250,7 @@ def parse_hdu(value: Any) -> int | str | None:
     if value is None or (isinstance(value, int) and not isinstance(value, bool)):
         return value
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"hdu must be a number or an EXTNAME, got {value!r}")
+        raise ValueError(f"hdu must be a number or an EXTNAME, got {show(value)}")
     return int(value) if re.fullmatch(r"\s*[+-]?\d+\s*", value) else value.strip()
 
 
@@ -300,7 +300,7 @@ def parse_wcs(*, wcs: str | None = None, center: str | None = None, size: Any = 
         for name, value in (("center", center), ("size", size), ("pixel_scale", pixel_scale),
                             ("projection", projection)):
             if value is not None:
-                raise ValueError(f"{name} must be left out where wcs is given, got {value!r}")
+                raise ValueError(f"{name} must be left out where wcs is given, got {show(value)}")
         return _grid_of(wcs)
     if pixel_scale is not None:
         scale = parse_quantity("pixel_scale", pixel_scale)
@@ -346,4 +346,4 @@ def _number(name: str, value: Any, kind: type) -> Any:
         # a float in a file is no whole number: the settings themselves refuse it
         return kind(value) if isinstance(value, str) or kind is float else value
     except (TypeError, ValueError):
-        raise ValueError(f"{name} must be a {'whole ' if kind is int else ''}number, got {value!r}") from None
+        raise ValueError(f"{name} must be a {'whole ' if kind is int else ''}number, got {show(value)}") from None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from skygal.checks import show
 from skygal.data.stamps import MORPHOLOGIES, NUMBERS, Stamps, make_stamps, read_labels
 from skygal.io.inputs import read_npz
 
@@ -53,5 +54,5 @@ def read_arrays(path: Path) -> Stamps:
     unknown = np.setdiff1d(given, MORPHOLOGIES)
     if unknown.size:
         raise ValueError(f"'morphology' in {str(path)!r} must be one of {', '.join(map(repr, MORPHOLOGIES))}, "
-                         f"got {str(unknown[0])!r}")
+                         f"got {show(str(unknown[0]))}")
     return make_stamps(images, fr_class, **columns)

@@ -119,7 +119,8 @@ def read_cutouts(files: Iterable[Path]) -> Stamps:
             classes.append(NAMED[path.parent.name.lower()])
         else:
             raise ValueError(f"class of {str(path)!r} must be told by a name like 'label_ra+dec_redshift_las.fits' "
-                             f"or by a folder named {', '.join(CLASSES)}, got {path.name!r} in {path.parent.name!r}")
+                             f"or by a folder named {', '.join(CLASSES)}, got {show(path.name)} in "
+                             f"{show(path.parent.name)}")
         image, header = _read_image(path) if is_fits(path) else (
             read_png(read_bytes(path, "stamps", largest=LARGEST_PNG), str(path)),
             dict.fromkeys(("ra", "dec", "pixel_scale"), np.nan))
