@@ -22,11 +22,30 @@ if TYPE_CHECKING:
     from skygal.training.settings import TrainSettings
 
 __all__ = ["DEFAULT_CENTER", "DEFAULT_SIZE", "parse_beam", "parse_each", "parse_frequencies", "parse_hdu",
-           "parse_latents", "parse_mix", "parse_noise", "parse_number", "parse_open_range", "parse_quantity",
-           "parse_range", "parse_settings", "parse_size", "parse_sizes", "parse_wcs"]
+           "parse_latents", "parse_mix", "parse_noise", "parse_number", "parse_open_range", "parse_path",
+           "parse_quantity", "parse_range", "parse_settings", "parse_size", "parse_sizes", "parse_wcs"]
 
 #: where a field lies and how many pixels it has on a side if nothing is said
 DEFAULT_CENTER, DEFAULT_SIZE = "12h00m00s +30d00m00s", 1024
+#: characters of a beam in words
+LONGEST = 200
+
+
+def _split(text: str, sign: str) -> list[str]:
+    return [part.strip() for part in text.split(sign)]
+
+
+def parse_path(name: str, value: Any) -> Path:
+    """Return the path in words.
+
+    Raises
+    ------
+    ValueError
+        If they are none.
+    """
+    if not isinstance(value, (str, os.PathLike)):
+        raise ValueError(f"{name} must be a path, got {show(value)}")
+    return Path(value)
 
 
 def parse_quantity(name: str, value: Any) -> u.Quantity:
@@ -87,7 +106,7 @@ def parse_range(name: str, value: Any, *, plain: bool = False) -> Any:
         If there are more than two values, or one is not what it must be.
     """
     parse = parse_number if plain else parse_quantity
-    parts = re.split(r"\s*,\s*", value.strip()) if isinstance(value, str) else value
+    parts = _split(value, ",") if isinstance(value, str) else value
     if not isinstance(parts, (list, tuple)):
         return parse(name, parts)
     if len(parts) not in (1, 2):
@@ -106,7 +125,7 @@ def parse_open_range(name: str, value: Any) -> tuple[Any, Any]:
     ValueError
         If there are more than two values, or one is not what it must be.
     """
-    parts = re.split(r"\s*,\s*", value.strip()) if isinstance(value, str) else value
+    parts = _split(value, ",") if isinstance(value, str) else value
     if not isinstance(parts, (list, tuple)):
         parts = [parts]
     if len(parts) not in (1, 2):
@@ -131,7 +150,7 @@ def parse_frequencies(value: Any) -> Any:
     """
     if value is None:
         return None
-    parts = re.split(r"\s*,\s*", value.strip()) if isinstance(value, str) else value
+    parts = _split(value, ",") if isinstance(value, str) else value
     if not isinstance(parts, (list, tuple)):
         parts = [parts]
     values = [parse_quantity("frequency", part) for part in parts]
@@ -153,7 +172,7 @@ def parse_each(name: str, value: Any, parse: Callable[[str, Any], Any]) -> Any:
     if value is None:
         return None
     if isinstance(value, str) and ";" in value:
-        value = re.split(r"\s*;\s*", value.strip())
+        value = _split(value, ";")
     return [parse(name, part) for part in value] if isinstance(value, (list, tuple)) else parse(name, value)
 
 
@@ -165,7 +184,7 @@ def parse_size(value: Any, *, name: str = "size") -> tuple[int, int]:
     ValueError
         If it is not one or two whole numbers above zero.
     """
-    parts = value if isinstance(value, (list, tuple)) else re.split(r"\s*[xX]\s*", str(value).strip())
+    parts = value if isinstance(value, (list, tuple)) else _split(str(value).lower(), "x")
     try:
         numbers = [int(str(part)) for part in parts]
     except ValueError:
@@ -194,8 +213,10 @@ def parse_beam(value: Any) -> Any:
     if str(value).endswith(TABLE_ENDINGS):
         return Path(value)
     number = r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?"
-    match = re.fullmatch(rf"\s*({number})\s*(?:[a-z]*\s*[xX]\s*({number}))?\s*([a-z]+)\s*"
-                         rf"(?:,\s*({number})\s*([a-z]+))?\s*", str(value))
+    # a pattern of several blanks in a row is slow to fail on many of them
+    match = None if len(str(value)) > LONGEST else re.fullmatch(
+        rf"\s*({number})\s*(?:[a-z]*\s*[xX]\s*({number}))?\s*([a-z]+)\s*"
+        rf"(?:,\s*({number})\s*([a-z]+))?\s*", str(value))
     try:
         if match is None:
             raise ValueError
@@ -236,7 +257,10 @@ def parse_latents(value: Any) -> Any:
     """Return latents: the name of a way to draw them, or the array in a ``.npy`` file."""
     if isinstance(value, str) and value.endswith(".npy"):
         return read_npy(value, "latents file")
-    return np.asarray(value, dtype=float) if isinstance(value, list) else value
+    try:
+        return np.asarray(value, dtype=float) if isinstance(value, list) else value
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"latents must be rows of numbers, got {show(value)}") from None
 
 
 def parse_hdu(value: Any) -> int | str | None:
@@ -254,11 +278,11 @@ def parse_hdu(value: Any) -> int | str | None:
     return int(value) if re.fullmatch(r"\s*[+-]?\d+\s*", value) else value.strip()
 
 
-def _grid_of(path: str) -> WCS:
+def _grid_of(path: Path) -> WCS:
     """Return the first celestial WCS with a shape in the headers of a FITS file."""
     from skygal.io.fits_files import open_hdus
 
-    name = f"wcs file {os.fspath(path)!r}"
+    name = f"wcs file {show(os.fspath(path))}"
     with open_hdus(path, name) as (hdus, file):
         for hdu in hdus:
             header = hdu.image_header()
@@ -301,7 +325,7 @@ def parse_wcs(*, wcs: str | None = None, center: str | None = None, size: Any = 
                             ("projection", projection)):
             if value is not None:
                 raise ValueError(f"{name} must be left out where wcs is given, got {show(value)}")
-        return _grid_of(wcs)
+        return _grid_of(parse_path("wcs", wcs))
     if pixel_scale is not None:
         scale = parse_quantity("pixel_scale", pixel_scale)
     elif survey is not None:

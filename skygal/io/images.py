@@ -135,7 +135,7 @@ def read_image(source: str | os.PathLike | fits.PrimaryHDU | fits.ImageHDU, *,
         if not source.is_image or len(source.shape) < 2:
             raise ValueError("image holds no image")
         return _read_plane(source.header, source.shape, lambda: _pixels(source), "image", beams)
-    name = f"image {os.fspath(source)!r}"
+    name = f"image {show(os.fspath(source))}"
     with open_hdus(source, name) as (hdus, file):
         found = choose_image(hdus, hdu, name)
         file.check_pixels(found)

@@ -123,7 +123,7 @@ def train_model(sources: Sequence[str | os.PathLike], output: str | os.PathLike,
     check_writable(output, overwrite=overwrite, folder=False)
     if resume:
         if not checkpoint.is_file():
-            raise FileNotFoundError(f"checkpoint {str(checkpoint)!r} to resume from not found")
+            raise FileNotFoundError(f"checkpoint {show(str(checkpoint))} to resume from not found")
     else:
         for path in (checkpoint, metrics):
             check_writable(path, overwrite=overwrite, folder=False)
