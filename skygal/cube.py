@@ -9,7 +9,7 @@ import numpy as np
 from astropy import units as u
 from astropy.io import fits
 
-from skygal.checks import check_choice
+from skygal.checks import check_choice, show
 from skygal.field import Field
 from skygal.io.atomic import whole_file
 from skygal.io.header_frequency import spectral_axes, write_frequency_axis
@@ -86,7 +86,7 @@ def _header(fields: Sequence[Field], plane: str) -> fits.Header:
         if not np.allclose(_places(field), _places(fields[0]), rtol=0, atol=SHIFTED, equal_nan=True):
             raise ValueError(f"fields must be on one grid, got another in field {k}")
         if units[k] != units[0]:
-            raise ValueError(f"fields must have one unit, got {units[0]!r} and {units[k]!r}")
+            raise ValueError(f"fields must have one unit, got {show(units[0])} and {show(units[k])}")
     frequency = np.array([u.Quantity(field.provenance["frequency"]).to_value(u.Hz) for field in fields])
     step = (frequency[-1] - frequency[0]) / max(len(frequency) - 1, 1)
     even = frequency[0] + step * np.arange(len(frequency))

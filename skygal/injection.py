@@ -14,7 +14,7 @@ from astropy.table import QTable, Table
 from astropy.wcs import WCS
 from tqdm import tqdm
 
-from skygal.checks import as_count, as_quantity, as_seed, warn_caller
+from skygal.checks import as_count, as_quantity, as_seed, show, warn_caller
 from skygal.field import Field
 from skygal.io.cards import Cards
 from skygal.io.fits_files import MOST_AXES
@@ -105,7 +105,7 @@ def _as_unit(unit: Any) -> u.UnitBase:
     try:
         return parse_unit(unit) if isinstance(unit, str) else u.Unit(unit)
     except TypeError:
-        raise TypeError(f"unit must be an astropy unit or a string, got {unit!r}") from None
+        raise TypeError(f"unit must be an astropy unit or a string, got {show(unit)}") from None
 
 
 def _as_sources(sources: Any, flux: Any) -> tuple[int | None, Any]:

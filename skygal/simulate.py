@@ -15,7 +15,7 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 from tqdm import tqdm
 
-from skygal.checks import as_count, as_seed, check_choice, nearest_names
+from skygal.checks import as_count, as_seed, check_choice, nearest_names, show
 from skygal.field import Field
 from skygal.io.headers import field_header
 from skygal.io.provenance import describe_table, make_provenance
@@ -218,7 +218,7 @@ def _one_each(name: str, value: Any, n: int | None) -> list[Any]:
         value.ndim == 3 or (isinstance(value, u.Quantity) and value.ndim == 1)))
     if not several:
         if n is None:
-            raise TypeError(f"{name} must be a list of quantities, got {value!r}")
+            raise TypeError(f"{name} must be a list of quantities, got {show(value)}")
         return [value] * n
     if n is not None and len(value) != n:
         raise ValueError(f"{name} must be one for all or one for each of {n} frequencies, got {len(value)}")

@@ -19,7 +19,7 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
 from astropy.wcs.wcs import WcsError
 
-from skygal.checks import as_count, as_quantity, check_choice, warn_caller
+from skygal.checks import as_count, as_quantity, check_choice, show, warn_caller
 from skygal.io.header_wcs import read_celestial
 
 __all__ = ["Turns", "celestial", "icrs_to_pixel", "image_shape", "make_wcs", "on_sky", "pixel_affine", "pixel_area",
@@ -145,7 +145,7 @@ def image_shape(wcs: WCS, shape: Sequence[int] | None = None) -> tuple[int, int]
     try:
         ny, nx = shape
     except (TypeError, ValueError):
-        raise TypeError(f"shape must be a pair (ny, nx), got {shape!r}") from None
+        raise TypeError(f"shape must be a pair (ny, nx), got {show(shape)}") from None
     return as_count("shape (ny)", ny, minimum=1), as_count("shape (nx)", nx, minimum=1)
 
 
@@ -155,13 +155,13 @@ def _as_center(center: SkyCoord | str) -> SkyCoord:
             raise ValueError(f"center must be one position, got {center.size}")
         return center
     if not isinstance(center, str):
-        raise TypeError(f"center must be a SkyCoord or a string 'RA DEC', got {center!r}")
+        raise TypeError(f"center must be a SkyCoord or a string 'RA DEC', got {show(center)}")
     units = (u.hourangle, u.deg) if ":" in center or "h" in center else (u.deg, u.deg)
     try:
         return SkyCoord(center, unit=units, frame="icrs")
     except (ValueError, TypeError):
         raise ValueError("center must be a position such as '150.1 2.2' or '10h00m24s +2d12m00s', "
-                         f"got {center!r}") from None
+                         f"got {show(center)}") from None
 
 
 def make_wcs(center: SkyCoord | str, size: int | Sequence[int], pixel_scale: u.Quantity, *,

@@ -147,7 +147,7 @@ def convert_weights(state_dict: str | os.PathLike, output: str | os.PathLike, *,
 
     output = Path(output)
     if output.suffix != ".safetensors":
-        raise ValueError(f"output must end in .safetensors, got {os.fspath(output)!r}")
+        raise ValueError(f"output must end in .safetensors, got {show(os.fspath(output))}")
     check_writable(output, overwrite=overwrite, folder=False)
     tensors, arch = read_state_dict(state_dict)
     metadata = {"converted_from": Path(state_dict).name,

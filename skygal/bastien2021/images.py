@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from skygal.bastien2021.networks import CLASSES
-from skygal.checks import as_count, warn_caller
+from skygal.checks import as_count, show, warn_caller
 from skygal.io.inputs import read_npz
 
 __all__ = ["FRDEEP_SIDE", "PaperImages", "crop_images", "read_frdeep", "rotate_and_crop"]
@@ -70,7 +70,7 @@ def read_frdeep(source: str | os.PathLike) -> PaperImages:
         If blank images or images with NaN are left out: how many.
     """
     path = Path(source)
-    shown = repr(os.fspath(source))
+    shown = show(os.fspath(source))
     if not path.exists():
         raise FileNotFoundError(f"FRDEEP {shown} not found; give its folder of batches or an .npz file")
     parts = _read_folder(path, shown) if path.is_dir() else _read_arrays(path, shown)
@@ -132,7 +132,7 @@ def _read_folder(path: Path, shown: str) -> list[tuple[Any, Any]]:
                 raise ValueError(f"got data of {images.dtype} and labels of {labels.dtype}")
             images = images.reshape(len(labels), FRDEEP_SIDE, FRDEEP_SIDE)
         except (ValueError, AttributeError, KeyError) as error:
-            raise ValueError(f"batch {str(file)!r} must hold 'data', rows of {FRDEEP_SIDE**2} numbers, and as many "
+            raise ValueError(f"batch {show(str(file))} must hold 'data', rows of {FRDEEP_SIDE**2} numbers, and as many "
                              f"'labels': {error}") from None
         parts[file.name[:10]].append((images, labels))
     return [(np.concatenate([images for images, _ in part]), np.concatenate([labels for _, labels in part]))

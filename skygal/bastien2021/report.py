@@ -19,6 +19,7 @@ from skygal.bastien2021.tables import (
     result_table,
     target_table,
 )
+from skygal.checks import show
 
 if TYPE_CHECKING:
     from skygal.bastien2021.images import PaperImages
@@ -121,7 +122,8 @@ def _read_rates(path: Path) -> list[dict[str, float]]:
         with path.open(newline="") as file:
             return [{key: float(row[key]) for key in ("learning_rate", "train_loss")} for row in csv.DictReader(file)]
     except (KeyError, ValueError, TypeError) as error:
-        raise ValueError(f"search {str(path)!r} must hold the columns learning_rate and train_loss: {error}") from None
+        raise ValueError(f"search {show(str(path))} must hold the columns learning_rate and train_loss: "
+                         f"{error}") from None
 
 
 def _classifiers(runs: str | os.PathLike, given: Sequence[str | os.PathLike], data: PaperImages, seed: int,

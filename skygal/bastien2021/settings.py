@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from skygal.checks import as_count, as_seed, check_choice
+from skygal.checks import as_count, as_seed, check_choice, show
 
 __all__ = ["LATENT_DIMS", "PRESETS", "SCHEDULES", "PaperSettings", "preset_settings"]
 
@@ -106,7 +106,7 @@ class PaperSettings:
         for name in ("learning_rate", "dropout", *WARMUPS):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise ValueError(f"{name} must be a number, got {value!r}")
+                raise ValueError(f"{name} must be a number, got {show(value)}")
         if not 0 < float(self.learning_rate or 0) < float("inf"):
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
         for name in WARMUPS:

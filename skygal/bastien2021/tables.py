@@ -119,7 +119,7 @@ def read_runs(folder: str | os.PathLike) -> list[Run]:
 
     home = Path(folder)
     if not home.is_dir():
-        raise FileNotFoundError(f"folder of runs {os.fspath(folder)!r} not found")
+        raise FileNotFoundError(f"folder of runs {show(os.fspath(folder))} not found")
     runs = []
     for path in sorted(home.glob("*.safetensors")):
         try:
@@ -130,7 +130,7 @@ def read_runs(folder: str | os.PathLike) -> list[Run]:
                 continue
             metrics, seconds = path.with_suffix(".csv"), path.with_suffix(".seconds.csv")
             if not metrics.is_file():
-                raise FileNotFoundError(f"run {str(path)!r} must have its metrics beside it, got no {metrics.name}")
+                raise FileNotFoundError(f"run {show(str(path))} must have its metrics beside it, got no {metrics.name}")
             rows = _rows(metrics)
             times = {int(row["epoch"]): row["seconds"] for row in _rows(seconds)} if seconds.is_file() else {}
             runs.append(Run(path, PaperSettings.from_dict(described["metadata"]["settings"]), rows, times))
@@ -139,7 +139,7 @@ def read_runs(folder: str | os.PathLike) -> list[Run]:
                 raise
             raise ValueError(f"run {show(str(path))} is damaged: {shorten(str(error))}") from None
     if not runs:
-        raise FileNotFoundError(f"folder {os.fspath(folder)!r} must hold runs of the bastien2021 presets, got none")
+        raise FileNotFoundError(f"folder {show(os.fspath(folder))} must hold runs of the bastien2021 presets, got none")
     return sorted(runs, key=lambda run: (run.settings.conditional, run.settings.latent_dim, run.name))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skygal.bastien2021.settings import PaperSettings, preset_settings
+from skygal.checks import show
 from skygal.io.atomic import check_writable
 from skygal.training.aside import check_aside, drop_aside, set_aside
 from skygal.training.metrics import write_metrics
@@ -37,7 +38,7 @@ def run_files(output: str | os.PathLike) -> dict[str, Path]:
     """
     output = Path(output)
     if output.suffix != ".safetensors":
-        raise ValueError(f"output must end in .safetensors, got {os.fspath(output)!r}")
+        raise ValueError(f"output must end in .safetensors, got {show(os.fspath(output))}")
     return {"weights": output, "checkpoint": output.with_suffix(".ckpt"), "metrics": output.with_suffix(".csv"),
             "seconds": output.with_suffix(".seconds.csv"),
             "classifier": output.with_suffix(".classifier.safetensors")}

@@ -1,5 +1,7 @@
 """``python -m skygal.cli``."""
 
+import sys
+
 from skygal.cli.main import main
 
-main()
+sys.exit(main())

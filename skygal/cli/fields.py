@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -119,7 +118,7 @@ def _view(given: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"beam must be left out where psf is given, got {given['beam']!r}")
     beam = options.parse_each("beam", given["beam"], lambda _, text: options.parse_beam(text))
     if given["psf"] is not None:
-        beam = options.parse_each("psf", given["psf"], lambda _, text: Path(text))
+        beam = options.parse_each("psf", given["psf"], options.parse_path)
     return {"beam": beam, "primary_beam": options.parse_each("primary_beam", given["primary_beam"], _pattern)}
 
 

@@ -33,6 +33,9 @@ from skygal.cli.shared import (
 
 __all__ = ["cli", "main"]
 
+#: characters of a message
+LONGEST = 2000
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="skygal")
@@ -135,8 +138,14 @@ cli.add_command(cli_paper.search_rate)
 cli.add_command(cli_paper.convert_weights)
 
 
+def _one_line(text: str) -> str:
+    """Return a message on one line, its middle left out where a user's value makes it long."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else f"{line[:LONGEST // 2]} ... {line[-LONGEST // 2:]}"
+
+
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    click.echo(f"Warning: {' '.join(str(message).split())}", err=True)
+    click.echo(f"Warning: {_one_line(str(message))}", err=True)
 
 
 def _stop(number: int, frame: Any) -> None:
@@ -184,13 +193,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             click.echo("Interrupted", err=True)
             return 130
         except click.ClickException as error:
-            click.echo(f"Error: {' '.join(error.format_message().split())}", err=True)
+            click.echo(f"Error: {_one_line(error.format_message())}", err=True)
             return 2
         except Exception as error:
             if "--traceback" in words:
                 raise
             text = str(error) if not isinstance(error, KeyError) else f"missing {error}"
-            click.echo(f"Error: {' '.join(text.split()) or type(error).__name__}", err=True)
+            click.echo(f"Error: {_one_line(text) or type(error).__name__}", err=True)
             return 2 if isinstance(error, (TypeError, ValueError)) else 1
         finally:
             for number, action in before.items():

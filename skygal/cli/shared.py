@@ -95,6 +95,9 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: str | None) -
             # one of a list of arguments may be written without the list
             if option.nargs == -1 and isinstance(found.get(option.name or ""), str):
                 found[str(option.name)] = [found[str(option.name)]]
+            flag = found.get(option.name or "")
+            if getattr(option, "is_flag", False) and not isinstance(flag, (bool, str, type(None))):
+                raise ValueError(f"{option.name} must be true or false, got a {type(flag).__name__}")
         ctx.default_map = {**(ctx.default_map or {}), **found}
     return path
 

@@ -13,7 +13,7 @@ import numpy as np
 from astropy import units as u
 from astropy.wcs import WCS
 
-from skygal.checks import as_quantity
+from skygal.checks import as_quantity, show
 from skygal.io.header_wcs import celestial_axes, read_celestial
 from skygal.io.inputs import read_npy
 from skygal.wcs import celestial, make_wcs
@@ -22,11 +22,30 @@ if TYPE_CHECKING:
     from skygal.training.settings import TrainSettings
 
 __all__ = ["DEFAULT_CENTER", "DEFAULT_SIZE", "parse_beam", "parse_each", "parse_frequencies", "parse_hdu",
-           "parse_latents", "parse_mix", "parse_noise", "parse_number", "parse_open_range", "parse_quantity",
-           "parse_range", "parse_settings", "parse_size", "parse_sizes", "parse_wcs"]
+           "parse_latents", "parse_mix", "parse_noise", "parse_number", "parse_open_range", "parse_path",
+           "parse_quantity", "parse_range", "parse_settings", "parse_size", "parse_sizes", "parse_wcs"]
 
 #: where a field lies and how many pixels it has on a side if nothing is said
 DEFAULT_CENTER, DEFAULT_SIZE = "12h00m00s +30d00m00s", 1024
+#: characters of a beam in words
+LONGEST = 200
+
+
+def _split(text: str, sign: str) -> list[str]:
+    return [part.strip() for part in text.split(sign)]
+
+
+def parse_path(name: str, value: Any) -> Path:
+    """Return the path in words.
+
+    Raises
+    ------
+    ValueError
+        If they are none.
+    """
+    if not isinstance(value, (str, os.PathLike)):
+        raise ValueError(f"{name} must be a path, got {show(value)}")
+    return Path(value)
 
 
 def parse_quantity(name: str, value: Any) -> u.Quantity:
@@ -42,7 +61,7 @@ def parse_quantity(name: str, value: Any) -> u.Quantity:
     except (TypeError, ValueError):
         quantity = None
     if quantity is None or quantity.unit == u.dimensionless_unscaled:
-        raise ValueError(f"{name} must be a number with a unit such as '5.4 arcsec', got {value!r}")
+        raise ValueError(f"{name} must be a number with a unit such as '5.4 arcsec', got {show(value)}")
     return quantity
 
 
@@ -53,7 +72,7 @@ def parse_number(name: str, value: Any) -> float:
             raise TypeError
         return float(value)
     except (TypeError, ValueError):
-        raise ValueError(f"{name} must be a number, got {value!r}") from None
+        raise ValueError(f"{name} must be a number, got {show(value)}") from None
 
 
 def parse_noise(name: str, value: Any) -> u.Quantity | Path:
@@ -87,11 +106,11 @@ def parse_range(name: str, value: Any, *, plain: bool = False) -> Any:
         If there are more than two values, or one is not what it must be.
     """
     parse = parse_number if plain else parse_quantity
-    parts = re.split(r"\s*,\s*", value.strip()) if isinstance(value, str) else value
+    parts = _split(value, ",") if isinstance(value, str) else value
     if not isinstance(parts, (list, tuple)):
         return parse(name, parts)
     if len(parts) not in (1, 2):
-        raise ValueError(f"{name} must be a pair LOW,HIGH, got {value!r}")
+        raise ValueError(f"{name} must be a pair LOW,HIGH, got {show(value)}")
     values = tuple(parse(name, part) for part in parts)
     return values[0] if len(values) == 1 else values
 
@@ -106,11 +125,11 @@ def parse_open_range(name: str, value: Any) -> tuple[Any, Any]:
     ValueError
         If there are more than two values, or one is not what it must be.
     """
-    parts = re.split(r"\s*,\s*", value.strip()) if isinstance(value, str) else value
+    parts = _split(value, ",") if isinstance(value, str) else value
     if not isinstance(parts, (list, tuple)):
         parts = [parts]
     if len(parts) not in (1, 2):
-        raise ValueError(f"{name} must be a pair LOW,HIGH, got {value!r}")
+        raise ValueError(f"{name} must be a pair LOW,HIGH, got {show(value)}")
     low, high = (None if part in (None, "", "none") else parse_quantity(name, part) for part in (*parts, None)[:2])
     return low, high
 
@@ -131,7 +150,7 @@ def parse_frequencies(value: Any) -> Any:
     """
     if value is None:
         return None
-    parts = re.split(r"\s*,\s*", value.strip()) if isinstance(value, str) else value
+    parts = _split(value, ",") if isinstance(value, str) else value
     if not isinstance(parts, (list, tuple)):
         parts = [parts]
     values = [parse_quantity("frequency", part) for part in parts]
@@ -153,7 +172,7 @@ def parse_each(name: str, value: Any, parse: Callable[[str, Any], Any]) -> Any:
     if value is None:
         return None
     if isinstance(value, str) and ";" in value:
-        value = re.split(r"\s*;\s*", value.strip())
+        value = _split(value, ";")
     return [parse(name, part) for part in value] if isinstance(value, (list, tuple)) else parse(name, value)
 
 
@@ -165,13 +184,13 @@ def parse_size(value: Any, *, name: str = "size") -> tuple[int, int]:
     ValueError
         If it is not one or two whole numbers above zero.
     """
-    parts = value if isinstance(value, (list, tuple)) else re.split(r"\s*[xX]\s*", str(value).strip())
+    parts = value if isinstance(value, (list, tuple)) else _split(str(value).lower(), "x")
     try:
         numbers = [int(str(part)) for part in parts]
     except ValueError:
         numbers = []
     if len(numbers) not in (1, 2) or min(numbers) < 1:
-        raise ValueError(f"{name} must be a number of pixels N or NXxNY, got {value!r}")
+        raise ValueError(f"{name} must be a number of pixels N or NXxNY, got {show(value)}")
     return numbers[-1], numbers[0]
 
 
@@ -194,8 +213,10 @@ def parse_beam(value: Any) -> Any:
     if str(value).endswith(TABLE_ENDINGS):
         return Path(value)
     number = r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?"
-    match = re.fullmatch(rf"\s*({number})\s*(?:[a-z]*\s*[xX]\s*({number}))?\s*([a-z]+)\s*"
-                         rf"(?:,\s*({number})\s*([a-z]+))?\s*", str(value))
+    # a pattern of several blanks in a row is slow to fail on many of them
+    match = None if len(str(value)) > LONGEST else re.fullmatch(
+        rf"\s*({number})\s*(?:[a-z]*\s*[xX]\s*({number}))?\s*([a-z]+)\s*"
+        rf"(?:,\s*({number})\s*([a-z]+))?\s*", str(value))
     try:
         if match is None:
             raise ValueError
@@ -204,12 +225,12 @@ def parse_beam(value: Any) -> Any:
         angle = float(pa) * u.Unit(pa_unit) if pa else 0 * u.deg
     except ValueError:
         raise ValueError("beam must be a FWHM such as '5.4arcsec' or '6x5arcsec,30deg' (major x minor, "
-                         f"position angle), got {value!r}") from None
+                         f"position angle), got {show(value)}") from None
     long, short = (as_quantity("beam", axis, u.arcsec) for axis in axes)
     if long < short:
-        raise ValueError(f"beam must have its major axis first, got {value!r}")
+        raise ValueError(f"beam must have its major axis first, got {show(value)}")
     if not angle.unit.is_equivalent(u.deg):
-        raise ValueError(f"beam must have its position angle in deg, got {value!r}")
+        raise ValueError(f"beam must have its position angle in deg, got {show(value)}")
     return Beam(major=long * u.arcsec, minor=short * u.arcsec, pa=angle)
 
 
@@ -228,7 +249,7 @@ def parse_mix(value: Any) -> Any:
     pairs = [part.split(":") for part in str(value).split(",")]
     if any(len(pair) != 2 for pair in pairs):
         raise ValueError("fr_mix must be 'balanced', 'survey' or shares such as 'FRI:0.3,FRII:0.7', "
-                         f"got {value!r}")
+                         f"got {show(value)}")
     return {key.strip(): parse_number("fr_mix", share) for key, share in pairs}
 
 
@@ -236,7 +257,10 @@ def parse_latents(value: Any) -> Any:
     """Return latents: the name of a way to draw them, or the array in a ``.npy`` file."""
     if isinstance(value, str) and value.endswith(".npy"):
         return read_npy(value, "latents file")
-    return np.asarray(value, dtype=float) if isinstance(value, list) else value
+    try:
+        return np.asarray(value, dtype=float) if isinstance(value, list) else value
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"latents must be rows of numbers, got {show(value)}") from None
 
 
 def parse_hdu(value: Any) -> int | str | None:
@@ -250,15 +274,15 @@ def parse_hdu(value: Any) -> int | str | None:
     if value is None or (isinstance(value, int) and not isinstance(value, bool)):
         return value
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"hdu must be a number or an EXTNAME, got {value!r}")
+        raise ValueError(f"hdu must be a number or an EXTNAME, got {show(value)}")
     return int(value) if re.fullmatch(r"\s*[+-]?\d+\s*", value) else value.strip()
 
 
-def _grid_of(path: str) -> WCS:
+def _grid_of(path: Path) -> WCS:
     """Return the first celestial WCS with a shape in the headers of a FITS file."""
     from skygal.io.fits_files import open_hdus
 
-    name = f"wcs file {os.fspath(path)!r}"
+    name = f"wcs file {show(os.fspath(path))}"
     with open_hdus(path, name) as (hdus, file):
         for hdu in hdus:
             header = hdu.image_header()
@@ -300,8 +324,8 @@ def parse_wcs(*, wcs: str | None = None, center: str | None = None, size: Any = 
         for name, value in (("center", center), ("size", size), ("pixel_scale", pixel_scale),
                             ("projection", projection)):
             if value is not None:
-                raise ValueError(f"{name} must be left out where wcs is given, got {value!r}")
-        return _grid_of(wcs)
+                raise ValueError(f"{name} must be left out where wcs is given, got {show(value)}")
+        return _grid_of(parse_path("wcs", wcs))
     if pixel_scale is not None:
         scale = parse_quantity("pixel_scale", pixel_scale)
     elif survey is not None:
@@ -346,4 +370,4 @@ def _number(name: str, value: Any, kind: type) -> Any:
         # a float in a file is no whole number: the settings themselves refuse it
         return kind(value) if isinstance(value, str) or kind is float else value
     except (TypeError, ValueError):
-        raise ValueError(f"{name} must be a {'whole ' if kind is int else ''}number, got {value!r}") from None
+        raise ValueError(f"{name} must be a {'whole ' if kind is int else ''}number, got {show(value)}") from None

@@ -50,7 +50,7 @@ def read_batches(files: list[Path]) -> Stamps:
     shapes = [{image.shape for image in part.images} for part in parts]
     for path, shape in zip(files[1:], shapes[1:], strict=True):
         if shape and shapes[0] and shape != shapes[0]:
-            raise ValueError(f"images of stamps {str(path)!r} must have the shape of {files[0].name}'s, "
+            raise ValueError(f"images of stamps {show(str(path))} must have the shape of {files[0].name}'s, "
                              f"{min(shapes[0])}, got {min(shape)}")
     return join_stamps(parts)
 

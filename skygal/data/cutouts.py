@@ -60,7 +60,7 @@ def read_folder(folder: Path) -> Stamps:
                    if path.is_file() and (is_fits(path) or path.suffix.lower() == ".png"))
     if not files:
         raise FileNotFoundError(
-            f"stamps {str(folder)!r} hold no FITS or PNG cutouts and no batches (data_batch_1, test_batch)")
+            f"stamps {show(str(folder))} hold no FITS or PNG cutouts and no batches (data_batch_1, test_batch)")
     return read_cutouts(files)
 
 
@@ -118,8 +118,9 @@ def read_cutouts(files: Iterable[Path]) -> Stamps:
         elif path.parent.name.lower() in NAMED:
             classes.append(NAMED[path.parent.name.lower()])
         else:
-            raise ValueError(f"class of {str(path)!r} must be told by a name like 'label_ra+dec_redshift_las.fits' "
-                             f"or by a folder named {', '.join(CLASSES)}, got {path.name!r} in {path.parent.name!r}")
+            raise ValueError(f"class of {show(str(path))} must be told by a name like 'label_ra+dec_redshift_las.fits' "
+                             f"or by a folder named {', '.join(CLASSES)}, got {show(path.name)} in "
+                             f"{show(path.parent.name)}")
         image, header = _read_image(path) if is_fits(path) else (
             read_png(read_bytes(path, "stamps", largest=LARGEST_PNG), str(path)),
             dict.fromkeys(("ra", "dec", "pixel_scale"), np.nan))

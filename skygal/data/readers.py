@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from skygal.checks import warn_caller
+from skygal.checks import show, warn_caller
 from skygal.data import batches, cutouts, wheel
 from skygal.data.arrays import read_arrays
 from skygal.data.stamps import Stamps
@@ -55,7 +55,7 @@ def read_stamps(path: str | os.PathLike) -> Stamps:
     """
     stamps = _read(path)
     if stamps.skipped:
-        warn_caller(f"stamps {os.fspath(path)!r}: {stamps.skipped} of {len(stamps) + stamps.skipped} cutouts are "
+        warn_caller(f"stamps {show(os.fspath(path))}: {stamps.skipped} of {len(stamps) + stamps.skipped} cutouts are "
                     "left out, since they are blank, constant or nowhere finite")
     return stamps
 

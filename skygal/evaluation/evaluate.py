@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skygal.checks import as_count, as_seed, check_choice
+from skygal.checks import as_count, as_seed, check_choice, show
 from skygal.evaluation import compared, judged, learned
 from skygal.evaluation.bench import CLASSES, Bench, Effort, make_bench
 from skygal.evaluation.observe import match_real, observe_stamps
@@ -251,7 +251,7 @@ def evaluate_model(model: Any, sources: Sequence[str | os.PathLike], *, paper: P
     n, seed = as_count("n", n, minimum=1), as_seed("seed", seed)
     generator = load_model(model, device=device)
     if not isinstance(generator, Generator):
-        raise ValueError(f"model must be conditioned on extent, to be held beside real stamps, got {generator!r}")
+        raise ValueError(f"model must be conditioned on extent, to be held beside real stamps, got {show(generator)}")
     for name in CLASSES:
         if name not in generator.classes:
             raise ValueError(f"model must know the classes FRI and FRII, got {', '.join(generator.classes)}")

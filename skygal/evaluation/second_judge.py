@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from skygal.checks import show
 from skygal.data.readers import read_stamps
 from skygal.data.stamps import Stamps, join_stamps
 
@@ -82,7 +83,7 @@ def train_second_judge(source: str | os.PathLike, stamps: Stamps, rows: np.ndarr
     images = read_stamps(source)
     for image in images.images:
         if max(image.shape) > SIDE:
-            raise ValueError(f"images of {os.fspath(source)!r} must be of at most {SIDE} x {SIDE} pixels, "
+            raise ValueError(f"images of {show(os.fspath(source))} must be of at most {SIDE} x {SIDE} pixels, "
                              f"got {image.shape}")
     keep = np.flatnonzero(apart_from(images, stamps, rows, progress=progress) & np.isin(images.fr_class, CLASSES))
     framed = np.zeros((len(keep), SIDE, SIDE), np.float32)

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from astropy.io import fits
 
-from skygal.checks import nearest_names
+from skygal.checks import nearest_names, show
 from skygal.io.cards import Cards
 
 __all__ = ["FitsHdu", "choose_image", "open_hdus", "read_first", "read_pixels"]
@@ -309,7 +309,7 @@ def choose_image(hdus: Iterator[FitsHdu], hdu: int | str | None, name: str) -> F
         if len(chosen) != 1:
             names = [one.name for one in found if one.name]
             many = "not there" if not chosen else f"that of {len(chosen)} HDUs: give the number"
-            raise ValueError(f"hdu must be a number or an EXTNAME in {name}, got {hdu!r}, which is {many}"
+            raise ValueError(f"hdu must be a number or an EXTNAME in {name}, got {show(hdu)}, which is {many}"
                              f"{nearest_names(hdu, names) if not chosen else ''}{hint}")
     else:
         chosen = [one for one in found if one.index == hdu]

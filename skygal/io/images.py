@@ -13,6 +13,7 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from skygal.checks import show
 from skygal.io.atomic import whole_file
 from skygal.io.cards import Cards
 from skygal.io.fits_files import choose_image, open_hdus, read_pixels
@@ -134,7 +135,7 @@ def read_image(source: str | os.PathLike | fits.PrimaryHDU | fits.ImageHDU, *,
         if not source.is_image or len(source.shape) < 2:
             raise ValueError("image holds no image")
         return _read_plane(source.header, source.shape, lambda: _pixels(source), "image", beams)
-    name = f"image {os.fspath(source)!r}"
+    name = f"image {show(os.fspath(source))}"
     with open_hdus(source, name) as (hdus, file):
         found = choose_image(hdus, hdu, name)
         file.check_pixels(found)
@@ -155,7 +156,8 @@ def choose_hdu(hdus: fits.HDUList, hdu: int | str | None) -> Any:
     if isinstance(hdu, str):
         named = [k for k, one in enumerate(hdus) if one.name.upper() == hdu.strip().upper()]
         if len(named) != 1:
-            raise ValueError(f"hdu must be a number or the EXTNAME of one HDU, got {hdu!r}; images are in HDU {images}")
+            raise ValueError(f"hdu must be a number or the EXTNAME of one HDU, got {show(hdu)}; images are in HDU "
+                             f"{images}")
         return hdus[named[0]]
     if hdu is None:
         if 0 not in images and len(images) > 1:
@@ -264,7 +266,7 @@ def parse_unit(text: str) -> u.UnitBase:
     words = " ".join(text.split())
     for spelt, plain in (("MJY", "Jy"), ("MK", "K")):
         if re.match(rf"{spelt}\b", words):
-            raise ValueError(f"unit must say which of m{plain} and M{plain} it is, got {text!r}")
+            raise ValueError(f"unit must say which of m{plain} and M{plain} it is, got {show(text)}")
     words = re.sub(r"\bK(ELVINS?)?\b", "K", words, flags=re.IGNORECASE)
     words = re.sub(r"(?<![A-Za-z])(u|n|k)?jy(?![a-z])", lambda match: f"{(match[1] or '').lower()}Jy", words,
                    flags=re.IGNORECASE)
@@ -283,5 +285,5 @@ def parse_unit(text: str) -> u.UnitBase:
     # a number may stand before the unit, of any size
     if not any(1e-30 < scale < 1e30 for scale in scales):
         raise ValueError("unit must be a brightness such as 'Jy/beam', 'Jy/pixel', 'MJy/sr' or 'K', "
-                         f"got {text!r}")
+                         f"got {show(text)}")
     return unit

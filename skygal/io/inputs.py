@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from skygal.checks import show
+from skygal.checks import shorten, show
 
 __all__ = ["check_file", "check_layout", "check_texts", "check_unpacked", "open_file", "read_bytes", "read_npy",
            "read_npz", "read_text"]
@@ -38,6 +38,10 @@ _KINDS = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_I
 
 def _named(name: str, path: str | os.PathLike) -> str:
     return f"{name} {show(os.fspath(path))}"
+
+
+def _one_line(error: Exception) -> str:
+    return shorten(" ".join(str(error).split()), 400)
 
 
 def _check(found: os.stat_result, name: str, path: str | os.PathLike, largest: int | None) -> None:
@@ -100,7 +104,7 @@ def read_bytes(path: str | os.PathLike, name: str, *, largest: int) -> bytes:
     """Return the bytes of an ordinary file; see `check_file` for the parameters and what is raised."""
     with open_file(path, name, largest=largest) as file:
         try:
-            return file.read(largest)
+            return file.read(os.fstat(file.fileno()).st_size)
         except OSError as error:
             raise ValueError(f"{_named(name, path)} cannot be read: {_reason(error)}") from None
 
@@ -175,7 +179,7 @@ def read_npy(path: str | os.PathLike, name: str, *, largest: int = ARRAYS) -> np
             file.seek(0)
             return check_texts(np.lib.format.read_array(file, allow_pickle=False))
         except (ValueError, OSError, EOFError) as error:
-            raise ValueError(f"{_named(name, path)} cannot be read as an array: {error}") from None
+            raise ValueError(f"{_named(name, path)} cannot be read as an array: {_one_line(error)}") from None
 
 
 def read_npz(path: str | os.PathLike, name: str, *, only: Collection[str] | None = None,
@@ -208,7 +212,8 @@ def read_npz(path: str | os.PathLike, name: str, *, only: Collection[str] | None
                 return {key: _member(archive, info, key) for key, info in members.items()}
         except (ValueError, OSError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile,
                 zlib.error) as error:
-            raise ValueError(f"{_named(name, path)} cannot be read as an NPZ file of plain arrays: {error}") from None
+            raise ValueError(f"{_named(name, path)} cannot be read as an NPZ file of plain arrays: "
+                             f"{_one_line(error)}") from None
 
 
 def check_unpacked(members: Iterable[zipfile.ZipInfo], size: int, largest: int = ARRAYS) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from skygal.checks import show
 from skygal.io.disk import is_mount
 from skygal.io.manifest import find_foreign, walk
 from skygal.io.parts import clear_parts, hidden_name, longest_name
@@ -122,18 +123,18 @@ def _resolve(shown: str, folder: bool) -> Path:
     if not shown:
         raise ValueError("output must be a name, got ''")
     if "\0" in shown:
-        raise ValueError(f"output must be a name without NUL, got {shown!r}")
+        raise ValueError(f"output must be a name without NUL, got {show(shown)}")
     try:
         os.stat(shown)
     except UnicodeEncodeError:
-        raise ValueError(f"output must be a name that the system can write, got {shown!r}") from None
+        raise ValueError(f"output must be a name that the system can write, got {show(shown)}") from None
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EACCES):
             raise _refusal(shown, error, Path(shown)) from None
     final = Path(os.path.realpath(shown))
     separators = tuple(separator for separator in (os.sep, os.altsep) if separator)
     if not folder and shown.endswith(separators) and not final.is_dir():
-        raise ValueError(f"output must be the name of a file, got {shown!r}, a folder's")
+        raise ValueError(f"output must be the name of a file, got {show(shown)}, a folder's")
     return final
 
 

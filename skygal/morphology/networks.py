@@ -14,6 +14,8 @@ from torch import nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from skygal.checks import show
+
 __all__ = ["FWHM_PER_SIGMA", "Acceptance", "Architecture", "ConditionalFlow", "Decoder", "Encoder", "Unset",
            "beam_matrix", "stretch"]
 
@@ -123,9 +125,9 @@ class Architecture:
             like: Any = getattr(default, name)
             kind = (int, float) if isinstance(like, float) else type(like)
             if not isinstance(value, kind) or isinstance(value, bool):
-                raise ValueError(f"architecture entry {name} must be like {like!r}, got {value!r}")
+                raise ValueError(f"architecture entry {name} must be like {like!r}, got {show(value)}")
             if isinstance(value, tuple) and not (value and all(isinstance(v, type(like[0])) for v in value)):
-                raise ValueError(f"architecture entry {name} must be like {like!r}, got {value!r}")
+                raise ValueError(f"architecture entry {name} must be like {like!r}, got {show(value)}")
         return cls(**made)
 
 

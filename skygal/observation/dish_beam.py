@@ -10,7 +10,7 @@ import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 
-from skygal.checks import as_quantity
+from skygal.checks import as_quantity, show
 
 __all__ = ["AiryPrimaryBeam", "GaussianPrimaryBeam", "PrimaryBeam", "unit_vectors"]
 
@@ -90,7 +90,7 @@ def _as_pointing(pointing: Any) -> tuple[float, float] | None:
     try:
         ra, dec = (float(angle) for angle in pointing)
     except (TypeError, ValueError):
-        raise TypeError(f"pointing must be a SkyCoord or (ra, dec) in degrees, got {pointing!r}") from None
+        raise TypeError(f"pointing must be a SkyCoord or (ra, dec) in degrees, got {show(pointing)}") from None
     if not (np.isfinite(ra) and abs(dec) <= 90):
         raise ValueError(f"pointing must be finite with dec in [-90, 90], got ({ra}, {dec})")
     return ra, dec

@@ -13,7 +13,7 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from skygal.checks import as_quantity
+from skygal.checks import as_quantity, show
 from skygal.io.images import SkyImage, read_image
 from skygal.observation.beam import TargetBeam
 from skygal.wcs import celestial, icrs_to_pixel, pixel_area, pixel_to_icrs
@@ -192,8 +192,8 @@ def _plain(values: np.ndarray) -> np.ndarray:
 def _from_fits(name: str, value: Any, wcs: WCS, shape: tuple[int, int]) -> NoiseMap:
     is_file = isinstance(value, (str, os.PathLike))
     if is_file and not os.path.exists(value):
-        raise FileNotFoundError(f"{name} map {os.fspath(value)!r} does not exist")
-    label = f"{name} map {os.fspath(value)!r}" if is_file else f"{name} map"
+        raise FileNotFoundError(f"{name} map {show(os.fspath(value))} does not exist")
+    label = f"{name} map {show(os.fspath(value))}" if is_file else f"{name} map"
     try:
         image = read_image(value)
     except ValueError as error:

@@ -147,7 +147,7 @@ def _target_beam(beam: Any, wcs: WCS, shape: tuple[int, int], affine: np.ndarray
         beam = Beam(DEFAULT_BEAM_PIXELS / np.sqrt(abs(np.linalg.det(affine))) * u.arcsec)
     if isinstance(beam, Beam):
         if not beam.isfinite or beam.minor <= 0 * u.deg:
-            raise ValueError(f"beam must have finite, positive axes, got {beam!r}")
+            raise ValueError(f"beam must have finite, positive axes, got {show(beam)}")
         return TargetBeam.from_beam(beam, affine)
     if isinstance(beam, u.Quantity):
         width = as_quantity("beam", beam, "arcsec")

@@ -11,6 +11,7 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from skygal.checks import show
 from skygal.observation.dish_beam import AiryPrimaryBeam, GaussianPrimaryBeam, PrimaryBeam
 from skygal.observation.local_frame import local_affine
 from skygal.observation.pattern_image import ImagePrimaryBeam, read_primary_beam
@@ -49,7 +50,7 @@ def as_primary_beam(value: Any, wcs: WCS, shape: tuple[int, int], *,
             value = u.Quantity(value)
         except (TypeError, ValueError):
             raise FileNotFoundError(
-                f"primary beam {value!r} is neither a file nor a dish's diameter, such as '25 m'") from None
+                f"primary beam {show(value)} is neither a file nor a dish's diameter, such as '25 m'") from None
     if isinstance(value, u.Quantity):
         value = AiryPrimaryBeam(value)
     elif isinstance(value, (str, os.PathLike, fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)):

@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 from astropy import units as u
 
-from skygal.checks import as_quantity, check_choice
+from skygal.checks import as_quantity, check_choice, show
 from skygal.population.distributions import uniforms
 
 __all__ = ["FR_CLASSES", "check_mix", "frii_fraction", "sample_classes"]
@@ -33,7 +33,7 @@ def check_mix(fr_mix: Any) -> str | dict[str, float]:
         return check_choice("fr_mix", fr_mix, ("balanced", "survey"))
     if not isinstance(fr_mix, Mapping):
         raise TypeError("fr_mix must be None, 'balanced', 'survey' or a dict such as {'FRI': 0.3, 'FRII': 0.7}, "
-                        f"got {fr_mix!r}")
+                        f"got {show(fr_mix)}")
     shares = dict.fromkeys(FR_CLASSES, 0.0)
     for name, share in fr_mix.items():
         check_choice("fr_mix (class)", name, FR_CLASSES)

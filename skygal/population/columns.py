@@ -16,7 +16,7 @@ from astropy import units as u
 from astropy.coordinates import BaseCoordinateFrame, SkyCoord
 from astropy.table import Table
 
-from skygal.checks import warn_caller
+from skygal.checks import show, warn_caller
 from skygal.population.lookalikes import bare_name, holds_flux, holds_position, nearest_missing
 
 __all__ = ["LARGEST_ID", "PLACES", "as_column", "bad_ids", "describe_bad", "read_columns"]
@@ -136,7 +136,7 @@ def _refuse_overlooked(table: Table, rest: Sequence[str], missing: Collection[st
     for name in rest:
         if bare_name(name) in meant:
             raise ValueError(f"{what} must have {meant[bare_name(name)]} under this name, its unit being the column's, "
-                             f"got {name!r}: rename it, or take it out")
+                             f"got {show(name)}: rename it, or take it out")
 
 
 def _warn_unused(rest: Sequence[str], missing: Sequence[str], what: str) -> None:
@@ -186,7 +186,7 @@ def _as_numbers(data: np.ndarray, mask: np.ndarray, name: str) -> np.ndarray:
         values = [None if hidden else value for value, hidden in zip(data.tolist(), mask.tolist(), strict=True)]
         for value in values:
             if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
-                raise ValueError(f"table column {name} must be numbers, got {value!r}")
+                raise ValueError(f"table column {name} must be numbers, got {show(value)}")
         return np.array([np.nan if value is None else value for value in values], float)
     if data.dtype.kind not in "iuf":
         raise ValueError(f"table column {name} must be numbers, got {data.dtype}")

@@ -168,7 +168,7 @@ def check_faint(table: Any, wcs: WCS) -> QTable:
         If a column is missing or has a wrong unit, or rows are not allowed; the message counts the bad rows of
         each column and shows the first ten.
     """
-    data = as_table(table)
+    data = as_table(table, "faint")
     columns = read_columns(data, _UNITS, what="faint")
     missing = [name for name in ("flux", "kind") if name not in columns]
     if "ra" not in columns and "x" not in columns:

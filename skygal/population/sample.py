@@ -10,7 +10,7 @@ from astropy import units as u
 from astropy.table import QTable
 from astropy.wcs import WCS
 
-from skygal.checks import as_count, as_quantity, warn_caller
+from skygal.checks import as_count, as_quantity, show, warn_caller
 from skygal.population.classes import check_mix, sample_classes
 from skygal.population.counts import COUNTS_SPECTRAL_INDEX, CountedFlux, SourceCounts, read_counts
 from skygal.population.distributions import Distribution, draw, uniforms
@@ -55,7 +55,7 @@ def as_flux(flux: Any, counts: SourceCounts) -> Distribution:
     """
     if _is_pair(flux):
         if len(flux) != 2:
-            raise TypeError(f"flux must be a (low, high) pair of quantities, got {flux!r}")
+            raise TypeError(f"flux must be a (low, high) pair of quantities, got {show(flux)}")
         return counts.between(*flux)
     if isinstance(flux, Distribution) and not isinstance(flux, type):
         return flux
@@ -155,7 +155,7 @@ def sample_population(wcs: WCS, shape: Sequence[int] | None = None, n_sources: i
     for name, value in given.items():
         if name in columns and value is not None:
             word = "fr_mix" if name == "fr_class" else name
-            raise ValueError(f"{word} must be left out where the table has the column {name!r}, got {value!r}")
+            raise ValueError(f"{word} must be left out where the table has the column {name!r}, got {show(value)}")
     if columns:
         rows = len(next(iter(columns.values())))
         if n is not None and n != rows:

@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 from astropy import units as u
 
-from skygal.checks import as_range, check_choice
+from skygal.checks import as_range, check_choice, show
 from skygal.population.distributions import Distribution, as_distribution, truncated_normal
 
 __all__ = ["MiraBestSizes", "SizeRelation", "WindhorstSizes", "as_sizes"]
@@ -137,7 +137,7 @@ def as_sizes(las: Any = None) -> SizeRelation | Distribution:
         return RELATIONS[check_choice("las", las.lower(), RELATIONS)]()
     if isinstance(las, (tuple, list)) or (isinstance(las, u.Quantity) and las.ndim > 0):
         if len(las) != 2:
-            raise TypeError(f"las must be a (low, high) pair of quantities, got {las!r}")
+            raise TypeError(f"las must be a (low, high) pair of quantities, got {show(las)}")
         return WindhorstSizes(*las)
     if isinstance(las, SizeRelation) and not isinstance(las, type):
         return las

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 
-from skygal.checks import as_quantity
+from skygal.checks import as_quantity, show
 from skygal.population.distributions import Distribution, Normal, as_distribution
 
 __all__ = ["CORE_INDEX", "SPECTRAL_INDEX", "SPECTRAL_SCATTER", "Colours", "as_curvature", "as_spectra"]
@@ -42,7 +42,7 @@ def as_spectra(spectral_index: Any = None) -> Distribution:
         return Normal(*normal)
     if isinstance(spectral_index, (tuple, list)) or getattr(spectral_index, "shape", ()) == (2,):
         if len(spectral_index) != 2:
-            raise TypeError(f"spectral_index must be one value or a (low, high) pair, got {spectral_index!r}")
+            raise TypeError(f"spectral_index must be one value or a (low, high) pair, got {show(spectral_index)}")
         low, high = (as_quantity(f"spectral_index ({end} end)", value, u.one, positive=False) * u.one
                      for end, value in zip(("low", "high"), spectral_index, strict=True))
         if low >= high:

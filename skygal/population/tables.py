@@ -80,19 +80,19 @@ def read_population(table: Any, wcs: WCS) -> dict[str, np.ndarray]:
     return columns
 
 
-def as_table(table: Any) -> Table:
-    """Return a table, or the one in a file."""
+def as_table(table: Any, name: str = "table") -> Table:
+    """Return a table, or the one in a file; ``name`` is what it is called in messages."""
     if isinstance(table, Table):
         return table
     if not isinstance(table, (str, Path)):
-        raise TypeError(f"table must be an astropy Table or a path, got {type(table).__name__}")
+        raise TypeError(f"{name} must be an astropy Table or a path, got {type(table).__name__}")
     path = Path(table)
     if not os.path.exists(path):
-        raise FileNotFoundError(f"table must be an existing file, got {show(str(path))}")
+        raise FileNotFoundError(f"{name} must be an existing file, got {show(str(path))}")
     try:
-        return read_table(path, "table")
+        return read_table(path, name)
     except ValueError as error:
-        raise ValueError(f"table must be a FITS, ECSV, CSV or VOTable file, got {show(str(path))}, which cannot be "
+        raise ValueError(f"{name} must be a FITS, ECSV, CSV or VOTable file, got {show(str(path))}, which cannot be "
                          f"read: {str(error).partition(' cannot be read: ')[2] or error}") from None
 
 

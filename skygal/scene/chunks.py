@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from skygal.checks import show
 from skygal.scene.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -47,13 +48,13 @@ def check_chunks(chunks: Any, shape: tuple[int, int]) -> tuple[tuple[int, ...], 
     pair = chunks if isinstance(chunks, (tuple, list)) else [chunks]
     sides = [side for part in pair for side in (part if isinstance(part, (tuple, list)) else [part])]
     if not all(isinstance(side, (int, np.integer)) and not isinstance(side, bool) for side in sides):
-        raise TypeError(f"chunks must be {allowed}, got {chunks!r}")
+        raise TypeError(f"chunks must be {allowed}, got {show(chunks)}")
     if any(side < 1 for side in sides):
-        raise ValueError(f"chunks must be {allowed}, got {chunks!r}")
+        raise ValueError(f"chunks must be {allowed}, got {show(chunks)}")
     try:
         rows, columns = normalize_chunks(chunks, shape)
     except ValueError:
-        raise ValueError(f"chunks must be {allowed} {shape}, got {chunks!r}") from None
+        raise ValueError(f"chunks must be {allowed} {shape}, got {show(chunks)}") from None
     return tuple(int(side) for side in rows), tuple(int(side) for side in columns)
 
 

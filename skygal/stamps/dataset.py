@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
-from skygal.checks import as_count, as_quantity, as_seed, check_choice, open_range
+from skygal.checks import as_count, as_quantity, as_seed, check_choice, open_range, show
 from skygal.morphology.batches import Limits, stamps_within
 from skygal.morphology.clip import check_clip_sigma
 from skygal.morphology.conditions import SIZE_TO_EXTENT
@@ -132,7 +132,7 @@ class SyntheticStamps(Dataset):
         self.first = Seeds(self.seed).generator("dataset class").random()
         self.class_to_idx = {name: label for label, name in enumerate(self.classes)}
         if not isinstance(latents, str) or check_latents(latents) == "pairs":
-            raise ValueError(f"latents must be one of 'balanced', 'prior', 'uniform', got {latents!r}")
+            raise ValueError(f"latents must be one of 'balanced', 'prior', 'uniform', got {show(latents)}")
         self.latents, self.clip_sigma = latents, check_clip_sigma(clip_sigma)
         self.limits = Limits(open_range("las", las, u.arcsec, np.inf), open_range("bending", bending, u.rad, np.pi))
         self.view = StampView(self.model, size=size, pixel_scale=pixel_scale, beam=beam, noise=noise,
@@ -293,12 +293,12 @@ class StampStream(IterableDataset):
 def _check_classes(classes: Any, fr_mix: Any, known: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray | None]:
     """Return the classes and their shares, None where all have the same."""
     if fr_mix is not None and not isinstance(fr_mix, Mapping):
-        raise TypeError(f"fr_mix must be None or a dict such as {{'FRI': 0.3, 'FRII': 0.7}}, got {fr_mix!r}")
+        raise TypeError(f"fr_mix must be None or a dict such as {{'FRI': 0.3, 'FRII': 0.7}}, got {show(fr_mix)}")
     if classes is None:
         classes = [name for name in known if name in fr_mix] + [name for name in fr_mix if name not in known] \
             if fr_mix else ("FRI", "FRII")
     if isinstance(classes, str) or not isinstance(classes, Sequence) or not len(classes):
-        raise TypeError(f"classes must be a list of names, got {classes!r}")
+        raise TypeError(f"classes must be a list of names, got {show(classes)}")
     for name in classes:
         check_choice("classes", name, known)
     if len(set(classes)) < len(classes):

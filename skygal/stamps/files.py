@@ -16,7 +16,7 @@ import numpy as np
 from astropy import units as u
 from astropy.table import QTable, Table
 
-from skygal.checks import as_count, check_choice
+from skygal.checks import as_count, check_choice, show
 from skygal.io.atomic import whole_directory, whole_file
 from skygal.io.config import as_plain, dump_config
 
@@ -99,9 +99,9 @@ def check_format(path: str | Path, format: str, bits: int) -> None:
     """
     check_choice("format", format, FORMATS)
     if bits not in WHITE:
-        raise ValueError(f"bits must be 8 or 16, got {bits!r}")
+        raise ValueError(f"bits must be 8 or 16, got {show(bits)}")
     if format == "npz" and Path(path).suffix != ".npz":
-        raise ValueError(f"output must end in .npz for the format 'npz', got {str(path)!r}")
+        raise ValueError(f"output must end in .npz for the format 'npz', got {show(str(path))}")
 
 
 def _checked(parts: Iterable[StampSet], n: int, meta: Mapping[str, Any] | None) -> Iterable[StampSet]:

@@ -11,7 +11,7 @@ import numpy as np
 from astropy import units as u
 from astropy.table import QTable
 
-from skygal.checks import as_count, as_seed, check_choice, open_range
+from skygal.checks import as_count, as_seed, check_choice, open_range, show
 from skygal.morphology.batches import Batch, Limits, draw_within
 from skygal.morphology.clip import check_clip_sigma
 from skygal.morphology.conditions import SIZE_TO_EXTENT
@@ -202,9 +202,10 @@ def _make_sample(n: int, fr_class: Any, fr_mix: Any, las: Any, bending: Any, lat
     latents = check_latents(latents, generator.latent_dim, n)
     pairs = isinstance(latents, str) and latents == "pairs"
     if pairs and (fr_class is not None or fr_mix is not None):
-        raise ValueError(f"fr_class and fr_mix must be left out with latents='pairs', got {fr_class!r} and {fr_mix!r}")
+        raise ValueError(f"fr_class and fr_mix must be left out with latents='pairs', got {show(fr_class)} and "
+                         f"{show(fr_mix)}")
     if fr_class is not None and fr_mix is not None:
-        raise ValueError(f"only one of fr_class and fr_mix may be given, got {fr_class!r} and {fr_mix!r}")
+        raise ValueError(f"only one of fr_class and fr_mix may be given, got {show(fr_class)} and {show(fr_mix)}")
     mix = check_mix(fr_mix)
     if mix == "survey":
         raise ValueError("fr_mix must be None or the share of each class: stamps have no flux, got 'survey'")

@@ -9,7 +9,7 @@ import numpy as np
 from astropy import units as u
 from scipy import fft
 
-from skygal.checks import as_count, as_quantity
+from skygal.checks import as_count, as_quantity, show
 from skygal.observation.beam import FWHM, ellipse_covariance, native_covariance
 from skygal.rendering.matching import matching_kernel
 from skygal.rendering.survey_noise import noise_power
@@ -159,7 +159,7 @@ def _check_noise(noise: Any) -> np.ndarray | None:
         levels = np.zeros((0, 0))
     if levels.ndim != 1 or not levels.size:
         raise TypeError("noise must be None, a number, a pair (low, high) or an array of levels, as parts of the peak, "
-                        f"got {noise!r}")
+                        f"got {show(noise)}")
     bad = ~(np.isfinite(levels) & (levels > 0) & (levels < 1))
     if bad.any():
         raise ValueError(f"noise must be between 0 and 1, the sources' peak, got {levels[bad][0]:g}")

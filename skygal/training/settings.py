@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from skygal.checks import as_count, as_seed
+from skygal.checks import as_count, as_seed, show
 
 __all__ = ["TrainSettings"]
 
@@ -132,7 +132,7 @@ class TrainSettings:
             if isinstance(field.default, tuple):
                 if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__") \
                         or (not tuple(value) and field.name not in ("unlabelled", "exclude")):
-                    raise ValueError(f"{field.name} must be a list like {list(field.default)}, got {value!r}")
+                    raise ValueError(f"{field.name} must be a list like {list(field.default)}, got {show(value)}")
                 object.__setattr__(self, field.name, tuple(value))
         if not all(isinstance(text, str) and text for text in self.exclude):
             raise ValueError(f"exclude must be a list of texts, got {self.exclude}")
@@ -170,7 +170,7 @@ class TrainSettings:
                       below: float | None = None) -> None:
         value = getattr(self, name)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValueError(f"{name} must be a number, got {value!r}")
+            raise ValueError(f"{name} must be a number, got {show(value)}")
         if above is not None and not (value > above and value < float("inf")):
             raise ValueError(f"{name} must be positive, got {value}")
         if least is not None and not (value >= least and value < float("inf")):

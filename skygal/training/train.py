@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skygal.checks import show
 from skygal.data.prepare import TrainingSet, prepare_stamps
 from skygal.data.readers import read_stamps
 from skygal.data.stamps import join_stamps
@@ -46,7 +47,7 @@ def load_training_set(sources: Sequence[str | os.PathLike], settings: TrainSetti
         If a source is missing.
     """
     if isinstance(sources, (str, os.PathLike)):
-        raise TypeError(f"sources must be a list of paths, got {sources!r}")
+        raise TypeError(f"sources must be a list of paths, got {show(sources)}")
     if not sources:
         raise ValueError("sources must name at least one file, folder or package of stamps, got none")
     stamps = join_stamps([read_stamps(source) for source in sources])
@@ -117,12 +118,12 @@ def train_model(sources: Sequence[str | os.PathLike], output: str | os.PathLike,
     settings = settings or TrainSettings()
     output = Path(output)
     if output.suffix != ".safetensors":
-        raise ValueError(f"output must end in .safetensors, got {os.fspath(output)!r}")
+        raise ValueError(f"output must end in .safetensors, got {show(os.fspath(output))}")
     checkpoint, metrics = output.with_suffix(".ckpt"), output.with_suffix(".csv")
     check_writable(output, overwrite=overwrite, folder=False)
     if resume:
         if not checkpoint.is_file():
-            raise FileNotFoundError(f"checkpoint {str(checkpoint)!r} to resume from not found")
+            raise FileNotFoundError(f"checkpoint {show(str(checkpoint))} to resume from not found")
     else:
         for path in (checkpoint, metrics):
             check_writable(path, overwrite=overwrite, folder=False)

@@ -11,7 +11,7 @@ from astropy import units as u
 from astropy.table import Column as TableColumn
 from astropy.table import QTable
 
-from skygal.checks import nearest_names
+from skygal.checks import nearest_names, show
 from skygal.truth.stacking import stackable
 
 __all__ = ["COMPONENTS", "TRUTH", "Column", "make_components", "make_truth"]
@@ -179,7 +179,7 @@ def _make(table: str, schema: tuple[Column, ...], columns: Mapping[str, Any],
         raise ValueError(f"{table} must have all its columns, missing {', '.join(missing)}")
     unknown = [str(name) for name in columns if name not in names]
     if unknown:
-        raise ValueError(f"{table} must have only its own columns, got {unknown[0]!r}"
+        raise ValueError(f"{table} must have only its own columns, got {show(unknown[0])}"
                          f"{nearest_names(unknown[0], names)}")
     out = QTable(meta=stackable(meta or {}))
     length = None

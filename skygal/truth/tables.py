@@ -26,7 +26,7 @@ _SUFFIXES = (".fits", ".ecsv")
 def _suffix(path: str | os.PathLike) -> str:
     suffix = Path(path).suffix.lower()
     if suffix not in _SUFFIXES:
-        raise ValueError(f"path must end in .fits or .ecsv, got {os.fspath(path)!r}"
+        raise ValueError(f"path must end in .fits or .ecsv, got {show(os.fspath(path))}"
                          f"{nearest_names(suffix, _SUFFIXES)}")
     return suffix
 
