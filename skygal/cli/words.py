@@ -368,6 +368,8 @@ def _number(name: str, value: Any, kind: type) -> Any:
         return str(value).strip()
     try:
         # a float in a file is no whole number: the settings themselves refuse it
+        if kind is float and isinstance(value, bool):
+            raise TypeError
         return kind(value) if isinstance(value, str) or kind is float else value
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be a {'whole ' if kind is int else ''}number, got {show(value)}") from None

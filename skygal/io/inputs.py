@@ -28,7 +28,7 @@ SETTINGS = 2**18
 #: bytes of arrays that are held in memory, at most
 ARRAYS = 2**36
 #: an archive may unpack to this many bytes, or to that many times its own
-UNPACKED, RATIO = 2**28, 250
+UNPACKED, RATIO = 2**28, 100
 #: entries along an axis of an array without values
 LONGEST_EMPTY = 2**16
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # Windows has none
@@ -222,7 +222,7 @@ def check_unpacked(members: Iterable[zipfile.ZipInfo], size: int, largest: int =
     Raises
     ------
     ValueError
-        If it is more than ``largest``, or over 256 MiB and 250 times the archive.
+        If it is more than ``largest``, or over 256 MiB and 100 times the archive.
     """
     total = sum(info.file_size for info in members)
     if total > max(UNPACKED, RATIO * size):

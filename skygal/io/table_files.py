@@ -22,7 +22,7 @@ from astropy.table import Table
 
 from skygal.checks import shorten, show, warn_caller
 from skygal.io.fits_files import FitsHdu, open_hdus
-from skygal.io.inputs import RATIO, SETTINGS, UNPACKED, open_file, read_bytes
+from skygal.io.inputs import SETTINGS, UNPACKED, open_file, read_bytes
 
 __all__ = ["read_table", "table_hdu"]
 
@@ -36,6 +36,8 @@ DEEPEST = 50
 NODES = 200_000
 #: characters of an attribute in a VOTable
 ATTRIBUTE = 4096
+#: bytes in memory for each of a VOTable, if they are more than 256 MiB: texts of few letters have wide columns
+WIDENED = 250
 #: frames of positions: to others the way leads over tables of the Earth's rotation, which are fetched
 FRAMES = ("icrs", "fk4", "fk4noeterms", "fk5", "galactic", "supergalactic")
 #: what the end of a file's name says that it is
@@ -295,7 +297,7 @@ class _Scan:
             raise ValueError(f"it is no whole VOTable: {error}") from None
         # a char has four bytes in memory, and no number more than sixteen; a mask has one more
         self._table_ends()
-        if self.cells > max(UNPACKED, RATIO * len(data)):
+        if self.cells > max(UNPACKED, WIDENED * len(data)):
             raise ValueError(f"its arraysize and nrows ask for {self.cells} bytes, {len(data)} are there")
 
     def _doctype(self, *_: Any) -> None:
