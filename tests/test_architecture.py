@@ -1,6 +1,8 @@
 """The structure: imports go one way, and the top of the package is a hall with few doors."""
 
 import ast
+import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ def names():
     return found
 
 
+@cache
 def imports():
     """Return which modules each one imports, inside functions too, but not for the type checker alone."""
     modules, graph = names(), {}
@@ -92,3 +95,14 @@ def test_the_hall():
     entries = [path for path in PACKAGE.iterdir() if path.name != "__pycache__"]
     assert len(entries) <= 22
     assert sum(path.is_file() for path in entries) <= 9
+
+
+def test_the_page_names_what_is_there():
+    root = PACKAGE.parent
+    page = root / "docs" / "architecture.rst"
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(r"``((?:skygal|catalogs|tests)/[\w/.]+)``", text)
+    assert len(named) > 30
+    assert [name for name in named if not (root / name).exists()] == []
+    rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert rooms <= set(re.findall(r"``(\w+)``", text))
