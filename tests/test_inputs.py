@@ -258,3 +258,12 @@ def test_wheels_that_unpack_without_end(tmp_path, monkeypatch):
     monkeypatch.setattr(inputs, "UNPACKED", 4 * MiB)
     bomb(tmp_path / "x.whl", [8 * MiB], "firstgalaxydata/galaxy_data.zip")
     refuse(lambda: read_stamps(tmp_path / "x.whl"), "x.whl'", "unpacks from")
+
+
+@pytest.mark.parametrize(("name", "value"), [("wcs", 1), ("psf", 0), ("psf", [1, None])])
+def test_numbers_are_no_paths(tmp_path, name, value):
+    """They would be the files that a process has open: 0 is what it is told, 1 and 2 what it says."""
+    from skygal.cli.words import parse_each, parse_path, parse_wcs
+
+    call = (lambda: parse_wcs(wcs=value)) if name == "wcs" else lambda: parse_each(name, value, parse_path)
+    refuse(call, f"{name} must be a path, got ")
