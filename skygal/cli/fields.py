@@ -88,7 +88,7 @@ def inject(**given: Any) -> None:
     arguments = _population(given)
     from skygal.injection import inject as run
 
-    sources = given["n_sources"] if given["table"] is None else options.parse_path("table", given["table"])
+    sources = given["n_sources"] if given["table"] is None else str(options.parse_path("table", given["table"]))
     field = run(given["image"], sources, hdu=options.parse_hdu(given["hdu"]), unit=given["unit"], rms=rms, **view,
                 **arguments)
     _write([field], "inject", given)
