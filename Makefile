@@ -9,11 +9,12 @@
 #   make benchmarks  the figures that the documentation quotes; BENCHMARKS=--quick for rough ones
 #
 # PYTHON is the interpreter that makes the environment, VENV where it lies, DEMO where the demo goes, BENCHMARKS
-# what is given to benchmarks/run.py.
+# what is given to benchmarks/run.py, JOBS how many processes run the tests.
 
 PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= demo
+JOBS ?= 2
 BENCHMARKS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -43,7 +44,7 @@ demo: $(VENV)/.installed
 	$(BIN)/skygal simulate --survey FIRST --size 1024 --n-sources 300 --flux "3 mJy" --las mirabest --seed 1 --plot --output $(DEMO) --overwrite
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "slow or not slow"
