@@ -12,7 +12,7 @@ import numpy as np
 
 from skygal.checks import check_choice, shorten, show
 from skygal.morphology.weights_files import PAPER
-from skygal.rendering.threads import one_thread
+from skygal.rendering.threads import each_block
 
 if TYPE_CHECKING:
     from skygal.bastien2021.networks import PaperArchitecture, PaperDecoder, PaperModel
@@ -96,8 +96,8 @@ class PaperGenerator:
 
         Notes
         -----
-        Rows are decoded in blocks of 64, the last one filled up with zeros, by one thread, so that a stamp's bits do
-        not depend on how many follow it.
+        Rows are decoded in blocks of 64, the last one filled up with zeros, each by one thread, so that a stamp's bits
+        do not depend on how many follow it.
         """
         import torch
 
@@ -113,15 +113,17 @@ class PaperGenerator:
         if not one_hot.any(axis=1).all():
             check_choice("fr_class", str(fr_class[~one_hot.any(axis=1)][0]), self.classes)
         out = np.empty((n, *self.shape), np.float32)
-        with torch.inference_mode(), one_thread():
-            for start in range(0, n, BLOCK):
-                stop = min(start + BLOCK, n)
-                z = np.zeros((BLOCK, self.latent_dim), np.float32)
-                y = np.zeros((BLOCK, len(self.classes)), np.float32)
-                z[:stop - start], y[:stop - start] = latents[start:stop], one_hot[start:stop]
-                labels = torch.from_numpy(y).to(self.device) if self.arch.conditional else None
-                stamps = self._decoder(torch.from_numpy(z).to(self.device), labels).sigmoid()
-                out[start:stop] = stamps[:stop - start].cpu().numpy().reshape(-1, *self.shape)
+
+        def run(start: int) -> None:
+            stop = min(start + BLOCK, n)
+            z = np.zeros((BLOCK, self.latent_dim), np.float32)
+            y = np.zeros((BLOCK, len(self.classes)), np.float32)
+            z[:stop - start], y[:stop - start] = latents[start:stop], one_hot[start:stop]
+            labels = torch.from_numpy(y).to(self.device) if self.arch.conditional else None
+            stamps = self._decoder(torch.from_numpy(z).to(self.device), labels).sigmoid()
+            out[start:stop] = stamps[:stop - start].cpu().numpy().reshape(-1, *self.shape)
+
+        each_block(run, range(0, n, BLOCK), device=self.device)
         return out
 
     def acceptance(self, latents: np.ndarray, fr_class: np.ndarray, extent: np.ndarray | None = None,

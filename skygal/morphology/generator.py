@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skygal.checks import check_choice
-from skygal.rendering.threads import one_thread
+from skygal.rendering.threads import each_block, one_thread
 
 if TYPE_CHECKING:
     import torch
@@ -101,7 +101,7 @@ class Generator:
 
         Notes
         -----
-        Rows are decoded in blocks of 128, the last one filled up with zeros, by one thread, so that a stamp's
+        Rows are decoded in blocks of 128, the last one filled up with zeros, each by one thread, so that a stamp's
         bits depend on its inputs and its place in the array alone, not on how many follow it.
 
         N(0, I) fills a shell of radius sqrt(latent_dim) and a scatter of 0.7, and the model learnt
@@ -114,16 +114,17 @@ class Generator:
         condition = self.condition(latents := np.asarray(latents, np.float32), fr_class, extent, bending)
         n = len(latents)
         out = np.empty((n, *self.shape), np.float32)
-        with torch.inference_mode(), one_thread():
-            for start in range(0, n, BLOCK):
-                stop = min(start + BLOCK, n)
-                block = np.zeros((BLOCK, self.latent_dim + condition.shape[1]))
-                block[:stop - start, :self.latent_dim] = latents[start:stop]
-                block[:stop - start, self.latent_dim:] = condition[start:stop]
-                u, given = torch.from_numpy(block).to(self.device).split(
-                    [self.latent_dim, condition.shape[1]], dim=1)
-                stamps = self._decoder(self._flow(_draw_in(u), given), given)
-                out[start:stop] = stamps[:stop - start].cpu().numpy()
+
+        def run(start: int) -> None:
+            stop = min(start + BLOCK, n)
+            block = np.zeros((BLOCK, self.latent_dim + condition.shape[1]))
+            block[:stop - start, :self.latent_dim] = latents[start:stop]
+            block[:stop - start, self.latent_dim:] = condition[start:stop]
+            u, given = torch.from_numpy(block).to(self.device).split([self.latent_dim, condition.shape[1]], dim=1)
+            stamps = self._decoder(self._flow(_draw_in(u), given), given)
+            out[start:stop] = stamps[:stop - start].cpu().numpy()
+
+        each_block(run, range(0, n, BLOCK), device=self.device)
         return out
 
     def acceptance(self, latents: np.ndarray, fr_class: np.ndarray, extent: np.ndarray,

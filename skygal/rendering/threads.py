@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-__all__ = ["one_thread"]
+__all__ = ["each_block", "one_thread"]
 
 
 class _Blocks(threading.local):
@@ -83,3 +84,30 @@ def one_thread() -> Iterator[None]:
     finally:
         _setting.here.inside = False
         _setting.leave(before)
+
+
+def each_block(run: Callable[[int], object], starts: Sequence[int], *, device: str = "cpu") -> None:
+    """Compute blocks, as many at a time as torch has threads, each with one of its own.
+
+    Parameters
+    ----------
+    run : callable
+        Called with the start of each block; without gradients.
+    starts : sequence of int
+        Of the blocks.
+    device : str
+        Where torch computes: one block at a time but on a "cpu".
+    """
+    import torch
+
+    def alone(start: int) -> None:
+        with torch.inference_mode(), one_thread():
+            run(start)
+
+    workers = min(len(starts), torch.get_num_threads()) if device == "cpu" else 1
+    if workers < 2:
+        for start in starts:
+            alone(start)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(alone, starts))
