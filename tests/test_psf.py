@@ -188,7 +188,8 @@ def test_what_a_header_says_of_the_grid(tmp_path):
 
 
 @pytest.mark.parametrize("cards", [{"CDELT1": 0.0}, {"CUNIT1": "HERTZ"}, {"CTYPE1": "RA---XXX", "CTYPE2": "DEC--XXX"},
-                                   {"CTYPE2": "DEC"}])
+                                   {"CTYPE2": "DEC"}, {"CDELT1": "1E-3"}, {"CDELT2": True},
+                                   {"CTYPE1": "L", "CTYPE2": "M", "CUNIT1": "deg", "CUNIT2": "deg", "CDELT1": "1E-3"}])
 def test_a_grid_that_cannot_be_read(tmp_path, cards):
     header = fits.Header({"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CDELT1": -1e-3, "CDELT2": 1e-3, **cards})
     fits.PrimaryHDU(lobe((31, 31), 15, 15), header).writeto(tmp_path / "psf.fits")

@@ -137,10 +137,10 @@ def read_cutouts(files: Iterable[Path]) -> Stamps:
 
 def _read_image(path: Path) -> tuple[np.ndarray, dict[str, float]]:
     """Return the first image of a FITS file, and its centre and pixel scale (NaN if it has no WCS)."""
-    from astropy.wcs import WCS
     from astropy.wcs.utils import proj_plane_pixel_scales
 
     from skygal.io.fits_files import read_first
+    from skygal.io.header_wcs import read_celestial
 
     place = {"ra": np.nan, "dec": np.nan, "pixel_scale": np.nan}
     with warnings.catch_warnings():
@@ -154,13 +154,12 @@ def _read_image(path: Path) -> tuple[np.ndarray, dict[str, float]]:
         if image.ndim != 2:
             raise ValueError(f"stamps {show(str(path))} must hold a 2-d image, got shape {image.shape}")
         try:
-            wcs = WCS(header).celestial
-        except Exception:
-            return image, place
-        if wcs.has_celestial:
-            scale = proj_plane_pixel_scales(wcs)
-            middle = wcs.pixel_to_world((image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2).icrs
-            place = {"ra": middle.ra.deg, "dec": middle.dec.deg, "pixel_scale": float(scale.mean() * 3600)}
+            wcs, _ = read_celestial(header)
+        except ValueError:
+            return image, place     # where on the sky it is is not known
+        scale = proj_plane_pixel_scales(wcs)
+        middle = wcs.pixel_to_world((image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2).icrs
+        place = {"ra": middle.ra.deg, "dec": middle.dec.deg, "pixel_scale": float(scale.mean() * 3600)}
     return image, place
 
 

@@ -12,6 +12,7 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
 from skygal.checks import show
+from skygal.io.cards import Cards
 from skygal.io.fits_files import read_first
 from skygal.io.inputs import read_npy
 from skygal.observation.local_frame import local_affine
@@ -80,8 +81,12 @@ def _psf_grid(header: fits.Header, data: np.ndarray) -> np.ndarray | None:
         wcs = WCS(header)
     if wcs.has_celestial:
         y, x = np.unravel_index(np.argmax(np.nan_to_num(data)), data.shape)
-        affine = local_affine(celestial(wcs), x, y)[0]
+        # card by card: one that is no number would be read as a degree a pixel
+        affine = local_affine(celestial(header), x, y)[0]
         return affine if np.isfinite(affine).all() else None
+    cards = Cards(header)
+    for key in ("CDELT1", "CDELT2", "CD1_1", "CD1_2", "CD2_1", "CD2_2"):
+        cards.number(key)
     units = [u.Unit(unit) for unit in wcs.wcs.cunit][:2]
     if len(units) < 2 or not all(unit.is_equivalent(u.deg) for unit in units):
         return None
