@@ -427,8 +427,8 @@ def test_join(tmp_path):
 def test_a_cutout_whose_grid_cannot_be_read_has_no_place(tmp_path):
     image = np.zeros((32, 32), np.float32)
     image[14:18, 14:18] = 1
-    cards = {"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CRVAL1": 180.0, "CRVAL2": 30.0, "CRPIX1": 16.5, "CRPIX2": 16.5,
-             "CDELT1": -5e-4, "CDELT2": 5e-4}
+    cards = {"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CRVAL1": 180.0, "CRVAL2": 30.0, "CRPIX1": 16.5,
+             "CRPIX2": 16.5, "CDELT1": -5e-4, "CDELT2": 5e-4}
     for name, change in (("a", {}), ("b", {"CDELT2": "5E-4"})):
         path = tmp_path / "FRI" / f"{name}.fits"
         path.parent.mkdir(exist_ok=True)
