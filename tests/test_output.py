@@ -20,7 +20,7 @@ from skygal.io.atomic import MANIFEST, check_writable, whole_directory, whole_fi
 from skygal.io.headers import field_header
 from skygal.io.images import parse_unit, read_image, write_image
 from skygal.io.provenance import make_provenance, read_provenance
-from skygal.observation.psf_files import read_psf
+from skygal.observation.psf_files import read_psf_image
 from skygal.wcs import make_wcs
 
 BEAM = Beam(6 * u.arcsec, 5 * u.arcsec, 30 * u.deg)
@@ -477,7 +477,7 @@ def test_psf(tmp_path):
     fits.PrimaryHDU(psf).writeto(tmp_path / "psf.fits")
     np.save(tmp_path / "psf.npy", psf[0, 0])
     for name in ("psf.fits", "psf.npy"):
-        np.testing.assert_array_equal(read_psf(tmp_path / name), psf[0, 0])
+        np.testing.assert_array_equal(read_psf_image(tmp_path / name).data, psf[0, 0])
     fits.PrimaryHDU(np.zeros((2, 3, 4))).writeto(tmp_path / "cube.fits")
     fits.PrimaryHDU().writeto(tmp_path / "none.fits")
     (tmp_path / "text.fits").write_text("x")
@@ -485,9 +485,9 @@ def test_psf(tmp_path):
                           ("none.fits", "psf file .* holds no image"),
                           ("text.fits", "psf file '.*' is not a FITS file")):
         with pytest.raises(ValueError, match=message):
-            read_psf(tmp_path / name)
+            read_psf_image(tmp_path / name)
     with pytest.raises(FileNotFoundError, match="psf file '.*no.fits' does not exist"):
-        read_psf(tmp_path / "no.fits")
+        read_psf_image(tmp_path / "no.fits")
 
 
 def test_truncated_image(tmp_path):

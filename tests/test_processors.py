@@ -46,10 +46,10 @@ def made(tmp_path_factory):
 
 @pytest.mark.parametrize("name", list(PROCESSORS)[1:])
 def test_the_same_sky(made, name):
-    check_same(made["this one"], made[name])
+    assert_same_sky(made["this one"], made[name])
 
 
-def check_same(here, there):
+def assert_same_sky(here, there):
     assert list(here) == list(there)
     for key, value in here.items():
         if value.dtype.kind in "biUS" and key != "segmentation":
@@ -75,4 +75,4 @@ def test_the_same_numbers(made, column):
 def test_many_sources(tmp_path):
     made = make(tmp_path, 600)
     for there in made.values():
-        check_same(made["this one"], there)
+        assert_same_sky(made["this one"], there)

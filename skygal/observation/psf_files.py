@@ -18,7 +18,7 @@ from skygal.io.inputs import read_npy
 from skygal.observation.local_frame import local_affine
 from skygal.wcs import celestial
 
-__all__ = ["PsfImage", "read_psf", "read_psf_image"]
+__all__ = ["PsfImage", "read_psf_image"]
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,6 @@ class PsfImage:
 
     data: np.ndarray = field(repr=False)
     affine: np.ndarray | None
-
-
-def read_psf(path: str | os.PathLike) -> np.ndarray:
-    """Return the pixels of a PSF image, see `read_psf_image`."""
-    return read_psf_image(path).data
 
 
 def read_psf_image(path: str | os.PathLike) -> PsfImage:
