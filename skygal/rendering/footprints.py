@@ -104,7 +104,8 @@ class Footprints:
     def _in(self, window: Window, rows: Iterable[int] | None = None
             ) -> Iterator[tuple[int, tuple[slice, slice], np.ndarray]]:
         """Yield sources with pixels in a window as wide as the image, what they cover of it, and their brightness."""
-        for k in range(len(self._labels)) if rows is None else rows:
+        # by their numbers, not as they came: sums are then the same however sources were drawn
+        for k in np.argsort(self._labels, kind="stable").tolist() if rows is None else rows:
             (x, y), whole = self._corners[k], self._values[k]
             y0, y1 = max(y, window[0]), min(y + len(whole), window[1])
             if y0 < y1:
