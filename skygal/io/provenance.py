@@ -41,29 +41,32 @@ def input_files(provenance: Mapping[str, Any]) -> list[str]:
             and os.path.isfile(value)]
 
 
-def make_provenance(*, seed: int, model: str, model_sha256: str, frequency: u.Quantity,
-                    configuration: Mapping[str, Any]) -> dict[str, Any]:
+def make_provenance(*, seed: int, model: Any, frequency: u.Quantity, configuration: Mapping[str, Any],
+                    options: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the metadata of one run.
 
     Parameters
     ----------
     seed : int
         The seed, resolved.
-    model, model_sha256 : str
-        Name and SHA-256 of the generator.
+    model : Generator
+        Its ``name`` and ``sha256`` are kept.
     frequency : `~astropy.units.Quantity`
         The field's frequency.
     configuration : mapping
         Every setting of the run, resolved. Made plain by `skygal.io.config.as_plain`.
+    options : mapping, optional
+        The settings as they were given, from which the run can be made again.
 
     Returns
     -------
     dict
-        Keys ``skygal_version seed model model_sha256 frequency configuration``.
+        Keys ``skygal_version seed model model_sha256 frequency configuration``, and ``options`` if there are any.
     """
-    return {"skygal_version": skygal.__version__, "seed": int(seed), "model": str(model),
-            "model_sha256": str(model_sha256), "frequency": frequency.to(u.Hz),
-            "configuration": as_plain(configuration)}
+    kept = {} if options is None else {"options": as_plain({**options, "seed": int(seed)})}
+    return {"skygal_version": skygal.__version__, "seed": int(seed), "model": str(model.name),
+            "model_sha256": str(model.sha256), "frequency": frequency.to(u.Hz),
+            "configuration": as_plain(configuration), **kept}
 
 
 def write_provenance(header: fits.Header, provenance: Mapping[str, Any]) -> None:

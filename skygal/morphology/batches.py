@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -110,8 +111,14 @@ def draw_within(model: Generator | PaperGenerator, plan: Latents, clip_sigma: fl
     Batch
     """
     for start in range(0, len(plan), BATCH):
-        part, stamps = stamps_within(model, plan[start:start + BATCH], clip_sigma, limits, redraw=redraw)
+        here = partial(_redraw_from, redraw, start)
+        part, stamps = stamps_within(model, plan[start:start + BATCH], clip_sigma, limits, redraw=here)
         yield _measured(start, part, stamps, largest_size(stamps), measure_bending(stamps), model)
+
+
+def _redraw_from(redraw: Callable[[np.ndarray, np.ndarray], Latents], start: int, rows: np.ndarray,
+                 keys: np.ndarray) -> Latents:
+    return redraw(rows + start, keys)
 
 
 def stamps_within(model: Generator | PaperGenerator, plan: Latents, clip_sigma: float | None, limits: Limits, *,
@@ -125,7 +132,7 @@ def stamps_within(model: Generator | PaperGenerator, plan: Latents, clip_sigma: 
     limits : Limits
         What each stamp must measure.
     redraw : callable
-        Returns fresh latents for classes and keys.
+        Returns fresh latents for rows of the plan, and their new keys.
 
     Returns
     -------
@@ -159,7 +166,7 @@ def _redrawn(model: Generator | PaperGenerator, part: Latents, clip_sigma: float
     for number in range(1, DRAWS):
         if not missed.size:
             break
-        fresh = redraw(part.fr_class[missed], next_keys(part.keys[missed], number))
+        fresh = redraw(missed, next_keys(part.keys[missed], number))
         for name, column in columns.items():
             column[missed] = getattr(fresh, name)
         stamps[missed] = clip_stamps(decode_at(model, fresh, missed % BLOCK), clip_sigma,

@@ -77,6 +77,11 @@ class TargetBeam:
         return covariance, _area(covariance)
 
     @property
+    def width(self) -> float:
+        """The FWHM, in pixels, of a round beam of the same area."""
+        return float(np.sqrt(4 * np.log(2) / np.pi * abs(self.area)))
+
+    @property
     def narrowest(self) -> np.ndarray:
         """The covariance, shape (2, 2), with the narrowest minor axis: nowhere is an axis narrower than that."""
         return self._extreme(0)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-__all__ = ["local_rms"]
+__all__ = ["LocalRms", "local_rms", "measure_rms"]
 
 #: side of the cells in which the noise is estimated: in beams, and the least in pixels that are looked at
 CELL_BEAMS, CELL_PIXELS = 6, 9
@@ -54,6 +55,67 @@ def local_rms(data: np.ndarray, beam_pixels: float) -> np.ndarray:
 
     Notes
     -----
+    See `measure_rms`.
+    """
+    finite = np.isfinite(data)
+    if not finite.any():
+        return np.full(data.shape, np.nan, np.float32)
+    rms = measure_rms(data, finite, beam_pixels).within(0, data.shape[0])
+    rms[~finite] = np.nan
+    return rms
+
+
+@dataclass(frozen=True, eq=False)
+class LocalRms:
+    """The noise of an image, known at the corners of cells.
+
+    Attributes
+    ----------
+    nodes : ndarray, shape (rows + 1, columns + 1)
+        At the corners, in the image's unit.
+    side : int
+        Of the cells, in pixels.
+    origin : (int, int)
+        Row and column of the image where the first cell begins.
+    shape : (int, int)
+        (ny, nx) of the image.
+    """
+
+    nodes: np.ndarray
+    side: int
+    origin: tuple[int, int]
+    shape: tuple[int, int]
+
+    def at(self, row: np.ndarray, column: np.ndarray) -> np.ndarray:
+        """Return the noise at pixels, float32, in the shape of ``row`` and ``column`` broadcast together."""
+        ny, nx = ((n - 1) * self.side for n in self.nodes.shape)
+        y, x = np.clip(row - self.origin[0], 0, ny - 1), np.clip(column - self.origin[1], 0, nx - 1)
+        j, i = y // self.side, x // self.side
+        down, along = (y - j * self.side + 0.5) / self.side, (x - i * self.side + 0.5) / self.side
+        n = self.nodes
+        left = n[j, i] * (1 - down) + n[j + 1, i] * down
+        right = n[j, i + 1] * (1 - down) + n[j + 1, i + 1] * down
+        return (left * (1 - along) + right * along).astype(np.float32)
+
+    def within(self, first: int, stop: int) -> np.ndarray:
+        """Return the noise in rows of the image, float32."""
+        return self.at(np.arange(first, stop)[:, None], np.arange(self.shape[1]))
+
+
+def measure_rms(data: Any, valid: np.ndarray, beam_pixels: float) -> LocalRms:
+    """Return the noise of an image, which follows its gradients, up to the border and to blank areas.
+
+    Parameters
+    ----------
+    data : ndarray or PixelFile, shape (ny, nx)
+        An image.
+    valid : ndarray of bool, shape (ny, nx)
+        Which of its pixels are not blank: some of them.
+    beam_pixels : float
+        FWHM of the beam in pixels.
+
+    Notes
+    -----
     The scaled median absolute deviation in cells of 6 beams, without what is 3 rms off, says what the noise is. One
     polynomial for all of the image, of degree 4 at most, is fitted to its logarithm, to itself, and to its inverse
     square, which for a mosaic is the sum of its pointings' weights; the best of these is kept. What is left of the
@@ -68,14 +130,11 @@ def local_rms(data: np.ndarray, beam_pixels: float) -> np.ndarray:
     where they are crowded, count as noise. An image of 50 beams on a side has errors twice as large. A step is
     smeared over some 12 beams.
     """
-    finite = np.isfinite(data)
-    rms = np.full(data.shape, np.nan, np.float32)
-    if not finite.any():
-        return rms
     # cells are laid over the part that is not blank; pixels closer than the beam hardly tell more
-    part = tuple(slice(k.min(), k.max() + 1) for k in map(np.flatnonzero, (finite.any(axis=1), finite.any(axis=0))))
-    step = max(1, min(int(beam_pixels / 1.5), int(np.sqrt(data[part].size / PLENTY))))
-    thin = data[part][::step, ::step]
+    part = tuple(slice(k.min(), k.max() + 1) for k in map(np.flatnonzero, (valid.any(axis=1), valid.any(axis=0))))
+    high, wide = (k.stop - k.start for k in part)
+    step = max(1, min(int(beam_pixels / 1.5), int(np.sqrt(high * wide / PLENTY))))
+    thin = _Thin(data, valid, part, step)
     share = min(1.0, step**2 / (np.pi / (4 * np.log(2)) * max(beam_pixels, 1.0)**2))
     side = max(CELL_PIXELS, round(CELL_BEAMS * beam_pixels / step), -(-max(thin.shape) // MOST_CELLS))
     while True:
@@ -84,17 +143,29 @@ def local_rms(data: np.ndarray, beam_pixels: float) -> np.ndarray:
         if max(cells.shape) == 1 or first[0][first[0] >= FEWEST].sum() > ENOUGH * first[0].sum():
             break
         side *= 2
-    nodes = _fitted(cells, share, *first)
-    for rows, values in _between(nodes, side * step, data[part].shape):
-        rms[part][rows] = values
-    rms[~finite] = np.nan
-    return rms
+    return LocalRms(_fitted(cells, share, *first), side * step, (part[0].start, part[1].start), data.shape)
+
+
+class _Thin:
+    """A lattice of the pixels of a part of an image, NaN where they are blank, read when they are asked for."""
+
+    def __init__(self, data: Any, valid: np.ndarray, part: tuple[slice, ...], step: int) -> None:
+        self._data, self._valid, self._part, self._step = data, valid, part, step
+        self.shape = tuple(-(-(k.stop - k.start) // step) for k in part)
+
+    def rows(self, first: int, stop: int) -> np.ndarray:
+        """Return some of its rows, of type float32 or float64."""
+        rows, columns = self._part
+        here = (slice(rows.start + first * self._step, min(rows.start + stop * self._step, rows.stop), self._step),
+                slice(columns.start, columns.stop, self._step))
+        found = self._data[here]
+        return np.where(self._valid[here], found, np.asarray(np.nan, np.result_type(found.dtype, np.float32)))
 
 
 class _Cells:
     """An image cut into square cells."""
 
-    def __init__(self, pixels: np.ndarray, side: int) -> None:
+    def __init__(self, pixels: _Thin, side: int) -> None:
         self.pixels, self.side = pixels, side
         self.shape = tuple(-(-n // side) for n in pixels.shape)
 
@@ -102,8 +173,8 @@ class _Cells:
         """Yield the pixels of a row of cells, shape (cells, pixels), NaN where there are none."""
         side, (_, across) = self.side, self.shape
         for top in range(0, self.pixels.shape[0], side):
-            row = self.pixels[top:top + side]
-            full = np.full((side, across * side), np.nan, np.result_type(row.dtype, np.float32))
+            row = self.pixels.rows(top, min(top + side, self.pixels.shape[0]))
+            full = np.full((side, across * side), np.nan, row.dtype)
             full[:row.shape[0], :row.shape[1]] = row
             full[~np.isfinite(full)] = np.nan
             yield full.reshape(side, across, side).swapaxes(0, 1).reshape(across, side * side)
@@ -302,15 +373,3 @@ def _along(array: np.ndarray, kernel: np.ndarray, axis: int) -> np.ndarray:
 
     padded = np.pad(array, [(0, 1) if k == axis else (0, 0) for k in range(2)])
     return ndimage.correlate1d(padded, kernel, axis=axis, mode="constant")
-
-
-def _between(nodes: np.ndarray, side: int, shape: tuple[int, int]) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield bands of rows of pixels and their values, interpolated between corners ``side`` pixels apart."""
-    ny, nx = shape
-    column, along = np.divmod((np.arange(nx) + 0.5) / side, 1)
-    column = column.astype(int)
-    for j in range(-(-ny // side)):
-        rows = slice(j * side, min((j + 1) * side, ny))
-        down = (np.arange(rows.start, rows.stop) - rows.start + 0.5)[:, None] / side
-        line = nodes[j] * (1 - down) + nodes[j + 1] * down
-        yield rows, line[:, column] * (1 - along) + line[:, column + 1] * along

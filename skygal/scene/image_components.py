@@ -11,9 +11,10 @@ from scipy import fft
 from skygal.morphology.components import Rule, share_out
 from skygal.observation.beam import TargetBeam
 from skygal.observation.ellipse import FWHM
+from skygal.observation.frame import Frame
 from skygal.observation.psf import fit_main_lobe
 from skygal.rendering.drawing import Drawn, Stamps, draw_stamps
-from skygal.rendering.measured import Frame, mask_ends
+from skygal.rendering.measured import mask_ends
 from skygal.rendering.plan import ladder
 
 __all__ = ["Hills", "SeenSources", "find_hills"]

@@ -248,7 +248,8 @@ class SyntheticStamps(Dataset):
             return draw_sources(self.model, self.latents, fr_class, keys, least=least, most=most,
                                 bending=self.limits.bending)
 
-        _, stamps = stamps_within(self.model, draw(fr_class, keys), self.clip_sigma, self.limits, redraw=draw)
+        _, stamps = stamps_within(self.model, draw(fr_class, keys), self.clip_sigma, self.limits,
+                                  redraw=lambda rows, keys: draw(fr_class[rows], keys))
         flux, centre, _ = measure_moments(stamps)
         lit = stamps != 0
         (top, bottom), (left, right) = (_first_and_last(lit.any(axis=axis)) for axis in (2, 1))

@@ -248,7 +248,9 @@ class _Sample:
         else:
             plan = self.draw(self.classes[here], self.keys[here])
         images, shapes, decoded, bendings = [], [], [], []
-        for batch in draw_within(generator, plan, clip_sigma, self.limits, redraw=self.draw):
+        classes = self.classes[here]
+        for batch in draw_within(generator, plan, clip_sigma, self.limits,
+                                 redraw=lambda rows, keys: self.draw(classes[rows], keys)):
             stamps, measured = (batch.stamps, batch.shapes) if size is None else _turned(batch, generator, size)
             whole = stamps.max(axis=(1, 2)) if scale == "peak" else stamps.sum(axis=(1, 2))
             images.append(stamps / whole[:, None, None])

@@ -13,12 +13,12 @@ from skygal.rendering.analytic.pixels import Boxes, make_patches
 from skygal.rendering.blocks import Window
 from skygal.rendering.neighbours import Marks, Pixels
 
-__all__ = ["FaintNeighbours"]
+__all__ = ["FaintPixels"]
 
 
 @dataclass(frozen=True)
-class FaintNeighbours:
-    """Faint sources as a `skygal.rendering.neighbours.Layer`.
+class FaintPixels:
+    """Faint sources as a `skygal.rendering.neighbours.HasPixels`.
 
     Attributes
     ----------

@@ -1,0 +1,58 @@
+"""Scenes: layers of sources over a ground, in a frame, of which any window can be made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from skygal.observation.frame import Frame
+from skygal.rendering.blocks import Window
+from skygal.rendering.canvas import Canvas
+from skygal.scene.ground import Ground
+from skygal.scene.layer import Layer
+
+__all__ = ["Scene"]
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What an image shows, window by window, bit by bit the same whatever the window.
+
+    Attributes
+    ----------
+    frame : Frame
+        The image; ``valid`` there is of the window that this is the part ``within``, if it is one.
+    ground : Ground
+        What sources are added to.
+    layers : sequence of Layer
+        The sources, in the order in which they are added up.
+    """
+
+    frame: Frame
+    ground: Ground
+    layers: tuple[Layer, ...]
+
+    def within(self, window: Window) -> Scene:
+        """Return what it takes to make a window (y0, y1, x0, x1), and what the layers share apart from that."""
+        y0, y1, x0, x1 = window
+        valid = None if self.frame.valid is None else self.frame.valid[y0:y1, x0:x1]
+        reach = Canvas.reach_of(window, self.frame.shape, self.frame.beam)
+        return Scene(self.frame.with_valid(None if valid is None or valid.all() else valid),
+                     self.ground.within(window), tuple(layer.within(reach) for layer in self.layers))
+
+    def canvas(self, window: Window) -> Canvas:
+        """Return an empty canvas for a window; `within` it, or of all of the image."""
+        return Canvas(window, self.frame.shape, self.frame.beam, self.frame.valid)
+
+    def planes(self, window: Window, shared: list[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return image, model and segmentation of the window that this is the part within.
+
+        ``shared`` is what the layers share, one each.
+        """
+        canvas = self.canvas(window)
+        for layer, common in zip(self.layers, shared, strict=True):
+            layer.draw(canvas, common)
+        image, model = self.ground.under(window, canvas.model(), self.frame.valid)
+        return image, model, canvas.segmentation

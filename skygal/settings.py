@@ -1,0 +1,141 @@
+"""What may be asked for of a run: each setting once, with its default, what it is, and how words spell it.
+
+The arguments of `skygal.simulate_field` and `skygal.inject`, the options of the command line, the keys of configuration
+files and what is kept of them beside the output are these. Nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    import numpy as np
+    from astropy.io import fits
+    from astropy.table import Table
+    from astropy.units import Quantity
+    from radio_beam import Beam
+
+    from skygal.bastien2021.generator import PaperGenerator
+    from skygal.morphology.generator import Generator
+    from skygal.observation.primary_beam import PrimaryBeam
+    from skygal.population import Distribution, SizeRelation
+
+    #: a number with a unit, or such words
+    QuantityLike: TypeAlias = Quantity | str
+    #: a (low, high) pair of these, of which either may be None where that leaves it open
+    RangeLike: TypeAlias = tuple[QuantityLike | None, QuantityLike | None] | list | Quantity | str
+    PathLike_: TypeAlias = str | PathLike[str]
+    HduLike: TypeAlias = fits.PrimaryHDU | fits.ImageHDU | fits.CompImageHDU
+    ImageLike: TypeAlias = np.ndarray | PathLike_
+    TableLike: TypeAlias = Table | PathLike_
+    BeamLike: TypeAlias = Beam | QuantityLike | Table | PathLike[str] | Callable[[Any, Any], Any]
+    NoiseLike: TypeAlias = QuantityLike | np.ndarray | PathLike[str] | HduLike | bool
+    PrimaryBeamLike: TypeAlias = PrimaryBeam | QuantityLike | PathLike[str] | HduLike
+    FluxLike: TypeAlias = RangeLike | Distribution
+    SizeLike: TypeAlias = RangeLike | Distribution | SizeRelation
+    NumberLike: TypeAlias = float | tuple[float, float] | str | Distribution
+    LatentsLike: TypeAlias = str | np.ndarray | Sequence
+    ModelLike: TypeAlias = PathLike_ | Generator | PaperGenerator
+    ChunksLike: TypeAlias = int | tuple[int, int] | tuple[tuple[int, ...], tuple[int, ...]]
+
+__all__ = ["Morphology", "Population", "Run", "Settings", "View", "join_views"]
+
+S = TypeVar("S", bound="Settings")
+
+
+def _setting(default: Any, help: str, parse: str = "", *, kept: bool = True) -> Any:
+    """Return a setting: its default, what it is, the name of what reads its words in `skygal.io.words`.
+
+    ``kept`` says whether the result depends on it.
+    """
+    return field(default=default, metadata={"help": help, "parse": parse, "kept": kept})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings that belong together. Their names and defaults are those of the arguments."""
+
+    @classmethod
+    def of(cls: type[S], given: Mapping[str, Any]) -> S:
+        """Return the settings among ``given``, words read.
+
+        Raises
+        ------
+        ValueError
+            If words are not what a setting can be.
+        """
+        from skygal.io import words
+
+        found = {}
+        for one in fields(cls):
+            value = given.get(one.name, one.default)
+            parse = one.metadata["parse"]
+            found[one.name] = getattr(words, f"parse_{parse}")(one.name, value) if parse and value is not None else value
+        return cls(**found)
+
+    def given(self) -> dict[str, Any]:
+        """Return the settings by name."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+
+@dataclass(frozen=True, eq=False)
+class Population(Settings):
+    """Which sources there are."""
+
+    n_sources: Any = _setting(None, "Number of sources; drawn from the source counts if left out.")
+    table: Any = _setting(None, "A population of your own (FITS, ECSV or CSV).", "path")
+    faint: Any = _setting(None, "Points, Gaussians and discs in bulk (FITS, ECSV or CSV).", "path")
+    flux: Any = _setting(None, "Range of fluxes, '1 mJy, 1 Jy', or the least one.  [default: from the noise up]",
+                         "range")
+    las: Any = _setting(None, "Range of largest angular sizes, '20 arcsec, 60 arcsec', or 'mirabest': those of "
+                        "galaxies that can be classified.  [default: those of all sources]", "sizes")
+    fr_mix: Any = _setting(None, "Classes: 'balanced', 'survey' or 'FRI:0.3,FRII:0.7'.", "mix")
+    spectral_index: Any = _setting(None, "Spectral index, or its range: '-0.9,-0.6'.", "numbers")
+    curvature: Any = _setting(None, "Curvature of the spectra; 0 if left out.", "number")
+
+
+@dataclass(frozen=True, eq=False)
+class Morphology(Settings):
+    """What the sources look like."""
+
+    latents: Any = _setting("balanced", "'balanced', 'prior', 'uniform', 'pairs' or a .npy file.", "latents")
+    bending: Any = _setting(None, "Least and largest bending, '20 deg, 60 deg'; either may be left out.", "open_range")
+    clip_sigma: Any = _setting(3.0, "Clip of the generator's noise floor, or 'none'.", "clip")
+    model: Any = _setting(None, "A shipped model's name or a weights file.")
+
+
+@dataclass(frozen=True, eq=False)
+class View(Settings):
+    """How the sky is seen."""
+
+    frequency: Any = _setting(None, "Observing frequency, such as '1.4 GHz'.", "quantity")
+    beam: Any = _setting(None, "FWHM of the beam: '5.4arcsec', '6x5arcsec' or '6x5arcsec,30deg'; or a table of beams "
+                         "(*.ecsv, *.vot or *.xml) with columns ra, dec, bmaj, bmin and bpa.", "beam")
+    psf: Any = _setting(None, "PSF image (FITS or .npy) instead of a Gaussian beam.", "path")
+    noise: Any = _setting(None, "Rms per beam, such as '0.15 mJy', a FITS map of it, or 'none'.", "noise")
+    primary_beam: Any = _setting(None, "Primary beam: the diameter of a dish, '25 m', or a FITS image of power.",
+                                 "none")
+
+
+@dataclass(frozen=True, eq=False)
+class Run(Settings):
+    """How a result is made."""
+
+    seed: Any = _setting(None, "The same seed gives the same result.")
+    chunks: Any = _setting(None, "Make the image in chunks of N or NXxNY pixels; the pixels are the same.", kept=False)
+    device: Any = _setting("cpu", "'cpu' or 'cuda'.", kept=False)
+    workers: Any = _setting(2, "Threads; the result does not depend on them.", kept=False)
+    progress: Any = _setting(False, "Show progress.", kept=False)
+
+
+def join_views(views: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the settings of several views by name: one for all where it is the same, else a list."""
+    joined = {}
+    for name in (one.name for one in fields(View)):
+        values = [view[name] for view in views]
+        joined[name] = values[0] if all(value is values[0] for value in values) else values
+    return joined
