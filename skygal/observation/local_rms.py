@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from skygal.observation.ellipse import beam_area
+
 __all__ = ["local_rms"]
 
 #: side of the cells in which the noise is estimated: in beams, and the least in pixels that are looked at
@@ -76,7 +78,7 @@ def local_rms(data: np.ndarray, beam_pixels: float) -> np.ndarray:
     part = tuple(slice(k.min(), k.max() + 1) for k in map(np.flatnonzero, (finite.any(axis=1), finite.any(axis=0))))
     step = max(1, min(int(beam_pixels / 1.5), int(np.sqrt(data[part].size / PLENTY))))
     thin = data[part][::step, ::step]
-    share = min(1.0, step**2 / (np.pi / (4 * np.log(2)) * max(beam_pixels, 1.0)**2))
+    share = min(1.0, step**2 / beam_area(max(beam_pixels, 1.0)))
     side = max(CELL_PIXELS, round(CELL_BEAMS * beam_pixels / step), -(-max(thin.shape) // MOST_CELLS))
     while True:
         cells = _Cells(thin, side)

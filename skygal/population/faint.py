@@ -11,6 +11,7 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 
 from skygal.checks import as_count, as_quantity, as_seed
+from skygal.io.header_wcs import celestial
 from skygal.population.columns import LARGEST_ID, bad_ids, describe_bad, read_columns
 from skygal.population.counts import COUNTS_SPECTRAL_INDEX, CountedFlux, read_counts
 from skygal.population.distributions import draw
@@ -20,7 +21,7 @@ from skygal.population.spectra import SPECTRAL_INDEX, SPECTRAL_SCATTER
 from skygal.population.tables import as_table
 from skygal.rendering.analytic.sources import EXPONENTIAL, GAUSSIAN, KINDS, POINT
 from skygal.seeds import Seeds
-from skygal.wcs import celestial, image_shape, pixel_to_icrs
+from skygal.wcs import image_shape, pixel_to_icrs
 
 __all__ = ["check_faint", "counted_to", "number_apart", "sample_faint"]
 

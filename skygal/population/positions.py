@@ -9,7 +9,7 @@ import numpy as np
 from astropy.wcs import WCS
 
 from skygal.checks import as_quantity
-from skygal.wcs import icrs_to_pixel, pixel_area, pixel_to_icrs
+from skygal.wcs import icrs_to_pixel, pixel_area, pixel_to_icrs, unit_vectors
 
 __all__ = ["check_mask", "image_area", "sample_positions"]
 
@@ -74,7 +74,7 @@ class _Geometry:
         if self.even or not (area > 0).any():
             return
         ra, dec = pixel_to_icrs(wcs, x, y)
-        on = _vectors(ra, dec)
+        on = unit_vectors(ra, dec)
         centre = np.nanmean(on, axis=(0, 1))
         length = np.linalg.norm(centre)
         if length > 0.1 and (area > 0).all():
@@ -84,11 +84,6 @@ class _Geometry:
             slack = np.pi / GRID
             radius = np.arccos(np.clip(lowest, -1, 1)) + slack
             self.cap = (centre, float(np.cos(min(radius, np.pi))))
-
-
-def _vectors(ra: Any, dec: Any) -> np.ndarray:
-    a, d = np.radians(ra), np.radians(dec)
-    return np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], axis=-1)
 
 
 def _on_cap(cap: tuple[np.ndarray, float], p: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

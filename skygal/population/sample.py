@@ -11,6 +11,7 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 
 from skygal.checks import as_count, as_quantity, show, warn_caller
+from skygal.io.header_wcs import celestial
 from skygal.population.classes import check_mix, sample_classes
 from skygal.population.counts import COUNTS_SPECTRAL_INDEX, CountedFlux, SourceCounts, read_counts
 from skygal.population.distributions import Distribution, draw, uniforms
@@ -19,7 +20,7 @@ from skygal.population.sizes import SizeRelation, as_sizes
 from skygal.population.spectra import as_curvature, as_spectra
 from skygal.population.tables import as_population, read_population
 from skygal.seeds import Seeds
-from skygal.wcs import celestial, image_shape
+from skygal.wcs import image_shape
 
 __all__ = ["as_flux", "sample_population"]
 
