@@ -9,10 +9,10 @@ from importlib.resources import files
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-import yaml
 from astropy import units as u
 
 from skygal.checks import as_range, check_choice, show
+from skygal.io.config import parse_yaml
 from skygal.population.distributions import Distribution, as_distribution, truncated_normal
 
 __all__ = ["MiraBestSizes", "SizeRelation", "WindhorstSizes", "as_sizes"]
@@ -31,7 +31,7 @@ class SizeRelation(Protocol):
 
 @cache
 def _relations() -> dict[str, Any]:
-    return yaml.safe_load(files("skygal.catalogs").joinpath("sizes.yaml").read_text(encoding="utf-8"))
+    return parse_yaml(files("skygal.catalogs").joinpath("sizes.yaml").read_text(encoding="utf-8"))
 
 
 def _range(low: Any, high: Any) -> tuple[float, float]:
