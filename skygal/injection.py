@@ -18,7 +18,7 @@ from skygal.io.cards import Cards
 from skygal.io.fits_files import MOST_AXES
 from skygal.io.header_beam import beam_table
 from skygal.io.header_frequency import spectral_axes, write_frequency_axis
-from skygal.io.header_wcs import read_celestial
+from skygal.io.header_wcs import celestial, read_celestial
 from skygal.io.headers import field_header, primary_header, restate_wcs, unwritable
 from skygal.io.images import SkyImage, choose_hdu, describe_plane, parse_unit, read_image
 from skygal.io.provenance import make_provenance, write_provenance
@@ -36,7 +36,7 @@ from skygal.scene.compose import check_run, make_images, sample_sky
 from skygal.scene.ground import ImageGround
 from skygal.seeds import Seeds
 from skygal.settings import Morphology, Population, Run, View
-from skygal.wcs import celestial, on_sky
+from skygal.wcs import on_sky
 
 if TYPE_CHECKING:
     from skygal.settings import (

@@ -14,6 +14,7 @@ from astropy.wcs import WCS
 
 from skygal.checks import check_choice, nearest_names, show
 from skygal.field import Field
+from skygal.io.header_wcs import celestial
 from skygal.io.headers import field_header
 from skygal.io.provenance import make_provenance
 from skygal.io.words import parse_frequencies
@@ -26,7 +27,7 @@ from skygal.scene.compose import check_run, make_images, sample_sky
 from skygal.scene.ground import NoiseGround
 from skygal.seeds import Seeds
 from skygal.settings import Morphology, Population, Run, View, join_views
-from skygal.wcs import celestial, image_shape, on_sky
+from skygal.wcs import image_shape, on_sky
 
 if TYPE_CHECKING:
     from skygal.settings import (

@@ -14,16 +14,13 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import BaseCoordinateFrame, SkyCoord
-from astropy.io import fits
 from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
-from astropy.wcs.wcs import WcsError
 
 from skygal.checks import as_count, as_quantity, check_choice, show, warn_caller
-from skygal.io.header_wcs import read_celestial
 
-__all__ = ["Turns", "celestial", "icrs_to_pixel", "image_shape", "make_wcs", "on_sky", "pixel_affine", "pixel_area",
-           "pixel_to_icrs", "sky_frame", "turns"]
+__all__ = ["Turns", "icrs_to_pixel", "image_shape", "make_wcs", "on_sky", "pixel_affine", "pixel_area",
+           "pixel_to_icrs", "sky_frame", "tangent_vectors", "turns", "unit_vectors"]
 
 #: projections of which one turn is as wide everywhere, and those of which it narrows towards the poles
 EVEN, NARROWING = ("CAR", "CEA", "CYP", "MER", "HPX"), ("SFL", "PAR", "MOL", "GLS")
@@ -31,31 +28,6 @@ _TINY = 1e-9
 _ARCSEC = np.pi / 180 / 3600
 #: pixels on a side, at most, that are looked at to tell whether all of an image is sky
 LATTICE = 257
-
-
-def celestial(wcs: WCS | fits.Header) -> WCS:
-    """Return the two-dimensional celestial part of a WCS or FITS header.
-
-    Parameters
-    ----------
-    wcs : `~astropy.wcs.WCS` or `~astropy.io.fits.Header`
-        Any WCS with a celestial pair of axes, such as a 4-d radio header.
-
-    Raises
-    ------
-    TypeError
-        If it is neither.
-    ValueError
-        If there is no celestial pair of axes, or its frame is not one of the sky's.
-    """
-    if isinstance(wcs, fits.Header):
-        sky = _from_header(wcs)
-    elif isinstance(wcs, WCS):
-        sky = _celestial_part(wcs)
-    else:
-        raise TypeError(f"wcs must be an astropy.wcs.WCS or a FITS header, got {type(wcs).__name__}")
-    sky_frame(sky)
-    return sky
 
 
 def sky_frame(wcs: WCS) -> BaseCoordinateFrame:
@@ -76,56 +48,6 @@ def sky_frame(wcs: WCS) -> BaseCoordinateFrame:
         raise ValueError("wcs must be in a frame of the sky (ICRS, FK5, FK4, FK4-NO-E or galactic), "
                          f"got axes {[str(ctype) for ctype in wcs.wcs.ctype]}{radesys}")
     return frame
-
-
-def _celestial_part(wcs: WCS) -> WCS:
-    """Return the celestial pair of axes of a WCS, whatever its others are."""
-    try:
-        part = wcs.celestial
-        part.wcs.set()
-        with np.errstate(invalid="ignore"):
-            numbers = [part.wcs.crval, part.wcs.crpix, *part.pixel_scale_matrix]
-        if wcs.has_celestial and np.isfinite(numbers).all():
-            return part
-    except (WcsError, ValueError, RuntimeError, MemoryError):
-        pass
-    if wcs.has_distortion:
-        raise ValueError(f"wcs must have no distortion beside axes that wcslib refuses, got axes {_axes(wcs)}")
-    # wcslib sets up all axes or none: the cards of the pair may still do
-    header = fits.Header()
-    matrix = ("CD", wcs.wcs.cd) if wcs.wcs.has_cd() else ("PC", wcs.wcs.pc)
-    for axis in range(1, wcs.naxis + 1):
-        values = {"CTYPE": str(wcs.wcs.ctype[axis - 1]), "CUNIT": str(wcs.wcs.cunit[axis - 1]),
-                  "CRVAL": wcs.wcs.crval[axis - 1], "CRPIX": wcs.wcs.crpix[axis - 1]}
-        if matrix[0] == "PC":
-            values["CDELT"] = wcs.wcs.cdelt[axis - 1]
-        if wcs.pixel_shape is not None and wcs.pixel_shape[axis - 1] is not None:
-            values["NAXIS"] = int(wcs.pixel_shape[axis - 1])
-        cards = {f"{name}{axis}": value for name, value in values.items()}
-        cards |= {f"{matrix[0]}{axis}_{k}": value for k, value in enumerate(matrix[1][axis - 1], 1)}
-        for name, value in cards.items():
-            # a header holds no NaN, but a word that is refused as one
-            header[name] = value if isinstance(value, (str, int)) else \
-                float(value) if np.isfinite(value) else repr(float(value))
-    for axis, m, value in wcs.wcs.get_pv():
-        header[f"PV{axis}_{m}"] = value
-    for name in ("lonpole", "latpole", "equinox"):
-        if np.isfinite(getattr(wcs.wcs, name)):
-            header[name] = getattr(wcs.wcs, name)
-    if wcs.wcs.radesys:
-        header["RADESYS"] = wcs.wcs.radesys
-    return _from_header(header)
-
-
-def _axes(wcs: WCS) -> list[str]:
-    return [str(ctype) for ctype in wcs.wcs.ctype]
-
-
-def _from_header(header: fits.Header) -> WCS:
-    try:
-        return read_celestial(header)[0]
-    except ValueError as error:
-        raise ValueError(str(error) if str(error).startswith("wcs ") else f"wcs cannot be used: {error}") from None
 
 
 def image_shape(wcs: WCS, shape: Sequence[int] | None = None) -> tuple[int, int]:
@@ -302,12 +224,16 @@ def icrs_to_pixel(wcs: WCS, ra: Any, dec: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(x).reshape(ra.shape), np.asarray(y).reshape(ra.shape)
 
 
-def _tangent(ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the unit vectors to (ra, dec), and there to the east and to the north."""
+def unit_vectors(ra: Any, dec: Any) -> np.ndarray:
+    """Return unit vectors, shape (..., 3), to places in degrees."""
     a, d = np.radians(ra), np.radians(dec)
-    zero = np.zeros_like(a)
-    return (np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], axis=-1),
-            np.stack([-np.sin(a), np.cos(a), zero], axis=-1),
+    return np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], axis=-1)
+
+
+def tangent_vectors(ra: Any, dec: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return unit vectors, shape (..., 3), that point to the east and to the north at places in degrees."""
+    a, d = np.radians(ra), np.radians(dec)
+    return (np.stack([-np.sin(a), np.cos(a), np.zeros_like(a)], axis=-1),
             np.stack([-np.sin(d) * np.cos(a), -np.sin(d) * np.sin(a), np.cos(d)], axis=-1))
 
 
@@ -328,7 +254,7 @@ def pixel_affine(wcs: WCS, ra: Any, dec: Any) -> np.ndarray:
         grid at each position. NaN where the projection is not defined.
     """
     ra, dec = np.atleast_1d(np.asarray(ra, float)), np.atleast_1d(np.asarray(dec, float))
-    centre, *axes = _tangent(ra, dec)
+    centre, axes = unit_vectors(ra, dec), tangent_vectors(ra, dec)
     x0 = np.stack(icrs_to_pixel(wcs, ra, dec), axis=-1)
     # half a pixel is small against the curvature of any grid and large against rounding
     step = 0.5 * 3600 * float(np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix))))

@@ -14,6 +14,8 @@ from skygal.data.pedestal import estimate_noise, has_pedestal_removed, restore_p
 from skygal.data.stamps import Stamps
 from skygal.morphology.conditions import measure_extent_bending
 from skygal.morphology.moments import measure_moments
+from skygal.observation.ellipse import FWHM
+from skygal.wcs import unit_vectors
 
 __all__ = ["TrainingSet", "prepare_stamps", "sky_cells", "split_by_sky"]
 
@@ -138,10 +140,8 @@ def _repeats(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
 
     repeat = np.zeros(len(ra), bool)
     known = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
-    lon, lat = np.radians(ra[known]), np.radians(dec[known])
-    xyz = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
     if known.size:
-        for a, b in sorted(cKDTree(xyz).query_pairs(np.radians(SAME_SOURCE / 3600))):
+        for a, b in sorted(cKDTree(unit_vectors(ra[known], dec[known])).query_pairs(np.radians(SAME_SOURCE / 3600))):
             if not repeat[known[a]]:
                 repeat[known[b]] = True
     return repeat
@@ -213,7 +213,7 @@ def prepare_stamps(stamps: Stamps, *, classes: tuple[str, ...] = ("FRI", "FRII",
     """
     from tqdm import tqdm
 
-    sigma = beam_fwhm / pixel_scale / 2.3548200450309493
+    sigma = beam_fwhm / pixel_scale / FWHM
     same = match_cutouts(stamps, progress=progress)
     stamps = fill_positions(stamps, same)
     # without a position, an entry repeats an earlier one if it shows the same pixels

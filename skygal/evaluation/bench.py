@@ -11,6 +11,7 @@ import numpy as np
 from skygal.evaluation.crossfit import CrossJudge, fold_by_sky, train_judges
 from skygal.evaluation.framed import frame_cutouts
 from skygal.evaluation.observe import Observed, observe_cutouts, observe_stamps
+from skygal.observation.ellipse import FWHM
 from skygal.seeds import Seeds
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ __all__ = ["CLASSES", "Bench", "Effort", "make_bench", "see_with_beam"]
 
 #: the classes that judges tell apart
 CLASSES = ("FRI", "FRII")
-FWHM_PER_SIGMA = 2.3548200450309493
 #: scatter of ln(noise) between the views that a judge learns from
 NOISE_SCATTER = 0.35
 
@@ -132,7 +132,7 @@ class Bench:
     @property
     def beam_sigma(self) -> float:
         """Standard deviation of the beam in pixels."""
-        return self.beam_fwhm / FWHM_PER_SIGMA
+        return self.beam_fwhm / FWHM
 
     def rows(self, split: str) -> np.ndarray:
         """Return the rows of a split."""
@@ -202,7 +202,7 @@ def make_bench(data: TrainingSet, stamps: Stamps, *, beam_fwhm: float = 5.4, pix
         if count.min() < 2:
             raise ValueError(f"stamps must hold two of each of FRI and FRII in the {split} split, "
                              f"got {count[0]} and {count[1]}")
-    sigma = beam_fwhm / pixel_scale / FWHM_PER_SIGMA
+    sigma = beam_fwhm / pixel_scale / FWHM
     real = observe_cutouts(stamps, data.row, shape=data.images.shape[1:], pixel_scale=pixel_scale, progress=progress)
     restored = see_with_beam(data.images, beam_sigma=sigma)
     fold = np.full(len(data), -1)

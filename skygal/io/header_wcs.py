@@ -1,4 +1,4 @@
-"""The celestial grid of a FITS header, from the cards of its two celestial axes alone.
+"""The celestial grid of a FITS header or WCS, from its two celestial axes alone.
 
 What other axes hold does not matter, and each card that does matter is checked: a reader that takes its default for a
 card that it cannot parse makes a sky of one degree a pixel.
@@ -14,11 +14,13 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 from astropy.wcs import wcs as astropy_wcs
+from astropy.wcs.wcs import WcsError
 
 from skygal.checks import warn_caller
 from skygal.io.cards import Cards
+from skygal.wcs import sky_frame
 
-__all__ = ["axis_types", "celestial_axes", "matrix_row", "read_celestial"]
+__all__ = ["axis_types", "celestial", "celestial_axes", "matrix_row", "read_celestial"]
 
 #: projection codes of Calabretta & Greisen 2002 (2002A&A...395.1077C), those of HEALPix (2007MNRAS.381..865C), and
 #: what wcslib reads beside them; with the parameters PVi_m of the latitude axis that each has
@@ -374,3 +376,78 @@ def _as_wcs(plain: fits.Header, cards: Cards, axes: tuple[int, int]) -> WCS:
     said = [f"{name} = {plain[name]}" for name in shown[:8]]
     raise ValueError(f"{cards.show(f'CTYPE{axes[0]}')} and {cards.show(f'CTYPE{axes[1]}')} must make a projection of "
                      f"the sky, got none with {', '.join(said)}")
+
+
+def celestial(wcs: WCS | fits.Header) -> WCS:
+    """Return the two-dimensional celestial part of a WCS or FITS header.
+
+    Parameters
+    ----------
+    wcs : `~astropy.wcs.WCS` or `~astropy.io.fits.Header`
+        Any WCS with a celestial pair of axes, such as a 4-d radio header.
+
+    Raises
+    ------
+    TypeError
+        If it is neither.
+    ValueError
+        If there is no celestial pair of axes, or its frame is not one of the sky's.
+    """
+    if isinstance(wcs, fits.Header):
+        sky = _from_header(wcs)
+    elif isinstance(wcs, WCS):
+        sky = _celestial_part(wcs)
+    else:
+        raise TypeError(f"wcs must be an astropy.wcs.WCS or a FITS header, got {type(wcs).__name__}")
+    sky_frame(sky)
+    return sky
+
+
+def _celestial_part(wcs: WCS) -> WCS:
+    """Return the celestial pair of axes of a WCS, whatever its others are."""
+    try:
+        part = wcs.celestial
+        part.wcs.set()
+        with np.errstate(invalid="ignore"):
+            numbers = [part.wcs.crval, part.wcs.crpix, *part.pixel_scale_matrix]
+        if wcs.has_celestial and np.isfinite(numbers).all():
+            return part
+    except (WcsError, ValueError, RuntimeError, MemoryError):
+        pass
+    if wcs.has_distortion:
+        raise ValueError(f"wcs must have no distortion beside axes that wcslib refuses, got axes {_axes(wcs)}")
+    # wcslib sets up all axes or none: the cards of the pair may still do
+    header = fits.Header()
+    matrix = ("CD", wcs.wcs.cd) if wcs.wcs.has_cd() else ("PC", wcs.wcs.pc)
+    for axis in range(1, wcs.naxis + 1):
+        values = {"CTYPE": str(wcs.wcs.ctype[axis - 1]), "CUNIT": str(wcs.wcs.cunit[axis - 1]),
+                  "CRVAL": wcs.wcs.crval[axis - 1], "CRPIX": wcs.wcs.crpix[axis - 1]}
+        if matrix[0] == "PC":
+            values["CDELT"] = wcs.wcs.cdelt[axis - 1]
+        if wcs.pixel_shape is not None and wcs.pixel_shape[axis - 1] is not None:
+            values["NAXIS"] = int(wcs.pixel_shape[axis - 1])
+        cards = {f"{name}{axis}": value for name, value in values.items()}
+        cards |= {f"{matrix[0]}{axis}_{k}": value for k, value in enumerate(matrix[1][axis - 1], 1)}
+        for name, value in cards.items():
+            # a header holds no NaN, but a word that is refused as one
+            header[name] = value if isinstance(value, (str, int)) else \
+                float(value) if np.isfinite(value) else repr(float(value))
+    for axis, m, value in wcs.wcs.get_pv():
+        header[f"PV{axis}_{m}"] = value
+    for name in ("lonpole", "latpole", "equinox"):
+        if np.isfinite(getattr(wcs.wcs, name)):
+            header[name] = getattr(wcs.wcs, name)
+    if wcs.wcs.radesys:
+        header["RADESYS"] = wcs.wcs.radesys
+    return _from_header(header)
+
+
+def _axes(wcs: WCS) -> list[str]:
+    return [str(ctype) for ctype in wcs.wcs.ctype]
+
+
+def _from_header(header: fits.Header) -> WCS:
+    try:
+        return read_celestial(header)[0]
+    except ValueError as error:
+        raise ValueError(str(error) if str(error).startswith("wcs ") else f"wcs cannot be used: {error}") from None

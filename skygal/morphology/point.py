@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from skygal.observation.ellipse import FWHM
+
 __all__ = ["add_points"]
 
 #: standard deviations of the beam that a point reaches
 REACH = 4.5
-#: FWHM of a Gaussian of unit standard deviation
-FWHM = float(np.sqrt(8 * np.log(2)))
 
 
 def add_points(stamps: np.ndarray, place: np.ndarray, flux: np.ndarray, *, fwhm: float) -> np.ndarray:

@@ -11,8 +11,9 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 
 from skygal.checks import as_quantity, show
+from skygal.wcs import tangent_vectors, unit_vectors
 
-__all__ = ["AiryPrimaryBeam", "GaussianPrimaryBeam", "PrimaryBeam", "unit_vectors"]
+__all__ = ["AiryPrimaryBeam", "GaussianPrimaryBeam", "PrimaryBeam"]
 
 _C = 299792458.0
 #: FWHM of a dish with the usual taper, in wavelengths over diameters (Condon & Ransom 2016, 2016era..book.....C, 3.2)
@@ -60,8 +61,8 @@ class PrimaryBeam(ABC):
             raise ValueError("pointing must be given before the gain of a primary beam can be told")
         hertz = as_quantity("frequency", frequency, "Hz")
         ra, dec = np.broadcast_arrays(np.asarray(ra, float), np.asarray(dec, float))
-        place = unit_vectors(ra, dec)[0]
-        centre, east, north = (axis[0] for axis in unit_vectors(*(np.array([a]) for a in self.pointing)))
+        place, centre = unit_vectors(ra, dec), unit_vectors(*self.pointing)
+        east, north = tangent_vectors(*self.pointing)
         found = np.zeros(ra.shape)
         seen = _along(place, centre) > 0
         found[seen] = self._power(_along(place[seen], east), _along(place[seen], north), hertz)
@@ -94,15 +95,6 @@ def _as_pointing(pointing: Any) -> tuple[float, float] | None:
     if not (np.isfinite(ra) and abs(dec) <= 90):
         raise ValueError(f"pointing must be finite with dec in [-90, 90], got ({ra}, {dec})")
     return ra, dec
-
-
-def unit_vectors(ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return unit vectors to places, and there to the east and the north, shape (..., 3)."""
-    a, d = np.radians(ra), np.radians(dec)
-    zero = np.zeros_like(a)
-    return (np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], axis=-1),
-            np.stack([-np.sin(a), np.cos(a), zero], axis=-1),
-            np.stack([-np.sin(d) * np.cos(a), -np.sin(d) * np.sin(a), np.cos(d)], axis=-1))
 
 
 def _along(vectors: np.ndarray, axis: np.ndarray) -> np.ndarray:

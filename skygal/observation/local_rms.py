@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from skygal.observation.ellipse import beam_area
+
 __all__ = ["LocalRms", "local_rms", "measure_rms"]
 
 #: side of the cells in which the noise is estimated: in beams, and the least in pixels that are looked at
@@ -135,7 +137,7 @@ def measure_rms(data: Any, valid: np.ndarray, beam_pixels: float) -> LocalRms:
     high, wide = (k.stop - k.start for k in part)
     step = max(1, min(int(beam_pixels / 1.5), int(np.sqrt(high * wide / PLENTY))))
     thin = _Thin(data, valid, part, step)
-    share = min(1.0, step**2 / (np.pi / (4 * np.log(2)) * max(beam_pixels, 1.0)**2))
+    share = min(1.0, step**2 / beam_area(max(beam_pixels, 1.0)))
     side = max(CELL_PIXELS, round(CELL_BEAMS * beam_pixels / step), -(-max(thin.shape) // MOST_CELLS))
     while True:
         cells = _Cells(thin, side)

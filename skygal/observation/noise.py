@@ -15,10 +15,11 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from skygal.checks import as_quantity, show
+from skygal.io.header_wcs import celestial
 from skygal.io.images import SkyImage, read_image
 from skygal.observation.beam import TargetBeam
 from skygal.observation.brightness import area_ratio, jy_per_beam_in
-from skygal.wcs import celestial, icrs_to_pixel, pixel_area, pixel_to_icrs
+from skygal.wcs import icrs_to_pixel, pixel_area, pixel_to_icrs
 
 __all__ = ["NoiseMap", "as_rms", "names_file", "nearest_with_value", "pixels_at", "read_noise"]
 

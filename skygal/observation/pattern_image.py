@@ -12,8 +12,8 @@ from astropy.wcs import WCS
 
 from skygal.checks import as_quantity
 from skygal.io.images import read_image
-from skygal.observation.dish_beam import PrimaryBeam, unit_vectors
-from skygal.wcs import icrs_to_pixel, pixel_area, pixel_to_icrs
+from skygal.observation.dish_beam import PrimaryBeam
+from skygal.wcs import icrs_to_pixel, pixel_area, pixel_to_icrs, tangent_vectors, unit_vectors
 
 __all__ = ["ImagePrimaryBeam", "read_primary_beam"]
 
@@ -85,7 +85,7 @@ class ImagePrimaryBeam(PrimaryBeam):
         ratio = hertz / self.frequency.to_value(u.Hz)
         l, m = l * ratio, m * ratio  # noqa: E741
         n2 = 1 - l**2 - m**2
-        centre, east, north = (axis[0] for axis in unit_vectors(*(np.array([a]) for a in self._centre)))
+        centre, (east, north) = unit_vectors(*self._centre), tangent_vectors(*self._centre)
         v = l[:, None] * east + m[:, None] * north + np.sqrt(np.maximum(n2, 0))[:, None] * centre
         ra, dec = np.degrees(np.arctan2(v[:, 1], v[:, 0])), np.degrees(np.arctan2(v[:, 2], np.hypot(v[:, 0], v[:, 1])))
         x, y = icrs_to_pixel(self.wcs, ra, dec)

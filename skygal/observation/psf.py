@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import fft, ndimage
 
 from skygal.observation.ellipse import FWHM
 
-if TYPE_CHECKING:
-    from skygal.observation.beam import TargetBeam
-
-__all__ = ["centred_psf", "fit_main_lobe", "remainder", "resample_psf"]
+__all__ = ["centred_psf", "divide_gaussian", "fit_main_lobe", "resample_psf"]
 
 #: a sum below this part of the sum of sizes is one of zero, rounded
 SMALLEST_SUM = 1e-9
@@ -25,27 +21,27 @@ ON_PIXEL = 1e-3
 LARGEST_SIDE = 8192
 
 
-def remainder(beam: TargetBeam) -> np.ndarray:
-    """Return the kernel that turns sources drawn with a beam's Gaussian into ones with its PSF.
+def divide_gaussian(psf: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Return the kernel that turns sources drawn with a Gaussian of unit sum into ones with a PSF.
 
     Parameters
     ----------
-    beam : TargetBeam
-        Of a PSF image.
+    psf : ndarray, shape (ny, nx)
+        With odd sides, its peak in the middle.
+    covariance : ndarray, shape (2, 2)
+        The Gaussian's, in (x, y) pixels squared.
 
     Returns
     -------
     ndarray, shape (2 * ry + 1, 2 * rx + 1)
-        Sums to the beam's area. Its sides exceed the PSF's, since a division by a Gaussian's
+        With the PSF's sum. Its sides exceed the PSF's, since a division by a Gaussian's
         transform spreads the PSF's cut border.
     """
-    psf = beam.psf
-    assert psf is not None
-    margin = int(np.ceil(3 * FWHM * np.sqrt(beam.covariance.max())))
+    margin = int(np.ceil(3 * FWHM * np.sqrt(covariance.max())))
     ny, nx = (s + 2 * margin for s in psf.shape)
     spectrum = fft.rfft2(np.roll(np.pad(psf, margin), (-(ny // 2), -(nx // 2)), axis=(0, 1)))
     fy, fx = fft.fftfreq(ny)[:, None], fft.rfftfreq(nx)
-    c = beam.covariance
+    c = covariance
     exponent = 2 * np.pi**2 * (c[1, 1] * fy**2 + c[0, 0] * fx**2 + 2 * c[0, 1] * fx * fy)
     # beyond this the Gaussian lets nothing through that could be brought back
     gain = np.where(exponent < -np.log(1e-6), np.exp(np.minimum(exponent, 20)), 0)

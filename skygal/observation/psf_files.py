@@ -14,9 +14,9 @@ from astropy.wcs import WCS, FITSFixedWarning
 from skygal.checks import show
 from skygal.io.cards import Cards
 from skygal.io.fits_files import read_first
+from skygal.io.header_wcs import celestial
 from skygal.io.inputs import read_npy
 from skygal.observation.local_frame import local_affine
-from skygal.wcs import celestial
 
 __all__ = ["PsfImage", "read_psf_image"]
 

@@ -11,16 +11,17 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 
 from skygal.checks import as_count, as_quantity, as_seed
+from skygal.io.header_wcs import celestial
 from skygal.population.columns import LARGEST_ID, bad_ids, describe_bad, read_columns
 from skygal.population.counts import COUNTS_SPECTRAL_INDEX, CountedFlux, read_counts
-from skygal.population.distributions import draw
-from skygal.population.positions import image_area, sample_positions
-from skygal.population.sample import as_flux
+from skygal.population.distributions import sample_values
+from skygal.population.positions import sample_positions
+from skygal.population.sample import as_flux, sample_number
 from skygal.population.spectra import SPECTRAL_INDEX, SPECTRAL_SCATTER
 from skygal.population.tables import as_table
 from skygal.rendering.analytic.sources import EXPONENTIAL, GAUSSIAN, KINDS, POINT
 from skygal.seeds import Seeds
-from skygal.wcs import celestial, image_shape, pixel_to_icrs
+from skygal.wcs import image_shape, pixel_to_icrs
 
 __all__ = ["check_faint", "counted_to", "number_apart", "sample_faint"]
 
@@ -116,19 +117,13 @@ def sample_faint(wcs: WCS, shape: Sequence[int] | None = None, n: int | None = N
     hertz = as_quantity("frequency", frequency, u.Hz) * u.Hz
     counts = read_counts().at(hertz.to(u.GHz))
     fluxes = as_flux((counts.low, min(BRIGHTEST, counts.high)) if flux is None else flux, counts)
-    if n is None:
-        if not isinstance(fluxes, CountedFlux):
-            raise ValueError("n must be given where flux is a distribution, since only the source counts say how many "
-                             "there are, got None")
-        expected = fluxes.number.to_value(1 / u.sr) * image_area(wcs, shape)
-        n = int(seeds.generator("faint: number").poisson(expected))
-    n = as_count("n", n)
+    n = sample_number("n", fluxes, wcs, shape, seeds.generator("faint: number")) if n is None else as_count("n", n)
 
     def stream(name: str) -> np.random.Generator:
         return seeds.generator(f"faint: {name}")
 
     ra, dec = sample_positions(wcs, shape, n, stream("position"))
-    flux = draw("flux", fluxes, n, stream("flux"), u.Jy)
+    flux = sample_values("flux", fluxes, n, stream("flux"), u.Jy)
     at_1400 = flux * (1400 / hertz.to_value(u.MHz)) ** COUNTS_SPECTRAL_INDEX
     jets = 1 / (1 + JETS / at_1400)
     chance = stream("kind").random(n)

@@ -9,10 +9,10 @@ from importlib.resources import files
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-import yaml
 from astropy import units as u
 
 from skygal.checks import as_range, check_choice, show
+from skygal.io.config import parse_yaml
 from skygal.population.distributions import Distribution, as_distribution, truncated_normal
 
 __all__ = ["MiraBestSizes", "SizeRelation", "WindhorstSizes", "as_sizes"]
@@ -31,7 +31,7 @@ class SizeRelation(Protocol):
 
 @cache
 def _relations() -> dict[str, Any]:
-    return yaml.safe_load(files("skygal.catalogs").joinpath("sizes.yaml").read_text(encoding="utf-8"))
+    return parse_yaml(files("skygal.catalogs").joinpath("sizes.yaml").read_text(encoding="utf-8"))
 
 
 def _range(low: Any, high: Any) -> tuple[float, float]:
@@ -67,6 +67,10 @@ class MiraBestSizes:
     def sizes(self, p: np.ndarray, flux: np.ndarray, fr_class: np.ndarray) -> np.ndarray:
         """Return LAS in arcsec: the quantiles ``p``, for ``flux`` in Jy at 1.4 GHz."""
         relation = _relations()["mirabest"]
+        unknown = sorted(set(np.unique(fr_class).tolist()) - set(relation["classes"]))
+        if unknown:
+            raise ValueError(f"las must be another than MiraBestSizes, which are of {', '.join(relation['classes'])}, for "
+                             f"the class {show(unknown[0])}")
         pivot = u.Quantity(relation["flux"]).to_value(u.Jy)
         mean, sigma = np.empty(len(flux)), np.empty(len(flux))
         for name, fit in relation["classes"].items():
