@@ -92,16 +92,17 @@ def inject(image: Any, n_sources: int | None = None, *, wcs: WCS | fits.Header |
     frequency : Quantity, optional
         Where the header has none.
     noise : Quantity, str, ndarray, path or HDU, optional
-        What the image has: its rms, Jy/beam: one for all of the image, or a map. A map is a FITS image on any grid that meets the image's,
-        in the unit of its BUNIT, or an array or Quantity of the image's shape (in the image's unit if it has none);
-        NaN where it is blank. By default it is estimated from the image, see `skygal.observation.local_rms.local_rms`.
+        The rms that the image has, Jy/beam: one for all of it, or a map. A map is a FITS image on any grid that meets
+        the image's, in the unit of its BUNIT, or an array or Quantity of the image's shape (in the image's unit if it
+        has none); NaN where it is blank. By default it is estimated from the image, see
+        `skygal.observation.local_rms.measure_rms`.
     primary_beam : PrimaryBeam, Quantity, path or HDU, optional
         What the image has not been corrected for, as for `skygal.simulate_field`: sources are weakened by it.
     chunks : int or (int, int), optional
         As for `skygal.simulate_field`; the pixels of a FITS file that is not compressed then stay in it, and are read
         when those of the field are made. It must not change until then.
-    table, flux, las, fr_mix, spectral_index, curvature, faint, latents, bending, clip_sigma, model, device, workers, \
-    progress
+    table, flux, las, fr_mix, spectral_index, curvature, faint : optional
+    latents, bending, clip_sigma, model, device, workers, progress : optional
         As for `skygal.simulate_field`; fluxes start at the median noise by default.
 
     Returns

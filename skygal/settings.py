@@ -73,8 +73,9 @@ class Settings:
         found = {}
         for one in fields(cls):
             value = given.get(one.name, one.default)
-            parse = one.metadata["parse"]
-            found[one.name] = getattr(words, f"parse_{parse}")(one.name, value) if parse and value is not None else value
+            if one.metadata["parse"] and value is not None:
+                value = getattr(words, f"parse_{one.metadata['parse']}")(one.name, value)
+            found[one.name] = value
         return cls(**found)
 
     def given(self) -> dict[str, Any]:

@@ -167,8 +167,7 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
     ((256, 256), 5)
     """
     given = dict(locals())
-    (field,) = _simulate(wcs, [View.of(given).given()], Population.of(given), Morphology.of(given), Run.of(given), given)
-    return field
+    return _simulate([View.of(given).given()], given)[0]
 
 
 def simulate_fields(wcs: WCS | fits.Header, n_sources: int | None = None, *, frequency: Any, beam: Any = None,
@@ -224,8 +223,8 @@ def simulate_fields(wcs: WCS | fits.Header, n_sources: int | None = None, *, fre
     each = {"frequency": frequencies, **{name: _one_each(name, value, n) for name, value in (
         ("beam", beam), ("psf", psf), ("noise", noise), ("primary_beam", primary_beam))}}
     views = [View.of({name: values[k] for name, values in each.items()}).given() for k in range(n)]
-    given = {**{name: one.default for name, one in known.items()}, **options, "n_sources": n_sources}
-    return _simulate(wcs, views, Population.of(given), Morphology.of(given), Run.of(given), given)
+    given = {**{name: one.default for name, one in known.items()}, **options, "wcs": wcs, "n_sources": n_sources}
+    return _simulate(views, given)
 
 
 def _one_each(name: str, value: Any, n: int | None) -> list[Any]:
@@ -242,11 +241,11 @@ def _one_each(name: str, value: Any, n: int | None) -> list[Any]:
     return list(value)
 
 
-def _simulate(wcs: WCS | fits.Header, views: list[dict[str, Any]], population: Population, morphology: Morphology,
-              run: Run, given: Mapping[str, Any]) -> list[Field]:
-    sky = celestial(wcs)
+def _simulate(views: list[dict[str, Any]], given: Mapping[str, Any]) -> list[Field]:
+    """Return a field for each view, of the other arguments of `simulate_field` by name."""
+    sky = celestial(given["wcs"])
     size = sky.array_shape = image_shape(sky, given["shape"])
-    run = check_run(run, size)
+    population, morphology, run = Population.of(given), Morphology.of(given), check_run(Run.of(given), size)
     seeds = Seeds(run.seed)
     check_choice("off_sky", given["off_sky"], tuple(OFF_SKY))
     survey = read_survey(given["survey"]) if isinstance(given["survey"], (str, PathLike)) else given["survey"]

@@ -14,7 +14,8 @@ from astropy import units as u
 from skygal.checks import as_quantity, show
 from skygal.io.inputs import read_npy
 
-__all__ = ["TABLE_ENDINGS", "names_file", "parse_beam", "parse_clip", "parse_each", "parse_frequencies", "parse_hdu", "parse_latents",
+__all__ = ["TABLE_ENDINGS", "names_file", "parse_beam", "parse_clip", "parse_each", "parse_frequencies", "parse_hdu",
+           "parse_latents",
            "parse_mix", "parse_noise", "parse_none", "parse_number", "parse_numbers", "parse_open_range", "parse_path",
            "parse_quantity", "parse_range", "parse_size", "parse_sizes"]
 
@@ -145,9 +146,9 @@ def parse_open_range(name: str, value: Any) -> Any:
         return parts
     if len(parts) not in (1, 2):
         raise ValueError(f"{name} must be a pair LOW,HIGH, got {show(value)}")
-    low, high = (None if part is None or (isinstance(part, str) and part in ("", "none")) else parse_quantity(name, part)
-                 for part in (*parts, None)[:2])
-    return low, high
+    ends = [None if isinstance(part, str) and part in ("", "none") else parse_quantity(name, part)
+            for part in (*parts, None)[:2]]
+    return ends[0], ends[1]
 
 
 def parse_sizes(name: str, value: Any) -> Any:

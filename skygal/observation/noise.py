@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,11 +16,12 @@ from astropy.wcs import WCS
 from skygal.checks import as_quantity, show
 from skygal.io.header_wcs import celestial
 from skygal.io.images import SkyImage, read_image
+from skygal.io.words import names_file
 from skygal.observation.beam import TargetBeam
 from skygal.observation.brightness import area_ratio, jy_per_beam_in
 from skygal.wcs import icrs_to_pixel, pixel_area, pixel_to_icrs
 
-__all__ = ["NoiseMap", "as_rms", "names_file", "nearest_with_value", "pixels_at", "read_noise"]
+__all__ = ["NoiseMap", "as_rms", "nearest_with_value", "pixels_at", "read_noise"]
 
 #: pixels on a side, at most, that are looked at to tell where one grid lies on another
 LATTICE = 65
@@ -124,11 +124,6 @@ def nearest_with_value(row: int, column: int, shape: tuple[int, ...],
     nearest = ndimage.distance_transform_edt(~has_value(part), return_distances=False, return_indices=True)
     y, x = nearest[:, row - part[0].start, column - part[1].start].tolist()
     return y + part[0].start, x + part[1].start
-
-
-def names_file(words: str) -> bool:
-    """Return whether words are the name of a FITS file, that is there or not, rather than a quantity."""
-    return os.path.exists(words) or re.search(r"\.(fits?|fts|fz)(\.\w+)?$", words.lower()) is not None
 
 
 def read_noise(name: str, value: Any, wcs: WCS, shape: tuple[int, int]) -> Any:

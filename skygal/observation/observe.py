@@ -12,10 +12,11 @@ from astropy.wcs import WCS
 
 from skygal.checks import as_quantity, show
 from skygal.io.table_files import read_table
+from skygal.io.words import TABLE_ENDINGS, parse_beam
 from skygal.observation.beam import FWHM, TargetBeam
 from skygal.observation.beam_nodes import nodes_from_function, nodes_from_table
-from skygal.observation.local_frame import local_affine
 from skygal.observation.frame import Frame
+from skygal.observation.local_frame import local_affine
 from skygal.observation.noise import NoiseMap, as_rms, read_noise
 from skygal.observation.primary_beam import as_primary_beam
 from skygal.observation.psf_files import read_psf_image
@@ -33,8 +34,6 @@ FAINTEST_SNR = 1.0
 FAINTEST_FLUX = 1 * u.mJy
 #: FWHM of a beam, in pixels, at most: the blocks in which its noise is made grow with it
 WIDEST_BEAM = 1000.0
-#: of files that hold a table of beams
-TABLE_ENDINGS = (".ecsv", ".vot", ".xml")
 
 
 def _centre_affine(wcs: WCS, shape: tuple[int, int]) -> np.ndarray:
@@ -57,8 +56,8 @@ def make_frame(wcs: WCS, shape: tuple[int, int], *, survey: Survey | None = None
     frequency : Quantity or None
         Observing frequency.
     beam : `~radio_beam.Beam`, Quantity, str, path, Table, callable or None
-        An elliptical Gaussian; the FWHM of a circular one; either in words, see `skygal.settings.read_beam`; a table of
-        Gaussians, as such or in a file ending in .ecsv, .vot or .xml, see
+        An elliptical Gaussian; the FWHM of a circular one; either in words, see `skygal.io.words.parse_beam`; a table
+        of Gaussians, as such or in a file ending in .ecsv, .vot or .xml, see
         `skygal.observation.beam_nodes.nodes_from_table`; or a function of (ra, dec), see `nodes_from_function` there.
     psf : ndarray, path or None
         A PSF image, on the image's pixels unless its FITS header gives others.
@@ -120,6 +119,7 @@ def _target_beam(beam: Any, wcs: WCS, shape: tuple[int, int], affine: np.ndarray
     """Return the beam on the grid from the ways in which it may be given."""
     from radio_beam import Beam
 
+    beam = parse_beam("beam", beam)
     if beam is None:
         beam = Beam(DEFAULT_BEAM_PIXELS / np.sqrt(abs(np.linalg.det(affine))) * u.arcsec)
     if isinstance(beam, Beam):

@@ -12,7 +12,7 @@ from astropy.wcs import WCS
 
 from skygal.checks import as_count, as_quantity, show, warn_caller
 from skygal.io.header_wcs import celestial
-from skygal.population.classes import check_mix, sample_classes
+from skygal.population.classes import FR_CLASSES, check_mix, sample_classes
 from skygal.population.counts import COUNTS_SPECTRAL_INDEX, CountedFlux, SourceCounts, read_counts
 from skygal.population.distributions import Distribution, sample_values, uniforms
 from skygal.population.positions import check_mask, image_area, sample_positions
@@ -70,8 +70,8 @@ def as_flux(flux: Any, counts: SourceCounts) -> Distribution:
 
 def sample_population(wcs: WCS, shape: Sequence[int] | None = None, n_sources: int | None = None, *, seeds: Seeds,
                       frequency: u.Quantity, flux: Any = None, las: Any = None,
-                      fr_mix: str | Mapping[str, float] | None = None, spectral_index: Any = None,
-                      curvature: Any = None, mask: np.ndarray | None = None, table: Any = None,
+                      fr_mix: str | Mapping[str, float] | None = None, classes: Sequence[str] = FR_CLASSES,
+                      spectral_index: Any = None, curvature: Any = None, mask: np.ndarray | None = None, table: Any = None,
                       faintest: u.Quantity = FAINTEST, counted: u.Quantity | None = None) -> QTable:
     """Draw a population of radio galaxies.
 
@@ -97,6 +97,8 @@ def sample_population(wcs: WCS, shape: Sequence[int] | None = None, n_sources: i
     fr_mix : "balanced", "survey" or dict, optional
         Equal numbers (the default), the observed share given flux and redshift (`frii_fraction`), or
         shares that sum to 1.
+    classes : sequence of str
+        Those that may be in ``fr_mix`` and in the table.
     spectral_index : float, (float, float) or distribution, optional
         See `as_spectra`.
     curvature : float or distribution, optional

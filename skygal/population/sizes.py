@@ -69,8 +69,9 @@ class MiraBestSizes:
         relation = _relations()["mirabest"]
         unknown = sorted(set(np.unique(fr_class).tolist()) - set(relation["classes"]))
         if unknown:
-            raise ValueError(f"las must be another than MiraBestSizes, which are of {', '.join(relation['classes'])}, for "
-                             f"the class {show(unknown[0])}")
+            known = ", ".join(relation["classes"])
+            raise ValueError(f"las must be another than MiraBestSizes, which are of {known}, for the class "
+                             f"{show(unknown[0])}")
         pivot = u.Quantity(relation["flux"]).to_value(u.Jy)
         mean, sigma = np.empty(len(flux)), np.empty(len(flux))
         for name, fit in relation["classes"].items():

@@ -10,7 +10,7 @@ import numpy as np
 
 from skygal.rendering.blocks import Window
 
-__all__ = ["Marks", "HasPixels", "Neighbours", "Pixels", "find_neighbours"]
+__all__ = ["HasPixels", "Marks", "Neighbours", "Pixels", "find_neighbours"]
 
 #: rows of the image that are looked at together, and pixels at most
 ROWS, PIXELS = 1024, 2**23

@@ -29,16 +29,20 @@ class Layer(Protocol):
     """
 
     @property
-    def truth(self) -> dict[str, np.ndarray]: ...
+    def truth(self) -> dict[str, np.ndarray]:
+        """Columns of truth."""
 
     @property
-    def components(self) -> dict[str, np.ndarray]: ...
+    def components(self) -> dict[str, np.ndarray]:
+        """Columns of components."""
 
     @property
-    def pixels(self) -> HasPixels: ...
+    def pixels(self) -> HasPixels:
+        """Their brightness."""
 
     @property
-    def shared(self) -> Any: ...
+    def shared(self) -> Any:
+        """What all windows need."""
 
     def within(self, window: Window) -> Layer:
         """Return what it takes to draw a window (y0, y1, x0, x1): the sources with pixels there, and not ``shared``."""
