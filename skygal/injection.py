@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from skygal.checks import as_count, as_quantity, show, warn_caller
+from skygal import settings
+from skygal.checks import as_quantity, warn_caller
 from skygal.field import Field
-from skygal.io.cards import Cards
-from skygal.io.fits_files import MOST_AXES
-from skygal.io.header_beam import beam_table
-from skygal.io.header_frequency import spectral_axes, write_frequency_axis
-from skygal.io.header_wcs import celestial, read_celestial
-from skygal.io.headers import field_header, primary_header, restate_wcs, unwritable
-from skygal.io.images import SkyImage, choose_hdu, describe_plane, parse_unit, read_image
+from skygal.io.given_image import as_image, as_unit, header_upon
+from skygal.io.images import SkyImage
 from skygal.io.provenance import make_provenance, write_provenance
 from skygal.io.words import parse_hdu
 from skygal.morphology.measure import ISOPHOTE
@@ -38,34 +32,21 @@ from skygal.seeds import Seeds
 from skygal.settings import Morphology, Population, Run, View
 from skygal.wcs import on_sky
 
-if TYPE_CHECKING:
-    from skygal.settings import (
-        BeamLike,
-        ChunksLike,
-        FluxLike,
-        ImageLike,
-        LatentsLike,
-        ModelLike,
-        NoiseLike,
-        NumberLike,
-        PrimaryBeamLike,
-        RangeLike,
-        SizeLike,
-        TableLike,
-    )
-
 __all__ = ["inject"]
 
 
 def inject(image: Any, n_sources: int | None = None, *, wcs: WCS | fits.Header | None = None,
            hdu: int | str | None = None, seed: int | None = None, frequency: u.Quantity | str | None = None,
-           beam: BeamLike | None = None, psf: ImageLike | None = None, unit: u.UnitBase | str | None = None,
-           noise: NoiseLike | None = None, flux: FluxLike | None = None, las: SizeLike | None = None,
-           fr_mix: str | Mapping[str, float] | None = None, spectral_index: NumberLike | None = None,
-           curvature: NumberLike | None = None, table: TableLike | None = None, faint: TableLike | None = None,
-           primary_beam: PrimaryBeamLike | None = None, latents: LatentsLike = "balanced",
-           bending: RangeLike | None = None, clip_sigma: float | None = 3.0, model: ModelLike | None = None,
-           chunks: ChunksLike | None = None, device: str = "cpu", workers: int = 2, progress: bool = False) -> Field:
+           beam: settings.BeamLike | None = None, psf: settings.ImageLike | None = None,
+           unit: u.UnitBase | str | None = None, noise: settings.NoiseLike | None = None,
+           flux: settings.FluxLike | None = None, las: settings.SizeLike | None = None,
+           fr_mix: str | Mapping[str, float] | None = None, spectral_index: settings.NumberLike | None = None,
+           curvature: settings.NumberLike | None = None, table: settings.TableLike | None = None,
+           faint: settings.TableLike | None = None, primary_beam: settings.PrimaryBeamLike | None = None,
+           latents: settings.LatentsLike = "balanced", bending: settings.RangeLike | None = None,
+           clip_sigma: float | None = 3.0, model: settings.ModelLike | None = None,
+           chunks: settings.ChunksLike | None = None, device: str = "cpu", workers: int = 2,
+           progress: bool = False) -> Field:
     """Inject synthetic radio galaxies into an existing image.
 
     The image itself, file or array, is not changed.
@@ -141,11 +122,11 @@ def inject(image: Any, n_sources: int | None = None, *, wcs: WCS | fits.Header |
     if n_sources is None and table is None and isinstance(population.flux, Distribution):
         raise ValueError("n_sources must be given where flux is a distribution, since only the source counts say how "
                          "many there are, got None")
-    found, name = _as_image(image, wcs, parse_hdu("hdu", hdu), lazy=chunks is not None)
+    found, name = as_image(image, wcs, parse_hdu("hdu", hdu), lazy=chunks is not None)
     run = check_run(Run.of(given), found.data.shape)
     seeds = Seeds(run.seed)
     own, frame = _seen(found, view, unit)
-    header = _header(found, frame, own)
+    header = header_upon(found, beam=frame.beam.beam, frequency=frame.frequency, unit=own)
     ground = _ground(found, frame, own, view["noise"])
     sources = sample_sky(frame, population, morphology, noise=ground.rms.level, seeds=seeds, mask=frame.valid,
                          device=run.device)
@@ -164,7 +145,7 @@ def inject(image: Any, n_sources: int | None = None, *, wcs: WCS | fits.Header |
 
 def _seen(found: SkyImage, view: Mapping[str, Any], unit: Any) -> tuple[u.UnitBase, Frame]:
     """Return the image's brightness unit, and how the sky is seen in it."""
-    unit = found.unit if unit is None else _as_unit(unit)
+    unit = found.unit if unit is None else as_unit(unit)
     beam = found.beam if view["beam"] is None and view["psf"] is None else view["beam"]
     frequency = found.frequency if view["frequency"] is None else view["frequency"]
     for what, value in (("beam", beam if view["psf"] is None else view["psf"]), ("frequency", frequency),
@@ -204,107 +185,3 @@ def _ground(found: SkyImage, frame: Frame, unit: u.UnitBase, noise: Any) -> Imag
         noise = as_quantity("noise", noise * u.beam if per_beam else noise, u.Jy) * u.Jy
     given = as_rms("noise", noise, frame.beam, frame.frequency, unit=unit)
     return ImageGround(found.data, scale, given_noise(given, frame))
-
-
-def _as_image(image: Any, wcs: Any, hdu: Any, lazy: bool) -> tuple[SkyImage, str]:
-    """Return the image that was given and what to call it."""
-    if isinstance(image, np.ndarray):
-        return _as_array_image(image, wcs), "array"
-    hdus = fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU
-    if not isinstance(image, (str, PathLike, fits.HDUList, *hdus)):
-        raise TypeError(f"image must be a FITS file, an image HDU or an array, got {type(image).__name__}")
-    if wcs is not None:
-        raise ValueError("wcs must be left out where image is a FITS file or HDU, which has its own, "
-                         f"got {type(wcs).__name__}")
-    if not (hdu is None or isinstance(hdu, str)):
-        hdu = as_count("hdu", hdu)
-    if isinstance(image, (str, PathLike)):
-        return read_image(image, hdu=hdu, lazy=lazy), fspath(image)
-    if isinstance(image, fits.HDUList):
-        return read_image(choose_hdu(image, hdu), beams=beam_table(image)), "HDU"
-    return read_image(image), "HDU"
-
-
-def _as_array_image(image: Any, wcs: Any) -> SkyImage:
-    """Return the image that an array and its WCS or header make up."""
-    own_unit = None
-    if isinstance(image, u.Quantity):
-        image, own_unit = image.value, image.unit
-    if isinstance(image, np.ma.MaskedArray):
-        image = np.ma.filled(image.astype(float), np.nan)
-    if image.ndim != 2 or image.dtype.kind not in "fiu" or not image.size:
-        raise ValueError(f"image must be a two-dimensional array of numbers, got shape {image.shape}, "
-                         f"dtype {image.dtype}")
-    if wcs is None:
-        raise ValueError("wcs must be given with an image that is an array")
-    sky = celestial(wcs)
-    known = sky.array_shape is not None and all(sky.array_shape)
-    if known and tuple(sky.array_shape) != image.shape:
-        raise ValueError(f"wcs must be that of the image, of shape {image.shape}, got one of shape "
-                         f"{tuple(sky.array_shape)}")
-    if not isinstance(wcs, fits.Header):
-        sky.array_shape = image.shape
-        return SkyImage(image, sky, None, own_unit, None, fits.Header())
-    # a header brings its beam, unit and frequency along
-    sky, axes = read_celestial(wcs)
-    found = describe_plane(image, sky, axes, wcs, "wcs header")
-    header = found.header
-    header["NAXIS"] = max(Cards(wcs).whole("NAXIS", most=MOST_AXES) or 2, *axes)
-    for axis in range(1, header["NAXIS"] + 1):
-        header[f"NAXIS{axis}"] = 1 if axis not in axes else image.shape[1 - axes.index(axis)]
-    if own_unit is not None:
-        header["BUNIT"] = _spell(own_unit)
-    return replace(found, unit=own_unit or found.unit)
-
-
-def _as_unit(unit: Any) -> u.UnitBase:
-    """Return the unit that was given."""
-    try:
-        return parse_unit(unit) if isinstance(unit, str) else u.Unit(unit)
-    except TypeError:
-        raise TypeError(f"unit must be an astropy unit or a string, got {show(unit)}") from None
-
-
-def _spell(unit: Any) -> str:
-    """Return a brightness unit as radio software spells it."""
-    if unit == u.Jy / u.beam:
-        return "JY/BEAM"
-    for area, name in ((u.beam, "beam"), (u.pix, "pixel"), (u.sr, "sr")):
-        if (unit * area).is_equivalent(u.Jy) and len((unit * area).bases) == 1:
-            return f"{(unit * area).to_string('fits')}/{name}"
-    return unit.to_string("fits")
-
-
-def _header(given: SkyImage, frame: Frame, unit: u.UnitBase) -> fits.Header:
-    """Return the image's own header, as that of a primary HDU; a new one for a bare array."""
-    beam = frame.beam.beam
-    frequency = frame.frequency.to_value(u.Hz)
-    if not len(given.header):
-        return field_header(given.wcs, given.data.shape, beam=beam, frequency=frame.frequency, unit=_spell(unit))
-    header = primary_header(given.header)
-    header.remove("CASAMBM", ignore_missing=True)
-    lost = unwritable(given.header)
-    if lost:
-        warn_caller(f"{given.name}: cards that cannot be read are left out of the header that is written: "
-                    f"{', '.join(lost)}")
-    # finders need all three cards, which a header can lack though its beam is known (from its history)
-    for key, value in (("BMAJ", beam.major), ("BMIN", beam.minor), ("BPA", beam.pa)):
-        if header.get(key) != value.to_value(u.deg):
-            header.remove(key, ignore_missing=True, remove_all=True)
-            header[key] = (value.to_value(u.deg), "[deg]")
-    if unit != given.unit or "BUNIT" not in header:
-        header["BUNIT"] = _spell(unit)
-    if given.frequency is None or frame.frequency != given.frequency:
-        _set_frequency(header, frequency)
-    try:
-        return restate_wcs(header, given.wcs, given.axes, frequency)
-    except ValueError as error:
-        raise ValueError(f"{given.name} cannot be used: {error}") from None
-
-
-def _set_frequency(header: fits.Header, frequency: float) -> None:
-    """Write a frequency (Hz) wherever a reader may look for it."""
-    for axis in spectral_axes(header):
-        write_frequency_axis(header, axis, frequency)
-    for key in ("RESTFRQ", "RESTFREQ"):
-        header[key] = (frequency, "[Hz] rest frequency")

@@ -121,6 +121,42 @@ class View(Settings):
     primary_beam: Any = _setting(None, "Primary beam: the diameter of a dish, '25 m', or a FITS image of power.",
                                  "none")
 
+    @classmethod
+    def of_each(cls, given: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the settings, by name, of the view at each of several frequencies: each one for all or one for each.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If there are not as many as frequencies, or no frequencies.
+        """
+        from skygal.checks import show
+        from skygal.io.words import parse_frequencies
+
+        frequencies = parse_frequencies("frequency", given["frequency"])
+        if not _is_several(frequencies):
+            raise TypeError(f"frequency must be a list of quantities, got {show(frequencies)}")
+        n = len(frequencies)
+        if not n:
+            raise ValueError("frequency must be a list of at least one frequency, got an empty one")
+        each = {"frequency": list(frequencies)}
+        for name, value in given.items():
+            if name == "frequency":
+                continue
+            value = [part.strip() for part in value.split(";")] if isinstance(value, str) and ";" in value else value
+            each[name] = list(value) if _is_several(value) else [value] * n
+            if len(each[name]) != n:
+                raise ValueError(f"{name} must be one for all or one for each of {n} frequencies, got "
+                                 f"{len(each[name])}")
+        return [cls.of({name: values[k] for name, values in each.items()}).given() for k in range(n)]
+
+
+def _is_several(value: Any) -> bool:
+    """Return whether a value is one for each of several views."""
+    # an array of two dimensions is one PSF image, or one map of the noise
+    return isinstance(value, (list, tuple)) or getattr(value, "ndim", 0) == 3 or (
+        getattr(value, "ndim", 0) == 1 and hasattr(value, "unit"))
+
 
 @dataclass(frozen=True, eq=False)
 class Run(Settings):

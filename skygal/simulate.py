@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from inspect import signature
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from skygal.checks import check_choice, nearest_names, show
+from skygal import settings
+from skygal.checks import check_choice, nearest_names
 from skygal.field import Field
 from skygal.io.header_wcs import celestial
 from skygal.io.headers import field_header
 from skygal.io.provenance import make_provenance
-from skygal.io.words import parse_frequencies
 from skygal.morphology.measure import ISOPHOTE
 from skygal.observation.frame import Frame
 from skygal.observation.noise import NoiseMap, read_noise
@@ -29,22 +29,6 @@ from skygal.seeds import Seeds
 from skygal.settings import Morphology, Population, Run, View, join_views
 from skygal.wcs import image_shape, on_sky
 
-if TYPE_CHECKING:
-    from skygal.settings import (
-        BeamLike,
-        ChunksLike,
-        FluxLike,
-        ImageLike,
-        LatentsLike,
-        ModelLike,
-        NoiseLike,
-        NumberLike,
-        PrimaryBeamLike,
-        RangeLike,
-        SizeLike,
-        TableLike,
-    )
-
 __all__ = ["simulate_field", "simulate_fields"]
 
 #: what is put into pixels without a place on the sky
@@ -53,14 +37,15 @@ OFF_SKY = {"nan": np.nan, "zero": 0.0}
 
 def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shape: tuple[int, int] | None = None,
                    seed: int | None = None, survey: str | PathLike | Survey | None = None,
-                   frequency: u.Quantity | str | None = None, beam: BeamLike | None = None,
-                   psf: ImageLike | None = None, noise: NoiseLike | None = None, flux: FluxLike | None = None,
-                   las: SizeLike | None = None, fr_mix: str | Mapping[str, float] | None = None,
-                   spectral_index: NumberLike | None = None, curvature: NumberLike | None = None,
-                   table: TableLike | None = None, faint: TableLike | None = None,
-                   primary_beam: PrimaryBeamLike | None = None, latents: LatentsLike = "balanced",
-                   bending: RangeLike | None = None, clip_sigma: float | None = 3.0, model: ModelLike | None = None,
-                   off_sky: str = "nan", chunks: ChunksLike | None = None, device: str = "cpu", workers: int = 2,
+                   frequency: u.Quantity | str | None = None, beam: settings.BeamLike | None = None,
+                   psf: settings.ImageLike | None = None, noise: settings.NoiseLike | None = None,
+                   flux: settings.FluxLike | None = None, las: settings.SizeLike | None = None,
+                   fr_mix: str | Mapping[str, float] | None = None, spectral_index: settings.NumberLike | None = None,
+                   curvature: settings.NumberLike | None = None, table: settings.TableLike | None = None,
+                   faint: settings.TableLike | None = None, primary_beam: settings.PrimaryBeamLike | None = None,
+                   latents: settings.LatentsLike = "balanced", bending: settings.RangeLike | None = None,
+                   clip_sigma: float | None = 3.0, model: settings.ModelLike | None = None, off_sky: str = "nan",
+                   chunks: settings.ChunksLike | None = None, device: str = "cpu", workers: int = 2,
                    progress: bool = False) -> Field:
     """Simulate a field of resolved radio galaxies, with its truth.
 
@@ -216,29 +201,10 @@ def simulate_fields(wcs: WCS | fits.Header, n_sources: int | None = None, *, fre
     for name in options:
         if name not in allowed:
             raise TypeError(f"simulate_fields has no argument {name!r}{nearest_names(name, allowed)}")
-    frequencies = _one_each("frequency", parse_frequencies("frequency", frequency), None)
-    if not frequencies:
-        raise ValueError("frequency must be a list of at least one frequency, got an empty one")
-    n = len(frequencies)
-    each = {"frequency": frequencies, **{name: _one_each(name, value, n) for name, value in (
-        ("beam", beam), ("psf", psf), ("noise", noise), ("primary_beam", primary_beam))}}
-    views = [View.of({name: values[k] for name, values in each.items()}).given() for k in range(n)]
+    views = View.of_each({"frequency": frequency, "beam": beam, "psf": psf, "noise": noise,
+                          "primary_beam": primary_beam})
     given = {**{name: one.default for name, one in known.items()}, **options, "wcs": wcs, "n_sources": n_sources}
     return _simulate(views, given)
-
-
-def _one_each(name: str, value: Any, n: int | None) -> list[Any]:
-    """Return a value for each of ``n`` frequencies; with ``n`` None, those that are given."""
-    # an array of two dimensions is one PSF image, or one map of the noise
-    several = isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and (
-        value.ndim == 3 or (isinstance(value, u.Quantity) and value.ndim == 1)))
-    if not several:
-        if n is None:
-            raise TypeError(f"{name} must be a list of quantities, got {show(value)}")
-        return [value] * n
-    if n is not None and len(value) != n:
-        raise ValueError(f"{name} must be one for all or one for each of {n} frequencies, got {len(value)}")
-    return list(value)
 
 
 def _simulate(views: list[dict[str, Any]], given: Mapping[str, Any]) -> list[Field]:

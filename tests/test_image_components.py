@@ -13,11 +13,11 @@ from radio_beam import Beam
 from scipy.special import erf
 
 import skygal
-from skygal.morphology.components import Rule, find_components, share_out
+from skygal.rendering.hills import Rule, find_components, share_out
 from skygal.observation.ellipse import FWHM
 from skygal.rendering import drawing, transform
 from skygal.scene import image_components
-from skygal.scene.image_components import COARSE, FLOOR, LEAST_PEAK, PROMINENCE
+from skygal.rendering.image_components import COARSE, FLOOR, LEAST_PEAK, PROMINENCE
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* sources have stamps coarser", "ignore:.* lie outside the image",
                                         "ignore:No local peaks")

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skygal.morphology.clip import clip_stamps
-from skygal.morphology.components import Components
 from skygal.morphology.conditions import measure_bending
 from skygal.morphology.generator import BLOCK
 from skygal.morphology.latents import Latents
 from skygal.morphology.measure import Shapes, largest_size, measure_stamps
+from skygal.rendering.hills import Components
 from skygal.seeds import next_keys
 
 if TYPE_CHECKING:

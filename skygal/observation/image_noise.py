@@ -140,7 +140,7 @@ def shown_noise(data: Any, frame: Frame, scale: BrightnessScale) -> ShownNoise:
             window = rows.start, rows.stop, 0, frame.shape[1]
             yield (rms.within(rows.start, rows.stop) / scale.within(window))[valid[rows]]
 
-    count = np.count_nonzero(valid)
+    count = int(np.count_nonzero(valid))
     none = sum(int(np.count_nonzero(band == 0)) for band in bands())
     least = 0.0
     if none:

@@ -71,8 +71,8 @@ def as_flux(flux: Any, counts: SourceCounts) -> Distribution:
 def sample_population(wcs: WCS, shape: Sequence[int] | None = None, n_sources: int | None = None, *, seeds: Seeds,
                       frequency: u.Quantity, flux: Any = None, las: Any = None,
                       fr_mix: str | Mapping[str, float] | None = None, classes: Sequence[str] = FR_CLASSES,
-                      spectral_index: Any = None, curvature: Any = None, mask: np.ndarray | None = None, table: Any = None,
-                      faintest: u.Quantity = FAINTEST, counted: u.Quantity | None = None) -> QTable:
+                      spectral_index: Any = None, curvature: Any = None, mask: np.ndarray | None = None,
+                      table: Any = None, faintest: u.Quantity = FAINTEST, counted: u.Quantity | None = None) -> QTable:
     """Draw a population of radio galaxies.
 
     Parameters

@@ -23,8 +23,8 @@ from skygal.scene.faint import place_faint
 from skygal.scene.galaxies import place_stamps
 from skygal.scene.ground import Ground
 from skygal.scene.layer import components_of, truth_of
-from skygal.scene.placed import PlacedGalaxies, place_galaxies
 from skygal.scene.scene import Scene
+from skygal.scene.sources import Galaxies, sample_galaxies
 from skygal.seeds import Seeds
 from skygal.settings import Morphology, Population, Run
 
@@ -37,7 +37,7 @@ class Sky:
 
     Attributes
     ----------
-    galaxies : PlacedGalaxies
+    galaxies : Galaxies
         Those that the model decodes.
     faint : QTable or None
         Those by formula, from `skygal.population.check_faint`.
@@ -47,7 +47,7 @@ class Sky:
         That of their fluxes.
     """
 
-    galaxies: PlacedGalaxies
+    galaxies: Galaxies
     faint: QTable | None
     settings: dict[str, Any]
     frequency: u.Quantity
@@ -116,7 +116,7 @@ def sample_sky(frame: Frame, population: Population, morphology: Morphology, *, 
                               table=population.table, faintest=faintest, counted=counted, mask=mask)
     check_latents(latents, model.latent_dim, len(drawn))
     check_pairs(latents, np.asarray(drawn["fr_class"]))
-    galaxies = place_galaxies(frame.wcs, drawn, model=model, latents=latents, clip_sigma=clip_sigma, seeds=seeds,
+    galaxies = sample_galaxies(drawn, model=model, latents=latents, clip_sigma=clip_sigma, seeds=seeds,
                               bending=bending)
     settings = {**population.given(), **morphology.given(), "n_sources": len(drawn), "fr_mix": mix, "latents": latents,
                 "flux": faintest if population.flux is None else population.flux}
@@ -131,7 +131,7 @@ def make_images(sky: Sky, views: Sequence[tuple[Frame, Ground]], run: Run) -> It
     sky : Sky
         From `sample_sky`.
     views : sequence of (Frame, Ground)
-        All on one grid.
+        On any grids.
     run : Run
         How.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from astropy import units as u
+from astropy.table import QTable
 
 from skygal.checks import warn_caller
 from skygal.morphology.batches import Batch, decode_at
@@ -22,11 +23,11 @@ from skygal.population.spectra import Colours
 from skygal.rendering.blocks import Window
 from skygal.rendering.canvas import Canvas
 from skygal.rendering.drawing import Stamps, draw_stamps
+from skygal.rendering.image_components import Hills, SeenSources, find_hills
 from skygal.rendering.measured import Measured, hidden
-from skygal.scene.image_components import Hills, SeenSources, find_hills
 from skygal.scene.layer import within_boxes
-from skygal.scene.placed import PlacedGalaxies
-from skygal.wcs import pixel_to_icrs
+from skygal.scene.sources import Galaxies
+from skygal.wcs import icrs_to_pixel, pixel_affine, pixel_to_icrs
 
 __all__ = ["GalaxyLayer", "StampPlaces", "place_stamps", "stamp_affines"]
 
@@ -166,14 +167,14 @@ def stamp_affines(jacobian: np.ndarray, turn: np.ndarray, scale: np.ndarray) -> 
     return jacobian @ (on_sky * scale[:, None, None])
 
 
-def place_stamps(placed: PlacedGalaxies, frame: Frame, rms: np.ndarray, *, ratio: float,
+def place_stamps(galaxies: Galaxies, frame: Frame, rms: np.ndarray, *, ratio: float,
                  progress: Callable[[int], object], canvas: Canvas | None = None, device: str = "cpu") -> GalaxyLayer:
     """Draw galaxies in a frame, measure them, and keep what is needed to draw them again.
 
     Parameters
     ----------
-    placed : PlacedGalaxies
-        The galaxies.
+    galaxies : Galaxies
+        What is to be drawn.
     frame : Frame
         The image.
     rms : ndarray, shape (n,)
@@ -193,24 +194,26 @@ def place_stamps(placed: PlacedGalaxies, frame: Frame, rms: np.ndarray, *, ratio
         With the number of sources whose stamps are coarser than the image's beam, and of those
         that lie wholly outside the image.
     """
-    population, model = placed.population, placed.model
+    population, model = galaxies.population, galaxies.model
     las, pa = population["las"].to_value(u.arcsec), population["pa"].to_value(u.rad)
     ids, asked = np.asarray(population["source_id"]), population["flux"].to_value(u.Jy)
-    gain = frame.gain(*(population[name].to_value(u.deg) for name in ("ra", "dec")))
-    gain = np.ones(len(placed)) if gain is None else gain
+    place = population["ra"].to_value(u.deg), population["dec"].to_value(u.deg)
+    positions, jacobian = np.stack(icrs_to_pixel(frame.wcs, *place), axis=-1), pixel_affine(frame.wcs, *place)
+    gain = frame.gain(*place)
+    gain = np.ones(len(population)) if gain is None else gain
     beam, fwhm = frame.beam, model.beam_fwhm / model.pixel_scale
     native = native_covariance(fwhm)
     measured = Measured(frame, asked * gain, rms, ids)
     columns: list[dict[str, np.ndarray]] = []
     parts: list[dict[str, np.ndarray]] = []
     kept: list[StampPlaces] = []
-    for batch in _ahead(placed.stamps()):
+    for batch in _ahead(galaxies.stamps()):
         here, shapes = slice(batch.start, batch.start + len(batch.stamps)), batch.shapes
         scale = las[here] / shapes.las
-        affine = stamp_affines(placed.jacobian[here], pa[here] - np.radians(shapes.pa), scale)
+        affine = stamp_affines(jacobian[here], pa[here] - np.radians(shapes.pa), scale)
         index, bend = (np.asarray(population[name], float)[here] for name in ("spectral_index", "curvature"))
         colours = Colours.of(index, shapes.core_frac, ratio, curvature=bend)
-        flux, position = asked[here] * gain[here] * colours.lobes, placed.position[here]
+        flux, position = asked[here] * gain[here] * colours.lobes, positions[here]
         measured.flux[here] = flux * (1 + colours.extra)
         found = _describe(batch, colours, scale, affine, position)
         found["flux"] = asked[here] * colours.lobes * (1 + colours.extra)
@@ -232,10 +235,10 @@ def place_stamps(placed: PlacedGalaxies, frame: Frame, rms: np.ndarray, *, ratio
             progress(drawn.stop - drawn.start)
         columns.append(found)
         kept.append(places)
-    measured.edge[hidden(measured.flux, placed.position, frame.shape)] = False
+    measured.edge[hidden(measured.flux, positions, frame.shape)] = False
     _warn(measured, ids)
-    truth, components = _tables(placed, rms, measured, gain, _join(columns), _join(parts))
-    return GalaxyLayer(StampPlaces.join(kept), frame, placed.clip_sigma, device, truth, components,
+    truth, components = _tables(population, frame, positions, rms, measured, gain, _join(columns), _join(parts))
+    return GalaxyLayer(StampPlaces.join(kept), frame, galaxies.clip_sigma, device, truth, components,
                        measured.footprints, model)
 
 
@@ -280,20 +283,19 @@ def _components(hills: Hills, colours: Colours, core_frac: np.ndarray, bend: np.
             "curvature": bend[k]}
 
 
-def _tables(placed: PlacedGalaxies, rms: np.ndarray, measured: Measured, gain: np.ndarray,
-            found: dict[str, np.ndarray], components: dict[str, np.ndarray]
+def _tables(population: QTable, frame: Frame, position: np.ndarray, rms: np.ndarray, measured: Measured,
+            gain: np.ndarray, found: dict[str, np.ndarray], components: dict[str, np.ndarray]
             ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Return the columns of truth and components."""
-    if not len(placed):
+    if not len(population):
         return {}, {}
-    population = placed.population
     ra, dec = (np.array(population[name].to_value(u.deg)) for name in ("ra", "dec"))
-    x, y = placed.position.T
+    x, y = position.T
     moved = np.flatnonzero(((found["x"] != x) | (found["y"] != y)) & np.isfinite(x))
-    ra[moved], dec[moved] = pixel_to_icrs(placed.wcs, found["x"][moved], found["y"][moved])
-    found["ra_core"], found["dec_core"] = pixel_to_icrs(placed.wcs, found.pop("x_core"), found.pop("y_core"))
+    ra[moved], dec[moved] = pixel_to_icrs(frame.wcs, found["x"][moved], found["y"][moved])
+    found["ra_core"], found["dec_core"] = pixel_to_icrs(frame.wcs, found.pop("x_core"), found.pop("y_core"))
     for end in ("", "_peak"):
-        components[f"ra{end}"], components[f"dec{end}"] = pixel_to_icrs(placed.wcs, components[f"x{end}"],
+        components[f"ra{end}"], components[f"dec{end}"] = pixel_to_icrs(frame.wcs, components[f"x{end}"],
                                                                         components[f"y{end}"])
     components["flux"] = components["flux_fraction"] * np.repeat(measured.flux, found["n_components"])
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -8,12 +8,12 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from scipy import fft
 
-from skygal.morphology.components import Rule, share_out
 from skygal.observation.beam import TargetBeam
 from skygal.observation.ellipse import FWHM
 from skygal.observation.frame import Frame
 from skygal.observation.psf import fit_main_lobe
 from skygal.rendering.drawing import Drawn, Stamps, draw_stamps
+from skygal.rendering.hills import Rule, share_out
 from skygal.rendering.measured import mask_ends
 from skygal.rendering.plan import ladder
 
