@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from skygal import settings
-from skygal.checks import as_quantity, warn_caller
+from skygal.checks import as_quantity, nearest_names, show, warn_caller
 from skygal.field import Field
 from skygal.io.given_image import as_image, as_unit, header_upon
 from skygal.io.images import SkyImage
@@ -29,10 +31,10 @@ from skygal.population import Distribution
 from skygal.scene.compose import check_run, make_images, sample_sky
 from skygal.scene.ground import ImageGround
 from skygal.seeds import Seeds
-from skygal.settings import Morphology, Population, Run, View
+from skygal.settings import Morphology, Population, Run, View, join_views
 from skygal.wcs import on_sky
 
-__all__ = ["inject"]
+__all__ = ["inject", "inject_fields"]
 
 
 def inject(image: Any, n_sources: int | None = None, *, wcs: WCS | fits.Header | None = None,
@@ -118,29 +120,97 @@ def inject(image: Any, n_sources: int | None = None, *, wcs: WCS | fits.Header |
     True
     """
     given = dict(locals())
-    population, morphology, view = Population.of(given), Morphology.of(given), View.of(given).given()
-    if n_sources is None and table is None and isinstance(population.flux, Distribution):
+    return _inject([image], [View.of(given).given()], given)[0]
+
+
+def inject_fields(images: Sequence[Any], n_sources: int | None = None, *, frequency: Any = None, beam: Any = None,
+                  psf: Any = None, noise: Any = None, primary_beam: Any = None, **options: Any) -> list[Field]:
+    """Inject one sky into several images, at several frequencies or of several surveys.
+
+    Parameters
+    ----------
+    images : sequence of path, HDU or ndarray
+        Each as for `inject`, on any grids that show the same sky.
+    n_sources : int, optional
+        As for `inject`. Sources are drawn for the first image, where that is not blank; fluxes, spectral indices and
+        core fractions are drawn for, or given at, its frequency.
+    frequency, beam, psf, noise, primary_beam : optional
+        As for `inject`: one for all images, or a list of one for each.
+    **options
+        The other arguments of `inject`. A ``wcs`` is that of all images.
+
+    Returns
+    -------
+    list of Field
+        One for each image.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument that is not allowed; before any work.
+    FileNotFoundError
+        If there is no such file.
+
+    Examples
+    --------
+    >>> import numpy as np, skygal
+    >>> from astropy import units as u
+    >>> wcs = skygal.make_wcs("12h00m00s +30d00m00s", 256, 1.8 * u.arcsec)
+    >>> mosaics = [np.random.default_rng(k).normal(0, 1e-4, (256, 256)) for k in range(2)]
+    >>> low, high = skygal.inject_fields(mosaics, 3, wcs=wcs, beam="5.4arcsec", unit="Jy/beam",
+    ...                                  frequency=[1.4, 3] * u.GHz, seed=1)
+    >>> bool((high.truth["flux"] < low.truth["flux"]).all())
+    True
+    """
+    known = signature(inject).parameters
+    allowed = [name for name in known if name not in ("image", "n_sources")]
+    for name in options:
+        if name not in allowed:
+            raise TypeError(f"inject_fields has no argument {name!r}{nearest_names(name, allowed)}")
+    if not isinstance(images, (list, tuple)) or not images:
+        raise TypeError(f"images must be a list of at least one image, got {show(images)}")
+    views = View.of_each({"frequency": frequency, "beam": beam, "psf": psf, "noise": noise,
+                          "primary_beam": primary_beam}, n=len(images))
+    return _inject(images, views, {**{name: one.default for name, one in known.items()}, **options,
+                                   "n_sources": n_sources})
+
+
+def _inject(images: Sequence[Any], views: Sequence[Mapping[str, Any]], given: Mapping[str, Any]) -> list[Field]:
+    """Return a field for each image and how it is seen, of the other arguments of `inject` by name."""
+    population, morphology, run = Population.of(given), Morphology.of(given), Run.of(given)
+    if population.n_sources is None and population.table is None and isinstance(population.flux, Distribution):
         raise ValueError("n_sources must be given where flux is a distribution, since only the source counts say how "
                          "many there are, got None")
-    found, name = as_image(image, wcs, parse_hdu("hdu", hdu), lazy=chunks is not None)
-    run = check_run(Run.of(given), found.data.shape)
+    hdu = parse_hdu("hdu", given["hdu"])
+    found = [as_image(image, given["wcs"], hdu, lazy=run.chunks is not None) for image in images]
+    runs = [check_run(run, image.data.shape) for image, _ in found]
+    run = replace(run, seed=runs[0].seed)
     seeds = Seeds(run.seed)
-    own, frame = _seen(found, view, unit)
-    header = header_upon(found, beam=frame.beam.beam, frequency=frame.frequency, unit=own)
-    ground = _ground(found, frame, own, view["noise"])
-    sources = sample_sky(frame, population, morphology, noise=ground.rms.level, seeds=seeds, mask=frame.valid,
+    seen = [_seen(image, view, given["unit"]) for (image, _), view in zip(found, views, strict=True)]
+    headers = [header_upon(image, beam=frame.beam.beam, frequency=frame.frequency, unit=unit)
+               for (image, _), (unit, frame) in zip(found, seen, strict=True)]
+    grounds = [_ground(image, frame, unit, view["noise"])
+               for (image, _), (unit, frame), view in zip(found, seen, views, strict=True)]
+    first, header = seen[0][1], found[0][0].header
+    sources = sample_sky(first, population, morphology, noise=grounds[0].rms.level, seeds=seeds, mask=first.valid,
                          device=run.device)
-    if table is None and "SKYGALV" in found.header and found.header.get("SEED") == seeds.seed:
+    if population.table is None and "SKYGALV" in header and header.get("SEED") == seeds.seed:
         warn_caller(f"seed should be another than that of the image's own sources, got {seeds.seed}: the new ones may "
                     "lie just where these are")
-    (made,) = make_images(sources, [(frame, ground)], run)
-    resolved = {"command": "inject", "image": name, "hdu": hdu, **sources.settings, "unit": str(own),
-                "isophote": ISOPHOTE, **frame.given(), "noise": ground.rms.told()}
-    asked = {"image": name, "hdu": hdu, "unit": unit, **view, **population.given(), **morphology.given()}
-    provenance = make_provenance(seed=seeds.seed, model=sources.galaxies.model, frequency=frame.frequency,
-                                 configuration=resolved, options=asked)
-    write_provenance(header, provenance)
-    return Field.assemble(frame.wcs, *made, header, provenance)
+    asked = {"image": [name for _, name in found] if len(found) > 1 else found[0][1], "hdu": given["hdu"],
+             "unit": given["unit"], **join_views(views), **population.given(), **morphology.given()}
+    fields = []
+    for k, made in enumerate(make_images(sources, [(frame, ground) for (_, frame), ground in
+                                                   zip(seen, grounds, strict=True)], runs)):
+        unit, frame = seen[k]
+        resolved = {"command": "inject", "image": found[k][1], "hdu": given["hdu"], **sources.settings,
+                    "unit": str(unit), "isophote": ISOPHOTE, "reference_frequency": first.frequency, **frame.given(),
+                    "noise": grounds[k].rms.told()}
+        provenance = make_provenance(seed=seeds.seed, model=sources.galaxies.model, frequency=frame.frequency,
+                                     configuration=resolved, options=asked)
+        write_provenance(headers[k], provenance)
+        fields.append(Field.assemble(frame.wcs, *made, headers[k], provenance))
+    return fields
 
 
 def _seen(found: SkyImage, view: Mapping[str, Any], unit: Any) -> tuple[u.UnitBase, Frame]:

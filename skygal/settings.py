@@ -72,7 +72,7 @@ class Settings:
 
         found = {}
         for one in fields(cls):
-            value = given.get(one.name, one.default)
+            value = words.parse_object(one.name, given.get(one.name, one.default))
             if one.metadata["parse"] and value is not None:
                 value = getattr(words, f"parse_{one.metadata['parse']}")(one.name, value)
             found[one.name] = value
@@ -122,33 +122,38 @@ class View(Settings):
                                  "none")
 
     @classmethod
-    def of_each(cls, given: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return the settings, by name, of the view at each of several frequencies: each one for all or one for each.
+    def of_each(cls, given: Mapping[str, Any], n: int | None = None) -> list[dict[str, Any]]:
+        """Return the settings, by name, of each of ``n`` views, of settings that are one for all or one for each.
+
+        By default there are as many views as frequencies.
 
         Raises
         ------
         TypeError, ValueError
-            If there are not as many as frequencies, or no frequencies.
+            If there are not as many of a setting as of views, or no frequencies.
         """
         from skygal.checks import show
         from skygal.io.words import parse_frequencies
 
         frequencies = parse_frequencies("frequency", given["frequency"])
-        if not _is_several(frequencies):
-            raise TypeError(f"frequency must be a list of quantities, got {show(frequencies)}")
-        n = len(frequencies)
-        if not n:
-            raise ValueError("frequency must be a list of at least one frequency, got an empty one")
-        each = {"frequency": list(frequencies)}
-        for name, value in given.items():
-            if name == "frequency":
-                continue
+        views = "images"
+        if n is None:
+            views = "frequencies"
+            if not _is_several(frequencies):
+                raise TypeError(f"frequency must be a list of quantities, got {show(frequencies)}")
+            n = len(frequencies)
+            if not n:
+                raise ValueError("frequency must be a list of at least one frequency, got an empty one")
+        each = {}
+        for name, value in {**given, "frequency": frequencies}.items():
             value = [part.strip() for part in value.split(";")] if isinstance(value, str) and ";" in value else value
-            each[name] = list(value) if _is_several(value) else [value] * n
-            if len(each[name]) != n:
-                raise ValueError(f"{name} must be one for all or one for each of {n} frequencies, got "
-                                 f"{len(each[name])}")
-        return [cls.of({name: values[k] for name, values in each.items()}).given() for k in range(n)]
+            several = _is_several(value)
+            if several and len(value) != n:
+                raise ValueError(f"{name} must be one for all or one for each of {n} {views}, got {len(value)}")
+            # what is one for all is one object: a map is read once
+            read = [getattr(cls.of({name: one}), name) for one in (value if several else [value])]
+            each[name] = read if several else read * n
+        return [{name: values[k] for name, values in each.items()} for k in range(n)]
 
 
 def _is_several(value: Any) -> bool:

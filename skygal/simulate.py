@@ -230,7 +230,8 @@ def _simulate(views: list[dict[str, Any]], given: Mapping[str, Any]) -> list[Fie
              "off_sky": given["off_sky"], **join_views(views), **population.given(), **morphology.given()}
     fields = []
     for channel, (frame, ground, made) in enumerate(zip(
-            frames, grounds, make_images(sources, list(zip(frames, grounds, strict=True)), run), strict=True)):
+            frames, grounds, make_images(sources, list(zip(frames, grounds, strict=True)), [run] * len(frames)),
+            strict=True)):
         resolved = {"command": "simulate_field", "shape": size, "survey": survey.name if survey is not None else None,
                     "reference_frequency": frames[0].frequency, **sources.settings, "off_sky": given["off_sky"],
                     "isophote": ISOPHOTE, "channel": channel, **frame.given(), "noise": ground.told()}

@@ -123,7 +123,7 @@ def sample_sky(frame: Frame, population: Population, morphology: Morphology, *, 
     return Sky(galaxies, faint, settings, frame.frequency)
 
 
-def make_images(sky: Sky, views: Sequence[tuple[Frame, Ground]], run: Run) -> Iterator[Made]:
+def make_images(sky: Sky, views: Sequence[tuple[Frame, Ground]], runs: Sequence[Run]) -> Iterator[Made]:
     """Make an image of the sky in each frame, over its ground.
 
     Parameters
@@ -132,14 +132,14 @@ def make_images(sky: Sky, views: Sequence[tuple[Frame, Ground]], run: Run) -> It
         From `sample_sky`.
     views : sequence of (Frame, Ground)
         On any grids.
-    run : Run
-        How.
+    runs : sequence of Run
+        How each is made, from `check_run`.
 
     Yields
     ------
     Made
     """
-    for frame, ground in views:
+    for (frame, ground), run in zip(views, runs, strict=True):
         ratio = float(frame.frequency / sky.frequency)
         lazy = run.chunks is not None
         empty = Scene(frame, ground, ())
