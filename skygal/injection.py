@@ -199,6 +199,7 @@ def _inject(images: Sequence[Any], views: Sequence[Mapping[str, Any]], given: Ma
                     "lie just where these are")
     asked = {"image": [name for _, name in found] if len(found) > 1 else found[0][1], "hdu": given["hdu"],
              "unit": given["unit"], **join_views(views), **population.given(), **morphology.given()}
+    options, inputs = settings.spell(asked)
     fields = []
     for k, made in enumerate(make_images(sources, [(frame, ground) for (_, frame), ground in
                                                    zip(seen, grounds, strict=True)], runs)):
@@ -207,9 +208,9 @@ def _inject(images: Sequence[Any], views: Sequence[Mapping[str, Any]], given: Ma
                     "unit": str(unit), "isophote": ISOPHOTE, "reference_frequency": first.frequency, **frame.given(),
                     "noise": grounds[k].rms.told()}
         provenance = make_provenance(seed=seeds.seed, model=sources.galaxies.model, frequency=frame.frequency,
-                                     configuration=resolved, options=asked)
+                                     configuration=resolved, options=options)
         write_provenance(headers[k], provenance)
-        fields.append(Field.assemble(frame.wcs, *made, headers[k], provenance))
+        fields.append(Field.assemble(frame.wcs, *made, headers[k], provenance, inputs))
     return fields
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
@@ -42,7 +43,15 @@ if TYPE_CHECKING:
     ModelLike: TypeAlias = PathLike_ | Generator | PaperGenerator
     ChunksLike: TypeAlias = int | tuple[int, int] | tuple[tuple[int, ...], tuple[int, ...]]
 
-__all__ = ["Morphology", "Population", "Run", "Settings", "View", "join_views"]
+__all__ = ["Morphology", "Population", "Run", "Settings", "View", "join_views", "spell"]
+
+#: objects that files of settings can hold, by name: a mapping of the name to their arguments
+OBJECTS = {**dict.fromkeys(("Constant", "LogNormal", "LogUniform", "Normal", "PowerLaw", "Uniform"),
+                           "skygal.population.distributions"),
+           **dict.fromkeys(("MiraBestSizes", "WindhorstSizes"), "skygal.population.sizes"),
+           **dict.fromkeys(("AiryPrimaryBeam", "GaussianPrimaryBeam"), "skygal.observation.primary_beam")}
+#: where, in the folder of what was made, lie tables and arrays that settings were given as
+INPUTS = "inputs"
 
 S = TypeVar("S", bound="Settings")
 
@@ -72,7 +81,7 @@ class Settings:
 
         found = {}
         for one in fields(cls):
-            value = words.parse_object(one.name, given.get(one.name, one.default))
+            value = _object(one.name, given.get(one.name, one.default))
             if one.metadata["parse"] and value is not None:
                 value = getattr(words, f"parse_{one.metadata['parse']}")(one.name, value)
             found[one.name] = value
@@ -172,6 +181,82 @@ class Run(Settings):
     device: Any = _setting("cpu", "'cpu' or 'cuda'.", kept=False)
     workers: Any = _setting(2, "Threads; the result does not depend on them.", kept=False)
     progress: Any = _setting(False, "Show progress.", kept=False)
+
+
+def _object(name: str, value: Any) -> Any:
+    """Return the object that a mapping such as ``{"Uniform": {"low": "1 mJy", "high": "1 Jy"}}`` spells.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be made of these arguments.
+    """
+    kind = next(iter(value), None) if isinstance(value, Mapping) and len(value) == 1 else None
+    if kind not in OBJECTS:
+        return value
+    from skygal.checks import show
+    from skygal.io.words import parse_quantity
+
+    try:
+        arguments = {key: parse_quantity(key, one) for key, one in value[kind].items()}
+        return getattr(import_module(OBJECTS[kind]), kind)(**arguments)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be a {kind} with its arguments, got {show(value[kind])}: {error}") from None
+
+
+def spell(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return settings as a file of them spells them, and what of them lies in files beside it.
+
+    Parameters
+    ----------
+    given : mapping
+        Settings by name, words read.
+
+    Returns
+    -------
+    settings : dict
+        Plain values. Objects that no file can hold are named in ``left_out``.
+    inputs : dict
+        Tables and arrays, by the paths that stand for them in ``settings``.
+    """
+    from astropy.table import Table
+
+    settings: dict[str, Any] = {}
+    inputs: dict[str, Any] = {}
+    left_out = []
+    for name, value in given.items():
+        if value is None:
+            continue
+        plain_array = type(value).__name__ == "ndarray" and name != "image"
+        if isinstance(value, Table) or plain_array:
+            settings[name] = f"{INPUTS}/{name}.{'npy' if plain_array else 'ecsv'}"
+            inputs[settings[name]] = value
+            continue
+        try:
+            settings[name] = _spelled(value)
+        except TypeError:
+            left_out.append(name)
+    return {**settings, **({"left_out": left_out} if left_out else {})}, inputs
+
+
+def _spelled(value: Any) -> Any:
+    """Return a value as plain ones; raises TypeError if it is none that can be read again."""
+    from skygal.io.config import as_plain
+
+    if type(value).__name__ in OBJECTS:
+        arguments = {one.name: _spelled(getattr(value, one.name)) for one in fields(value)}
+        return {type(value).__name__: {name: one for name, one in arguments.items() if one is not None}}
+    if isinstance(value, (list, tuple)):
+        return [_spelled(one) for one in value]
+    if isinstance(value, Mapping):
+        return {str(name): _spelled(one) for name, one in value.items()}
+    plain = as_plain(value)
+    if isinstance(plain, str) and not hasattr(value, "unit") and not hasattr(value, "__fspath__") and not isinstance(
+            value, str):
+        raise TypeError
+    if getattr(value, "size", 1) > 1:
+        raise TypeError
+    return plain
 
 
 def join_views(views: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

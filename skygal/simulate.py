@@ -228,6 +228,7 @@ def _simulate(views: list[dict[str, Any]], given: Mapping[str, Any]) -> list[Fie
                          device=run.device)
     asked = {"wcs": field_header(sky, size, beam=None, frequency=frames[0].frequency), "survey": given["survey"],
              "off_sky": given["off_sky"], **join_views(views), **population.given(), **morphology.given()}
+    options, inputs = settings.spell(asked)
     fields = []
     for channel, (frame, ground, made) in enumerate(zip(
             frames, grounds, make_images(sources, list(zip(frames, grounds, strict=True)), [run] * len(frames)),
@@ -236,9 +237,9 @@ def _simulate(views: list[dict[str, Any]], given: Mapping[str, Any]) -> list[Fie
                     "reference_frequency": frames[0].frequency, **sources.settings, "off_sky": given["off_sky"],
                     "isophote": ISOPHOTE, "channel": channel, **frame.given(), "noise": ground.told()}
         provenance = make_provenance(seed=seeds.seed, model=sources.galaxies.model, frequency=frame.frequency,
-                                     configuration=resolved, options=asked)
+                                     configuration=resolved, options=options)
         header = field_header(sky, size, beam=frame.beam.beam, frequency=frame.frequency, provenance=provenance)
-        fields.append(Field.assemble(frame.wcs, *made, header, provenance))
+        fields.append(Field.assemble(frame.wcs, *made, header, provenance, inputs))
     return fields
 
 

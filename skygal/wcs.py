@@ -19,7 +19,7 @@ from astropy.wcs.utils import wcs_to_celestial_frame
 
 from skygal.checks import as_count, as_quantity, check_choice, show, warn_caller
 
-__all__ = ["Turns", "icrs_to_pixel", "image_shape", "make_wcs", "on_sky", "pixel_affine", "pixel_area",
+__all__ = ["Turns", "icrs_to_pixel", "image_shape", "local_affine", "make_wcs", "on_sky", "pixel_affine", "pixel_area",
            "pixel_to_icrs", "sky_frame", "tangent_vectors", "turns", "unit_vectors"]
 
 #: projections of which one turn is as wide everywhere, and those of which it narrows towards the poles
@@ -274,6 +274,41 @@ def pixel_affine(wcs: WCS, ra: Any, dec: Any) -> np.ndarray:
         nearer = np.where((size[0] <= size[1])[:, None], forward, backward)
         out[:, :, column] = np.where(seam, nearer, (forward + backward) / 2)
     return out
+
+
+def local_affine(wcs: WCS, x: Any, y: Any) -> np.ndarray:
+    """Return the map from sky offsets in the image's own frame to pixel offsets.
+
+    A beam's angle is from the north of the image's own frame, as all that read BPA take it to be, so
+    the frame is left out: longitude and latitude count as if they were right ascension and declination.
+
+    Parameters
+    ----------
+    wcs : `~astropy.wcs.WCS`
+        A 2-d celestial WCS.
+    x, y : array_like, shape (n,)
+        Places in pixels.
+
+    Returns
+    -------
+    ndarray, shape (n, 2, 2)
+        d(x, y) / d(east, north) in pixels per arcsecond; NaN off the sky.
+    """
+    plain = wcs.deepcopy()
+    plain.wcs.ctype = [("RA---" if axis == wcs.wcs.lng else "DEC--") + str(name)[5:]
+                       for axis, name in enumerate(wcs.wcs.ctype)]
+    plain.wcs.radesys = "ICRS"
+    plain.wcs.set()
+    x, y = np.atleast_1d(np.asarray(x, float)), np.atleast_1d(np.asarray(y, float))
+    known = np.isfinite(x) & np.isfinite(y)
+    lon, lat = np.full(x.shape, np.nan), np.full(x.shape, np.nan)
+    if known.any():
+        lon[known], lat[known] = pixel_to_icrs(plain, x[known], y[known])
+    known = np.isfinite(lon) & np.isfinite(lat)
+    affine = np.full((x.size, 2, 2), np.nan)
+    if known.any():
+        affine[known] = pixel_affine(plain, lon[known], lat[known])
+    return affine
 
 
 def pixel_area(wcs: WCS, x: Any, y: Any) -> np.ndarray:

@@ -148,7 +148,7 @@ def test_refuses(generator, change, message):
 
 
 def test_says_what_it_is(generator):
-    assert repr(generator) == f"Generator('first-cvae', sha256='{generator.sha256[:12]}', device='cpu')"
+    assert repr(generator) == f"CvaeGenerator('first-cvae', sha256='{generator.sha256[:12]}', device='cpu')"
 
 
 def test_latents_are_drawn_in_along_their_direction(generator):

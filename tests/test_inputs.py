@@ -20,7 +20,7 @@ from skygal.io import inputs
 from skygal.io.config import dump_config, load_config, parse_yaml
 from skygal.io.inputs import check_file, open_file, read_bytes, read_npy, read_npz, read_text
 from skygal.io.provenance import read_provenance
-from skygal.observation.psf_files import read_psf_image
+from skygal.observation.psf import read_psf_image
 from skygal.observation.surveys import read_survey
 
 MiB = 2**20

@@ -15,8 +15,7 @@ from scipy.signal import fftconvolve
 import skygal
 from skygal.observation.beam import TargetBeam
 from skygal.observation.observe import observe
-from skygal.observation.psf import centred_psf, resample_psf
-from skygal.observation.psf_files import read_psf_image
+from skygal.observation.psf import centred_psf, read_psf_image, resample_psf
 
 #: baselines of a small array, in cycles per pixel, and the weight that each is given
 UV = np.random.default_rng(4).normal(scale=0.07, size=(12, 2))

@@ -11,7 +11,7 @@ import numpy as np
 
 from skygal.bastien2021.networks import CLASSES, PaperArchitecture
 from skygal.checks import shorten, show
-from skygal.morphology.torch_files import read_torch
+from skygal.io.torch_files import read_torch
 
 __all__ = ["convert_weights", "read_state_dict"]
 

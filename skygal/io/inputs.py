@@ -14,6 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -21,7 +22,7 @@ import numpy as np
 from skygal.checks import shorten, show
 
 __all__ = ["check_file", "check_layout", "check_texts", "check_unpacked", "open_file", "read_bytes", "read_npy",
-           "read_npz", "read_text"]
+           "read_npz", "read_text", "write_input"]
 
 #: bytes of settings, at most
 SETTINGS = 2**18
@@ -239,3 +240,12 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, key: str) -> np.nda
             return check_texts(np.lib.format.read_array(file, allow_pickle=False))
     except ValueError as error:
         raise ValueError(f"{show(key)} {error}") from None
+
+
+def write_input(given: Any, path: Path) -> None:
+    """Write a table (``.ecsv``) or an array (``.npy``) that something was made from into a new folder."""
+    path.parent.mkdir(exist_ok=True)
+    if path.suffix == ".npy":
+        np.save(path, given, allow_pickle=False)
+    else:
+        given.write(path, format="ascii.ecsv")

@@ -56,14 +56,14 @@ def make_provenance(*, seed: int, model: Any, frequency: u.Quantity, configurati
     configuration : mapping
         Every setting of the run, resolved. Made plain by `skygal.io.config.as_plain`.
     options : mapping, optional
-        The settings as they were given, from which the run can be made again.
+        The settings as they were given, plain, from which the run can be made again.
 
     Returns
     -------
     dict
         Keys ``skygal_version seed model model_sha256 frequency configuration``, and ``options`` if there are any.
     """
-    kept = {} if options is None else {"options": as_plain({**options, "seed": int(seed)})}
+    kept = {} if options is None else {"options": {**options, "seed": int(seed)}}
     return {"skygal_version": skygal.__version__, "seed": int(seed), "model": str(model.name),
             "model_sha256": str(model.sha256), "frequency": frequency.to(u.Hz),
             "configuration": as_plain(configuration), **kept}

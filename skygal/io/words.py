@@ -91,7 +91,7 @@ def parse_number(name: str, value: Any) -> Any:
 
 
 def parse_noise(name: str, value: Any) -> Any:
-    """Return noise: a quantity, the path of a map of it, or False for ``"none"``.
+    """Return noise: a quantity, the path of a FITS map of it, a map in a ``.npy`` file, or False for ``"none"``.
 
     Raises
     ------
@@ -102,6 +102,8 @@ def parse_noise(name: str, value: Any) -> Any:
         return value
     if value == "none":
         return False
+    if value.endswith(".npy"):
+        return read_npy(value, f"{name} map")
     return Path(value) if names_file(value) else parse_quantity(name, value)
 
 

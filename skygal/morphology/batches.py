@@ -18,7 +18,6 @@ from skygal.rendering.hills import Components
 from skygal.seeds import next_keys
 
 if TYPE_CHECKING:
-    from skygal.bastien2021.generator import PaperGenerator
     from skygal.morphology.generator import Generator
 
 __all__ = ["Batch", "Limits", "decode_at", "draw_within", "make_stamps", "stamps_within"]
@@ -67,7 +66,7 @@ class Batch:
     pixel_scale: float
 
 
-def make_stamps(model: Generator | PaperGenerator, latents: Latents, clip_sigma: float | None) -> Iterator[Batch]:
+def make_stamps(model: Generator, latents: Latents, clip_sigma: float | None) -> Iterator[Batch]:
     """Decode, clip and measure stamps, a bounded batch at a time.
 
     Parameters
@@ -93,7 +92,7 @@ def make_stamps(model: Generator | PaperGenerator, latents: Latents, clip_sigma:
 
 
 def _measured(start: int, part: Latents, stamps: np.ndarray, las: np.ndarray, bending: np.ndarray,
-              model: Generator | PaperGenerator) -> Batch:
+              model: Generator) -> Batch:
     """Return the batch of clipped stamps."""
     shapes, components = measure_stamps(stamps, beam_fwhm=model.beam_fwhm / model.pixel_scale, las=las)
     unit = stamps / shapes.flux[:, None, None].astype(np.float32)
@@ -102,7 +101,7 @@ def _measured(start: int, part: Latents, stamps: np.ndarray, las: np.ndarray, be
     return Batch(start, part, bending, unit, shapes, found, model.pixel_scale)
 
 
-def draw_within(model: Generator | PaperGenerator, plan: Latents, clip_sigma: float | None, limits: Limits, *,
+def draw_within(model: Generator, plan: Latents, clip_sigma: float | None, limits: Limits, *,
                 redraw: Callable[[np.ndarray, np.ndarray], Latents]) -> Iterator[Batch]:
     """Decode, clip and measure stamps that are all within limits, a bounded batch at a time: see `stamps_within`.
 
@@ -121,7 +120,7 @@ def _redraw_from(redraw: Callable[[np.ndarray, np.ndarray], Latents], start: int
     return redraw(rows + start, keys)
 
 
-def stamps_within(model: Generator | PaperGenerator, plan: Latents, clip_sigma: float | None, limits: Limits, *,
+def stamps_within(model: Generator, plan: Latents, clip_sigma: float | None, limits: Limits, *,
                   redraw: Callable[[np.ndarray, np.ndarray], Latents]) -> tuple[Latents, np.ndarray]:
     """Decode and clip stamps that are all within limits.
 
@@ -157,7 +156,7 @@ def stamps_within(model: Generator | PaperGenerator, plan: Latents, clip_sigma: 
     return _redrawn(model, plan, clip_sigma, limits, redraw, stamps), stamps
 
 
-def _redrawn(model: Generator | PaperGenerator, part: Latents, clip_sigma: float | None, limits: Limits,
+def _redrawn(model: Generator, part: Latents, clip_sigma: float | None, limits: Limits,
              redraw: Callable[[np.ndarray, np.ndarray], Latents], stamps: np.ndarray) -> Latents:
     """Replace stamps that are not within limits by fresh ones that are, in place; return the latents of all."""
     columns = {field.name: getattr(part, field.name).copy() for field in fields(Latents)}
@@ -183,7 +182,7 @@ def _redrawn(model: Generator | PaperGenerator, part: Latents, clip_sigma: float
     return Latents(**columns)
 
 
-def decode_at(model: Generator | PaperGenerator, latents: Latents, place: np.ndarray) -> np.ndarray:
+def decode_at(model: Generator, latents: Latents, place: np.ndarray) -> np.ndarray:
     """Decode stamps, each at a given place in the generator's block.
 
     A stamp's rounding may depend on its place in the block, though not on the others in it. So the place has to come

@@ -14,7 +14,6 @@ from skygal.checks import check_choice
 from skygal.seeds import Seeds, key_generator
 
 if TYPE_CHECKING:
-    from skygal.bastien2021.generator import PaperGenerator
     from skygal.morphology.generator import Generator
 
 __all__ = ["LATENTS", "Latents", "check_latents", "check_pairs", "default_mix", "draw_conditions", "draw_keys",
@@ -172,12 +171,12 @@ def _places(latents: str, streams: list[np.random.Generator], latent_dim: int) -
     return out
 
 
-def largest_extent(model: Generator | PaperGenerator, fr_class: str) -> float:
+def largest_extent(model: Generator, fr_class: str) -> float:
     """Return the largest extent, in arcsec, that a model is asked for of a class."""
     return float(model.tables[str(fr_class)].extent_at(LARGEST_RANK))
 
 
-def draw_conditions(model: Generator | PaperGenerator, fr_class: np.ndarray, keys: np.ndarray, *, least: Any = 0.0,
+def draw_conditions(model: Generator, fr_class: np.ndarray, keys: np.ndarray, *, least: Any = 0.0,
                     most: Any = np.inf, bending: tuple[float, float] = (0.0, np.pi)) -> tuple[np.ndarray, np.ndarray]:
     """Return extent and bending of each source, from the training distributions of its class.
 
@@ -203,7 +202,7 @@ def draw_conditions(model: Generator | PaperGenerator, fr_class: np.ndarray, key
     return _conditions(model, fr_class, share, least, most, bending)
 
 
-def _conditions(model: Generator | PaperGenerator, fr_class: np.ndarray, share: np.ndarray, least: Any = 0.0,
+def _conditions(model: Generator, fr_class: np.ndarray, share: np.ndarray, least: Any = 0.0,
                 most: Any = np.inf, bending: tuple[float, float] = (0.0, np.pi)) -> tuple[np.ndarray, np.ndarray]:
     """Return what `draw_conditions` does, of the first numbers of each source's stream."""
     n = len(share)
@@ -218,7 +217,7 @@ def _conditions(model: Generator | PaperGenerator, fr_class: np.ndarray, share: 
     return extent, np.where(share[:, 2] < 0.5, -bend, bend)
 
 
-def draw_sources(model: Generator | PaperGenerator, latents: str | np.ndarray, fr_class: np.ndarray, keys: np.ndarray,
+def draw_sources(model: Generator, latents: str | np.ndarray, fr_class: np.ndarray, keys: np.ndarray,
                  **limits: Any) -> Latents:
     """Return what to decode for sources of these classes and keys.
 

@@ -12,8 +12,7 @@ from astropy.table import Table
 from astropy.wcs import WCS
 
 from skygal.observation.ellipse import ellipse_covariance
-from skygal.observation.local_frame import local_affine
-from skygal.wcs import icrs_to_pixel, pixel_to_icrs
+from skygal.wcs import icrs_to_pixel, local_affine, pixel_to_icrs
 
 __all__ = ["BeamNodes", "nodes_from_function", "nodes_from_table"]
 

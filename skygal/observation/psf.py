@@ -1,15 +1,27 @@
-"""PSF images: centred, resampled, fitted, and split into the Gaussian that sources are drawn with and the rest."""
+"""PSF images: read, centred, resampled, fitted, and divided by the Gaussian that sources are drawn with."""
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
+from astropy import units as u
+from astropy.io import fits
+from astropy.wcs import WCS, FITSFixedWarning
 from scipy import fft, ndimage
 
+from skygal.checks import show
+from skygal.io.cards import Cards
+from skygal.io.fits_files import read_first
+from skygal.io.header_wcs import celestial
+from skygal.io.inputs import read_npy
 from skygal.observation.ellipse import FWHM
+from skygal.wcs import local_affine
 
-__all__ = ["centred_psf", "divide_gaussian", "fit_main_lobe", "resample_psf"]
+__all__ = ["PsfImage", "centred_psf", "divide_gaussian", "fit_main_lobe", "read_psf_image", "resample_psf"]
 
 #: a sum below this part of the sum of sizes is one of zero, rounded
 SMALLEST_SUM = 1e-9
@@ -260,3 +272,72 @@ def fit_main_lobe(psf: np.ndarray) -> np.ndarray:
     if np.linalg.eigvalsh(precision)[0] <= 0:
         raise ValueError("psf must have a main lobe that falls off on every side of its peak")
     return np.linalg.inv(precision)
+
+
+@dataclass(frozen=True)
+class PsfImage:
+    """A PSF image and its grid.
+
+    Attributes
+    ----------
+    data : ndarray, shape (ny, nx)
+        Pixel values.
+    affine : ndarray, shape (2, 2), or None
+        Pixels (x, y) per arcsec (east, north) at its brightest pixel; None where the file does not say.
+    """
+
+    data: np.ndarray = field(repr=False)
+    affine: np.ndarray | None
+
+
+def read_psf_image(path: str | os.PathLike) -> PsfImage:
+    """Return the PSF image in a FITS or ``.npy`` file, axes of one pixel dropped.
+
+    A FITS header gives the grid if it has a celestial WCS, or CDELT with an angle in CUNIT (CDELT1 is
+    negative where east is left).
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it cannot be read, holds no two-dimensional image, or its header has a grid that cannot be read.
+    """
+    name = f"psf file {show(os.fspath(path))}"
+    header = None
+    if os.fspath(path).endswith(".npy"):
+        data = read_npy(path, "psf file")
+    else:
+        data, header = read_first(path, name)
+    if data.dtype.kind not in "iuf":
+        raise ValueError(f"{name} must hold numbers, got {data.dtype}")
+    if np.squeeze(data).ndim != 2:
+        raise ValueError(f"{name} must hold a two-dimensional image, got the shape {data.shape}")
+    data = np.squeeze(data).astype(float)
+    try:
+        return PsfImage(data, None if header is None else _psf_grid(header, data))
+    except ValueError as error:
+        # the library's text ends with what is wrong, after where in its own source it was found
+        reason = str(error).strip().splitlines()[-1]
+        raise ValueError(f"{name} has a grid that cannot be read: {reason}") from None
+
+
+def _psf_grid(header: fits.Header, data: np.ndarray) -> np.ndarray | None:
+    """Return pixels per arcsec (east, north) at the brightest pixel, None if the header does not say."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FITSFixedWarning)
+        wcs = WCS(header)
+    if wcs.has_celestial:
+        y, x = np.unravel_index(np.argmax(np.nan_to_num(data)), data.shape)
+        # card by card: one that is no number would be read as a degree a pixel
+        affine = local_affine(celestial(header), x, y)[0]
+        return affine if np.isfinite(affine).all() else None
+    cards = Cards(header)
+    for key in ("CDELT1", "CDELT2", "CD1_1", "CD1_2", "CD2_1", "CD2_2"):
+        cards.number(key)
+    units = [u.Unit(unit) for unit in wcs.wcs.cunit][:2]
+    if len(units) < 2 or not all(unit.is_equivalent(u.deg) for unit in units):
+        return None
+    # the steps of a plain grid: arcsec (east, north) per pixel
+    steps = wcs.pixel_scale_matrix[:2, :2] * [[unit.to(u.arcsec)] for unit in units]
+    return np.linalg.inv(steps) if np.linalg.det(steps) else None
