@@ -50,8 +50,6 @@ OBJECTS = {**dict.fromkeys(("Constant", "LogNormal", "LogUniform", "Normal", "Po
                            "skygal.population.distributions"),
            **dict.fromkeys(("MiraBestSizes", "WindhorstSizes"), "skygal.population.sizes"),
            **dict.fromkeys(("AiryPrimaryBeam", "GaussianPrimaryBeam"), "skygal.observation.primary_beam")}
-#: where, in the folder of what was made, lie tables and arrays that settings were given as
-INPUTS = "inputs"
 
 S = TypeVar("S", bound="Settings")
 
@@ -220,6 +218,8 @@ def spell(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         Tables and arrays, by the paths that stand for them in ``settings``.
     """
     from astropy.table import Table
+
+    from skygal.io.config import INPUTS
 
     settings: dict[str, Any] = {}
     inputs: dict[str, Any] = {}

@@ -8,18 +8,22 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 from astropy import units as u
+from astropy.table import Table
 
 from skygal.checks import nearest_names, shorten, show
 from skygal.io.inputs import read_text
 
-__all__ = ["as_plain", "dump_config", "load_config", "parse_yaml", "resolve_config"]
+__all__ = ["INPUTS", "as_plain", "dump_config", "load_config", "parse_yaml", "resolve_config"]
 
 
+#: where, in the folder of what was made, lie tables and arrays that settings were given as
+INPUTS = "inputs"
 #: how deep lists and mappings may lie in each other
 DEEPEST = 20
 
@@ -139,6 +143,7 @@ def load_config(path: str | os.PathLike, allowed: Iterable[str]) -> dict[str, An
         content = content["options"]
         if not isinstance(content, dict):
             raise ValueError(f"options in config file {name} must be keys and values, got {show(content)}")
+    home = Path(path).parent
     allowed = sorted(allowed)
     settings: dict[str, Any] = {}
     for key, value in content.items():
@@ -148,7 +153,9 @@ def load_config(path: str | os.PathLike, allowed: Iterable[str]) -> dict[str, An
             raise ValueError(f"config file {name} has an unknown key {show(str(key))}{hint}")
         if plain in settings:
             raise ValueError(f"config file {name} has the key {show(plain)} twice")
-        settings[plain] = value
+        # tables and arrays that something was made from lie beside the file
+        there = isinstance(value, str) and value.startswith(f"{INPUTS}/") and (home / value).is_file()
+        settings[plain] = os.fspath(home / value) if there else value
     return settings
 
 
@@ -173,7 +180,7 @@ def as_plain(value: Any) -> Any:
     """Return a value as the plain types that YAML and headers can hold.
 
     Quantities become strings with their unit, arrays lists, beams ``"MAJORxMINOR arcsec, PA deg"``,
-    and anything else its ``repr``. A large array becomes a note of its shape.
+    and anything else its ``repr``. A large array becomes a note of its shape, a table one of its rows and columns.
 
     Examples
     --------
@@ -205,6 +212,8 @@ def as_plain(value: Any) -> Any:
         return [as_plain(item) for item in value]
     if isinstance(value, os.PathLike):
         return os.fspath(value)
+    if isinstance(value, Table):
+        return f"table of {len(value)} rows with the columns {', '.join(value.colnames)}"
     return repr(value)
 
 

@@ -12,7 +12,7 @@ from astropy.io import fits
 import skygal
 from skygal.io.config import as_plain, dump_config, parse_yaml
 
-__all__ = ["describe_table", "input_files", "make_provenance", "read_provenance", "restore_provenance",
+__all__ = ["input_files", "make_provenance", "read_provenance", "restore_provenance",
            "write_provenance"]
 
 # key in the mapping, keyword in a header, comment
@@ -25,13 +25,6 @@ _CARDS = (
 _FIRST, _NEXT = "skygal| ", "skygal+ "
 _WIDTH = 64
 _VALUE = 66
-
-
-def describe_table(table: Any) -> Any:
-    """Return what tells a user's table in a configuration: its path, or its rows and columns."""
-    if table is None or isinstance(table, (str, os.PathLike)):
-        return table
-    return f"table of {len(table)} rows with the columns {', '.join(table.colnames)}"
 
 
 def input_files(provenance: Mapping[str, Any]) -> list[str]:
