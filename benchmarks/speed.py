@@ -37,7 +37,8 @@ from skygal.observation.beam import TargetBeam, native_covariance
 from skygal.rendering.canvas import Canvas
 from skygal.rendering.drawing import Stamps, draw_stamps
 from skygal.rendering.matching import matching_kernel
-from skygal.rendering.measured import Frame, Measured
+from skygal.observation.frame import Frame
+from skygal.rendering.measured import Measured
 from skygal.seeds import Seeds
 
 SIDE, ZOOM, BEAM, NATIVE = 100, (0.3, 1.2), 5.0, 3.0
@@ -106,7 +107,7 @@ def drawer(sources: Stamps, size: int, *, alone: bool = False) -> Callable[[], n
         return image
 
     def draw() -> np.ndarray:
-        canvas, found = Canvas((0, size, 0, size), shape, beam), Measured(Frame(shape, beam), sources.flux, np.zeros(n),
+        canvas, found = Canvas((0, size, 0, size), shape, beam), Measured(Frame(None, shape, beam, None), sources.flux, np.zeros(n),
                                                                          labels)
         for drawn in draw_stamps(sources, beam, native, shape):
             found.add(drawn, 0, areas)

@@ -120,13 +120,28 @@ class Morphology(Settings):
 class View(Settings):
     """How the sky is seen."""
 
-    frequency: Any = _setting(None, "Observing frequency, such as '1.4 GHz'.", "quantity")
+    frequency: Any = _setting(None, "Observing frequency, such as '1.4 GHz'.", "frequencies")
     beam: Any = _setting(None, "FWHM of the beam: '5.4arcsec', '6x5arcsec' or '6x5arcsec,30deg'; or a table of beams "
                          "(*.ecsv, *.vot or *.xml) with columns ra, dec, bmaj, bmin and bpa.", "beam")
     psf: Any = _setting(None, "PSF image (FITS or .npy) instead of a Gaussian beam.", "path")
     noise: Any = _setting(None, "Rms per beam, such as '0.15 mJy', a FITS map of it, or 'none'.", "noise")
     primary_beam: Any = _setting(None, "Primary beam: the diameter of a dish, '25 m', or a FITS image of power.",
                                  "none")
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> View:
+        """Return the settings of one view, words read; raises ValueError for several of one, or both a beam and a PSF."""
+        from skygal.checks import show
+
+        if given.get("beam") is not None and given.get("psf") is not None:
+            raise ValueError(f"beam must be left out where psf is given, got {show(given['beam'])}")
+        for name in ("frequency", "beam", "noise", "primary_beam"):
+            value = given.get(name)
+            several = value.split(";" if name != "frequency" else ",") if isinstance(value, str) else value
+            if isinstance(several, list) and len(several) > 1:
+                where = "" if name == "frequency" else ", where there is one frequency"
+                raise ValueError(f"{name} must be one{where}, got {len(several)}")
+        return super().of(given)
 
     @classmethod
     def of_each(cls, given: Mapping[str, Any], n: int | None = None) -> list[dict[str, Any]]:

@@ -119,7 +119,7 @@ def test_injection():
     image = np.zeros((300, 300), np.float32)
     image[:, :50] = np.nan
     field = skygal.inject(image, 0, faint=make_table(100), wcs=make_wcs(), beam=5.4 * u.arcsec, unit="Jy/beam",
-                          frequency=1.4 * u.GHz, rms=0.1 * u.mJy, seed=1)
+                          frequency=1.4 * u.GHz, noise=0.1 * u.mJy, seed=1)
     seen = np.nansum(field.image, dtype=float) / AREA
     assert seen == pytest.approx(field.truth["flux_in_image"].sum().value, rel=1e-5)
     assert not field.segmentation[:, :50].any() and np.isnan(field.image[:, :50]).all()

@@ -13,11 +13,11 @@ from radio_beam import Beam
 from scipy.special import erf
 
 import skygal
-from skygal.rendering.hills import Rule, find_components, share_out
 from skygal.observation.ellipse import FWHM
 from skygal.rendering import drawing, transform
-from skygal.scene import image_components
+from skygal.rendering.hills import Rule, find_components, share_out
 from skygal.rendering.image_components import COARSE, FLOOR, LEAST_PEAK, PROMINENCE
+from skygal.scene import image_components
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* sources have stamps coarser", "ignore:.* lie outside the image",
                                         "ignore:No local peaks")
@@ -317,9 +317,9 @@ def test_peaks_on_blank_pixels_do_not_count():
     galaxies = QTable({**places, "las": [20, 20, 20] * u.arcsec})
     faint = QTable({**places, "kind": ["point"] * 3})
     options = {"wcs": make_wcs(64), "beam": 5.4 * u.arcsec, "unit": "Jy/beam", "frequency": 1.4 * u.GHz,
-               "rms": 0.1 * u.mJy, "seed": 1}
+               "noise": 0.1 * u.mJy, "seed": 1}
     for row in range(3):
-        for field in (skygal.inject(image, galaxies[row:row + 1], **options),
+        for field in (skygal.inject(image, table=galaxies[row:row + 1], **options),
                       skygal.inject(image, 0, faint=faint[row:row + 1], **options)):
             seen = np.where(np.isnan(image), 0, field.model)
             truth = field.truth[0]

@@ -14,7 +14,7 @@ from scipy.signal import fftconvolve
 
 import skygal
 from skygal.observation.beam import TargetBeam
-from skygal.observation.observe import observe
+from skygal.observation.observe import make_frame
 from skygal.observation.psf import centred_psf, read_psf_image, resample_psf
 
 #: baselines of a small array, in cycles per pixel, and the weight that each is given
@@ -80,7 +80,7 @@ def test_a_file_with_pixels_of_its_own(tmp_path, scale, turn):
     # the grid of the image has pixels of 2"
     wcs = skygal.make_wcs("2h00m00s -30d00m00s", 256, 2 * u.arcsec)
     write(tmp_path / "psf.fits", dirty(*grid(170, 181, 90, 84)), scale=scale, turn=turn)
-    target = observe(wcs, (256, 256), survey=None, frequency=None, beam=tmp_path / "psf.fits", noise=None).beam
+    target = make_frame(wcs, (256, 256), psf=tmp_path / "psf.fits").beam
     half = target.psf.shape[0] // 2
     x, y = grid(*target.psf.shape, half, half)
     # by hand: a pixel of the image is 2" west and north; the PSF's pixels are turned against that
@@ -97,7 +97,7 @@ def test_a_file_with_the_pixels_of_the_image_is_taken_as_it_is(tmp_path):
     wcs = skygal.make_wcs("2h00m00s -30d00m00s", 256, 2 * u.arcsec)
     psf = dirty(*grid(171, 171, 85, 85))
     write(tmp_path / "psf.fits", psf, scale=2.0 * (1 + 1e-6), crpix=(86, 86))
-    found = observe(wcs, (256, 256), survey=None, frequency=None, beam=tmp_path / "psf.fits", noise=None).beam.psf
+    found = make_frame(wcs, (256, 256), psf=tmp_path / "psf.fits").beam.psf
     np.testing.assert_array_equal(found, psf / psf.max())
 
 
@@ -152,7 +152,7 @@ def test_a_peak_between_the_pixels_of_another_grid(tmp_path, turn, flip, angle, 
                           "PC2_1": np.sin(t)})
     fits.PrimaryHDU(lobe((64, 64), 31.5, 31.5), header).writeto(tmp_path / "psf.fits")
     field = skygal.simulate_field(skygal.make_wcs("150 2", 200, 1.8 * u.arcsec), table=PLACES,
-                                  beam=tmp_path / "psf.fits", seed=1)
+                                  psf=tmp_path / "psf.fits", seed=1)
     check_places(field)
     assert np.array([field.header["BMAJ"], field.header["BMIN"]]) * 3600 == pytest.approx([7.2, 5.4], rel=1e-3)
     assert field.header["BPA"] == pytest.approx(angle, abs=0.1)

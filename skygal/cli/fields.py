@@ -48,7 +48,6 @@ def simulate(**given: Any) -> None:
     from skygal.checks import check_choice
     from skygal.cli.words import parse_wcs
     from skygal.io.words import parse_frequencies
-    from skygal.simulate import simulate_field, simulate_fields
 
     check_choice("format", given["format"], ("fits", "zarr"))
     wcs = parse_wcs(**{name: given[name] for name in ("wcs", "center", "size", "pixel_scale", "projection", "survey")})
@@ -56,7 +55,14 @@ def simulate(**given: Any) -> None:
     arguments = {**_settings(given), "frequency": frequency, "survey": given["survey"], "off_sky": given["off_sky"],
                  "chunks": _chunks(given["chunks"], wcs.array_shape)}
     several = isinstance(frequency, list)
-    fields = simulate_fields(wcs, **arguments) if several else [simulate_field(wcs, **arguments)]
+    if several:
+        from skygal.simulate import simulate_fields
+
+        fields = simulate_fields(wcs, **arguments)
+    else:
+        from skygal.simulate import simulate_field
+
+        fields = [simulate_field(wcs, **arguments)]
     _write(fields, "simulate", given)
     ny, nx = fields[0].image.shape
     many = f" at {len(fields)} frequencies" if several else ""

@@ -198,17 +198,17 @@ def parse_beam(name: str, value: Any) -> Any:
     ValueError
         If it is written otherwise, is not positive, or its first axis is the shorter one.
     """
-    if not isinstance(value, (str, int, float)):
+    if not isinstance(value, str):
         return value
-    if str(value).endswith(TABLE_ENDINGS):
-        return Path(str(value))
+    if value.endswith(TABLE_ENDINGS):
+        return Path(value)
     from radio_beam import Beam
 
     number = r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?"
     # a pattern of several blanks in a row is slow to fail on many of them
-    match = None if len(str(value)) > LONGEST else re.fullmatch(
+    match = None if len(value) > LONGEST else re.fullmatch(
         rf"\s*({number})\s*(?:[a-z]*\s*[xX]\s*({number}))?\s*([a-z]+)\s*"
-        rf"(?:,\s*({number})\s*([a-z]+))?\s*", str(value))
+        rf"(?:,\s*({number})\s*([a-z]+))?\s*", value)
     try:
         if match is None:
             raise ValueError

@@ -60,7 +60,7 @@ def make_frame(wcs: WCS, shape: tuple[int, int], *, survey: Survey | None = None
         of Gaussians, as such or in a file ending in .ecsv, .vot or .xml, see
         `skygal.observation.beam_nodes.nodes_from_table`; or a function of (ra, dec), see `nodes_from_function` there.
     psf : ndarray, path or None
-        A PSF image, on the image's pixels unless its FITS header gives others.
+        A PSF image instead, on the image's pixels unless its FITS header gives others.
     primary_beam : PrimaryBeam, Quantity, path, HDU or None
         See `skygal.observation.primary_beam.as_primary_beam`.
 
@@ -69,8 +69,6 @@ def make_frame(wcs: WCS, shape: tuple[int, int], *, survey: Survey | None = None
     TypeError, ValueError
         For a beam, frequency or primary beam that is not allowed.
     """
-    if beam is not None and psf is not None:
-        raise ValueError(f"beam must be left out where psf is given, got {show(beam)}")
     affine = _centre_affine(wcs, shape)
     if beam is None and psf is None and survey is not None:
         beam = survey.beam
