@@ -130,7 +130,7 @@ class View(Settings):
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> View:
-        """Return the settings of one view, words read; raises ValueError for several of one, or both a beam and a PSF."""
+        """Return the settings of one view, words read; raises ValueError for several of one, or a beam and a PSF."""
         from skygal.checks import show
 
         if given.get("beam") is not None and given.get("psf") is not None:
@@ -239,8 +239,11 @@ def spell(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     settings: dict[str, Any] = {}
     inputs: dict[str, Any] = {}
     left_out = []
+    defaults = {one.name: one.default for part in (Population, Morphology, View, Run) for one in fields(part)}
     for name, value in given.items():
         if value is None:
+            if defaults.get(name) is not None:
+                settings[name] = "none"
             continue
         plain_array = type(value).__name__ == "ndarray" and name != "image"
         if isinstance(value, Table) or plain_array:

@@ -84,8 +84,8 @@ def test_simulate_hands_everything_on(calls, tmp_path, capsys):
                      "flux": (1 * u.mJy, 1 * u.Jy), "las": (10 * u.arcsec, 1 * u.arcmin),
                      "fr_mix": {"FRI": 0.2, "FRII": 0.8}, "spectral_index": (-0.9, -0.6), "latents": "prior",
                      "clip_sigma": None, "model": "m", "seed": 3, "device": "cuda", "workers": 1, "progress": False,
-                     "curvature": None, "faint": None, "primary_beam": None, "off_sky": "nan", "chunks": None, "psf": None,
-                     "bending": None}
+                     "curvature": None, "faint": None, "primary_beam": None, "off_sky": "nan", "chunks": None,
+                     "psf": None, "bending": None}
     assert capsys.readouterr().out == f"{out}: 2 sources in 6 x 4 pixels, seed 3\n"
 
 

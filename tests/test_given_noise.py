@@ -289,7 +289,7 @@ def test_an_injection_with_a_map(tmp_path):
     assert field.provenance["configuration"]["rms"].endswith("rms.fits")
     # where the map has nothing, the nearest value is taken, and that is said
     half = np.where(np.arange(SHAPE[1]) < 200, true, np.nan)
-    with pytest.warns(UserWarning, match="rms map has no values for 35000 of 85000 pixels of the image"):
+    with pytest.warns(UserWarning, match="noise map has no values for 35000 of 85000 pixels of the image"):
         other = skygal.inject(image, 20, noise=half, flux=5 * u.mJy, **more)
     x, y = (np.rint(np.asarray(other.truth[k])).astype(int) for k in "xy")
     np.testing.assert_allclose(other.truth["local_rms"].value, true[y, np.minimum(x, 199)], rtol=0.02)
@@ -392,7 +392,7 @@ def test_no_fits(tmp_path):
 
 def test_a_map_without_a_place_where_the_image_is_not_blank():
     image = np.where(np.arange(340) < 170, 1e-4, np.nan) * np.ones(SHAPE)
-    with pytest.raises(ValueError, match="rms map must have values where the image is not blank, got none"):
-        skygal.inject(image, 1, noise=np.where(np.isnan(image), 1e-4, np.nan), wcs=make_wcs(), beam=Beam(BEAM * u.arcsec),
-                      unit="Jy/beam", frequency=1.4 * u.GHz)
+    with pytest.raises(ValueError, match="noise map must have values where the image is not blank, got none"):
+        skygal.inject(image, 1, noise=np.where(np.isnan(image), 1e-4, np.nan), wcs=make_wcs(),
+                      beam=Beam(BEAM * u.arcsec), unit="Jy/beam", frequency=1.4 * u.GHz)
 

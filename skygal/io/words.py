@@ -14,7 +14,7 @@ from astropy import units as u
 from skygal.checks import as_quantity, show
 from skygal.io.inputs import read_npy
 
-__all__ = ["TABLE_ENDINGS", "names_file", "parse_beam", "parse_clip", "parse_each", "parse_frequencies", "parse_hdu",
+__all__ = ["TABLE_ENDINGS", "names_file", "parse_beam", "parse_clip", "parse_frequencies", "parse_hdu",
            "parse_latents",
            "parse_mix", "parse_noise", "parse_none", "parse_number", "parse_numbers", "parse_open_range", "parse_path",
            "parse_quantity", "parse_range", "parse_size", "parse_sizes"]
@@ -32,23 +32,6 @@ def _split(text: str, sign: str) -> list[str]:
 def names_file(words: str) -> bool:
     """Return whether words are the name of a FITS file, that is there or not, rather than a quantity."""
     return os.path.exists(words) or re.search(r"\.(fits?|fts|fz)(\.\w+)?$", words.lower()) is not None
-
-
-def parse_each(name: str, value: Any, parse: Any) -> Any:
-    """Return a value from its words, or a list of those with ``;`` between them.
-
-    Parameters
-    ----------
-    name : str
-        The setting, for messages.
-    value : str or object
-        The words.
-    parse : callable
-        ``parse(name, words)`` returns one value.
-    """
-    if isinstance(value, str) and ";" in value:
-        value = _split(value, ";")
-    return [parse(name, part) for part in value] if isinstance(value, list) else parse(name, value)
 
 
 def parse_path(name: str, value: Any) -> Any:

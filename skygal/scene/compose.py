@@ -12,7 +12,7 @@ from astropy import units as u
 from astropy.table import QTable, Table
 from tqdm import tqdm
 
-from skygal.checks import as_count, as_seed, open_range, show
+from skygal.checks import as_count, as_seed, open_range
 from skygal.morphology.checkpoint import load_model
 from skygal.morphology.clip import check_clip_sigma
 from skygal.morphology.latents import check_latents, check_pairs, default_mix
@@ -101,8 +101,8 @@ def sample_sky(frame: Frame, population: Population, morphology: Morphology, *, 
         For a setting that is not allowed.
     """
     if isinstance(population.n_sources, (Table, str, PathLike)):
-        raise TypeError(f"n_sources must be a whole number, got {show(type(population.n_sources).__name__)}: give it as "
-                        "table")
+        kind = type(population.n_sources).__name__
+        raise TypeError(f"n_sources must be a whole number, got a {kind}: give it as table")
     latents, clip_sigma = check_latents(morphology.latents), check_clip_sigma(morphology.clip_sigma)
     bending = open_range("bending", morphology.bending, u.rad, np.pi)
     if morphology.bending is not None and (isinstance(latents, np.ndarray) or latents == "pairs"):
