@@ -21,6 +21,7 @@ from astropy.io.ascii.ecsv import EcsvHeader
 from astropy.table import Table
 
 from skygal.checks import shorten, show, warn_caller
+from skygal.io.config import check_nesting
 from skygal.io.fits_files import FitsHdu, open_hdus
 from skygal.io.inputs import LARGEST_SETTINGS, LARGEST_UNPACKED, open_file, read_bytes
 
@@ -128,21 +129,6 @@ def _read_text(data: bytes, kind: str) -> Table:
     return ascii.read(lines, format=kind.lower(), guess=False)
 
 
-class _Graph(yaml.SafeLoader):
-    """Composes nodes, without making anything of them."""
-
-    depth = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Return the next node, if it does not lie too deep."""
-        self.depth += 1
-        if self.depth > DEEPEST:
-            raise ValueError(f"its YAML is nested deeper than {DEEPEST}")
-        node = super().compose_node(parent, index)
-        self.depth -= 1
-        return node
-
-
 def check_yaml(text: str) -> None:
     """Check the YAML in a table's header, of which astropy makes objects.
 
@@ -171,7 +157,8 @@ def check_yaml(text: str) -> None:
         return sizes[id(node)]
 
     try:
-        node = yaml.compose(text, Loader=_Graph)
+        check_nesting(text, DEEPEST, aliases=True)
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise ValueError(f"its header is not valid YAML: {error}") from None
     if node is not None:
