@@ -171,9 +171,9 @@ def read_celestial(header: fits.Header, name: str = "wcs") -> tuple[WCS, tuple[i
     axes = (min(pair), max(pair))
     types = axis_types(header)
     plain = fits.Header()
-    names = _write_types(plain, cards, types, axes)
+    names = _write_types(plain, types, axes)
     _write_linear(plain, cards, axes, pair)
-    _write_frame(plain, cards, names, pair)
+    _write_frame(plain, cards, names)
     _write_parameters(plain, cards, axes, pair, types, name)
     sky = _as_wcs(plain, cards, axes)
     sides = [cards.whole(f"NAXIS{axis}") for axis in axes]
@@ -182,7 +182,7 @@ def read_celestial(header: fits.Header, name: str = "wcs") -> tuple[WCS, tuple[i
     return sky, axes
 
 
-def _write_types(plain: fits.Header, cards: Cards, types: dict[int, str], axes: tuple[int, int]) -> list[str]:
+def _write_types(plain: fits.Header, types: dict[int, str], axes: tuple[int, int]) -> list[str]:
     names = []
     for k, axis in enumerate(axes, 1):
         match = _LONGITUDE.fullmatch(types[axis]) or _LATITUDE.fullmatch(types[axis])
@@ -266,7 +266,7 @@ def _reference(cards: Cards, axis: int) -> float:
     return value
 
 
-def _write_frame(plain: fits.Header, cards: Cards, names: list[str], pair: tuple[int, int]) -> None:
+def _write_frame(plain: fits.Header, cards: Cards, names: list[str]) -> None:
     """Write the frame, its equinox, the poles and the date."""
     if "RA" in names:
         given = next((key for key in ("RADESYS", "RADECSYS") if key in cards), None)

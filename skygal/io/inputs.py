@@ -109,9 +109,9 @@ def read_bytes(path: str | os.PathLike, name: str, *, largest: int) -> bytes:
             raise ValueError(f"{_named(name, path)} cannot be read: {_reason(error)}") from None
 
 
-def read_text(path: str | os.PathLike, name: str, *, largest: int = LARGEST_SETTINGS) -> str:
-    """Return the text (UTF-8) of an ordinary file; see `check_file` for the parameters and what is raised."""
-    data = read_bytes(path, name, largest=largest)
+def read_text(path: str | os.PathLike, name: str) -> str:
+    """Return the text (UTF-8) of a file of settings; see `check_file` for the parameters and what is raised."""
+    data = read_bytes(path, name, largest=LARGEST_SETTINGS)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -158,12 +158,12 @@ def _check_header(file: Any, size: int) -> None:
     check_layout(shape, dtype, size - file.tell())
 
 
-def read_npy(path: str | os.PathLike, name: str, *, largest: int = LARGEST_ARRAYS) -> np.ndarray:
+def read_npy(path: str | os.PathLike, name: str) -> np.ndarray:
     """Return the array of numbers or texts in an NPY file.
 
     Parameters
     ----------
-    path, name, largest
+    path, name
         See `check_file`.
 
     Raises
@@ -173,7 +173,7 @@ def read_npy(path: str | os.PathLike, name: str, *, largest: int = LARGEST_ARRAY
     ValueError
         If it is no such file, or its header does not fit its bytes.
     """
-    with open_file(path, name, largest=largest) as file:
+    with open_file(path, name, largest=LARGEST_ARRAYS) as file:
         try:
             _check_header(file, os.fstat(file.fileno()).st_size)
             file.seek(0)
@@ -182,8 +182,7 @@ def read_npy(path: str | os.PathLike, name: str, *, largest: int = LARGEST_ARRAY
             raise ValueError(f"{_named(name, path)} cannot be read as an array: {_one_line(error)}") from None
 
 
-def read_npz(path: str | os.PathLike, name: str, *, only: Collection[str] | None = None,
-             largest: int = LARGEST_ARRAYS) -> dict[str, np.ndarray]:
+def read_npz(path: str | os.PathLike, name: str, *, only: Collection[str] | None = None) -> dict[str, np.ndarray]:
     """Return the arrays of numbers or texts in an NPZ file.
 
     Parameters
@@ -192,8 +191,6 @@ def read_npz(path: str | os.PathLike, name: str, *, only: Collection[str] | None
         See `check_file`.
     only : collection of str, optional
         The arrays to read, where they are there; by default all.
-    largest : int
-        Bytes that all of them may unpack to.
 
     Raises
     ------
@@ -208,7 +205,7 @@ def read_npz(path: str | os.PathLike, name: str, *, only: Collection[str] | None
                 members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()
                            if info.filename.endswith(".npy")}
                 members = {key: info for key, info in members.items() if only is None or key in only}
-                check_unpacked(members.values(), os.fstat(file.fileno()).st_size, largest)
+                check_unpacked(members.values(), os.fstat(file.fileno()).st_size)
                 return {key: _member(archive, info, key) for key, info in members.items()}
         except (ValueError, OSError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile,
                 zlib.error) as error:
