@@ -23,11 +23,11 @@ __all__ = ["Turns", "icrs_to_pixel", "image_shape", "local_affine", "make_wcs", 
            "pixel_to_icrs", "sky_frame", "tangent_vectors", "turns", "unit_vectors"]
 
 #: projections of which one turn is as wide everywhere, and those of which it narrows towards the poles
-EVEN, NARROWING = ("CAR", "CEA", "CYP", "MER", "HPX"), ("SFL", "PAR", "MOL", "GLS")
+EVEN_TURNS, NARROWING_TURNS = ("CAR", "CEA", "CYP", "MER", "HPX"), ("SFL", "PAR", "MOL", "GLS")
 _TINY = 1e-9
 _ARCSEC = np.pi / 180 / 3600
 #: pixels on a side, at most, that are looked at to tell whether all of an image is sky
-LATTICE = 257
+LATTICE_SIDE = 257
 
 
 def sky_frame(wcs: WCS) -> BaseCoordinateFrame:
@@ -187,14 +187,14 @@ def on_sky(wcs: WCS, shape: tuple[int, int]) -> np.ndarray | None:
     A lattice of at most 257 x 257 pixels, the border included, tells whether to look at each pixel.
     """
     ny, nx = shape
-    rows, columns = (np.unique(np.linspace(0, n - 1, min(n, LATTICE)).astype(int)) for n in shape)
+    rows, columns = (np.unique(np.linspace(0, n - 1, min(n, LATTICE_SIDE)).astype(int)) for n in shape)
     if _has_place(wcs, *np.meshgrid(columns, rows)).all():
         return None
     copies, again = turns(wcs), 0
     found = np.empty(shape, bool)
-    for y in range(0, ny, LATTICE):
-        places = [axis.astype(float) for axis in np.meshgrid(np.arange(nx), np.arange(y, min(y + LATTICE, ny)))]
-        found[y:y + LATTICE] = _has_place(wcs, *places)
+    for y in range(0, ny, LATTICE_SIDE):
+        places = [axis.astype(float) for axis in np.meshgrid(np.arange(nx), np.arange(y, min(y + LATTICE_SIDE, ny)))]
+        found[y:y + LATTICE_SIDE] = _has_place(wcs, *places)
         again += 0 if copies is None else int(copies.repeated(*places).sum())
     if again:
         warn_caller(f"wcs has {again} of the image's {ny * nx} pixels on sky that other pixels show: no source is "
@@ -414,12 +414,12 @@ def turns(wcs: WCS) -> Turns | None:
     """
     shape = wcs.array_shape
     code = str(wcs.wcs.ctype[wcs.wcs.lng])[5:8]
-    if shape is None or None in shape or 0 in shape or wcs.has_distortion or code not in EVEN + NARROWING:
+    if shape is None or None in shape or 0 in shape or wcs.has_distortion or code not in EVEN_TURNS + NARROWING_TURNS:
         return None
     if any(axis == wcs.wcs.lng + 1 for axis, _, _ in wcs.wcs.get_pv()):
         # a reference that is not the native one
         return None
-    found = Turns(wcs, (int(shape[0]), int(shape[1])), code in EVEN)
+    found = Turns(wcs, (int(shape[0]), int(shape[1])), code in EVEN_TURNS)
     x, y = np.meshgrid([-0.5, shape[1] - 0.5], [-0.5, shape[0] - 0.5])
     along, across = found._plane(x, y)
     if found.even and (np.abs(along) <= (0.5 + _TINY) * found._width(across)).all():

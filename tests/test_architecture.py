@@ -80,6 +80,7 @@ def test_a_circle_would_be_found():
     ("io", {"checks", "io", "wcs"}),
     ("observation", {"checks", "io", "observation", "wcs"}),
     ("rendering", {"checks", "observation", "rendering", "seeds"}),
+    ("morphology", {"checks", "io", "morphology", "observation", "rendering", "seeds"}),
     ("truth", {"checks", "io", "truth"}),
     ("population", {"checks", "io", "population", "rendering", "seeds", "wcs"}),
     ("scene", {"checks", "morphology", "observation", "population", "rendering", "scene", "seeds", "wcs"}),

@@ -90,7 +90,7 @@ def test_archives_that_unpack_without_end(tmp_path, monkeypatch):
     path = tmp_path / "x.npz"
     bomb(path, [300 * MiB])
     refuse(lambda: read_stamps(path), "stamps '", "unpacks from", "more than 100 times")
-    monkeypatch.setattr(inputs, "UNPACKED", 4 * MiB)
+    monkeypatch.setattr(inputs, "LARGEST_UNPACKED", 4 * MiB)
     bomb(path, [2 * MiB] * 8)
     refuse(lambda: read_stamps(path), "unpacks from")
     # of the arrays that are asked for alone
@@ -255,7 +255,7 @@ def test_images_that_are_none(tmp_path, data):
 
 
 def test_wheels_that_unpack_without_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(inputs, "UNPACKED", 4 * MiB)
+    monkeypatch.setattr(inputs, "LARGEST_UNPACKED", 4 * MiB)
     bomb(tmp_path / "x.whl", [8 * MiB], "firstgalaxydata/galaxy_data.zip")
     refuse(lambda: read_stamps(tmp_path / "x.whl"), "x.whl'", "unpacks from")
 

@@ -32,7 +32,7 @@ PROJECTIONS: dict[str, int] = {
 FRAMES = {"ICRS": "ICRS", "FK5": "FK5", "FK4": "FK4", "FK4-NO-E": "FK4-NO-E", "J2000": "FK5", "J2000.0": "FK5",
           "B1950": "FK4", "B1950.0": "FK4"}
 #: axes looked for, at most
-MOST_AXES = 99
+LAST_AXIS = 99
 _LONGITUDE = re.compile(r"(RA|[A-Z]LON|[A-Z]{2}LN)(?:-+([A-Z0-9]{3}))?(-SIP)?")
 _LATITUDE = re.compile(r"(DEC|[A-Z]LAT|[A-Z]{2}LT)(?:-+([A-Z0-9]{3}))?(-SIP)?")
 #: cards of a distortion by polynomials (Shupe et al. 2005, 2005ASPC..347..491S)
@@ -41,9 +41,9 @@ _ANGLES = {"": 1.0, "DEG": 1.0, "DEGREE": 1.0, "DEGREES": 1.0, "D": 1.0, "ARCMIN
            "ASEC": 1 / 3600, "MAS": 1 / 3.6e6, "UAS": 1 / 3.6e9, "RAD": np.degrees(1.0), "RADIAN": np.degrees(1.0),
            "RADIANS": np.degrees(1.0)}
 #: pixels are between these, degrees
-SMALLEST, LARGEST = 1e-13, 90.0
+SMALLEST_PIXEL, LARGEST_PIXEL = 1e-13, 90.0
 #: pixels from the image to its reference point
-FARTHEST = 1e12
+FARTHEST_REFERENCE = 1e12
 
 
 def axis_types(header: fits.Header) -> dict[int, str]:
@@ -171,9 +171,9 @@ def read_celestial(header: fits.Header, name: str = "wcs") -> tuple[WCS, tuple[i
     axes = (min(pair), max(pair))
     types = axis_types(header)
     plain = fits.Header()
-    names = _write_types(plain, cards, types, axes)
+    names = _write_types(plain, types, axes)
     _write_linear(plain, cards, axes, pair)
-    _write_frame(plain, cards, names, pair)
+    _write_frame(plain, cards, names)
     _write_parameters(plain, cards, axes, pair, types, name)
     sky = _as_wcs(plain, cards, axes)
     sides = [cards.whole(f"NAXIS{axis}") for axis in axes]
@@ -182,7 +182,7 @@ def read_celestial(header: fits.Header, name: str = "wcs") -> tuple[WCS, tuple[i
     return sky, axes
 
 
-def _write_types(plain: fits.Header, cards: Cards, types: dict[int, str], axes: tuple[int, int]) -> list[str]:
+def _write_types(plain: fits.Header, types: dict[int, str], axes: tuple[int, int]) -> list[str]:
     names = []
     for k, axis in enumerate(axes, 1):
         match = _LONGITUDE.fullmatch(types[axis]) or _LATITUDE.fullmatch(types[axis])
@@ -229,9 +229,10 @@ def _write_linear(plain: fits.Header, cards: Cards, axes: tuple[int, int], pair:
         if axis not in axes and rows[:, column].any():
             with np.errstate(over="ignore", invalid="ignore"):
                 reference -= np.linalg.solve(square, rows[:, column] * steps * (1 - _reference(cards, axis)))
-            if not np.all(np.abs(reference) < FARTHEST):
+            if not np.all(np.abs(reference) < FARTHEST_REFERENCE):
                 raise ValueError(f"PC{axes[0]}_{axis} and PC{axes[1]}_{axis} must leave the reference point within "
-                                 f"{FARTHEST:g} pixels of the image, got {rows[0, column]:g} and {rows[1, column]:g}")
+                                 f"{FARTHEST_REFERENCE:g} pixels of the image, got {rows[0, column]:g} and "
+                                 f"{rows[1, column]:g}")
     if turn:
         plain[f"CROTA{axes.index(pair[1]) + 1}"] = turn
     for k in (0, 1):
@@ -250,8 +251,9 @@ def _check_matrix(square: np.ndarray, cards: Cards, axes: tuple[int, int]) -> np
                                                                   for other in axes))]
     named = ", ".join(cards.show(name) for name in names if name in cards)
     scale = np.hypot(*square.T)
-    if not np.all((scale > SMALLEST) & (scale < LARGEST)):
-        raise ValueError(f"CDELT must make pixels between {SMALLEST:g} and {LARGEST:g} degrees, got {named}")
+    if not np.all((scale > SMALLEST_PIXEL) & (scale < LARGEST_PIXEL)):
+        raise ValueError(f"CDELT must make pixels between {SMALLEST_PIXEL:g} and {LARGEST_PIXEL:g} degrees, "
+                         f"got {named}")
     if abs(np.linalg.det(square / scale[:, None])) < 1e-9:
         raise ValueError(f"PC or CD must have rows that can be told apart, got {named}")
     return square
@@ -259,12 +261,12 @@ def _check_matrix(square: np.ndarray, cards: Cards, axes: tuple[int, int]) -> np
 
 def _reference(cards: Cards, axis: int) -> float:
     value = cards.number(f"CRPIX{axis}", 0.0) or 0.0
-    if abs(value) > FARTHEST:
-        raise cards.refusal(f"CRPIX{axis}", f"within {FARTHEST:g} pixels of the image")
+    if abs(value) > FARTHEST_REFERENCE:
+        raise cards.refusal(f"CRPIX{axis}", f"within {FARTHEST_REFERENCE:g} pixels of the image")
     return value
 
 
-def _write_frame(plain: fits.Header, cards: Cards, names: list[str], pair: tuple[int, int]) -> None:
+def _write_frame(plain: fits.Header, cards: Cards, names: list[str]) -> None:
     """Write the frame, its equinox, the poles and the date."""
     if "RA" in names:
         given = next((key for key in ("RADESYS", "RADECSYS") if key in cards), None)

@@ -11,7 +11,7 @@ import numpy as np
 
 from skygal.morphology.clip import clip_stamps
 from skygal.morphology.conditions import measure_bending
-from skygal.morphology.generator import BLOCK
+from skygal.morphology.generator import DECODE_BLOCK
 from skygal.morphology.latents import Latents
 from skygal.morphology.measure import Shapes, largest_size, measure_stamps
 from skygal.rendering.hills import Components
@@ -20,12 +20,12 @@ from skygal.seeds import next_keys
 if TYPE_CHECKING:
     from skygal.morphology.generator import Generator
 
-__all__ = ["Batch", "Limits", "decode_at", "draw_within", "make_stamps", "stamps_within"]
+__all__ = ["Batch", "Limits", "decode_at", "decode_within", "make_stamps", "make_stamps_within"]
 
 #: stamps to a batch; a multiple of the generator's block
 BATCH = 512
 #: how often one that is not as asked for is drawn, the first time included
-DRAWS = 200
+MOST_DRAWS = 200
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,9 @@ def _measured(start: int, part: Latents, stamps: np.ndarray, las: np.ndarray, be
     return Batch(start, part, bending, unit, shapes, found, model.pixel_scale)
 
 
-def draw_within(model: Generator, plan: Latents, clip_sigma: float | None, limits: Limits, *,
+def make_stamps_within(model: Generator, plan: Latents, clip_sigma: float | None, limits: Limits, *,
                 redraw: Callable[[np.ndarray, np.ndarray], Latents]) -> Iterator[Batch]:
-    """Decode, clip and measure stamps that are all within limits, a bounded batch at a time: see `stamps_within`.
+    """Decode, clip and measure stamps that are all within limits, a bounded batch at a time: see `decode_within`.
 
     Yields
     ------
@@ -111,7 +111,7 @@ def draw_within(model: Generator, plan: Latents, clip_sigma: float | None, limit
     """
     for start in range(0, len(plan), BATCH):
         here = partial(_redraw_from, redraw, start)
-        part, stamps = stamps_within(model, plan[start:start + BATCH], clip_sigma, limits, redraw=here)
+        part, stamps = decode_within(model, plan[start:start + BATCH], clip_sigma, limits, redraw=here)
         yield _measured(start, part, stamps, largest_size(stamps), measure_bending(stamps), model)
 
 
@@ -120,7 +120,7 @@ def _redraw_from(redraw: Callable[[np.ndarray, np.ndarray], Latents], start: int
     return redraw(rows + start, keys)
 
 
-def stamps_within(model: Generator, plan: Latents, clip_sigma: float | None, limits: Limits, *,
+def decode_within(model: Generator, plan: Latents, clip_sigma: float | None, limits: Limits, *,
                   redraw: Callable[[np.ndarray, np.ndarray], Latents]) -> tuple[Latents, np.ndarray]:
     """Decode and clip stamps that are all within limits.
 
@@ -143,7 +143,7 @@ def stamps_within(model: Generator, plan: Latents, clip_sigma: float | None, lim
     Raises
     ------
     ValueError
-        If the model makes no such stamp in `DRAWS` draws, or can make none.
+        If the model makes no such stamp in `MOST_DRAWS` draws, or can make none.
     """
     frame = model.shape[1] * model.pixel_scale
     if limits.las[0] > frame:
@@ -162,13 +162,13 @@ def _redrawn(model: Generator, part: Latents, clip_sigma: float | None, limits: 
     columns = {field.name: getattr(part, field.name).copy() for field in fields(Latents)}
     las, bending = largest_size(stamps), measure_bending(stamps)
     missed = np.flatnonzero(~limits.met(las * model.pixel_scale, bending))
-    for number in range(1, DRAWS):
+    for number in range(1, MOST_DRAWS):
         if not missed.size:
             break
         fresh = redraw(missed, next_keys(part.keys[missed], number))
         for name, column in columns.items():
             column[missed] = getattr(fresh, name)
-        stamps[missed] = clip_stamps(decode_at(model, fresh, missed % BLOCK), clip_sigma,
+        stamps[missed] = clip_stamps(decode_at(model, fresh, missed % DECODE_BLOCK), clip_sigma,
                                      beam_fwhm=model.beam_fwhm / model.pixel_scale)
         las[missed], bending[missed] = largest_size(stamps[missed]), measure_bending(stamps[missed])
         missed = missed[~limits.met(las[missed] * model.pixel_scale, bending[missed])]
@@ -177,7 +177,7 @@ def _redrawn(model: Generator, part: Latents, clip_sigma: float | None, limits: 
         raise ValueError(
             f"las and bending must be in reach of the model, got none of class {part.fr_class[k]} with las "
             f"{limits.las[0]:g} to {limits.las[1]:g} arcsec and bending {np.degrees(limits.bending[0]):g} to "
-            f"{np.degrees(limits.bending[1]):g} deg in {DRAWS} draws; the last had "
+            f"{np.degrees(limits.bending[1]):g} deg in {MOST_DRAWS} draws; the last had "
             f"{las[k] * model.pixel_scale:.1f} arcsec and {abs(np.degrees(bending[k])):.1f} deg")
     return Latents(**columns)
 
@@ -191,9 +191,9 @@ def decode_at(model: Generator, latents: Latents, place: np.ndarray) -> np.ndarr
     order = np.argsort(place, kind="stable")
     block = np.empty(len(place), int)
     block[order] = np.arange(len(place)) - np.searchsorted(place[order], place[order])
-    at = block * BLOCK + place
+    at = block * DECODE_BLOCK + place
     # empty places show the first stamp once more
-    filled = np.zeros((block.max() + 1) * BLOCK, int)
+    filled = np.zeros((block.max() + 1) * DECODE_BLOCK, int)
     filled[at] = np.arange(len(place))
     whole = latents[filled]
     return model.decode(whole.values, whole.fr_class, whole.extent, whole.bending)[at]

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from skygal.morphology.conditions import ConditionTable
     from skygal.morphology.networks import Acceptance, Architecture, ConditionalFlow, Decoder
 
-__all__ = ["BLOCK", "CvaeGenerator", "Generator"]
+__all__ = ["DECODE_BLOCK", "CvaeGenerator", "Generator"]
 
 #: Rows that are decoded together.
-BLOCK = 128
+DECODE_BLOCK = 128
 #: Latents are drawn in from this far beyond the root of their number on, by this much at most.
 SHELL = (1.0, 0.6)
 
 
-def _draw_in(u: torch.Tensor) -> torch.Tensor:
+def _pull_in(u: torch.Tensor) -> torch.Tensor:
     """Return latents (n, d), those far outside the prior's shell moved to its outer part."""
     import torch
 
@@ -179,15 +179,15 @@ class CvaeGenerator(Generator):
         out = np.empty((n, *self.shape), np.float32)
 
         def run(start: int) -> None:
-            stop = min(start + BLOCK, n)
-            block = np.zeros((BLOCK, self.latent_dim + condition.shape[1]))
+            stop = min(start + DECODE_BLOCK, n)
+            block = np.zeros((DECODE_BLOCK, self.latent_dim + condition.shape[1]))
             block[:stop - start, :self.latent_dim] = latents[start:stop]
             block[:stop - start, self.latent_dim:] = condition[start:stop]
             u, given = torch.from_numpy(block).to(self.device).split([self.latent_dim, condition.shape[1]], dim=1)
-            stamps = self._decoder(self._flow(_draw_in(u), given), given)
+            stamps = self._decoder(self._flow(_pull_in(u), given), given)
             out[start:stop] = stamps[:stop - start].cpu().numpy()
 
-        each_block(run, range(0, n, BLOCK), device=self.device)
+        each_block(run, range(0, n, DECODE_BLOCK), device=self.device)
         return out
 
     def acceptance(self, latents: np.ndarray, fr_class: np.ndarray, extent: np.ndarray,

@@ -24,6 +24,8 @@ __all__ = ["Acceptance", "Architecture", "ConditionalFlow", "Decoder", "Encoder"
 SOFTENING = 1e-4
 #: widest spacing of the sky's nodes, in standard deviations of the beam
 COARSEST = 1.18
+#: in the acceptance, while training
+ACCEPTANCE_DROPOUT = 0.1
 
 
 @dataclass(frozen=True)
@@ -332,10 +334,10 @@ class Acceptance(nn.Module):
     A draw is kept with the probability exp(min(0, output - level)).
     """
 
-    def __init__(self, arch: Architecture, dropout: float = 0.1) -> None:
+    def __init__(self, arch: Architecture) -> None:
         super().__init__()
         width = arch.flow_width
-        self.body = _layers([arch.latent_dim + arch.condition_dim, width, width], dropout)
+        self.body = _layers([arch.latent_dim + arch.condition_dim, width, width], ACCEPTANCE_DROPOUT)
         self.out = nn.Linear(width, 1)
         self.register_buffer("level", torch.zeros(()))
 

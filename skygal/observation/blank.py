@@ -15,25 +15,25 @@ from skygal.io.pixel_file import row_bands
 __all__ = ["blank_pixels", "mirrored"]
 
 #: of pixels from which values are told that come again and again
-SAMPLE = 2_000_000
+SAMPLE_PIXELS = 2_000_000
 #: magnitudes that no brightness has, in whatever unit: so large, and so many times what the other pixels are
-ABSURD, TIMES = 1e15, 1e10
+ABSURD_VALUE, ABSURD_TIMES = 1e15, 1e10
 #: constants that are looked for, at most
-MOST = 6
+MOST_CONSTANTS = 6
 #: pixels, and part of all, at least, that a value within the others' range has to have
-FEWEST, LEAST = 20, 1e-4
+FEWEST_PIXELS, LEAST_SHARE = 20, 1e-4
 #: part of the other pixels that has to lie below, and above, a value for it to be within their range
-WITHIN = 0.01
+WITHIN_SHARE = 0.01
 #: so many times further from the median than any other pixel on that side: below, where there are no sources, and above
-BELOW, ABOVE = 10.0, 100.0
+TIMES_BELOW, TIMES_ABOVE = 10.0, 100.0
 #: a border's value that is the lowest or highest of all is this many median deviations away from the others
-GAP = 1.0
+BORDER_GAP = 1.0
 #: parts of a clipped image that are at the value clipped at
-CLIPPED = 0.2, 0.75
+CLIPPED_SHARES = 0.2, 0.75
 #: pixels beside a constant area are at least this part of what the others are, where they are noise and no model
-STEEP = 0.1
+NOISE_BESIDE = 0.1
 #: side of the blocks, in pixels, in which clipped pixels get what mirrors the others; and blocks at most along a side
-BLOCK, BLOCKS = 64, 64
+MIRROR_BLOCK, MOST_MIRROR_BLOCKS = 64, 64
 
 
 def blank_pixels(data: Any, beam_pixels: float, *, sky: np.ndarray | None = None, card: Any = None,
@@ -115,15 +115,15 @@ def _extreme(data: Any, mask: np.ndarray, which: Any, initial: Any) -> Any:
 def _search(data: Any, blank: np.ndarray, beam_pixels: float, card: Any
             ) -> tuple[np.ndarray, list[tuple[float, int]]]:
     values: list[tuple[float, int]] = []
-    usual = _thinned(data, blank, lambda pixels: _size(pixels) < ABSURD)
-    much = TIMES * (np.median(_size(usual)) if usual.size else 0)
-    absurd = _where(data, lambda pixels: (_size(pixels) >= ABSURD) & (_size(pixels) > much)) & ~blank
+    usual = _thinned(data, blank, lambda pixels: _size(pixels) < ABSURD_VALUE)
+    much = ABSURD_TIMES * (np.median(_size(usual)) if usual.size else 0)
+    absurd = _where(data, lambda pixels: (_size(pixels) >= ABSURD_VALUE) & (_size(pixels) > much)) & ~blank
     if absurd.any():
         top = _gathered(data, absurd, data.size)
         values.append((float(top[np.argmax(_size(top))]), int(np.count_nonzero(absurd))))
         blank = blank | absurd
     given = [] if card is None else [float(card)]
-    for _ in range(MOST):
+    for _ in range(MOST_CONSTANTS):
         seen = _Pixels(data, blank, beam_pixels)
         if seen.sample.size == 0:
             break
@@ -141,14 +141,14 @@ def _size(pixels: np.ndarray) -> np.ndarray:
 
 def _thinned(data: Any, blank: np.ndarray, test: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:
     """Return some of the pixels that are not blank, and pass a test, from a lattice over all of the image."""
-    step = max(1, int(np.ceil(np.sqrt(data.size / SAMPLE))))
+    step = max(1, int(np.ceil(np.sqrt(data.size / SAMPLE_PIXELS))))
     pixels = data[::step, ::step]
     good = ~blank[::step, ::step] if test is None else ~blank[::step, ::step] & test(pixels)
     part = pixels[good]
     if part.size >= 1000 or step == 1:
         return part
     good = ~blank if test is None else ~blank & _where(data, test)
-    return _gathered(data, good, SAMPLE)
+    return _gathered(data, good, SAMPLE_PIXELS)
 
 
 @dataclass
@@ -185,17 +185,17 @@ class _Pixels:
         """Return the pixels of a value that are blank though it is not far from others."""
         mine, others, none = self._at(value), self._others(value), np.zeros_like(self.blank)
         count = int(np.count_nonzero(mine))
-        if not others.size or count < max(FEWEST, LEAST * self.data.size):
+        if not others.size or count < max(FEWEST_PIXELS, LEAST_SHARE * self.data.size):
             return none
         offset = others - float(value)
         below = np.mean(offset < 0)
-        within = WITHIN <= below <= 1 - WITHIN
+        within = WITHIN_SHARE <= below <= 1 - WITHIN_SHARE
         repeats = self.counts[self.values != value].max()
         if within and repeats <= max(3, 1e-3 * count * self.sample.size / self.data.size):
             # dead pixels and a border are alike, unless all that is near the value was set to it
             return mine if np.mean(np.abs(offset) < 0.3 * np.median(np.abs(offset))) > 0.01 else none
         spread = np.median(np.abs(others - np.median(others)))
-        apart = not within and spread > 0 and np.quantile(np.abs(offset), 0.001) > GAP * spread
+        apart = not within and spread > 0 and np.quantile(np.abs(offset), 0.001) > BORDER_GAP * spread
         if not (within or apart) or not self._is_area(mine):
             return none
         opened = mine & _filter(_filter(mine, self._side, np.minimum, None), self._side, np.maximum, None)
@@ -213,11 +213,11 @@ class _Pixels:
         rest = ~self.blank & ~mine
         low, high = (float(_extreme(self.data, rest, end, others[0])) for end in (np.minimum, np.maximum))
         if low == high:
-            return value < 0 <= low and int(np.count_nonzero(mine)) >= FEWEST
+            return value < 0 <= low and int(np.count_nonzero(mine)) >= FEWEST_PIXELS
         middle = float(np.median(others))
         if value < low:
-            return middle - value > BELOW * ((middle - low) or (high - middle))
-        return value > high > middle and value - middle > ABOVE * (high - middle)
+            return middle - value > TIMES_BELOW * ((middle - low) or (high - middle))
+        return value > high > middle and value - middle > TIMES_ABOVE * (high - middle)
 
     @property
     def _side(self) -> int:
@@ -263,17 +263,17 @@ def mirrored(data: Any, valid: np.ndarray) -> Any:
     floor = _extreme(data, valid, np.minimum, _gathered(data, valid, 1)[0])
     low = valid & _where(data, lambda pixels: pixels == floor)
     share = np.count_nonzero(low) / np.count_nonzero(valid)
-    if not CLIPPED[0] <= share <= CLIPPED[1]:
+    if not CLIPPED_SHARES[0] <= share <= CLIPPED_SHARES[1]:
         return data
     from scipy import ndimage
 
     data, high = data[:, :], valid & ~low
     # a model fades out beside its floor
     beside = high & ndimage.binary_dilation(low)
-    if np.median(data[beside].astype(float) - floor) < STEEP * np.median(data[high].astype(float) - floor):
+    if np.median(data[beside].astype(float) - floor) < NOISE_BESIDE * np.median(data[high].astype(float) - floor):
         return data
     out = data.astype(float)
-    side = max(BLOCK, -(-max(data.shape) // BLOCKS))
+    side = max(MIRROR_BLOCK, -(-max(data.shape) // MOST_MIRROR_BLOCKS))
     for y in range(0, data.shape[0], side):
         for x in range(0, data.shape[1], side):
             part = np.s_[y:y + side, x:x + side]

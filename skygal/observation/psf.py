@@ -26,7 +26,7 @@ __all__ = ["PsfImage", "centred_psf", "divide_gaussian", "fit_main_lobe", "read_
 #: a sum below this part of the sum of sizes is one of zero, rounded
 SMALLEST_SUM = 1e-9
 #: pixels of nothing around a PSF that is resampled
-MARGIN = 12
+RESAMPLING_MARGIN = 12
 #: a peak this near to a pixel's centre, in pixels, is on it
 ON_PIXEL = 1e-3
 #: of a PSF that has been resampled, in pixels
@@ -128,7 +128,7 @@ def _own_peak(psf: np.ndarray, brightest: np.ndarray) -> np.ndarray:
     """Return the place (y, x) of the maximum between pixels next to the brightest one."""
     # what is cut off at the border would ring at the peak of a wide lobe: let it fade out
     soft = psf * np.multiply.outer(*(_fading(n) for n in psf.shape))
-    size = [fft.next_fast_len(n + 2 * MARGIN) for n in psf.shape]
+    size = [fft.next_fast_len(n + 2 * RESAMPLING_MARGIN) for n in psf.shape]
     spectrum = fft.fft2(soft, s=size)
     fy, fx = (fft.fftfreq(n) for n in size)
 
@@ -150,7 +150,7 @@ def _fading(n: int) -> np.ndarray:
 
 def _shifted(psf: np.ndarray, by: np.ndarray) -> np.ndarray:
     """Return a PSF, nothing around it, moved by (y, x) pixels."""
-    size = [fft.next_fast_len(n + 2 * MARGIN, real=True) for n in psf.shape]
+    size = [fft.next_fast_len(n + 2 * RESAMPLING_MARGIN, real=True) for n in psf.shape]
     spectrum = ndimage.fourier_shift(fft.rfft2(psf, s=size), by, n=size[1])
     return fft.irfft2(spectrum, s=size)[:psf.shape[0], :psf.shape[1]]
 
@@ -188,8 +188,8 @@ def resample_psf(psf: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-12:
         raise ValueError(f"matrix must be finite and invertible, got {matrix.tolist()}")
     fine, k = _oversampled(psf, matrix)
-    peak = _peak(fine, k * (np.array(np.unravel_index(np.argmax(psf), psf.shape)) + MARGIN))
-    own = peak / k - MARGIN                                    # (y, x) in the PSF's pixels
+    peak = _peak(fine, k * (np.array(np.unravel_index(np.argmax(psf), psf.shape)) + RESAMPLING_MARGIN))
+    own = peak / k - RESAMPLING_MARGIN                                    # (y, x) in the PSF's pixels
     # offsets of its corners, seen from the peak, on the new grid
     edges = [(-0.5 - o, n - 0.5 - o) for o, n in zip(own, psf.shape, strict=True)]
     corners = np.linalg.inv(matrix) @ np.array([(x, y) for y in edges[0] for x in edges[1]]).T
@@ -208,9 +208,10 @@ def resample_psf(psf: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 def _oversampled(psf: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, int]:
     """Return spline coefficients of a PSF, with its margin, on a grid so many times finer."""
-    size = [fft.next_fast_len(n + 2 * MARGIN) for n in psf.shape]
+    size = [fft.next_fast_len(n + 2 * RESAMPLING_MARGIN) for n in psf.shape]
     k = 4 if max(size) <= 1024 else 2
-    spectrum = fft.fft2(np.pad(psf, [(MARGIN, s - n - MARGIN) for s, n in zip(size, psf.shape, strict=True)]))
+    before = RESAMPLING_MARGIN
+    spectrum = fft.fft2(np.pad(psf, [(before, s - n - before) for s, n in zip(size, psf.shape, strict=True)]))
     fy, fx = (fft.fftfreq(n) for n in size)
     for along in matrix.T:                                      # frequencies along the new grid's axes
         spectrum[np.abs(along[0] * fx + along[1] * fy[:, None]) > 0.5] = 0

@@ -25,9 +25,9 @@ from skygal.wcs import image_shape
 __all__ = ["as_flux", "sample_number", "sample_population"]
 
 #: the faint end where none is given: fainter sources are mostly star-forming galaxies
-FAINTEST = 1 * u.mJy
+FAINTEST_FLUX = 1 * u.mJy
 #: counts that begin at more than this many times the faint end that is not asked for are told: below, all is noise
-DETECTED = 5.0
+DETECTED_TIMES = 5.0
 
 
 def _is_pair(value: Any) -> bool:
@@ -72,7 +72,8 @@ def sample_population(wcs: WCS, shape: Sequence[int] | None = None, n_sources: i
                       frequency: u.Quantity, flux: Any = None, las: Any = None,
                       fr_mix: str | Mapping[str, float] | None = None, classes: Sequence[str] = FR_CLASSES,
                       spectral_index: Any = None, curvature: Any = None, mask: np.ndarray | None = None,
-                      table: Any = None, faintest: u.Quantity = FAINTEST, counted: u.Quantity | None = None) -> QTable:
+                      table: Any = None, faintest: u.Quantity = FAINTEST_FLUX,
+                      counted: u.Quantity | None = None) -> QTable:
     """Draw a population of radio galaxies.
 
     Parameters
@@ -205,7 +206,7 @@ def _default_fluxes(flux: Any, faintest: u.Quantity, counts: SourceCounts) -> Di
     if flux is not None:
         return as_flux(flux, counts)
     start = as_quantity("faintest", faintest, u.Jy)
-    if start < counts.low.value <= DETECTED * start:
+    if start < counts.low.value <= DETECTED_TIMES * start:
         start = counts.low.value
     return as_flux(start * u.Jy, counts)
 

@@ -18,7 +18,7 @@ from skygal.population.distributions import Distribution, as_distribution, trunc
 __all__ = ["MiraBestSizes", "SizeRelation", "WindhorstSizes", "as_sizes"]
 
 #: without a range, sizes are cut at this many standard deviations on either side of the median
-CUT = 3.0
+CUT_SIGMAS = 3.0
 
 
 @runtime_checkable
@@ -80,7 +80,7 @@ class MiraBestSizes:
             sigma[mine] = fit["sigma"]
         low, high = _range(self.low, self.high)
         if low == 0:
-            return np.exp(truncated_normal(p, mean, sigma, mean - CUT * sigma, mean + CUT * sigma))
+            return np.exp(truncated_normal(p, mean, sigma, mean - CUT_SIGMAS * sigma, mean + CUT_SIGMAS * sigma))
         return np.exp(truncated_normal(p, mean, sigma, np.log(low), np.log(high)))
 
 
@@ -120,7 +120,7 @@ class WindhorstSizes:
 
 
 #: relations by the names that stand for them
-RELATIONS: dict[str, Callable[[], SizeRelation]] = {"windhorst": WindhorstSizes, "mirabest": MiraBestSizes}
+SIZE_RELATIONS: dict[str, Callable[[], SizeRelation]] = {"windhorst": WindhorstSizes, "mirabest": MiraBestSizes}
 
 
 def as_sizes(las: Any = None) -> SizeRelation | Distribution:
@@ -139,7 +139,7 @@ def as_sizes(las: Any = None) -> SizeRelation | Distribution:
     if las is None:
         return WindhorstSizes()
     if isinstance(las, str) and las.isalpha():
-        return RELATIONS[check_choice("las", las.lower(), RELATIONS)]()
+        return SIZE_RELATIONS[check_choice("las", las.lower(), SIZE_RELATIONS)]()
     if isinstance(las, (tuple, list)) or (isinstance(las, u.Quantity) and las.ndim > 0):
         if len(las) != 2:
             raise TypeError(f"las must be a (low, high) pair of quantities, got {show(las)}")

@@ -14,7 +14,7 @@ from astropy.table import QTable
 from skygal.checks import warn_caller
 from skygal.morphology.batches import Batch, decode_at
 from skygal.morphology.clip import clip_stamps
-from skygal.morphology.generator import BLOCK
+from skygal.morphology.generator import DECODE_BLOCK
 from skygal.morphology.latents import Latents
 from skygal.morphology.point import add_points
 from skygal.observation.beam import native_covariance
@@ -136,7 +136,8 @@ class GalaxyLayer:
         fwhm = shared.beam_fwhm / shared.pixel_scale
         for start in range(0, len(mine), AT_ONCE):
             part = mine[start:start + AT_ONCE]
-            stamps = clip_stamps(decode_at(shared, part.latents, part.number % BLOCK), self.clip_sigma, beam_fwhm=fwhm)
+            stamps = decode_at(shared, part.latents, part.number % DECODE_BLOCK)
+            stamps = clip_stamps(stamps, self.clip_sigma, beam_fwhm=fwhm)
             stamps /= part.total[:, None, None].astype(np.float32)
             for drawn in draw_stamps(_sources(part, stamps, fwhm), self.frame.beam, native_covariance(fwhm),
                                      self.frame.shape, window=canvas.reach, device=self.device):

@@ -10,9 +10,9 @@ import numpy as np
 from astropy import units as u
 from astropy.table import QTable
 
-from skygal.morphology.batches import Batch, Limits, draw_within, make_stamps
+from skygal.morphology.batches import Batch, Limits, make_stamps, make_stamps_within
 from skygal.morphology.conditions import SIZE_TO_EXTENT
-from skygal.morphology.latents import Latents, draw_keys, draw_sources
+from skygal.morphology.latents import Latents, sample_keys, sample_latents
 from skygal.seeds import Seeds
 
 __all__ = ["SHARPEST", "Galaxies", "sample_galaxies"]
@@ -56,7 +56,7 @@ class Galaxies:
         """Yield their stamps, measured, a bounded batch at a time."""
         if self.limits == Limits():
             return make_stamps(self.model, self.latents, self.clip_sigma)
-        return draw_within(self.model, self.latents, self.clip_sigma, self.limits, redraw=self.resample)
+        return make_stamps_within(self.model, self.latents, self.clip_sigma, self.limits, redraw=self.resample)
 
 
 def sample_galaxies(population: QTable, *, model: Any, latents: str | np.ndarray,
@@ -70,7 +70,7 @@ def sample_galaxies(population: QTable, *, model: Any, latents: str | np.ndarray
     population, model, clip_sigma
         See `Galaxies`.
     latents : str or ndarray
-        See `skygal.morphology.latents.draw_latents`.
+        See `skygal.morphology.latents.sample_latent_values`.
     seeds : Seeds
         The run's random streams.
     bending : tuple of float
@@ -79,9 +79,9 @@ def sample_galaxies(population: QTable, *, model: Any, latents: str | np.ndarray
     # a stamp that is zoomed down to the size asked for carries a beam that is zoomed down with it
     least = population["las"].to_value(u.arcsec) * (model.beam_fwhm / SHARPEST) / SIZE_TO_EXTENT
     fr_class = np.asarray(population["fr_class"]).astype(str)
-    keys = draw_keys(seeds, "latent", latents, fr_class)
+    keys = sample_keys(seeds, "latent", latents, fr_class)
 
     def sample(rows: np.ndarray, keys: np.ndarray) -> Latents:
-        return draw_sources(model, latents, fr_class[rows], keys, least=least[rows], bending=bending)
+        return sample_latents(model, latents, fr_class[rows], keys, least=least[rows], bending=bending)
 
     return Galaxies(population, sample(np.arange(len(keys)), keys), model, clip_sigma, Limits(bending=bending), sample)

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from skygal.data.prepare import TrainingSet
 from skygal.morphology.generator import CvaeGenerator
-from skygal.morphology.latents import draw_conditions
+from skygal.morphology.latents import sample_conditions
 from skygal.morphology.networks import Acceptance
 from skygal.training.augment import StampBatches
 from skygal.training.stamp_net import train_net
@@ -86,7 +86,7 @@ def _guided(generator: CvaeGenerator, data: TrainingSet, n: int, *, seed: int, e
     draws = rng.integers(len(known), size=n)
     fr_class = known.fr_class[draws]
     keys = rng.integers(2**63, size=n)
-    extent, bending = draw_conditions(generator, fr_class, keys)
+    extent, bending = sample_conditions(generator, fr_class, keys)
     u = rng.standard_normal((n, generator.latent_dim)).astype(np.float32)
     nearest = _nearest_noise(extent, fr_class, known, rng)
     views = np.stack([_observed(generator, u, fr_class, extent, bending, nearest, seed=seed + view)
