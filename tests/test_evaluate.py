@@ -173,15 +173,15 @@ def test_a_model_of_another_kind_is_refused(monkeypatch):
 def test_the_second_judge_is_kept_apart(tmp_path, monkeypatch):
     from training_stamps import stamps as make
 
-    from skygal.data.stamps import make_stamps
+    from skygal.data.cutouts import make_cutouts
     from skygal.evaluation import ramis
     from skygal.evaluation.second_judge import apart_from, train_second_judge
 
     images, labels = make(12, size=150)
     clipped = np.where(images > 0.03, np.floor(255 * images / images.max(axis=(1, 2), keepdims=True)), 0)
     names = np.where(labels == 0, "FRI", "FRII")
-    cutouts = make_stamps(list(images[:6]), names[:6], ra=np.arange(6.0), dec=np.zeros(6), rms=np.full(6, 0.01))
-    shown = make_stamps(list(clipped), names)
+    cutouts = make_cutouts(list(images[:6]), names[:6], ra=np.arange(6.0), dec=np.zeros(6), rms=np.full(6, 0.01))
+    shown = make_cutouts(list(clipped), names)
     assert apart_from(shown, cutouts, [0, 2]).tolist() == [k not in (0, 2) for k in range(12)]
     np.savez(tmp_path / "f.npz", image=clipped.astype(np.uint8), label=labels)
     given = {}

@@ -7,8 +7,8 @@ import pytest
 import torch
 from training_stamps import SMALL, stamps
 
+from skygal.data.cutouts import make_cutouts
 from skygal.data.prepare import prepare_stamps
-from skygal.data.stamps import make_stamps
 from skygal.training import game
 from skygal.training.loop import Trainer, quiet_torch
 
@@ -17,7 +17,7 @@ from skygal.training.loop import Trainer, quiet_torch
 def data():
     images, labels = stamps(60)
     rng = np.random.default_rng(1)
-    return prepare_stamps(make_stamps(list(images), np.where(labels, "FRII", "FRI"), rms=np.full(60, 0.01),
+    return prepare_stamps(make_cutouts(list(images), np.where(labels, "FRII", "FRI"), rms=np.full(60, 0.01),
                                       ra=rng.uniform(0, 360, 60), dec=rng.uniform(-30, 60, 60)),
                           classes=("FRI", "FRII"), shape=(24, 40))
 

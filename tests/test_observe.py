@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from training_stamps import blob, stamps
 
-from skygal.data.stamps import make_stamps
+from skygal.data.cutouts import make_cutouts
 from skygal.evaluation.observe import match_real, observe_cutouts, observe_stamps
 from skygal.morphology.moments import measure_moments
 from skygal.rendering.survey_noise import draw_noise, noise_power
@@ -71,7 +71,7 @@ def test_unclipped_and_subtracted_cutouts_look_alike():
     rms = 0.02
     noisy = sky + rms * draw_noise(1, sky.shape, beam_sigma=SIGMA, rng=rng)[0]
     published = np.clip(np.floor(255 * (noisy - 3 * rms) / (noisy.max() - 3 * rms)), 0, 255)
-    both = make_stamps([noisy, published], np.array(["FRII", "FRII"]), rms=np.array([rms, np.nan]))
+    both = make_cutouts([noisy, published], np.array(["FRII", "FRII"]), rms=np.array([rms, np.nan]))
     seen = observe_cutouts(both, [0, 1])
     assert seen.images[0] == pytest.approx(seen.images[1], abs=1e-5)
     assert seen.noise[0] == pytest.approx(rms / noisy.max())
@@ -83,7 +83,7 @@ def test_a_cutout_zeroed_below_the_clip_is_brought_to_the_same():
     noisy = blob(14, 5, 1.0, 200) + blob(-14, -5, 0.8, 200)
     noisy += 0.02 * draw_noise(1, (200, 200), beam_sigma=SIGMA, rng=rng)[0]
     zeroed = np.where(noisy > 0.06, np.floor(255 * noisy / noisy.max()), 0)
-    both = make_stamps([noisy, zeroed], np.array(["FRII", "FRII"]), rms=np.array([0.02, np.nan]))
+    both = make_cutouts([noisy, zeroed], np.array(["FRII", "FRII"]), rms=np.array([0.02, np.nan]))
     seen = observe_cutouts(both, [0, 1])
     assert np.abs(seen.images[0] - seen.images[1]).mean() < 2e-3
     assert seen.noise[1] == pytest.approx(0.02 / noisy.max(), rel=0.1)
@@ -98,7 +98,7 @@ def test_the_papers_form_of_cutouts_and_stamps():
     noisy += 0.02 * draw_noise(1, (200, 200), beam_sigma=SIGMA, rng=rng)[0]
     subtracted = np.clip(np.floor(255 * (noisy - 0.06) / (noisy.max() - 0.06)), 0, 255)
     zeroed = np.where(noisy > 0.06, np.floor(255 * noisy / noisy.max()), 0)
-    cut = make_stamps([noisy, subtracted, zeroed, noisy[60:140, 60:140]], np.array(["FRII"] * 4),
+    cut = make_cutouts([noisy, subtracted, zeroed, noisy[60:140, 60:140]], np.array(["FRII"] * 4),
                       rms=np.array([0.02, np.nan, np.nan, 0.02]))
     seen = frame_cutouts(cut, [0, 1, 2, 3])
     assert seen.shape == (4, SIDE, SIDE) and seen.max(axis=(1, 2)) == pytest.approx(1)
@@ -120,10 +120,10 @@ def test_the_papers_form_of_cutouts_and_stamps():
 def test_neighbours_and_blanks():
     images, labels = stamps(4, size=96)
     images[0, :8, :8] = 1.0
-    cut = make_stamps(list(images), np.where(labels == 0, "FRI", "FRII"), rms=np.full(4, 0.01))
+    cut = make_cutouts(list(images), np.where(labels == 0, "FRI", "FRII"), rms=np.full(4, 0.01))
     seen = observe_cutouts(cut, [0, 2], shape=(32, 48))
     assert len(seen) == 2 and seen.images.shape == (2, 32, 48)
-    hidden = observe_cutouts(make_stamps([images[1]], np.array(["FRII"]), rms=np.array([10.0])), [0], shape=(32, 48))
+    hidden = observe_cutouts(make_cutouts([images[1]], np.array(["FRII"]), rms=np.array([10.0])), [0], shape=(32, 48))
     assert not hidden.seen.any() and np.isnan(hidden.noise[0])
 
 

@@ -5,9 +5,9 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from training_stamps import blob, source, stamps
 
+from skygal.data.cutouts import make_cutouts
 from skygal.data.isolate import find_source, restore_source
 from skygal.data.prepare import prepare_stamps, split_by_sky
-from skygal.data.stamps import make_stamps
 from skygal.morphology.conditions import measure_bending
 from skygal.morphology.moments import measure_moments
 from skygal.rendering.survey_noise import draw_noise
@@ -24,7 +24,7 @@ def cutouts(images, fr_class=None, **columns):
     n = len(images)
     rng = np.random.default_rng(5)
     given = {"ra": rng.uniform(0, 360, n), "dec": rng.uniform(-30, 60, n), "rms": np.full(n, 0.01), **columns}
-    return make_stamps(list(images), fr_class if fr_class is not None else np.where(np.arange(n) % 2, "FRII", "FRI"),
+    return make_cutouts(list(images), fr_class if fr_class is not None else np.where(np.arange(n) % 2, "FRII", "FRI"),
                        **given)
 
 
@@ -168,7 +168,7 @@ class TestPrepare:
         # a source along x, in the middle of its pixels' grid
         image = np.round(255 * (blob(-6, 0, 0.7, 65) + blob(0, 0, 1, 65) + blob(6, 0, 0.7, 65)))
         image[image < 8] = 0
-        data = prepare_stamps(make_stamps([image, image[::-1].copy()], np.array(["FRI", "FRII"])), shape=(41, 65))
+        data = prepare_stamps(make_cutouts([image, image[::-1].copy()], np.array(["FRI", "FRII"])), shape=(41, 65))
         steps = 255 * data.seen[0][data.seen[0] > 0]
         np.testing.assert_allclose(steps, np.round(steps), atol=1e-3)
         assert data.seen[0].max() == 1 and np.count_nonzero(data.seen[0]) <= np.count_nonzero(image)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from skygal.data.clipped_cutouts import estimate_clipped_noise, has_clip_subtracted, restore_clip
+from skygal.data.cross_match import fill_positions, match_cutouts
+from skygal.data.cutouts import Cutouts
 from skygal.data.isolate import find_source, restore_source
-from skygal.data.matching import fill_positions, match_cutouts
-from skygal.data.pedestal import estimate_noise, has_pedestal_removed, restore_pedestal
-from skygal.data.stamps import Stamps
 from skygal.morphology.conditions import measure_extent_bending
 from skygal.morphology.moments import measure_moments
 
@@ -147,7 +147,7 @@ def _repeats(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
     return repeat
 
 
-def _as_seen(stamps: Stamps, i: int) -> tuple[np.ndarray, float, float]:
+def _as_seen(stamps: Cutouts, i: int) -> tuple[np.ndarray, float, float]:
     """Return a cutout, three times its noise, and the brightness below which it says nothing.
 
     The last two are 0 where the cutout was set to zero below: its faintest pixel tells. A clip that was subtracted
@@ -156,10 +156,10 @@ def _as_seen(stamps: Stamps, i: int) -> tuple[np.ndarray, float, float]:
     image = np.nan_to_num(np.asarray(stamps.images[i], float), nan=0.0, posinf=0.0, neginf=0.0)
     if np.isfinite(stamps.rms[i]):
         return image, 3 * stamps.rms[i], 3 * stamps.rms[i]
-    if has_pedestal_removed(image):
-        rms = estimate_noise(image)
+    if has_clip_subtracted(image):
+        rms = estimate_clipped_noise(image)
         step = (1 - 3 * rms) / STEPS
-        return np.where(image > 0, restore_pedestal(image, rms) + 0.5 * step, 0.0), 3 * rms, 3 * rms + step
+        return np.where(image > 0, restore_clip(image, rms) + 0.5 * step, 0.0), 3 * rms, 3 * rms + step
     return image, 0.0, 0.0
 
 
@@ -181,7 +181,7 @@ def _turn(image: np.ndarray, shape: tuple[int, int], centre: np.ndarray, axis: n
                                    mode="constant")
 
 
-def prepare_stamps(stamps: Stamps, *, classes: tuple[str, ...] = ("FRI", "FRII", "hybrid", "compact", "bent"),
+def prepare_stamps(stamps: Cutouts, *, classes: tuple[str, ...] = ("FRI", "FRII", "hybrid", "compact", "bent"),
                    shape: tuple[int, int] = (80, 144), beam_fwhm: float = 5.4,
                    pixel_scale: float = 1.8, exclude: tuple[str, ...] = (),
                    progress: bool = False) -> TrainingSet:
@@ -189,7 +189,7 @@ def prepare_stamps(stamps: Stamps, *, classes: tuple[str, ...] = ("FRI", "FRII",
 
     Parameters
     ----------
-    stamps : Stamps
+    stamps : Cutouts
         The cutouts, as read.
     classes : tuple of str
         The classes to keep.
@@ -244,7 +244,7 @@ def prepare_stamps(stamps: Stamps, *, classes: tuple[str, ...] = ("FRI", "FRII",
                        dict(why))
 
 
-def _prepare(stamps: Stamps, i: int, shape: tuple[int, int], sigma: float,
+def _prepare(stamps: Cutouts, i: int, shape: tuple[int, int], sigma: float,
              pixel_scale: float) -> tuple[np.ndarray, ...] | str:
     """Return a source restored and as seen, its extent (pixels), bending and noise over peak, or what is wrong."""
     from scipy import ndimage

@@ -14,8 +14,8 @@ from skygal.evaluation.observe import Observed, observe_cutouts, observe_stamps
 from skygal.seeds import Seeds
 
 if TYPE_CHECKING:
+    from skygal.data.cutouts import Cutouts
     from skygal.data.prepare import TrainingSet
-    from skygal.data.stamps import Stamps
 
 __all__ = ["CLASSES", "Bench", "Effort", "make_bench", "see_with_beam"]
 
@@ -165,7 +165,7 @@ class Bench:
         return Seeds(self.seed).generator(f"evaluate {name}")
 
 
-def make_bench(data: TrainingSet, stamps: Stamps, *, beam_fwhm: float = 5.4, pixel_scale: float = 1.8, seed: int = 0,
+def make_bench(data: TrainingSet, stamps: Cutouts, *, beam_fwhm: float = 5.4, pixel_scale: float = 1.8, seed: int = 0,
                effort: Effort | None = None, progress: bool = False) -> Bench:
     """Observe real stamps and train judges on the held-out ones.
 
@@ -173,7 +173,7 @@ def make_bench(data: TrainingSet, stamps: Stamps, *, beam_fwhm: float = 5.4, pix
     ----------
     data : TrainingSet
         Prepared stamps; those of other classes than FRI and FRII are left out.
-    stamps : Stamps
+    stamps : Cutouts
         The cutouts they come from, as `skygal.data.readers.read_stamps` gave them, so that ``data.row``
         points into them.
     beam_fwhm, pixel_scale : float

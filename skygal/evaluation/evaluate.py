@@ -17,8 +17,8 @@ from skygal.evaluation.rows import Made, Row
 from skygal.morphology.moments import measure_moments
 
 if TYPE_CHECKING:
+    from skygal.data.cutouts import Cutouts
     from skygal.data.prepare import TrainingSet
-    from skygal.data.stamps import Stamps
     from skygal.evaluation.ramis import PaperClassifier
 
 __all__ = ["MEASURES", "Evaluation", "evaluate_model", "evaluate_stamps", "observe_made"]
@@ -146,7 +146,7 @@ def measure_all(bench: Bench, made: Made, paper: PaperClassifier | None = None, 
 
 
 def evaluate_stamps(generated: np.ndarray, fr_class: np.ndarray, data: TrainingSet | None = None,
-                    stamps: Stamps | None = None, *, bench: Bench | None = None,
+                    stamps: Cutouts | None = None, *, bench: Bench | None = None,
                     paper: PaperClassifier | None = None, which: Iterable[str] = MEASURES, seed: int = 0,
                     effort: Effort | None = None, progress: bool = False) -> list[Row]:
     """Measure how real generated stamps are.
@@ -160,7 +160,7 @@ def evaluate_stamps(generated: np.ndarray, fr_class: np.ndarray, data: TrainingS
         Shape (n,), the class asked for, "FRI" or "FRII".
     data : TrainingSet, optional
         Prepared real stamps; needed where no ``bench`` is given.
-    stamps : Stamps, optional
+    stamps : Cutouts, optional
         The cutouts they come from.
     bench : Bench, optional
         What `skygal.evaluation.bench.make_bench` made of ``data`` and ``stamps``, to be used again.
@@ -236,8 +236,8 @@ def evaluate_model(model: Any, sources: Sequence[str | os.PathLike], *, paper: P
         If a measure is unknown, the model lacks FRI or FRII or is not conditioned on extent, or the stamps do not
         suffice.
     """
+    from skygal.data.cutouts import join_cutouts
     from skygal.data.readers import read_stamps
-    from skygal.data.stamps import join_stamps
     from skygal.evaluation.draw import draw_stamps
     from skygal.evaluation.second_judge import train_second_judge
     from skygal.morphology.checkpoint import load_model
@@ -258,7 +258,7 @@ def evaluate_model(model: Any, sources: Sequence[str | os.PathLike], *, paper: P
     settings = TrainSettings(classes=CLASSES, shape=generator.shape, pixel_scale=generator.pixel_scale,
                              beam_fwhm=generator.beam_fwhm, exclude=tuple(exclude))
     data = load_training_set(sources, settings, progress=progress)
-    stamps = join_stamps([read_stamps(source) for source in sources])
+    stamps = join_cutouts([read_stamps(source) for source in sources])
     with quiet_torch(seed):
         bench = make_bench(data, stamps, beam_fwhm=generator.beam_fwhm, pixel_scale=generator.pixel_scale, seed=seed,
                            effort=effort, progress=progress)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from skygal.data.pedestal import WHITE, estimate_noise, has_pedestal_removed, restore_pedestal
-from skygal.data.stamps import Stamps
+from skygal.data.clipped_cutouts import WHITE, estimate_clipped_noise, has_clip_subtracted, restore_clip
+from skygal.data.cutouts import Cutouts
 from skygal.rendering.survey_noise import draw_noise
 
 __all__ = ["SIDE", "frame_cutouts", "frame_stamps"]
@@ -34,12 +34,12 @@ def _scale(image: np.ndarray, clip: float) -> np.ndarray:
     return np.where(image > clip, np.floor(WHITE * np.maximum(image, 0) / peak) / WHITE, 0)
 
 
-def frame_cutouts(stamps: Stamps, rows: np.ndarray) -> np.ndarray:
+def frame_cutouts(stamps: Cutouts, rows: np.ndarray) -> np.ndarray:
     """Return real cutouts as images of FRDEEP.
 
     Parameters
     ----------
-    stamps : Stamps
+    stamps : Cutouts
         The cutouts, as read.
     rows : array_like of int
         Which of them.
@@ -54,8 +54,8 @@ def frame_cutouts(stamps: Stamps, rows: np.ndarray) -> np.ndarray:
         image = np.nan_to_num(np.asarray(stamps.images[i], float), nan=0.0, posinf=0.0, neginf=0.0)
         if np.isfinite(stamps.rms[i]):
             clip = CLIP * stamps.rms[i]
-        elif has_pedestal_removed(image):
-            image, clip = restore_pedestal(image, estimate_noise(image)), 0.0
+        elif has_clip_subtracted(image):
+            image, clip = restore_clip(image, estimate_clipped_noise(image)), 0.0
         else:
             clip = 0.0
         frame[:] = _scale(_middle(image), clip)

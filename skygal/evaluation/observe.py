@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skygal.data.clipped_cutouts import WHITE, estimate_clipped_noise, has_clip_subtracted
+from skygal.data.cutouts import Cutouts
 from skygal.data.isolate import find_source
-from skygal.data.pedestal import WHITE, estimate_noise, has_pedestal_removed
-from skygal.data.stamps import Stamps
 from skygal.morphology.measure import largest_size
 from skygal.morphology.moments import measure_moments
 from skygal.rendering.survey_noise import draw_noise
@@ -29,7 +29,7 @@ BLOCK = 64
 
 @dataclass(frozen=True)
 class Observed:
-    """Stamps as a survey shows them, aligned.
+    """Cutouts as a survey shows them, aligned.
 
     Attributes
     ----------
@@ -86,13 +86,13 @@ def _align(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return (turned / max(turned.max(), 1e-30)).astype(np.float32)
 
 
-def observe_cutouts(stamps: Stamps, rows: np.ndarray, *, shape: tuple[int, int] = (80, 144), pixel_scale: float = 1.8,
+def observe_cutouts(stamps: Cutouts, rows: np.ndarray, *, shape: tuple[int, int] = (80, 144), pixel_scale: float = 1.8,
                     progress: bool = False) -> Observed:
     """Prepare real cutouts.
 
     Parameters
     ----------
-    stamps : Stamps
+    stamps : Cutouts
         The cutouts, as read: unclipped with their noise, or clipped in 8 bits.
     rows : array_like of int
         Which of them.
@@ -119,8 +119,8 @@ def observe_cutouts(stamps: Stamps, rows: np.ndarray, *, shape: tuple[int, int] 
             peak = image[mask].max() if mask.any() else 0.0
             flat = _quantise(image, CLIP * rms, peak)
             noise[k] = rms / peak if peak > 0 else np.nan
-        elif has_pedestal_removed(image):
-            flat, level = image, estimate_noise(image)
+        elif has_clip_subtracted(image):
+            flat, level = image, estimate_clipped_noise(image)
         else:
             # only set to zero below the clip, which is then the faintest pixel
             lit = image[image > 0]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skygal.checks import show
+from skygal.data.cutouts import Cutouts, join_cutouts
 from skygal.data.readers import read_stamps
-from skygal.data.stamps import Stamps, join_stamps
 
 if TYPE_CHECKING:
     from skygal.evaluation.ramis import PaperClassifier
@@ -21,14 +21,14 @@ SIDE = 150
 CLASSES = ("FRI", "FRII")
 
 
-def apart_from(images: Stamps, stamps: Stamps, rows: np.ndarray, *, progress: bool = False) -> np.ndarray:
+def apart_from(images: Cutouts, stamps: Cutouts, rows: np.ndarray, *, progress: bool = False) -> np.ndarray:
     """Return which images show none of certain cutouts' sources.
 
     Parameters
     ----------
-    images : Stamps
+    images : Cutouts
         Images without positions, such as FRDEEP's.
-    stamps : Stamps
+    stamps : Cutouts
         Cutouts.
     rows : array_like of int
         The cutouts to be kept apart from.
@@ -40,10 +40,10 @@ def apart_from(images: Stamps, stamps: Stamps, rows: np.ndarray, *, progress: bo
     `~numpy.ndarray` of bool
         Shape (number of images,).
     """
-    from skygal.data.matching import match_cutouts
+    from skygal.data.cross_match import match_cutouts
 
     n = len(stamps)
-    same = match_cutouts(join_stamps([stamps, images]), progress=progress)
+    same = match_cutouts(join_cutouts([stamps, images]), progress=progress)
     held = np.zeros(len(same), bool)
     held[np.asarray(rows, int)] = True
     # an image may be like an earlier image, which is like a cutout
@@ -52,7 +52,7 @@ def apart_from(images: Stamps, stamps: Stamps, rows: np.ndarray, *, progress: bo
     return ~held[n:]
 
 
-def train_second_judge(source: str | os.PathLike, stamps: Stamps, rows: np.ndarray, *, seed: int, epochs: int = 30,
+def train_second_judge(source: str | os.PathLike, stamps: Cutouts, rows: np.ndarray, *, seed: int, epochs: int = 30,
                        progress: bool = False) -> PaperClassifier:
     """Train the paper's classifier on FRDEEP, without the images that show held-out sources.
 
@@ -60,7 +60,7 @@ def train_second_judge(source: str | os.PathLike, stamps: Stamps, rows: np.ndarr
     ----------
     source : path or str
         FRDEEP; see `skygal.data.readers.read_stamps`.
-    stamps : Stamps
+    stamps : Cutouts
         The real cutouts of an evaluation.
     rows : array_like of int
         Those that the judge is to judge.

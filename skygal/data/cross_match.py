@@ -13,11 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from astropy import units as u
 from scipy import ndimage
 
-from skygal.data.stamps import Stamps
+from skygal.checks import as_quantity
+from skygal.data.cutouts import Cutouts, select_cutouts
 
-__all__ = ["Match", "compare_cutouts", "fill_positions", "match_cutouts"]
+__all__ = ["Match", "compare_cutouts", "fill_positions", "leave_out", "match_cutouts"]
 
 SIDE = 150  # pixels of a cutout that are compared: FRDEEP's own size
 BIN, REACH = 3, 2  # pixels to a bin of the search, and bins that the centre of a cutout may be off
@@ -205,12 +207,12 @@ def gaussian_misfit(image: np.ndarray) -> float:
     return least
 
 
-def match_cutouts(stamps: Stamps, *, progress: bool = False) -> np.ndarray:
+def match_cutouts(stamps: Cutouts, *, progress: bool = False) -> np.ndarray:
     """Find, for cutouts without a position, another one that shows the same source.
 
     Parameters
     ----------
-    stamps : Stamps
+    stamps : Cutouts
         The cutouts, of one survey and in one orientation.
     progress : bool
         Whether to show a progress bar.
@@ -242,7 +244,7 @@ def match_cutouts(stamps: Stamps, *, progress: bool = False) -> np.ndarray:
     return same
 
 
-def _match(images: np.ndarray, queries: np.ndarray, pool: np.ndarray, stamps: Stamps, same: np.ndarray,
+def _match(images: np.ndarray, queries: np.ndarray, pool: np.ndarray, stamps: Cutouts, same: np.ndarray,
            progress: bool) -> None:
     """Set ``same`` of those queries that show a source of the pool."""
     from tqdm import tqdm
@@ -267,7 +269,7 @@ def _match(images: np.ndarray, queries: np.ndarray, pool: np.ndarray, stamps: St
             same[query] = first
 
 
-def _near(stamps: Stamps, one: int, two: int) -> bool:
+def _near(stamps: Cutouts, one: int, two: int) -> bool:
     """Return whether two entries have positions within a minute of arc."""
     from astropy.coordinates import angular_separation
 
@@ -275,12 +277,12 @@ def _near(stamps: Stamps, one: int, two: int) -> bool:
     return bool(angular_separation(ra[0], dec[0], ra[1], dec[1]) < np.radians(SAME_SOURCE / 3600))
 
 
-def fill_positions(stamps: Stamps, same: np.ndarray | None = None, *, progress: bool = False) -> Stamps:
+def fill_positions(stamps: Cutouts, same: np.ndarray | None = None, *, progress: bool = False) -> Cutouts:
     """Give cutouts without a position that of another one which shows the same source.
 
     Parameters
     ----------
-    stamps : Stamps
+    stamps : Cutouts
         The cutouts.
     same : `~numpy.ndarray` of int, optional
         Shape (n,), from `match_cutouts`; found if not given.
@@ -289,7 +291,7 @@ def fill_positions(stamps: Stamps, same: np.ndarray | None = None, *, progress: 
 
     Returns
     -------
-    Stamps
+    Cutouts
         As many as before, in the same order. Those that stay without a position and show the
         source of an earlier one have its name, so that a split by names does not part them.
     """
@@ -299,3 +301,47 @@ def fill_positions(stamps: Stamps, same: np.ndarray | None = None, *, progress: 
     ra, dec = (np.where(missing, value[same], value) for value in (stamps.ra, stamps.dec))
     name = np.where(np.isfinite(ra), stamps.name, stamps.name[same])
     return replace(stamps, ra=ra, dec=dec, name=name)
+
+
+def leave_out(stamps: Cutouts, known: Cutouts, *, radius: u.Quantity = 60 * u.arcsec, name: str = "") -> Cutouts:
+    """Return the stamps of sources that another set does not show.
+
+    Parameters
+    ----------
+    stamps : Cutouts
+        The cutouts to choose from; those without a position are left out.
+    known : Cutouts
+        The cutouts whose sources are to be left out. Where one of these has no position, it takes that of another one
+        that shows the same source, if there is such (`skygal.data.cross_match.fill_positions`).
+    radius : `~astropy.units.Quantity`
+        Entries nearer than this are the same source.
+    name : str
+        A text that the names of those chosen must hold, such as a catalogue's.
+
+    Returns
+    -------
+    Cutouts
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``radius`` is no positive angle.
+
+    Examples
+    --------
+    The stamps of MiraBest in the wheel of ``firstgalaxydata`` which a file of training stamps does not hold::
+
+        outside = leave_out(read_stamps("firstgalaxydata"), read_stamps("train.npz"), name="MiraBest")
+    """
+    from astropy.coordinates import SkyCoord
+
+    limit = as_quantity("radius", radius, u.arcsec) * u.arcsec
+    known = fill_positions(known)
+    chosen = np.isfinite(stamps.ra) & np.isfinite(stamps.dec) & (np.char.find(stamps.name, name) >= 0)
+    placed = np.isfinite(known.ra) & np.isfinite(known.dec)
+    if chosen.any() and placed.any():
+        rows = np.flatnonzero(chosen)
+        places, others = (SkyCoord(ra * u.deg, dec * u.deg) for ra, dec in (
+            (stamps.ra[rows], stamps.dec[rows]), (known.ra[placed], known.dec[placed])))
+        chosen[rows[places.match_to_catalog_sky(others)[1] < limit]] = False
+    return select_cutouts(stamps, chosen)

@@ -5,8 +5,8 @@ import pytest
 from scipy import ndimage
 from training_stamps import blob
 
-from skygal.data.matching import compare_cutouts, fill_positions, flatten_cutout, match_cutouts
-from skygal.data.stamps import make_stamps
+from skygal.data.cross_match import compare_cutouts, fill_positions, flatten_cutout, match_cutouts
+from skygal.data.cutouts import make_cutouts
 
 
 def sky(seed: int, size: int = 180, kind: str = "extended") -> np.ndarray:
@@ -34,7 +34,7 @@ def cutout(image, *, shift=(0.0, 0.0), clip=0.03, offset=0.0, size=150):
 def cutouts(images, placed, **columns):
     n = len(images)
     ra = np.where(placed, 10.0 * np.arange(n), np.nan)
-    return make_stamps(images, np.full(n, "FRI"), ra=ra, dec=np.where(placed, 20.0, np.nan), **columns)
+    return make_cutouts(images, np.full(n, "FRI"), ra=ra, dec=np.where(placed, 20.0, np.nan), **columns)
 
 
 class TestCompare:
@@ -92,7 +92,7 @@ class TestMatch:
     def test_unclipped_cutouts(self):
         first = (len(sky(4)) - 160) // 2
         raw = sky(4)[first:first + 160, first:first + 160] * 3e-3
-        stamps = make_stamps([raw, cutout(sky(5)), cutout(sky(4))], np.full(3, "FRI"),
+        stamps = make_cutouts([raw, cutout(sky(5)), cutout(sky(4))], np.full(3, "FRI"),
                              rms=np.array([3e-5, np.nan, np.nan]), ra=np.array([1.0, 2.0, np.nan]),
                              dec=np.array([0.0, 0.0, np.nan]))
         assert match_cutouts(stamps).tolist() == [0, 1, 0]
@@ -107,7 +107,7 @@ class TestMatch:
     def test_two_copies_with_positions(self):
         """Two sets may both show the source: the next best is then no other source."""
         images = [cutout(sky(1)), cutout(sky(1), shift=(0.2, 0.3)), cutout(sky(2)), cutout(sky(1), shift=(-0.4, 0))]
-        stamps = make_stamps(images, np.full(4, "FRI"), ra=np.array([5.0, 5.002, 9.0, np.nan]),
+        stamps = make_cutouts(images, np.full(4, "FRI"), ra=np.array([5.0, 5.002, 9.0, np.nan]),
                              dec=np.array([1.0, 1.0, 1.0, np.nan]))
         assert match_cutouts(stamps)[3] in (0, 1)
 

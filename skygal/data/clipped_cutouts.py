@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["estimate_noise", "has_pedestal_removed", "restore_pedestal"]
+__all__ = ["estimate_clipped_noise", "has_clip_subtracted", "restore_clip"]
 
 #: brightest value of an 8-bit cutout
 WHITE = 255
@@ -18,7 +18,7 @@ BIAS = 0.14
 BRIGHTEST = 12
 
 
-def has_pedestal_removed(image: np.ndarray) -> bool:
+def has_clip_subtracted(image: np.ndarray) -> bool:
     """Return whether an 8-bit cutout starts at 1, as it does where the clip was subtracted.
 
     One that was only set to zero below the clip starts at the clip itself, which is brighter for all
@@ -28,7 +28,7 @@ def has_pedestal_removed(image: np.ndarray) -> bool:
     return bool(lit.size) and lit.min() == 1 and lit.max() <= WHITE and bool((lit == np.round(lit)).all())
 
 
-def estimate_noise(image: np.ndarray) -> float:
+def estimate_clipped_noise(image: np.ndarray) -> float:
     """Estimate the noise of a cutout whose clip at 3 sigma was subtracted.
 
     Parameters
@@ -78,7 +78,7 @@ def estimate_noise(image: np.ndarray) -> float:
     return float(np.exp((weight * np.log(rms)).sum() / weight.sum() - BIAS))
 
 
-def restore_pedestal(image: np.ndarray, noise: float) -> np.ndarray:
+def restore_clip(image: np.ndarray, noise: float) -> np.ndarray:
     """Return a cutout with the subtracted clip added again.
 
     Parameters
@@ -86,7 +86,7 @@ def restore_pedestal(image: np.ndarray, noise: float) -> np.ndarray:
     image : `~numpy.ndarray`
         8-bit: clipped at 3 rms, which was subtracted.
     noise : float
-        The rms over the brightness of 255, as from `estimate_noise`.
+        The rms over the brightness of 255, as from `estimate_clipped_noise`.
 
     Returns
     -------

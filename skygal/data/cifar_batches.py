@@ -1,4 +1,4 @@
-"""Stamps in the layout of CIFAR-10's batches, in which FRDEEP and MiraBest are published."""
+"""Cutouts in the layout of CIFAR-10's batches, in which FRDEEP and MiraBest are published."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from skygal.checks import show
+from skygal.data.cutouts import MIRABEST, MIRABEST_BATCHES, SMALL, Cutouts, join_cutouts, make_cutouts, read_labels
 from skygal.data.plain_pickle import load_plain_pickle
-from skygal.data.stamps import MIRABEST, MIRABEST_BATCHES, SMALL, Stamps, join_stamps, make_stamps, read_labels
 from skygal.io.inputs import read_bytes
 
 __all__ = ["find_batches", "load_batch", "read_batch", "read_batches"]
@@ -27,7 +27,7 @@ def find_batches(folder: Path) -> list[Path]:
                   if path.is_file() and (path.name.startswith("data_batch") or path.name == "test_batch"))
 
 
-def read_batches(files: list[Path]) -> Stamps:
+def read_batches(files: list[Path]) -> Cutouts:
     """Read the batches of one folder.
 
     Parameters
@@ -52,10 +52,10 @@ def read_batches(files: list[Path]) -> Stamps:
         if shape and shapes[0] and shape != shapes[0]:
             raise ValueError(f"images of stamps {show(str(path))} must have the shape of {files[0].name}'s, "
                              f"{min(shapes[0])}, got {min(shape)}")
-    return join_stamps(parts)
+    return join_cutouts(parts)
 
 
-def read_batch(path: str | os.PathLike) -> Stamps:
+def read_batch(path: str | os.PathLike) -> Cutouts:
     """Read one batch: a pickled dict with ``data``, ``labels`` and maybe ``filenames``.
 
     Parameters
@@ -65,7 +65,7 @@ def read_batch(path: str | os.PathLike) -> Stamps:
 
     Returns
     -------
-    Stamps
+    Cutouts
         Clipped cutouts (they have no noise rms). Label, position and angular size are taken from
         names such as ``100_010.451-009.284_0.0529_0080.60``; a label that no name tells is looked up
         in the ``label_names`` of the ``batches.meta`` beside the file, and else by its value.
@@ -99,14 +99,14 @@ def read_batch(path: str | os.PathLike) -> Stamps:
     names = _texts(batch.get("filenames", batch.get("filename")))
     if names is None or len(names) != len(data):
         names = [f"{path.name} {i}" for i in range(len(data))]
-    from skygal.data.cutouts import parse_name
+    from skygal.data.image_files import parse_name
 
     # MiraBest's names come with the folder in which the batch was made
     parsed = [parse_name(re.split(r"[/\\]", name)[-1]) or {} for name in names]
     columns = {key: np.asarray([found.get(key, np.nan) for found in parsed]) for key in ("ra", "dec", "las")}
     named = np.asarray([int(found.get("label", -1)) for found in parsed])
     fr_class, morphology = _batch_classes(labels, named, _label_names(path.parent), shown)
-    return make_stamps(list(data.reshape(len(data), side, side)), fr_class, morphology=morphology,
+    return make_cutouts(list(data.reshape(len(data), side, side)), fr_class, morphology=morphology,
                        name=np.asarray(names), **columns)
 
 

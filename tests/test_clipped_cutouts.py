@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from training_stamps import blob
 
-from skygal.data.pedestal import estimate_noise, has_pedestal_removed, restore_pedestal
+from skygal.data.clipped_cutouts import estimate_clipped_noise, has_clip_subtracted, restore_clip
 from skygal.rendering.survey_noise import draw_noise
 
 
@@ -17,14 +17,14 @@ def cutout(rms, seed):
 
 @pytest.mark.parametrize("rms", [0.01, 0.02, 0.05])
 def test_noise_is_estimated_from_specks(rms):
-    found = [estimate_noise(cutout(rms, seed)[1]) / (rms / cutout(rms, seed)[0].max()) for seed in range(6)]
+    found = [estimate_clipped_noise(cutout(rms, seed)[1]) / (rms / cutout(rms, seed)[0].max()) for seed in range(6)]
     # its scatter is 0.3 in ln, and it allows for more specks than pure noise has
     assert 0.5 < np.exp(np.mean(np.log(found))) < 1.5
 
 
 def test_the_pedestal_is_put_back():
     sky, published = cutout(0.02, 0)
-    back = restore_pedestal(published, 0.02 / sky.max())
+    back = restore_clip(published, 0.02 / sky.max())
     lit = published > 0
     assert back[lit] == pytest.approx(sky[lit] / sky.max(), abs=1 / 255)
     assert not back[~lit].any() and back.max() == pytest.approx(1)
@@ -32,16 +32,16 @@ def test_the_pedestal_is_put_back():
 
 def test_which_cutouts_have_it_removed():
     sky, published = cutout(0.02, 0)
-    assert has_pedestal_removed(published)
-    assert not has_pedestal_removed(np.where(sky > 0.06, np.floor(255 * sky / sky.max()), 0))
-    assert not has_pedestal_removed(published / 255)
-    assert not has_pedestal_removed(np.zeros((8, 8)))
+    assert has_clip_subtracted(published)
+    assert not has_clip_subtracted(np.where(sky > 0.06, np.floor(255 * sky / sky.max()), 0))
+    assert not has_clip_subtracted(published / 255)
+    assert not has_clip_subtracted(np.zeros((8, 8)))
 
 
 def test_bad_input():
     with pytest.raises(ValueError, match="image must be brightest between 0 and 255, got 0.0"):
-        estimate_noise(np.zeros((8, 8)))
+        estimate_clipped_noise(np.zeros((8, 8)))
     with pytest.raises(ValueError, match="image must be brightest between 0 and 255, got 300.0"):
-        estimate_noise(np.full((8, 8), 300))
+        estimate_clipped_noise(np.full((8, 8), 300))
     with pytest.raises(ValueError, match=r"noise must be in \[0, 1/3\), got 0.4"):
-        restore_pedestal(np.zeros((8, 8)), 0.4)
+        restore_clip(np.zeros((8, 8)), 0.4)

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from astropy import units as u
 
-from skygal.data.outside import leave_out
-from skygal.data.stamps import make_stamps, select_stamps
+from skygal.data.cross_match import leave_out
+from skygal.data.cutouts import make_cutouts, select_cutouts
 
 
 def at(ra, dec, name):
     images = np.random.default_rng(0).random((len(ra), 5, 5))
-    return make_stamps(images, np.full(len(ra), "FRI"), ra=np.array(ra, float), dec=np.array(dec, float),
+    return make_cutouts(images, np.full(len(ra), "FRI"), ra=np.array(ra, float), dec=np.array(dec, float),
                        name=np.array(name))
 
 
@@ -40,6 +40,6 @@ def test_radius():
 
 def test_select():
     stamps = at([1, 2, 3], [0, 0, 0], list("abc"))
-    assert select_stamps(stamps, np.array([True, False, True])).name.tolist() == ["a", "c"]
-    picked = select_stamps(stamps, np.array([2, 0]))
+    assert select_cutouts(stamps, np.array([True, False, True])).name.tolist() == ["a", "c"]
+    picked = select_cutouts(stamps, np.array([2, 0]))
     assert picked.ra.tolist() == [3, 1] and np.array_equal(picked.images[0], stamps.images[2])
