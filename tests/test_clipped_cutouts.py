@@ -5,12 +5,12 @@ import pytest
 from training_stamps import blob
 
 from skygal.data.clipped_cutouts import estimate_clipped_noise, has_clip_subtracted, restore_clip
-from skygal.rendering.survey_noise import draw_noise
+from skygal.stamps.survey_view import sample_noise
 
 
 def cutout(rms, seed):
     """Return the sky and what is published of it."""
-    noise = draw_noise(1, (200, 200), beam_sigma=1.274, rng=np.random.default_rng(seed))[0]
+    noise = sample_noise(1, (200, 200), beam_sigma=1.274, rng=np.random.default_rng(seed))[0]
     sky = blob(14, 5, 1.0, 200) + blob(-14, -5, 0.8, 200) + rms * noise
     return sky, np.clip(np.floor(255 * (sky - 3 * rms) / (sky.max() - 3 * rms)), 0, 255)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from skygal.stamps.survey_view import CLIP, WHITE
+
 __all__ = ["estimate_clipped_noise", "has_clip_subtracted", "restore_clip"]
 
-#: brightest value of an 8-bit cutout
-WHITE = 255
 #: chance of a pixel's being brighter than the clip for another reason than noise; those fall off over one rms
 STRAY = 2e-4
 #: mean and scatter of ln(rms / peak) over MiraBest, from which the estimate starts
@@ -70,8 +70,8 @@ def estimate_clipped_noise(image: np.ndarray) -> float:
     near |= ndimage.binary_dilation((size > BRIGHTEST)[labels], iterations=6)
     found = np.bincount(np.clip(value[~near], 0, BRIGHTEST), minlength=BRIGHTEST + 1)
     rms = np.exp(np.linspace(np.log(1e-3), np.log(0.12), 200))
-    unit = (1 / rms - 3)[:, None] / WHITE * np.arange(1, BRIGHTEST + 1)
-    above = norm.sf(3 + unit) + STRAY * np.exp(-unit)
+    unit = (1 / rms - CLIP)[:, None] / WHITE * np.arange(1, BRIGHTEST + 1)
+    above = norm.sf(CLIP + unit) + STRAY * np.exp(-unit)
     chance = np.concatenate([1 - above[:, :1], above[:, :-1] - above[:, 1:], above[:, -1:]], axis=1)
     log_post = np.log(np.maximum(chance, 1e-12)) @ found + norm.logpdf(np.log(rms), *PRIOR)
     weight = np.exp(log_post - log_post.max())
@@ -101,4 +101,4 @@ def restore_clip(image: np.ndarray, noise: float) -> np.ndarray:
     if not 0 <= noise < 1 / 3:
         raise ValueError(f"noise must be in [0, 1/3), got {noise}")
     image = np.asarray(image, float)
-    return np.where(image > 0, image / WHITE * (1 - 3 * noise) + 3 * noise, 0.0)
+    return np.where(image > 0, image / WHITE * (1 - CLIP * noise) + CLIP * noise, 0.0)

@@ -67,6 +67,10 @@ class Cutouts:
     def __len__(self) -> int:
         return len(self.images)
 
+    def filled(self, row: int) -> np.ndarray:
+        """Return one image, float64, with zeros where it is not finite."""
+        return np.nan_to_num(np.asarray(self.images[row], float), nan=0.0, posinf=0.0, neginf=0.0)
+
 
 def make_cutouts(images: list[np.ndarray] | np.ndarray, fr_class: np.ndarray, **columns: np.ndarray) -> Cutouts:
     """Return stamps from what a reader found.

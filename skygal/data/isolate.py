@@ -140,7 +140,7 @@ def restore_source(image: np.ndarray, mask: np.ndarray, clip: float, *, beam_sig
 @lru_cache(maxsize=8)
 def _scale_noise(beam_sigma: float, size: int = 128) -> tuple[float, ...]:
     """Return the rms on each scale of survey noise of rms 1."""
-    from skygal.rendering.survey_noise import noise_power
+    from skygal.stamps.survey_view import noise_power
 
     k = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.fftfreq(size)[None])
     power = noise_power(k, beam_sigma)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skygal.evaluation.crossfit import CrossJudge, fold_by_sky, train_judges
-from skygal.evaluation.framed import frame_cutouts
-from skygal.evaluation.observe import Observed, observe_cutouts, observe_stamps
+from skygal.evaluation.observed import Observed, observe_cutouts, observe_cutouts_as_frdeep, observe_stamps
+from skygal.observation.beam import FWHM
 from skygal.seeds import Seeds
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ __all__ = ["CLASSES", "Bench", "Effort", "make_bench", "see_with_beam"]
 
 #: the classes that judges tell apart
 CLASSES = ("FRI", "FRII")
-FWHM_PER_SIGMA = 2.3548200450309493
 #: scatter of ln(noise) between the views that a judge learns from
 NOISE_SCATTER = 0.35
 
@@ -106,7 +105,7 @@ class Bench:
         Shape (n,), fold of the held-out (validation and test) stamps, -1 for the training split.
     framed : `~numpy.ndarray`
         Shape (m, 100, 100): the test stamps in the form that the paper's classifier knows, see
-        `skygal.evaluation.framed`.
+        `skygal.evaluation.observed`.
     judge : CrossJudge
         Learnt from held-out stamps alone.
     beam_fwhm : float
@@ -132,7 +131,7 @@ class Bench:
     @property
     def beam_sigma(self) -> float:
         """Standard deviation of the beam in pixels."""
-        return self.beam_fwhm / FWHM_PER_SIGMA
+        return self.beam_fwhm / FWHM
 
     def rows(self, split: str) -> np.ndarray:
         """Return the rows of a split."""
@@ -202,7 +201,7 @@ def make_bench(data: TrainingSet, stamps: Cutouts, *, beam_fwhm: float = 5.4, pi
         if count.min() < 2:
             raise ValueError(f"stamps must hold two of each of FRI and FRII in the {split} split, "
                              f"got {count[0]} and {count[1]}")
-    sigma = beam_fwhm / pixel_scale / FWHM_PER_SIGMA
+    sigma = beam_fwhm / pixel_scale / FWHM
     real = observe_cutouts(stamps, data.row, shape=data.images.shape[1:], pixel_scale=pixel_scale, progress=progress)
     restored = see_with_beam(data.images, beam_sigma=sigma)
     fold = np.full(len(data), -1)
@@ -221,6 +220,6 @@ def make_bench(data: TrainingSet, stamps: Cutouts, *, beam_fwhm: float = 5.4, pi
         views[-1][lost] = real.images[held][lost]
     judge = train_judges(np.stack(views), label[held], fold[held], seeds=range(effort.judge_seeds),
                          epochs=effort.judge_epochs, progress=progress)
-    framed = frame_cutouts(stamps, data.row[data.split == "test"])
+    framed = observe_cutouts_as_frdeep(stamps, data.row[data.split == "test"])
     return Bench(real, restored.astype(np.float16), label, data.extent, data.split, fold, framed, judge,
                  beam_fwhm / pixel_scale, effort, seed)

@@ -12,7 +12,7 @@ import numpy as np
 from skygal.checks import as_count, as_seed, check_choice, show
 from skygal.evaluation import compared, judged, learned
 from skygal.evaluation.bench import CLASSES, Bench, Effort, make_bench
-from skygal.evaluation.observe import match_real, observe_stamps
+from skygal.evaluation.observed import match_real, observe_stamps
 from skygal.evaluation.rows import Made, Row
 from skygal.morphology.moments import measure_moments
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skygal.evaluation.bench import CLASSES, Bench
-from skygal.evaluation.framed import frame_stamps
 from skygal.evaluation.frechet import frechet_distance
+from skygal.evaluation.observed import observe_stamps_as_frdeep
 from skygal.evaluation.ramis import ramis
 from skygal.evaluation.resample import bootstrap_error, matched_rows
 from skygal.evaluation.rows import Made, Row, accuracy_error
@@ -35,7 +35,7 @@ def _opinions(bench: Bench, made: Made, paper: PaperClassifier | None) -> dict[s
     out = {"robust judge": made.cache["robust judge"]}
     if paper is not None:
         if "framed" not in made.cache:
-            made.cache["framed"] = frame_stamps(made.images, made.seen.noise, beam_sigma=bench.beam_sigma,
+            made.cache["framed"] = observe_stamps_as_frdeep(made.images, made.seen.noise, beam_sigma=bench.beam_sigma,
                                                 rng=bench.generator("framed"))
         out["paper's judge"] = (paper.classify(made.cache["framed"]), paper.classify(bench.framed))
     return out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from skygal.evaluation.bench import Bench
-from skygal.evaluation.observe import observe_stamps
+from skygal.evaluation.observed import observe_stamps
 from skygal.evaluation.resample import bootstrap_error, matched_rows
 from skygal.evaluation.rows import Made, Row, hold_out
 from skygal.evaluation.two_sample import (

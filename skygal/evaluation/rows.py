@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from skygal.evaluation.observe import Observed
+from skygal.evaluation.observed import Observed
 
 __all__ = ["Made", "Row", "accuracy_error", "figure", "format_rows", "hold_out"]
 

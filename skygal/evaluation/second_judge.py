@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["apart_from", "train_second_judge"]
 
-#: side of FRDEEP's images, pixels
-SIDE = 150
 CLASSES = ("FRI", "FRII")
 
 
@@ -78,18 +76,17 @@ def train_second_judge(source: str | os.PathLike, stamps: Cutouts, rows: np.ndar
     FileNotFoundError
         If the source is missing.
     """
-    from skygal.evaluation.ramis import train_paper_classifier
+    from skygal.evaluation.ramis import FRAME, paste_in_frame, train_paper_classifier
 
     images = read_stamps(source)
     for image in images.images:
-        if max(image.shape) > SIDE:
-            raise ValueError(f"images of {show(os.fspath(source))} must be of at most {SIDE} x {SIDE} pixels, "
+        if max(image.shape) > FRAME:
+            raise ValueError(f"images of {show(os.fspath(source))} must be of at most {FRAME} x {FRAME} pixels, "
                              f"got {image.shape}")
     keep = np.flatnonzero(apart_from(images, stamps, rows, progress=progress) & np.isin(images.fr_class, CLASSES))
-    framed = np.zeros((len(keep), SIDE, SIDE), np.float32)
+    framed = np.zeros((len(keep), FRAME, FRAME), np.float32)
     for frame, i in zip(framed, keep, strict=True):
         image = np.nan_to_num(np.asarray(images.images[i], np.float32))
-        y, x = ((SIDE - size) // 2 for size in image.shape)
-        frame[y:y + image.shape[0], x:x + image.shape[1]] = image / max(image.max(), 1e-30)
+        frame[:] = paste_in_frame(image[None] / max(image.max(), 1e-30))[0]
     return train_paper_classifier(framed, np.array([CLASSES.index(images.fr_class[i]) for i in keep]), seed=seed,
                                   epochs=epochs, progress=progress)

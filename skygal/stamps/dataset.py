@@ -20,7 +20,7 @@ from skygal.morphology.generator import BLOCK
 from skygal.morphology.latents import Latents, check_latents, draw_sources
 from skygal.morphology.moments import measure_moments
 from skygal.seeds import Seeds
-from skygal.stamps.view import StampView
+from skygal.stamps.survey_view import StampView
 
 __all__ = ["StampStream", "SyntheticStamps"]
 

@@ -18,7 +18,7 @@ from skygal.morphology.latents import draw_conditions
 from skygal.morphology.networks import Acceptance
 from skygal.training.augment import StampBatches
 from skygal.training.stamp_net import train_net
-from skygal.training.survey_view import SurveyView
+from skygal.training.torch_view import TorchView
 
 __all__ = ["train_acceptance"]
 
@@ -130,7 +130,7 @@ def _nearest_noise(extent: np.ndarray, fr_class: np.ndarray, known: TrainingSet,
 
 def _real_views(generator: Generator, known: TrainingSet, *, seed: int) -> np.ndarray:
     """Return real stamps (1 + VIEWS, n, ny, nx): the cutouts' own pixels, then restored and seen with other noise."""
-    view, draw = SurveyView(generator.arch), torch.Generator().manual_seed(seed)
+    view, draw = TorchView(generator.arch.shape, generator.arch.beam_sigma), torch.Generator().manual_seed(seed)
     batches = StampBatches(torch.from_numpy(known.images), torch.full((len(known),), -1),
                            torch.from_numpy(known.noise.astype(np.float32)), generator.arch)
     out = np.empty((1 + VIEWS, *known.seen.shape), np.float32)
@@ -145,7 +145,7 @@ def _real_views(generator: Generator, known: TrainingSet, *, seed: int) -> np.nd
 def _observed(generator: Generator, u: np.ndarray, fr_class: np.ndarray, extent: np.ndarray, bending: np.ndarray,
               noise: np.ndarray, *, seed: int) -> np.ndarray:
     """Return stamps as the survey shows them, from their latents."""
-    view, draw = SurveyView(generator.arch), torch.Generator().manual_seed(seed)
+    view, draw = TorchView(generator.arch.shape, generator.arch.beam_sigma), torch.Generator().manual_seed(seed)
     out = np.empty((len(u), *generator.shape), np.float32)
     for start in range(0, len(u), BLOCK):
         part = slice(start, start + BLOCK)

@@ -11,7 +11,7 @@ import torch
 from skygal.morphology.networks import stretch
 from skygal.training.adversary import Adversary, Discriminator
 from skygal.training.structure import StructureNet, measure_structure
-from skygal.training.survey_view import SurveyView, jitter
+from skygal.training.torch_view import TorchView, jitter
 
 if TYPE_CHECKING:
     from skygal.training.loop import Trainer
@@ -54,7 +54,7 @@ class Game:
     def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
         settings = trainer.settings
-        self.view = SurveyView(trainer.arch, trainer.device)
+        self.view = TorchView(trainer.arch.shape, trainer.arch.beam_sigma, trainer.device)
         rate = DISCRIMINATOR_RATE * settings.adversarial_rate
         images = Discriminator(trainer.arch, settings.discriminator_widths, settings.precision).to(trainer.device)
         real = torch.cat([self._measured(part) for part in trainer.seen.split(BLOCK)])

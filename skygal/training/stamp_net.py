@@ -105,7 +105,7 @@ def train_net(stamps: np.ndarray, label: np.ndarray, *, n_classes: int = 2, seed
     Parameters
     ----------
     stamps : `~numpy.ndarray`
-        Shape (n, ny, nx), peak 1; see `skygal.evaluation.observe`. With shape (views, n, ny, nx), each epoch
+        Shape (n, ny, nx), peak 1; see `skygal.evaluation.observed`. With shape (views, n, ny, nx), each epoch
         takes one of the views of each stamp at random.
     label : array_like of int
         Shape (n,), 0 to ``n_classes`` - 1.

@@ -1,8 +1,13 @@
-"""One stamp as a survey would show it: beam, pixels, noise and clip, in a square image of peak 1."""
+"""A stamp as FIRST shows it: its noise, its clip at 3 sigma and the 8 bits of its cutouts.
+
+All that makes a noiseless stamp look like a cutout of the survey starts here: the images of `skygal.SyntheticStamps`
+(`StampView`), what an evaluation measures (`skygal.evaluation.observed`), what a discriminator compares, with gradients
+(`skygal.training.torch_view`), and the form that real cutouts are brought to (`skygal.data.clipped_cutouts`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,17 +17,185 @@ from scipy import fft
 from skygal.checks import as_count, as_quantity, show
 from skygal.observation.beam import FWHM, ellipse_covariance, native_covariance
 from skygal.rendering.matching import matching_kernel
-from skygal.rendering.survey_noise import noise_power
 from skygal.rendering.transform import render_stamps
 
 if TYPE_CHECKING:
     from skygal.bastien2021.generator import PaperGenerator
     from skygal.morphology.generator import Generator
 
-__all__ = ["StampView"]
+__all__ = ["CLIP", "WHITE", "StampView", "clip_to_white", "noise_power", "sample_noise", "sample_skies", "turn_image"]
 
+#: FIRST's cutouts are published above so many times their noise
+CLIP = 3.0
+#: the brightest value of an 8-bit cutout
+WHITE = 255
+#: power of the noise over that of noise whose autocorrelation is the beam, at frequencies in cycles per beam sigma:
+#: azimuthal means over 3590 patches of 64 x 64 pixels of MiraBest's unclipped cutouts without a pixel above 5 sigma
+FREQUENCY = np.array([0.0, 0.022, 0.057, 0.096, 0.134, 0.173, 0.211, 0.250, 0.288, 0.327, 0.364, 0.401, 0.439, 0.476,
+                      0.515, 0.553, 0.6])
+EXCESS = np.array([4.5, 3.71, 1.83, 0.877, 0.694, 0.658, 0.695, 0.819, 0.968, 1.166, 1.273, 1.308, 1.566, 1.570, 1.441,
+                   1.290, 0.4])
+#: stamps whose noise fields are drawn at once
+BLOCK = 64
 #: a beam needs as many pixels to its FWHM
 LEAST_BEAM = 2.0
+
+
+def noise_power(frequency: np.ndarray, beam_sigma: float) -> np.ndarray:
+    """Return the power spectrum of the noise, up to a factor.
+
+    Parameters
+    ----------
+    frequency : array_like
+        Cycles per pixel.
+    beam_sigma : float
+        Standard deviation of the beam in pixels.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        In the shape of ``frequency``.
+
+    Notes
+    -----
+    The noise of a naturally weighted interferometer has the beam itself for its autocorrelation. FIRST's
+    differs from that by what its weights and its unremoved sidelobes do: up to four times the power
+    beyond 15 pixels, and 1.5 times at the finest scales. Its values are Gaussian (kurtosis 3.0).
+    """
+    k = np.asarray(frequency, float) * beam_sigma
+    return np.exp(-2 * (np.pi * k) ** 2) * np.interp(k, FREQUENCY, EXCESS)
+
+
+def _summed_power(amplitude: np.ndarray, nx: int) -> float:
+    """Return the summed power of waves, by Parseval, with the half of the plane that a real transform leaves out.
+
+    ``amplitude`` has shape (ny, nx // 2 + 1).
+    """
+    weight = np.full(amplitude.shape, 2.0)
+    weight[:, _real_columns(nx)] = 1.0
+    return (weight * amplitude**2).sum()
+
+
+def _real_columns(nx: int) -> list[int]:
+    """Return the columns of a real transform that have no other half."""
+    return [0, -1] if nx % 2 == 0 else [0]
+
+
+def sample_noise(n: int, shape: tuple[int, int], *, beam_sigma: float, rng: np.random.Generator) -> np.ndarray:
+    """Sample noise fields of rms 1.
+
+    Parameters
+    ----------
+    n : int
+        How many.
+    shape : tuple of int
+        Rows and columns.
+    beam_sigma : float
+        Standard deviation of the beam in pixels.
+    rng : `~numpy.random.Generator`
+        The source of randomness.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        Shape (n, ny, nx), float32; its edges wrap around.
+    """
+    ny, nx = shape
+    k = np.hypot(fft.fftfreq(ny)[:, None], fft.rfftfreq(nx)[None, :])
+    transfer = np.sqrt(noise_power(k, beam_sigma))
+    transfer[0, 0] = 0.0
+    transfer /= np.sqrt(_summed_power(transfer, nx) / (ny * nx))
+    white = rng.standard_normal((n, ny, nx), dtype=np.float32)
+    return fft.irfft2(fft.rfft2(white) * transfer.astype(np.float32), s=shape).astype(np.float32)
+
+
+def clip_to_white(image: np.ndarray, clip: float, peak: float, *, slack: float = 0.0) -> np.ndarray:
+    """Return what rises above a clip, less the clip, in whole steps, as 8-bit cutouts are published.
+
+    Parameters
+    ----------
+    image : `~numpy.ndarray`
+        Any shape.
+    clip, peak : float
+        In the image's unit: what becomes 0, and what becomes 255.
+    slack : float
+        Values short of a whole step by no more than this, in steps, count as there.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        Whole numbers from 0 to 255, float64; all zero where the peak does not rise above the clip.
+    """
+    if not peak > clip:
+        return np.zeros(image.shape)
+    return np.clip(np.floor(WHITE * (image - clip) / (peak - clip) + slack), 0, WHITE)
+
+
+def turn_image(image: np.ndarray, shape: tuple[int, int], centre: Sequence[float], axis: Sequence[float], *,
+               order: int = 3, offset: Sequence[float] = (0.0, 0.0)) -> np.ndarray:
+    """Return an image turned about a point, which comes to the middle of a frame.
+
+    Parameters
+    ----------
+    image : `~numpy.ndarray`
+        Shape (ny, nx).
+    shape : tuple of int
+        Rows and columns of the frame.
+    centre : sequence of float
+        (x, y) of the point, pixels.
+    axis : sequence of float
+        (x, y), of length 1: the direction in the image that comes to lie along the rows.
+    order : int
+        Of the spline.
+    offset : sequence of float
+        (x, y) of the point's place from the middle, pixels.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        Of ``shape``, zero beyond the image.
+    """
+    from scipy import ndimage
+
+    cos, sin = axis
+    y, x = np.indices(shape, float)
+    x, y = x - (shape[1] - 1) / 2 - offset[0], y - (shape[0] - 1) / 2 - offset[1]
+    return ndimage.map_coordinates(image, [centre[1] + sin * x + cos * y, centre[0] + cos * x - sin * y], order=order,
+                                   mode="constant")
+
+
+def sample_skies(stamps: np.ndarray, noise: np.ndarray, side: int, *, beam_sigma: float, rng: np.random.Generator,
+                 shift: float = 0.0) -> Iterator[np.ndarray]:
+    """Yield each stamp as it lies on the sky: at a random angle, with the survey's noise.
+
+    Parameters
+    ----------
+    stamps : `~numpy.ndarray`
+        Shape (n, ny, nx), noiseless, with the survey's beam.
+    noise : array_like
+        Shape (n,), noise rms over the stamp's peak.
+    side : int
+        Rows and columns of the sky.
+    beam_sigma : float
+        Standard deviation of the beam in pixels.
+    rng : `~numpy.random.Generator`
+        Draws noise, angles and shifts.
+    shift : float
+        How far the stamp's middle is moved at most along either axis, pixels.
+
+    Yields
+    ------
+    `~numpy.ndarray`
+        Shape (side, side), the stamp's own peak about 1.
+    """
+    middle = [(size - 1) / 2 for size in stamps.shape[:0:-1]]
+    for i, stamp in enumerate(stamps):
+        if i % BLOCK == 0:
+            fields = sample_noise(min(BLOCK, len(stamps) - i), (side, side), beam_sigma=beam_sigma, rng=rng)
+        angle = rng.uniform(0, 2 * np.pi)
+        offset = rng.uniform(-shift, shift, 2) if shift > 0 else (0.0, 0.0)
+        sky = turn_image(stamp, (side, side), middle, (np.cos(angle), np.sin(angle)), offset=offset)
+        yield np.maximum(sky, 0.0) / max(float(stamp.max()), 1e-30) + noise[i] * fields[i % BLOCK]
 
 
 class StampView:
@@ -174,11 +347,7 @@ def _noise_transfer(size: int, covariance: np.ndarray) -> np.ndarray:
     (a, b), (_, c) = covariance.tolist()
     transfer = np.sqrt(noise_power(np.sqrt(a * x**2 + 2 * b * x * y + c * y**2), 1.0))
     transfer[0, 0] = 0.0
-    # by Parseval, with the half of the plane that a real field's transform leaves out
-    weight = np.full(transfer.shape, 2.0)
-    real = [0, -1] if size % 2 == 0 else [0]
-    weight[:, real] = 1.0
-    transfer *= size**2 / np.sqrt((weight * transfer**2).sum())
+    transfer *= size**2 / np.sqrt(_summed_power(transfer, size))
     # both y and -y are drawn here, of which the inverse transform takes the mean
-    transfer[:, real] *= np.sqrt(2)
+    transfer[:, _real_columns(size)] *= np.sqrt(2)
     return transfer.astype(np.float32)

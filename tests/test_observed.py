@@ -5,9 +5,9 @@ import pytest
 from training_stamps import blob, stamps
 
 from skygal.data.cutouts import make_cutouts
-from skygal.evaluation.observe import match_real, observe_cutouts, observe_stamps
+from skygal.evaluation.observed import match_real, observe_cutouts, observe_stamps
 from skygal.morphology.moments import measure_moments
-from skygal.rendering.survey_noise import draw_noise, noise_power
+from skygal.stamps.survey_view import sample_noise
 
 SIGMA = 3 / 2.3548200450309493
 
@@ -16,24 +16,6 @@ def double(size=(80, 144), apart=9.0, ratio=1.0):
     """Return a noiseless double along x at FIRST's beam."""
     y, x = np.indices(size) - (np.array(size)[:, None, None] - 1) / 2
     return sum(flux * np.exp(-((x - at) ** 2 + y**2) / (2 * SIGMA**2)) for at, flux in ((apart, 1.0), (-apart, ratio)))
-
-
-def test_noise_has_unit_rms_and_the_asked_spectrum():
-    fields = draw_noise(64, (64, 64), beam_sigma=SIGMA, rng=np.random.default_rng(0))
-    assert fields.dtype == np.float32
-    assert fields.std() == pytest.approx(1, abs=0.01)
-    k = np.hypot(*np.meshgrid(np.fft.fftfreq(64), np.fft.fftfreq(64)))
-    found = (np.abs(np.fft.fft2(fields)) ** 2).mean(axis=0)
-    asked = noise_power(k, SIGMA)
-    for low, high in ((0.05, 0.1), (0.1, 0.2), (0.2, 0.3)):
-        here, below = (k >= low) & (k < high), (k >= 0.05) & (k < 0.3)
-        assert found[here].sum() / found[below].sum() == pytest.approx(asked[here].sum() / asked[below].sum(), rel=0.05)
-    # on small scales it is as smooth as the beam, autocorrelation 0.73 at one pixel
-    assert (fields[:, :, 1:] * fields[:, :, :-1]).mean() == pytest.approx(0.73, abs=0.03)
-
-
-def test_odd_frames_have_unit_rms_too():
-    assert draw_noise(64, (33, 47), beam_sigma=SIGMA, rng=np.random.default_rng(0)).std() == pytest.approx(1, abs=0.02)
 
 
 def test_an_observed_stamp_is_clipped_in_8_bits_and_aligned():
@@ -69,7 +51,7 @@ def test_unclipped_and_subtracted_cutouts_look_alike():
     rng = np.random.default_rng(1)
     sky = blob(14, 5, 1.0, 200) + blob(-14, -5, 0.8, 200) + blob(0, 0, 0.3, 200)
     rms = 0.02
-    noisy = sky + rms * draw_noise(1, sky.shape, beam_sigma=SIGMA, rng=rng)[0]
+    noisy = sky + rms * sample_noise(1, sky.shape, beam_sigma=SIGMA, rng=rng)[0]
     published = np.clip(np.floor(255 * (noisy - 3 * rms) / (noisy.max() - 3 * rms)), 0, 255)
     both = make_cutouts([noisy, published], np.array(["FRII", "FRII"]), rms=np.array([rms, np.nan]))
     seen = observe_cutouts(both, [0, 1])
@@ -81,7 +63,7 @@ def test_unclipped_and_subtracted_cutouts_look_alike():
 def test_a_cutout_zeroed_below_the_clip_is_brought_to_the_same():
     rng = np.random.default_rng(1)
     noisy = blob(14, 5, 1.0, 200) + blob(-14, -5, 0.8, 200)
-    noisy += 0.02 * draw_noise(1, (200, 200), beam_sigma=SIGMA, rng=rng)[0]
+    noisy += 0.02 * sample_noise(1, (200, 200), beam_sigma=SIGMA, rng=rng)[0]
     zeroed = np.where(noisy > 0.06, np.floor(255 * noisy / noisy.max()), 0)
     both = make_cutouts([noisy, zeroed], np.array(["FRII", "FRII"]), rms=np.array([0.02, np.nan]))
     seen = observe_cutouts(both, [0, 1])
@@ -91,16 +73,16 @@ def test_a_cutout_zeroed_below_the_clip_is_brought_to_the_same():
 
 def test_the_papers_form_of_cutouts_and_stamps():
     """Zero below the clip, not subtracted, with specks, at any angle."""
-    from skygal.evaluation.framed import SIDE, frame_cutouts, frame_stamps
+    from skygal.evaluation.observed import SIDE, observe_cutouts_as_frdeep, observe_stamps_as_frdeep
 
     rng = np.random.default_rng(1)
     noisy = blob(9, 5, 1.0, 200) + blob(-9, -5, 0.8, 200)
-    noisy += 0.02 * draw_noise(1, (200, 200), beam_sigma=SIGMA, rng=rng)[0]
+    noisy += 0.02 * sample_noise(1, (200, 200), beam_sigma=SIGMA, rng=rng)[0]
     subtracted = np.clip(np.floor(255 * (noisy - 0.06) / (noisy.max() - 0.06)), 0, 255)
     zeroed = np.where(noisy > 0.06, np.floor(255 * noisy / noisy.max()), 0)
     cut = make_cutouts([noisy, subtracted, zeroed, noisy[60:140, 60:140]], np.array(["FRII"] * 4),
                       rms=np.array([0.02, np.nan, np.nan, 0.02]))
-    seen = frame_cutouts(cut, [0, 1, 2, 3])
+    seen = observe_cutouts_as_frdeep(cut, [0, 1, 2, 3])
     assert seen.shape == (4, SIDE, SIDE) and seen.max(axis=(1, 2)) == pytest.approx(1)
     assert seen[0][seen[0] > 0].min() >= 0.05
     assert seen[2] == pytest.approx(seen[0], abs=1.5 / 255)
@@ -108,7 +90,7 @@ def test_the_papers_form_of_cutouts_and_stamps():
     both = (seen[1] > 0) & (seen[0] > 0)
     assert np.abs(seen[1] - seen[0])[both].max() < 0.05 and both.sum() > 0.8 * (seen[0] > 0).sum()
     assert seen[3, 10:-10, 10:-10] == pytest.approx(seen[0, 10:-10, 10:-10]) and not seen[3, :10].any()
-    made = frame_stamps(np.repeat(double()[None], 4, axis=0), np.full(4, 0.02), beam_sigma=SIGMA, rng=rng)
+    made = observe_stamps_as_frdeep(np.repeat(double()[None], 4, axis=0), np.full(4, 0.02), beam_sigma=SIGMA, rng=rng)
     assert made.shape == (4, SIDE, SIDE) and made[made > 0].min() >= 0.05
     angles = np.linalg.eigh(measure_moments(np.where(made > 0.3, made, 0))[2])[1][:, :, 1]
     assert np.ptp(np.arctan2(angles[:, 1], angles[:, 0]) % np.pi) > 0.3

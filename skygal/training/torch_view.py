@@ -1,6 +1,6 @@
-"""Stamps as the survey's cutouts show them, in torch: what a discriminator compares.
+"""A stamp as FIRST shows it (`skygal.stamps.survey_view`), in torch: what a discriminator compares.
 
-The same steps as `skygal.evaluation.observe`, but for turning each stamp to the sky and back, so that gradients reach
+The same steps as `skygal.evaluation.observed`, but for turning each stamp to the sky and back, so that gradients reach
 the stamp. Where the noise cuts a pixel away no gradient does.
 """
 
@@ -9,35 +9,33 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from skygal.morphology.networks import Architecture
+from skygal.stamps.survey_view import CLIP, WHITE, noise_power
 
-__all__ = ["SurveyView", "jitter"]
+__all__ = ["TorchView", "jitter"]
 
-CLIP = 3.0
-STEPS = 255
 #: a pixel above the clip belongs to the source if the noiseless stamp rises over so many rms within NEAR pixels
 LEVEL, NEAR = 1.2, 4
 #: fewer pixels than this above the clip, within a square of 5 x 5, are a speck
 SPECK = 7.5
 
 
-class SurveyView:
+class TorchView:
     """Adds noise to stamps, clips, keeps the source's islands and cuts to 8 bits.
 
     Parameters
     ----------
-    arch : Architecture
-        Frame and beam.
+    shape : tuple of int
+        Rows and columns of a stamp.
+    beam_sigma : float
+        Standard deviation of the beam in pixels.
     device : str or `~torch.device`
         Where the stamps are.
     """
 
-    def __init__(self, arch: Architecture, device: str | torch.device = "cpu") -> None:
-        from skygal.rendering.survey_noise import noise_power
-
-        ny, nx = arch.shape
+    def __init__(self, shape: tuple[int, int], beam_sigma: float, device: str | torch.device = "cpu") -> None:
+        ny, nx = shape
         k = torch.hypot(torch.fft.fftfreq(ny)[:, None], torch.fft.rfftfreq(nx)[None, :])
-        power = torch.from_numpy(noise_power(k.numpy(), arch.beam_sigma)).float()
+        power = torch.from_numpy(noise_power(k.numpy(), beam_sigma)).float()
         power[0, 0] = 0.0
         self.transfer = power.sqrt().to(device)
 
@@ -61,7 +59,7 @@ class SurveyView:
             lit = (lit * functional.max_pool2d(crowd, 5, 1, 2))[:, 0]
         seen = (noisy - CLIP * rms).clamp_min(0.0) * lit
         seen = seen / seen.amax(dim=(1, 2), keepdim=True).clamp_min(1e-6)
-        whole = torch.floor(STEPS * seen + 1e-4) / STEPS
+        whole = torch.floor(WHITE * seen + 1e-4) / WHITE
         return seen + (whole - seen).detach()
 
     def turned(self, stamps: torch.Tensor, noise: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
