@@ -93,8 +93,8 @@ class TestMatch:
         first = (len(sky(4)) - 160) // 2
         raw = sky(4)[first:first + 160, first:first + 160] * 3e-3
         stamps = make_cutouts([raw, cutout(sky(5)), cutout(sky(4))], np.full(3, "FRI"),
-                             rms=np.array([3e-5, np.nan, np.nan]), ra=np.array([1.0, 2.0, np.nan]),
-                             dec=np.array([0.0, 0.0, np.nan]))
+                              rms=np.array([3e-5, np.nan, np.nan]), ra=np.array([1.0, 2.0, np.nan]),
+                              dec=np.array([0.0, 0.0, np.nan]))
         assert match_cutouts(stamps).tolist() == [0, 1, 0]
 
     def test_without_any_position_the_earlier_one_counts(self):
@@ -108,7 +108,7 @@ class TestMatch:
         """Two sets may both show the source: the next best is then no other source."""
         images = [cutout(sky(1)), cutout(sky(1), shift=(0.2, 0.3)), cutout(sky(2)), cutout(sky(1), shift=(-0.4, 0))]
         stamps = make_cutouts(images, np.full(4, "FRI"), ra=np.array([5.0, 5.002, 9.0, np.nan]),
-                             dec=np.array([1.0, 1.0, 1.0, np.nan]))
+                              dec=np.array([1.0, 1.0, 1.0, np.nan]))
         assert match_cutouts(stamps)[3] in (0, 1)
 
     def test_hardly_resolved_sources_stay_apart(self):

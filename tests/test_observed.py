@@ -5,7 +5,8 @@ import pytest
 from training_stamps import blob, stamps
 
 from skygal.data.cutouts import make_cutouts
-from skygal.evaluation.observed import match_real, observe_cutouts, observe_stamps
+from skygal.evaluation.generated import match_noise
+from skygal.evaluation.observed import observe_cutouts, observe_stamps
 from skygal.morphology.moments import measure_moments
 from skygal.stamps.survey_view import sample_noise
 
@@ -23,7 +24,7 @@ def test_an_observed_stamp_is_clipped_in_8_bits_and_aligned():
     seen = observe_stamps(clean, np.full(6, 0.02), beam_sigma=SIGMA, rng=np.random.default_rng(0))
     assert seen.images.shape == (6, 80, 144) and seen.images.dtype == np.float32
     assert seen.images.max(axis=(1, 2)) == pytest.approx(1)
-    assert seen.seen.all() and seen.images.min() >= 0
+    assert seen.visible.all() and seen.images.min() >= 0
     _, centre, covariance = measure_moments(seen.images)
     assert centre == pytest.approx(np.broadcast_to([71.5, 39.5], (6, 2)), abs=0.2)
     assert np.abs(covariance[:, 0, 1] / covariance[:, 0, 0]).max() < 0.02
@@ -42,8 +43,8 @@ def test_what_noise_hides_is_blank():
     rng = np.random.default_rng(0)
     wide = np.exp(-(np.indices((80, 144)).astype(float)[1] - 71.5) ** 2 / 1e3)[None]
     seen = observe_stamps(np.concatenate([double()[None], wide]), np.array([0.01, 0.33]), beam_sigma=SIGMA, rng=rng)
-    assert seen.seen[0]
-    assert observe_stamps(np.zeros((0, 80, 144)), np.zeros(0), beam_sigma=SIGMA, rng=rng).seen.shape == (0,)
+    assert seen.visible[0]
+    assert observe_stamps(np.zeros((0, 80, 144)), np.zeros(0), beam_sigma=SIGMA, rng=rng).visible.shape == (0,)
 
 
 def test_unclipped_and_subtracted_cutouts_look_alike():
@@ -81,7 +82,7 @@ def test_the_papers_form_of_cutouts_and_stamps():
     subtracted = np.clip(np.floor(255 * (noisy - 0.06) / (noisy.max() - 0.06)), 0, 255)
     zeroed = np.where(noisy > 0.06, np.floor(255 * noisy / noisy.max()), 0)
     cut = make_cutouts([noisy, subtracted, zeroed, noisy[60:140, 60:140]], np.array(["FRII"] * 4),
-                      rms=np.array([0.02, np.nan, np.nan, 0.02]))
+                       rms=np.array([0.02, np.nan, np.nan, 0.02]))
     seen = observe_cutouts_as_frdeep(cut, [0, 1, 2, 3])
     assert seen.shape == (4, SIDE, SIDE) and seen.max(axis=(1, 2)) == pytest.approx(1)
     assert seen[0][seen[0] > 0].min() >= 0.05
@@ -106,7 +107,7 @@ def test_neighbours_and_blanks():
     seen = observe_cutouts(cut, [0, 2], shape=(32, 48))
     assert len(seen) == 2 and seen.images.shape == (2, 32, 48)
     hidden = observe_cutouts(make_cutouts([images[1]], np.array(["FRII"]), rms=np.array([10.0])), [0], shape=(32, 48))
-    assert not hidden.seen.any() and np.isnan(hidden.noise[0])
+    assert not hidden.visible.any() and np.isnan(hidden.noise[0])
 
 
 def test_the_same_seed_gives_the_same_observation():
@@ -120,12 +121,12 @@ def test_real_stamps_are_matched_by_class_and_extent():
     rng = np.random.default_rng(0)
     extent = np.linspace(5, 50, 100)
     features = np.stack([np.tile(extent, 2), np.zeros(200)], axis=1)
-    rows = match_real([[6.0, 0], [49.0, 0], [30.0, 0]], ["a", "a", "b"], features, np.repeat(["a", "b"], 100), rng=rng,
-                      neighbours=5)
+    rows = match_noise([[6.0, 0], [49.0, 0], [30.0, 0]], ["a", "a", "b"], features, np.repeat(["a", "b"], 100), rng=rng,
+                       neighbours=5)
     assert np.tile(extent, 2)[rows] == pytest.approx([6, 49, 30], abs=2)
     assert (rows < 100).tolist() == [True, True, False]
     with pytest.raises(ValueError, match="fr_class must have real stamps, got none of c"):
-        match_real([[6.0]], ["c"], extent[:, None], np.repeat("a", 100), rng=rng)
+        match_noise([[6.0]], ["c"], extent[:, None], np.repeat("a", 100), rng=rng)
 
 
 @pytest.mark.parametrize("noise, words", [

@@ -149,7 +149,7 @@ class TestBatches:
         images = [np.arange(900, dtype=np.uint16) % 250] * 2
         write_batch(tmp_path / "test_batch", 2, data=images)
         with pytest.raises(ValueError, match=r"'.*test_batch' must have the shape of data_batch_1's, \(64, 64\), got "
-                                             r"\(30, 30\)"):
+                           r"\(30, 30\)"):
             read_stamps(tmp_path)
 
     def test_blank_images_are_counted(self, tmp_path):
@@ -312,7 +312,7 @@ class TestCutouts:
     def test_no_class(self, tmp_path):
         write_fits(tmp_path / "some" / "a.fits", np.ones((4, 4)))
         with pytest.raises(ValueError, match="class of '.*a.fits' must be told by a name like .* got a.fits"
-                                             .replace("got a.fits", "got 'a.fits' in 'some'")):
+                           .replace("got a.fits", "got 'a.fits' in 'some'")):
             read_stamps(tmp_path)
 
     def test_damaged(self, tmp_path):

@@ -22,7 +22,7 @@ def doubles(n, seed=0):
     rng = np.random.default_rng(seed)
     return torch.stack([sum(blob(at * reach, 0, flux) for at, flux in zip(
         np.linspace(-1, 1, 7), [1.0, 0.5, 0.3, 0.2, 0.3, 0.4, far], strict=True))
-        for reach, far in zip(rng.uniform(6, 18, n), rng.uniform(0.4, 1, n), strict=True)])
+                        for reach, far in zip(rng.uniform(6, 18, n), rng.uniform(0.4, 1, n), strict=True)])
 
 
 @pytest.fixture(scope="module")

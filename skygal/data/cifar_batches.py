@@ -107,7 +107,7 @@ def read_batch(path: str | os.PathLike) -> Cutouts:
     named = np.asarray([int(found.get("label", -1)) for found in parsed])
     fr_class, morphology = _batch_classes(labels, named, _label_names(path.parent), shown)
     return make_cutouts(list(data.reshape(len(data), side, side)), fr_class, morphology=morphology,
-                       name=np.asarray(names), **columns)
+                        name=np.asarray(names), **columns)
 
 
 def load_batch(path: Path) -> dict[str, Any]:

@@ -95,8 +95,8 @@ def make_cutouts(images: list[np.ndarray] | np.ndarray, fr_class: np.ndarray, **
              "morphology": columns.get("morphology", np.full(n, ""))}
     good = np.asarray([_shows_something(np.asarray(image)) for image in images], bool)
     return Cutouts([np.asarray(image) for image, ok in zip(images, good, strict=True) if ok],
-                  **{key: np.asarray(value, str)[good] for key, value in texts.items()},
-                  **{key: value[good] for key, value in filled.items()}, skipped=int((~good).sum()))
+                   **{key: np.asarray(value, str)[good] for key, value in texts.items()},
+                   **{key: value[good] for key, value in filled.items()}, skipped=int((~good).sum()))
 
 
 def _shows_something(image: np.ndarray) -> bool:
@@ -107,15 +107,15 @@ def _shows_something(image: np.ndarray) -> bool:
 def join_cutouts(parts: list[Cutouts]) -> Cutouts:
     """Return the stamps of several sources as one."""
     return Cutouts([image for part in parts for image in part.images],
-                  **{key: np.concatenate([getattr(part, key) for part in parts]) for key in (*NUMBERS, *TEXTS)},
-                  skipped=sum(part.skipped for part in parts))
+                   **{key: np.concatenate([getattr(part, key) for part in parts]) for key in (*NUMBERS, *TEXTS)},
+                   skipped=sum(part.skipped for part in parts))
 
 
 def select_cutouts(stamps: Cutouts, rows: np.ndarray) -> Cutouts:
     """Return the chosen stamps (an index or a boolean array); ``skipped`` stays."""
     rows = np.arange(len(stamps))[rows]
     return Cutouts([stamps.images[i] for i in rows],
-                  **{key: getattr(stamps, key)[rows] for key in (*NUMBERS, *TEXTS)}, skipped=stamps.skipped)
+                   **{key: getattr(stamps, key)[rows] for key in (*NUMBERS, *TEXTS)}, skipped=stamps.skipped)
 
 
 def read_labels(labels: np.ndarray, source: str) -> tuple[np.ndarray, np.ndarray]:

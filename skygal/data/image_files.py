@@ -178,7 +178,7 @@ def read_image_files(files: Iterable[Path]) -> Cutouts:
                for key in ("ra", "dec", "las", "pixel_scale", "rms")}
     fr_class, morphology = np.asarray(classes, str).reshape(-1, 2).T
     return make_cutouts(images, fr_class, morphology=morphology, name=np.asarray([path.name for path in files]),
-                       **columns)
+                        **columns)
 
 
 def _read_image(path: Path) -> tuple[np.ndarray, dict[str, float]]:
@@ -285,6 +285,6 @@ def read_wheel(path: Path) -> Cutouts:
         raise ValueError(f"stamps {shown} hold no images named like ra_dec_label_catalogue.png")
     fr_class, morphology = read_labels(np.asarray([int(row["label"]) for row in rows.values()]), shown)
     return make_cutouts(images, fr_class, morphology=morphology, name=np.asarray(list(rows)),
-                       ra=np.asarray([float(row["ra"]) for row in rows.values()]),
-                       dec=np.asarray([float(row["dec"]) for row in rows.values()]),
-                       pixel_scale=np.full(len(rows), 1.8))
+                        ra=np.asarray([float(row["ra"]) for row in rows.values()]),
+                        dec=np.asarray([float(row["dec"]) for row in rows.values()]),
+                        pixel_scale=np.full(len(rows), 1.8))

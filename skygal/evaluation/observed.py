@@ -22,7 +22,7 @@ from skygal.morphology.measure import largest_size
 from skygal.morphology.moments import measure_moments
 from skygal.stamps.survey_view import CLIP, WHITE, clip_to_white, sample_skies, turn_image
 
-__all__ = ["SIDE", "Observed", "match_real", "observe_cutouts", "observe_cutouts_as_frdeep", "observe_stamps",
+__all__ = ["SIDE", "Observed", "observe_cutouts", "observe_cutouts_as_frdeep", "observe_stamps",
            "observe_stamps_as_frdeep"]
 
 #: side of the images in FRDEEP's form, pixels: 150 less an edge of 25 on each side, as in the paper
@@ -56,7 +56,7 @@ class Observed:
         return Observed(self.images[rows], self.noise[rows], self.sized[rows])
 
     @property
-    def seen(self) -> np.ndarray:
+    def visible(self) -> np.ndarray:
         """Which stamps show anything, shape (n,)."""
         return np.asarray(self.images.any(axis=(1, 2)))
 
@@ -175,49 +175,6 @@ def observe_stamps(stamps: np.ndarray, noise: np.ndarray, *, beam_sigma: float, 
         flat = clip_to_white(sky, CLIP * noise[i], float(sky.max()))
         images[i] = _align(np.where(find_source(flat, 0.0, las=las[i]), flat, 0.0), shape)
     return Observed(images, noise, sized)
-
-
-def match_real(features: np.ndarray, fr_class: np.ndarray, real_features: np.ndarray, real_class: np.ndarray, *,
-               rng: np.random.Generator, neighbours: int = 15) -> np.ndarray:
-    """Draw for each stamp a real one of its class that is like it, whose noise it is to have.
-
-    Parameters
-    ----------
-    features : array_like
-        Shape (n, d), of the stamps: what the noise over the peak goes with, such as the logarithms of extent
-        and of flux over peak. (In a sample limited by flux, noise over peak grows with flux over peak.)
-    fr_class : array_like
-        Shape (n,), of the stamps.
-    real_features, real_class : array_like
-        Shapes (m, d) and (m,), of real stamps.
-    rng : `~numpy.random.Generator`
-        The source of randomness.
-    neighbours : int
-        It is one of so many stamps of the class, those nearest in features of unit scatter.
-
-    Returns
-    -------
-    `~numpy.ndarray` of int
-        Shape (n,), rows of the real stamps.
-
-    Raises
-    ------
-    ValueError
-        If there is no real stamp of a class.
-    """
-    features, real_features = np.asarray(features, float), np.asarray(real_features, float)
-    out = np.empty(len(features), int)
-    real_class = np.asarray(real_class)
-    scale = real_features.std(axis=0) + 1e-12
-    for name in np.unique(fr_class):
-        here, there = np.flatnonzero(np.asarray(fr_class) == name), np.flatnonzero(real_class == name)
-        if not there.size:
-            raise ValueError(f"fr_class must have real stamps, got none of {name}")
-        away = (((features[here, None] - real_features[None, there]) / scale) ** 2).sum(axis=2)
-        order = np.argsort(away, axis=1, kind="stable")[:, :neighbours]
-        pick = rng.integers(order.shape[1], size=len(here))
-        out[here] = there[order[np.arange(len(here)), pick]]
-    return out
 
 
 def _middle(image: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The nearest training stamp, which tells whether a generated one is a copy."""
+"""Whether generated stamps are copies of training stamps: how near the nearest one is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Closeness", "compare_distances", "nearest_distance", "nearest_stamp"]
+from skygal.evaluation.generated import GeneratedSample
+from skygal.evaluation.reference import Reference
+from skygal.evaluation.results import Result
+from skygal.evaluation.statistics import bootstrap_error, matched_rows
+
+__all__ = ["Closeness", "compare_distances", "measure_closeness", "nearest_distance", "nearest_stamp"]
 
 #: rows of a distance matrix made at once
 BLOCK = 256
@@ -100,3 +105,49 @@ def compare_distances(distance: np.ndarray, reference: np.ndarray) -> Closeness:
     low, five = np.percentile(reference, [1, 5])
     return Closeness(float((distance < low).mean()), float((distance < five).mean()),
                      float(np.median(distance) / max(float(np.median(reference)), 1e-12)))
+
+
+def measure_closeness(reference: Reference, sample: GeneratedSample) -> list[Result]:
+    """Return how near generated stamps are to the nearest training stamp, beside held-out (test) ones.
+
+    In pixels (in the best flip) as observed and noiseless, and in the features of the judges. For each, the part
+    that is nearer than all but 5 % of held-out stamps, and the median distance over theirs; errors by the bootstrap.
+    """
+    rng, test, train, images = reference.generator("closeness"), reference.test, reference.train, reference.real.images
+    rows = matched_rows(sample.label, reference.label[test], rng=rng)
+    restored = reference.restored.astype(np.float32)
+    space = {"pixels, observed": (nearest_stamp(sample.observed.images[rows], images[train])[0],
+                                  nearest_stamp(images[test], images[train])[0]),
+             "pixels, noiseless": (nearest_stamp(sample.images[rows], restored[train])[0],
+                                   nearest_stamp(restored[test], restored[train])[0]),
+             "judge features": _feature_distances(reference, sample.observed.images[rows])}
+    out = []
+    for group, (mine, held) in space.items():
+        near = compare_distances(mine, held)
+
+        def error(name: str, mine: np.ndarray = mine, held: np.ndarray = held) -> float:
+            return bootstrap_error(lambda a, b: getattr(compare_distances(a, b), name), mine, held, rng=rng,
+                                   n_boot=reference.effort.n_boot)
+
+        below = error("below_5")
+        out.append(Result("nearer to a training stamp than 95 % of held-out", group, near.below_5, below, 0.05, np.nan,
+                          "no more than real", bool(near.below_5 <= 0.05 + 2 * below)))
+        out.append(Result("median distance to the nearest training stamp, over held-out's", group, near.median_ratio,
+                          error("median_ratio"), 1.0, np.nan))
+    return out
+
+
+def _feature_distances(reference: Reference, stamps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return distances to the nearest training stamp, of generated and of test stamps, in features of their judges."""
+    test, train = reference.test, reference.train
+    fold = reference.judge.deal(len(stamps))
+    generated, real = np.zeros(len(stamps)), np.zeros(len(test))
+    for k, nets in enumerate(reference.judge.nets):
+        known = nets[0].features(reference.real.images[train])
+        # features of different judges have different scales
+        size = known.std() + 1e-12
+        for distance, part, which in ((generated, stamps, fold == k),
+                                      (real, reference.real.images[test], reference.fold[test] == k)):
+            if which.any():
+                distance[which] = nearest_distance(nets[0].features(part[which]), known)[0] / size
+    return generated, real

@@ -5,8 +5,8 @@ import pytest
 import torch
 from training_stamps import blob
 
-from skygal.evaluation import crossfit
-from skygal.evaluation.crossfit import CrossJudge, fold_by_sky, train_judges
+from skygal.evaluation import judges
+from skygal.evaluation.judges import CrossJudge, fold_by_sky, train_judges
 from skygal.training.stamp_net import FEATURES, StampNet, train_net
 
 
@@ -96,7 +96,7 @@ class Memory:
 
 
 def test_no_judge_is_asked_about_what_it_learnt_from(monkeypatch):
-    monkeypatch.setattr(crossfit, "train_net", lambda views, label, **words: Memory(views))
+    monkeypatch.setattr(judges, "train_net", lambda views, label, **words: Memory(views))
     images, label = made_up(30)
     fold = np.arange(30) % 3
     judge = train_judges(np.stack([images, images * 0.9]), label, fold, seeds=(0, 1))

@@ -1,18 +1,31 @@
-"""Judges that never saw the stamp they judge, nor any that the generator learnt from."""
+"""Judges: classifiers of FR class that never saw the stamp they judge.
+
+The robust judges learn by cross-fitting on held-out stamps alone; the second judge is the paper's classifier, trained
+on FRDEEP without the images that show the sources it is to judge.
+"""
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skygal.checks import as_count
+from skygal.checks import as_count, show
+from skygal.data.cutouts import Cutouts, join_cutouts
 from skygal.data.prepare import sky_cells
+from skygal.data.readers import read_stamps
 from skygal.training.stamp_net import StampNet, train_net
 
-__all__ = ["CrossJudge", "fold_by_sky", "train_judges"]
+if TYPE_CHECKING:
+    from skygal.evaluation.ramis import PaperClassifier
+
+__all__ = ["CrossJudge", "apart_from", "fold_by_sky", "train_judges", "train_second_judge"]
+
+CLASSES = ("FRI", "FRII")
 
 
 def fold_by_sky(ra: np.ndarray, dec: np.ndarray, name: np.ndarray, n_folds: int) -> np.ndarray:
@@ -120,3 +133,76 @@ def train_judges(views: np.ndarray, label: np.ndarray, fold: np.ndarray, *, seed
                 bar.update()
             nets.append(tuple(made))
     return CrossJudge(tuple(nets))
+
+
+def apart_from(images: Cutouts, stamps: Cutouts, rows: np.ndarray, *, progress: bool = False) -> np.ndarray:
+    """Return which images show none of certain cutouts' sources.
+
+    Parameters
+    ----------
+    images : Cutouts
+        Images without positions, such as FRDEEP's.
+    stamps : Cutouts
+        Cutouts.
+    rows : array_like of int
+        The cutouts to be kept apart from.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    `~numpy.ndarray` of bool
+        Shape (number of images,).
+    """
+    from skygal.data.cross_match import match_cutouts
+
+    n = len(stamps)
+    same = match_cutouts(join_cutouts([stamps, images]), progress=progress)
+    held = np.zeros(len(same), bool)
+    held[np.asarray(rows, int)] = True
+    # an image may be like an earlier image, which is like a cutout
+    for row in range(n, len(same)):
+        held[row] = held[same[row]]
+    return ~held[n:]
+
+
+def train_second_judge(source: str | os.PathLike, stamps: Cutouts, rows: np.ndarray, *, seed: int, epochs: int = 30,
+                       progress: bool = False) -> PaperClassifier:
+    """Train the paper's classifier on FRDEEP, without the images that show held-out sources.
+
+    Parameters
+    ----------
+    source : path or str
+        FRDEEP; see `skygal.data.readers.read_stamps`.
+    stamps : Cutouts
+        The real cutouts of an evaluation.
+    rows : array_like of int
+        Those that the judge is to judge.
+    seed, epochs, progress
+        See `skygal.evaluation.ramis.train_paper_classifier`.
+
+    Returns
+    -------
+    PaperClassifier
+
+    Raises
+    ------
+    ValueError
+        If the images are larger than 150 x 150 pixels, or too few are left.
+    FileNotFoundError
+        If the source is missing.
+    """
+    from skygal.evaluation.ramis import FRAME, paste_in_frame, train_paper_classifier
+
+    images = read_stamps(source)
+    for image in images.images:
+        if max(image.shape) > FRAME:
+            raise ValueError(f"images of {show(os.fspath(source))} must be of at most {FRAME} x {FRAME} pixels, "
+                             f"got {image.shape}")
+    keep = np.flatnonzero(apart_from(images, stamps, rows, progress=progress) & np.isin(images.fr_class, CLASSES))
+    framed = np.zeros((len(keep), FRAME, FRAME), np.float32)
+    for frame, i in zip(framed, keep, strict=True):
+        image = np.nan_to_num(np.asarray(images.images[i], np.float32))
+        frame[:] = paste_in_frame(image[None] / max(image.max(), 1e-30))[0]
+    return train_paper_classifier(framed, np.array([CLASSES.index(images.fr_class[i]) for i in keep]), seed=seed,
+                                  epochs=epochs, progress=progress)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skygal.evaluation.crossfit import CrossJudge, fold_by_sky, train_judges
+from skygal.evaluation.judges import CrossJudge, fold_by_sky, train_judges
 from skygal.evaluation.observed import Observed, observe_cutouts, observe_cutouts_as_frdeep, observe_stamps
 from skygal.observation.beam import FWHM
 from skygal.seeds import Seeds
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from skygal.data.cutouts import Cutouts
     from skygal.data.prepare import TrainingSet
 
-__all__ = ["CLASSES", "Bench", "Effort", "make_bench", "see_with_beam"]
+__all__ = ["CLASSES", "Effort", "Reference", "add_beam", "make_reference"]
 
 #: the classes that judges tell apart
 CLASSES = ("FRI", "FRII")
@@ -34,7 +34,7 @@ class Effort:
     folds, judge_seeds, judge_epochs : int
         Of the cross-fitted judges.
     views : int
-        Made-up views (other noise, other angle) of each stamp that a judge learns from, beside its own.
+        GeneratedSample-up views (other noise, other angle) of each stamp that a judge learns from, beside its own.
     test_seeds, test_epochs : int
         Of two-sample tests.
     transfer_seeds, transfer_epochs : int
@@ -63,7 +63,7 @@ class Effort:
                    transfer_epochs=15, n_boot=100)
 
 
-def see_with_beam(images: np.ndarray, *, beam_sigma: float) -> np.ndarray:
+def add_beam(images: np.ndarray, *, beam_sigma: float) -> np.ndarray:
     """Return restored stamps (n, ny, nx) at the survey's resolution, peak 1.
 
     Parameters
@@ -86,7 +86,7 @@ def see_with_beam(images: np.ndarray, *, beam_sigma: float) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Bench:
+class Reference:
     """Real stamps, observed, and judges of them.
 
     Attributes
@@ -103,7 +103,7 @@ class Bench:
         Shape (n,).
     fold : `~numpy.ndarray` of int
         Shape (n,), fold of the held-out (validation and test) stamps, -1 for the training split.
-    framed : `~numpy.ndarray`
+    as_frdeep : `~numpy.ndarray`
         Shape (m, 100, 100): the test stamps in the form that the paper's classifier knows, see
         `skygal.evaluation.observed`.
     judge : CrossJudge
@@ -122,7 +122,7 @@ class Bench:
     extent: np.ndarray
     split: np.ndarray
     fold: np.ndarray
-    framed: np.ndarray
+    as_frdeep: np.ndarray
     judge: CrossJudge
     beam_fwhm: float
     effort: Effort
@@ -148,13 +148,6 @@ class Bench:
         return self.rows("test")
 
     @cached_property
-    def statistics(self) -> dict[str, np.ndarray]:
-        """Shape statistics of all real stamps."""
-        from skygal.evaluation.shapes import shape_statistics
-
-        return shape_statistics(self.real.images, beam_fwhm=self.beam_fwhm)
-
-    @cached_property
     def cache(self) -> dict[str, Any]:
         """What measures of real stamps alone have found, so that it is found once."""
         return {}
@@ -164,8 +157,8 @@ class Bench:
         return Seeds(self.seed).generator(f"evaluate {name}")
 
 
-def make_bench(data: TrainingSet, stamps: Cutouts, *, beam_fwhm: float = 5.4, pixel_scale: float = 1.8, seed: int = 0,
-               effort: Effort | None = None, progress: bool = False) -> Bench:
+def make_reference(data: TrainingSet, stamps: Cutouts, *, beam_fwhm: float = 5.4, pixel_scale: float = 1.8,
+                   seed: int = 0, effort: Effort | None = None, progress: bool = False) -> Reference:
     """Observe real stamps and train judges on the held-out ones.
 
     Parameters
@@ -186,7 +179,7 @@ def make_bench(data: TrainingSet, stamps: Cutouts, *, beam_fwhm: float = 5.4, pi
 
     Returns
     -------
-    Bench
+    Reference
 
     Raises
     ------
@@ -203,7 +196,7 @@ def make_bench(data: TrainingSet, stamps: Cutouts, *, beam_fwhm: float = 5.4, pi
                              f"got {count[0]} and {count[1]}")
     sigma = beam_fwhm / pixel_scale / FWHM
     real = observe_cutouts(stamps, data.row, shape=data.images.shape[1:], pixel_scale=pixel_scale, progress=progress)
-    restored = see_with_beam(data.images, beam_sigma=sigma)
+    restored = add_beam(data.images, beam_sigma=sigma)
     fold = np.full(len(data), -1)
     held = np.flatnonzero(data.split != "train")
     rows = data.row[held]
@@ -220,6 +213,6 @@ def make_bench(data: TrainingSet, stamps: Cutouts, *, beam_fwhm: float = 5.4, pi
         views[-1][lost] = real.images[held][lost]
     judge = train_judges(np.stack(views), label[held], fold[held], seeds=range(effort.judge_seeds),
                          epochs=effort.judge_epochs, progress=progress)
-    framed = observe_cutouts_as_frdeep(stamps, data.row[data.split == "test"])
-    return Bench(real, restored.astype(np.float16), label, data.extent, data.split, fold, framed, judge,
-                 beam_fwhm / pixel_scale, effort, seed)
+    as_frdeep = observe_cutouts_as_frdeep(stamps, data.row[data.split == "test"])
+    return Reference(real, restored.astype(np.float16), label, data.extent, data.split, fold, as_frdeep, judge,
+                     beam_fwhm / pixel_scale, effort, seed)

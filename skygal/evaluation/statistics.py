@@ -1,4 +1,4 @@
-"""Errors by the bootstrap, and samples of a given mix."""
+"""Errors by the bootstrap and of proportions, and samples of a given mix."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from skygal.checks import as_count
 
-__all__ = ["bootstrap_error", "matched_rows"]
+__all__ = ["accuracy_error", "bootstrap_error", "hold_out", "matched_rows"]
 
 
 def bootstrap_error(statistic: Callable[..., float], *samples: np.ndarray, rng: np.random.Generator,
@@ -77,3 +77,16 @@ def matched_rows(label: np.ndarray, like: np.ndarray, *, rng: np.random.Generato
     rows = [rng.choice(np.flatnonzero(label == name), min(k, m), replace=False)
             for name, k, m in zip(names, wanted, there, strict=True)]
     return rng.permutation(np.concatenate(rows))
+
+
+def accuracy_error(right: np.ndarray) -> float:
+    """Return the binomial standard error of the mean of booleans."""
+    right = np.asarray(right, float)
+    return float(np.sqrt(right.mean() * (1 - right.mean()) / max(len(right), 1)))
+
+
+def hold_out(n: int, share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return two sets of rows out of ``n``, at random, ``share`` of them in the first."""
+    rows = rng.permutation(n)
+    cut = int(round(n * share))
+    return rows[:cut], rows[cut:]
