@@ -7,7 +7,7 @@ from training_stamps import blob
 
 from skygal.evaluation import judges
 from skygal.evaluation.judges import CrossJudge, fold_by_sky, train_judges
-from skygal.training.stamp_net import FEATURES, StampNet, train_net
+from skygal.training.stamp_classifier import FEATURES, StampClassifier, train_classifier
 
 
 def made_up(n, seed=0):
@@ -26,7 +26,7 @@ def made_up(n, seed=0):
 def test_the_network_learns():
     images, label = made_up(240)
     before = torch.get_rng_state()
-    net = train_net(images[:160], label[:160], seed=0, epochs=12)
+    net = train_classifier(images[:160], label[:160], seed=0, epochs=12)
     assert torch.equal(before, torch.get_rng_state())
     found = net.classify(images[160:])
     assert found.sum(axis=1) == pytest.approx(1, abs=1e-5)
@@ -38,7 +38,7 @@ def test_the_network_learns():
 def test_flips_change_nothing():
     images, _ = made_up(8)
     with torch.random.fork_rng():
-        net = StampNet(2, (32, 48))
+        net = StampClassifier(2, (32, 48))
     asked = net.classify(images)
     for view in (images[:, ::-1], images[:, :, ::-1], images[:, ::-1, ::-1]):
         assert net.classify(view) == pytest.approx(asked, abs=1e-6)
@@ -46,14 +46,15 @@ def test_flips_change_nothing():
 
 def test_the_same_seed_gives_the_same_network():
     images, label = made_up(40)
-    one, two, other = (train_net(images, label, seed=seed, epochs=2, zoom=0.1).classify(images) for seed in (1, 1, 2))
+    nets = [train_classifier(images, label, seed=seed, epochs=2, zoom=0.1) for seed in (1, 1, 2)]
+    one, two, other = (net.classify(images) for net in nets)
     assert np.array_equal(one, two) and not np.array_equal(one, other)
 
 
 def test_views_of_a_stamp_are_taken_in_turn():
     images, label = made_up(40)
     # the second view alone tells the classes apart
-    net = train_net(np.stack([np.zeros_like(images), images]), label, seed=0, epochs=60, batch_size=8)
+    net = train_classifier(np.stack([np.zeros_like(images), images]), label, seed=0, epochs=60, batch_size=8)
     assert (net.classify(images).argmax(axis=1) == label).mean() > 0.8
 
 
@@ -63,9 +64,9 @@ def test_views_of_a_stamp_are_taken_in_turn():
     (np.arange(8) % 3, r"label must hold each of 0 to 1 and no other, got \[0, 1, 2\]")])
 def test_bad_labels_are_refused(label, words):
     with pytest.raises(ValueError, match=words):
-        train_net(made_up(8)[0], label, seed=0)
+        train_classifier(made_up(8)[0], label, seed=0)
     with pytest.raises(ValueError, match="epochs must be at least 1, got 0"):
-        train_net(*made_up(8), seed=0, epochs=0)
+        train_classifier(*made_up(8), seed=0, epochs=0)
 
 
 def test_folds_are_even_and_keep_neighbours_together():
@@ -96,7 +97,7 @@ class Memory:
 
 
 def test_no_judge_is_asked_about_what_it_learnt_from(monkeypatch):
-    monkeypatch.setattr(judges, "train_net", lambda views, label, **words: Memory(views))
+    monkeypatch.setattr(judges, "train_classifier", lambda views, label, **words: Memory(views))
     images, label = made_up(30)
     fold = np.arange(30) % 3
     judge = train_judges(np.stack([images, images * 0.9]), label, fold, seeds=(0, 1))

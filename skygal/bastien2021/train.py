@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from skygal.bastien2021.settings import PaperSettings, preset_settings
 from skygal.checks import show
 from skygal.io.atomic import check_writable
-from skygal.training.aside import check_aside, drop_aside, set_aside
-from skygal.training.metrics import write_metrics
+from skygal.training.run_files import check_aside, drop_aside, set_aside, write_metrics
 
 if TYPE_CHECKING:
     from skygal.bastien2021.images import PaperImages

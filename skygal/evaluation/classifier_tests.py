@@ -11,7 +11,7 @@ from skygal.evaluation.observed import observe_stamps
 from skygal.evaluation.reference import Reference
 from skygal.evaluation.results import Result
 from skygal.evaluation.statistics import bootstrap_error, hold_out, matched_rows
-from skygal.training.stamp_net import train_net
+from skygal.training.stamp_classifier import train_classifier
 
 __all__ = ["balanced_accuracy", "measure_pipeline", "measure_transfer", "measure_two_sample", "told_accuracy",
            "told_area", "train_and_test", "two_sample_test"]
@@ -57,7 +57,7 @@ def two_sample_test(first: np.ndarray, second: np.ndarray, new_first: np.ndarray
     """
     label = np.repeat([0, 1], [len(first), len(second)])
     stamps = np.concatenate([first, second])
-    nets = [train_net(stamps, label, seed=seed, epochs=epochs, learning_rate=1e-3) for seed in seeds]
+    nets = [train_classifier(stamps, label, seed=seed, epochs=epochs, learning_rate=1e-3) for seed in seeds]
     one, two = (np.mean([net.classify(new)[:, 1] for net in nets], axis=0) for new in (new_first, new_second))
     return one, two
 
@@ -102,8 +102,8 @@ def train_and_test(stamps: np.ndarray, label: np.ndarray, new_stamps: np.ndarray
     `~numpy.ndarray` of int
         Shape (seeds, m), the class each names.
     """
-    return np.stack([train_net(stamps, label, seed=seed, epochs=epochs, zoom=0.1).classify(new_stamps).argmax(axis=1)
-                     for seed in seeds])
+    nets = [train_classifier(stamps, label, seed=seed, epochs=epochs, zoom=0.1) for seed in seeds]
+    return np.stack([net.classify(new_stamps).argmax(axis=1) for net in nets])
 
 
 def _learn_and_test(sample: GeneratedSample, reference: Reference, name: str) -> tuple[np.ndarray, np.ndarray]:

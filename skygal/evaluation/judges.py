@@ -18,7 +18,7 @@ from skygal.checks import as_count, show
 from skygal.data.cutouts import Cutouts, join_cutouts
 from skygal.data.prepare import sky_cells
 from skygal.data.readers import read_stamps
-from skygal.training.stamp_net import StampNet, train_net
+from skygal.training.stamp_classifier import StampClassifier, train_classifier
 
 if TYPE_CHECKING:
     from skygal.evaluation.ramis import PaperClassifier
@@ -65,11 +65,11 @@ class CrossJudge:
 
     Attributes
     ----------
-    nets : tuple of tuple of StampNet
+    nets : tuple of tuple of StampClassifier
         For each fold, networks that differ by their seed.
     """
 
-    nets: tuple[tuple[StampNet, ...], ...]
+    nets: tuple[tuple[StampClassifier, ...], ...]
 
     @property
     def n_folds(self) -> int:
@@ -122,14 +122,14 @@ def train_judges(views: np.ndarray, label: np.ndarray, fold: np.ndarray, *, seed
     from tqdm import tqdm
 
     folds = int(np.max(fold)) + 1
-    nets: list[tuple[StampNet, ...]] = []
+    nets: list[tuple[StampClassifier, ...]] = []
     with tqdm(total=folds * len(seeds), desc="judges", unit="net", disable=not progress) as bar:
         for k in range(folds):
             rows = np.flatnonzero(fold != k)
             made = []
             for seed in seeds:
-                made.append(train_net(views[:, rows], label[rows], n_classes=n_classes, seed=seed * folds + k,
-                                      epochs=epochs, zoom=0.1))
+                made.append(train_classifier(views[:, rows], label[rows], n_classes=n_classes, seed=seed * folds + k,
+                                             epochs=epochs, zoom=0.1))
                 bar.update()
             nets.append(tuple(made))
     return CrossJudge(tuple(nets))

@@ -16,8 +16,7 @@ from skygal.data.prepare import TrainingSet, prepare_stamps
 from skygal.data.readers import read_stamps
 from skygal.io.atomic import check_writable
 from skygal.morphology.conditions import ConditionTable
-from skygal.training.aside import check_aside, drop_aside, set_aside
-from skygal.training.metrics import write_metrics
+from skygal.training.run_files import check_aside, drop_aside, set_aside, write_metrics
 from skygal.training.settings import TrainSettings
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from skygal.morphology.networks import Architecture
-from skygal.training import adversary
-from skygal.training.adversary import Adversary, Discriminator
+from skygal.training import discriminators
+from skygal.training.discriminators import Adversary, ImageDiscriminator
 
 ARCH = Architecture(classes=("FRI", "FRII"), shape=(24, 40))
 WIDTHS = (4, 8)
@@ -19,7 +19,7 @@ def seeded():
 
 
 def make(penalty=0.005, precision="float32", rate=2e-3):
-    return Adversary(Discriminator(ARCH, WIDTHS, precision), rate=rate, penalty=penalty, probe=0.02)
+    return Adversary(ImageDiscriminator(ARCH, WIDTHS, precision), rate=rate, penalty=penalty, probe=0.02)
 
 
 def sets(n=64):
@@ -34,7 +34,7 @@ def sets(n=64):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_scores(precision):
-    network = Discriminator(ARCH, WIDTHS, precision)
+    network = ImageDiscriminator(ARCH, WIDTHS, precision)
     real, _, condition = sets(5)
     scores = network(real, condition)
     assert scores.shape == (5,) and scores.dtype == torch.float32 and bool(torch.isfinite(scores).all())
@@ -42,7 +42,7 @@ def test_scores(precision):
 
 def test_precisions_agree():
     real, _, condition = sets(5)
-    network = Discriminator(ARCH, WIDTHS, "float32")
+    network = ImageDiscriminator(ARCH, WIDTHS, "float32")
     with torch.no_grad():
         exact = network(real, condition)
         network.mixed = True
@@ -51,7 +51,7 @@ def test_precisions_agree():
 
 
 def test_score_depends_on_the_condition():
-    network = Discriminator(ARCH, WIDTHS, "float32")
+    network = ImageDiscriminator(ARCH, WIDTHS, "float32")
     real, _, condition = sets(4)
     other = condition.clone()
     other[:, -1] += 2
@@ -121,7 +121,7 @@ def test_penalty_is_the_squared_gradient(monkeypatch):
 
     made.network = Linear()
     made.adam = torch.optim.SGD(made.network.parameters(), lr=0.0)
-    monkeypatch.setattr(adversary, "PENALTY_EVERY", 1)
+    monkeypatch.setattr(discriminators, "PENALTY_EVERY", 1)
     same = torch.zeros(4000, 24, 40)
     made.step(same, same, torch.zeros(4000, 4), 1.0)
     # d/d scale of 1/2 penalty (|w|^2 scale^2 at real ones + the same at generated ones)

@@ -9,7 +9,7 @@ from training_stamps import SMALL, stamps
 
 from skygal.data.cutouts import make_cutouts
 from skygal.data.prepare import prepare_stamps
-from skygal.training import game
+from skygal.training import adversarial
 from skygal.training.loop import Trainer, quiet_torch
 
 
@@ -18,7 +18,7 @@ def data():
     images, labels = stamps(60)
     rng = np.random.default_rng(1)
     return prepare_stamps(make_cutouts(list(images), np.where(labels, "FRII", "FRI"), rms=np.full(60, 0.01),
-                                      ra=rng.uniform(0, 360, 60), dec=rng.uniform(-30, 60, 60)),
+                                       ra=rng.uniform(0, 360, 60), dec=rng.uniform(-30, 60, 60)),
                           classes=("FRI", "FRII"), shape=(24, 40))
 
 
@@ -37,14 +37,15 @@ def changed(before, module):
 
 
 def step(trainer, epoch=1.5, seed=0, rows=None):
-    return trainer.game.step(torch.arange(8) if rows is None else rows, torch.Generator().manual_seed(seed), epoch)
+    rows = torch.arange(8) if rows is None else rows
+    return trainer.adversarial.step(rows, torch.Generator().manual_seed(seed), epoch)
 
 
 def test_a_step_teaches_all_networks(make):
     trainer = make()
     model = trainer.model
     parts = {"decoder": model.decoder, "flow": model.flow, "encoder": model.encoder,
-             **{name: one.network for name, one in trainer.game.adversaries.items()}}
+             **{name: one.network for name, one in trainer.adversarial.adversaries.items()}}
     assert set(parts) > {"images", "structure"}
     before = {name: weights(part) for name, part in parts.items()}
     losses = step(trainer)
@@ -68,19 +69,19 @@ def test_no_phase_no_game(make):
 
 def test_the_average_lags_behind(make):
     trainer = make(adversarial_rate=1e-2)
-    first = weights(trainer.game.average)
+    first = weights(trainer.adversarial.average)
     seen = []
     for k in range(30):
         step(trainer, seed=k)
         seen.append(torch.cat([value.flatten() for value in weights(trainer.model.decoder)]))
-    kept = torch.cat([value.flatten() for value in weights(trainer.game.average.decoder)])
+    kept = torch.cat([value.flatten() for value in weights(trainer.adversarial.average.decoder)])
     start = torch.cat([value.flatten() for value in first[:len(list(trainer.model.decoder.parameters()))]])
     # by hand: the first steps count as much as each other, later ones at most 1 - average
     by_hand = start.clone()
     for number, value in enumerate(seen, 1):
         by_hand = torch.lerp(by_hand, value, 1 - min(trainer.settings.average, number / (number + 9)))
     torch.testing.assert_close(kept, by_hand, atol=1e-5, rtol=1e-4)
-    assert not any(value.requires_grad and value.grad is not None for value in trainer.game.average.parameters())
+    assert not any(value.requires_grad and value.grad is not None for value in trainer.adversarial.average.parameters())
 
 
 def test_rates_rise_and_fall(make):
@@ -89,11 +90,11 @@ def test_rates_rise_and_fall(make):
     for epoch in (0.0, 2.5, 5.0, 10.0, 20.0):
         step(trainer, epoch)
         rates.append([one.param_groups[0]["lr"] for one in (
-            trainer.game.adam, *(one.adam for one in trainer.game.adversaries.values()))])
+            trainer.adversarial.adam, *(one.adam for one in trainer.adversarial.adversaries.values()))])
     decoder, judge, other = np.array(rates).T / trainer.settings.adversarial_rate
-    assert decoder[0] == pytest.approx(0.01) and decoder[-1] == pytest.approx(game.LAST_SHARE)
+    assert decoder[0] == pytest.approx(0.01) and decoder[-1] == pytest.approx(adversarial.LAST_SHARE)
     assert decoder[2] > decoder[1] > decoder[0] and decoder[2] > decoder[3] > decoder[4]
-    assert judge[0] == pytest.approx(game.DISCRIMINATOR_RATE) and (np.diff(judge) < 0).all()
+    assert judge[0] == pytest.approx(adversarial.DISCRIMINATOR_RATE) and (np.diff(judge) < 0).all()
     assert (judge == other).all()
 
 
@@ -101,10 +102,10 @@ def test_rates_rise_and_fall(make):
 def shown(make, monkeypatch):
     """Return a function that gives the pixels of real stamps that the discriminators are to look at."""
     trainer = make()
-    monkeypatch.setattr(trainer.game, "_looked_at", lambda seen: seen)
+    monkeypatch.setattr(trainer.adversarial, "_looked_at", lambda seen: seen)
 
     def show(rows, seed=0):
-        return trainer, *trainer.game._real(rows, torch.Generator().manual_seed(seed))
+        return trainer, *trainer.adversarial._real(rows, torch.Generator().manual_seed(seed))
 
     return show
 
@@ -115,8 +116,8 @@ def most_bent(trainer, count):
 
 
 def test_real_stamps_are_flipped_with_their_bending(shown, make, monkeypatch):
-    monkeypatch.setattr(game, "ZOOM", 0.0)
-    monkeypatch.setattr(game, "SHIFT", 0.0)
+    monkeypatch.setattr(adversarial, "ZOOM", 0.0)
+    monkeypatch.setattr(adversarial, "SHIFT", 0.0)
     rows = most_bent(make(), 120)
     trainer, seen, condition, _ = shown(rows)
     plain, own = trainer.train.plain(rows[:1])[1][0], trainer.seen[rows[0]]
@@ -139,7 +140,7 @@ def test_half_of_the_real_stamps_are_restored_and_seen_again(shown, make):
     # the cutouts' own pixels with their own noise, then others with mostly less than that, from nearer and further off
     assert bool((noise[:100] == own).all())
     times = noise[100:] / own
-    low, high = game.NOISE_RANGE
+    low, high = adversarial.NOISE_RANGE
     assert low <= float(times.min()) < 1.5 * low and 0.7 * high < float(times.max()) <= high
     assert float(torch.log(times).mean()) == pytest.approx(np.log(low * high) / 2, abs=0.3)
     size, other = condition[:100, -2], condition[100:, -2]
@@ -153,9 +154,9 @@ def test_a_stamp_in_noise_keeps_something_to_see(make):
     trainer = make()
     trainer.train.noise[:] = 0.2
     rows = torch.arange(8).repeat(8)
-    _, _, noise = trainer.game._real(rows, torch.Generator().manual_seed(0))
+    _, _, noise = trainer.adversarial._real(rows, torch.Generator().manual_seed(0))
     # but for the half that are seen with their own
-    assert bool((noise[:32] == 0.2).all()) and float(noise[32:].max()) == pytest.approx(game.MOST_NOISE)
+    assert bool((noise[:32] == 0.2).all()) and float(noise[32:].max()) == pytest.approx(adversarial.MOST_NOISE)
 
 
 def test_a_step_depends_on_its_generator_and_seed_alone(make):
@@ -178,7 +179,7 @@ def test_the_decoder_comes_to_fool_a_judge_that_stands_still(make):
     trainer = make(adversarial_rate=3e-3, likelihood_weight=0.0, adversarial_epochs=100)
     for k in range(15):
         step(trainer, 0.0, seed=k)
-    for adversary in trainer.game.adversaries.values():
+    for adversary in trainer.adversarial.adversaries.values():
         adversary.rate = 0.0
     losses = [step(trainer, 5.0, seed=100 + k)["generator_loss"] for k in range(40)]
     assert np.mean(losses[-8:]) < np.mean(losses[:8])
@@ -205,8 +206,8 @@ def test_the_average_is_what_is_kept(make):
         losses = trainer.run_epoch()
     row = trainer.score(losses, 1.0)
     assert row["epoch"] == trainer.epochs and row["discriminator_loss"] > 0
-    for key, value in trainer.game.average.state_dict().items():
+    for key, value in trainer.adversarial.average.state_dict().items():
         assert torch.equal(trainer.best[key], value)
     kept = trainer.best_model()
-    for a, b in zip(kept.parameters(), trainer.game.average.parameters(), strict=True):
+    for a, b in zip(kept.parameters(), trainer.adversarial.average.parameters(), strict=True):
         assert torch.equal(a, b)

@@ -1,17 +1,32 @@
-"""The run that a training replaces: kept whole in a folder of its own until the new one is done."""
+"""The files of a training run: metrics as CSV, and the run that it replaces, kept aside until the new one is done."""
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from skygal.io.atomic import whole_directory
+from skygal.io.atomic import whole_directory, whole_file
 from skygal.io.manifest import find_foreign, read_manifest
 from skygal.io.parts import remove_replaced
 
-__all__ = ["check_aside", "drop_aside", "set_aside"]
+__all__ = ["check_aside", "drop_aside", "set_aside", "write_metrics"]
+
+
+
+
+def write_metrics(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write rows with the same entries as a CSV file, whole; one that is there is replaced."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    with whole_file(path, overwrite=True) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8")
 
 
 def _home(weights: Path) -> Path:

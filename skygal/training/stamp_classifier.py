@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from skygal.checks import as_count
 
-__all__ = ["StampNet", "coarsen", "train_net"]
+__all__ = ["StampClassifier", "coarsen", "train_classifier"]
 
 #: channels of the convolutions; each halves the image
 CHANNELS = (16, 32, 64, 64)
@@ -19,7 +19,7 @@ FEATURES = 32
 BLOCK = 128
 
 
-class StampNet(nn.Module):
+class StampClassifier(nn.Module):
     """Four convolutions and two dense layers on observed stamps, two pixels to one.
 
     Parameters
@@ -97,9 +97,9 @@ def _vary(part: torch.Tensor, zoom: float, generator: torch.Generator) -> torch.
     return part
 
 
-def train_net(stamps: np.ndarray, label: np.ndarray, *, n_classes: int = 2, seed: int, epochs: int = 15,
-              batch_size: int = 32, zoom: float = 0.0, learning_rate: float = 3e-3,
-              weight: np.ndarray | None = None) -> StampNet:
+def train_classifier(stamps: np.ndarray, label: np.ndarray, *, n_classes: int = 2, seed: int, epochs: int = 15,
+                     batch_size: int = 32, zoom: float = 0.0, learning_rate: float = 3e-3,
+                     weight: np.ndarray | None = None) -> StampClassifier:
     """Train a network on observed stamps.
 
     Parameters
@@ -124,7 +124,7 @@ def train_net(stamps: np.ndarray, label: np.ndarray, *, n_classes: int = 2, seed
 
     Returns
     -------
-    StampNet
+    StampClassifier
 
     Raises
     ------
@@ -150,7 +150,7 @@ def train_net(stamps: np.ndarray, label: np.ndarray, *, n_classes: int = 2, seed
     steps = max(1, n // batch_size)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        net = StampNet(n_classes, views.shape[2:]).to(memory_format=torch.channels_last)
+        net = StampClassifier(n_classes, views.shape[2:]).to(memory_format=torch.channels_last)
         optimizer = torch.optim.AdamW(net.parameters(), lr=learning_rate, weight_decay=0.02)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=epochs * steps)
         net.train()

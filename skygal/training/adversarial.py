@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from skygal.morphology.networks import stretch
-from skygal.training.adversary import Adversary, Discriminator
-from skygal.training.structure import StructureNet, measure_structure
+from skygal.training.discriminators import Adversary, ImageDiscriminator, StructureDiscriminator, measure_structure
 from skygal.training.torch_view import TorchView, jitter
 
 if TYPE_CHECKING:
     from skygal.training.loop import Trainer
 
-__all__ = ["Game"]
+__all__ = ["AdversarialPhase"]
 
 #: the whole learning rate is reached after so much of the first epoch; it ends at LAST_SHARE of it
 RISE, LAST_SHARE = 5.0, 0.1
@@ -42,7 +41,7 @@ BLOCK = 256
 LIKELIHOOD_EVERY = 2
 
 
-class Game:
+class AdversarialPhase:
     """What the adversarial phase adds to a `skygal.training.loop.Trainer`.
 
     Parameters
@@ -56,9 +55,9 @@ class Game:
         settings = trainer.settings
         self.view = TorchView(trainer.arch.shape, trainer.arch.beam_sigma, trainer.device)
         rate = DISCRIMINATOR_RATE * settings.adversarial_rate
-        images = Discriminator(trainer.arch, settings.discriminator_widths, settings.precision).to(trainer.device)
+        images = ImageDiscriminator(trainer.arch, settings.discriminator_widths, settings.precision).to(trainer.device)
         real = torch.cat([self._measured(part) for part in trainer.seen.split(BLOCK)])
-        self.structure = StructureNet(trainer.arch, real).to(trainer.device)
+        self.structure = StructureDiscriminator(trainer.arch, real).to(trainer.device)
         self.adversaries = {
             "images": Adversary(images, rate=rate, penalty=settings.penalty, probe=IMAGE_PROBE),
             "structure": Adversary(self.structure, rate=rate, penalty=STRUCTURE_PENALTY, probe=STRUCTURE_PROBE)}
