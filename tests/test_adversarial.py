@@ -63,7 +63,7 @@ def test_without_the_likelihood_the_encoder_rests(make):
     assert not any(changed(before, trainer.model.encoder))
 
 
-def test_no_phase_no_game(make):
+def test_no_epochs_no_phase(make):
     assert make(adversarial_epochs=0).game is None
 
 
@@ -162,9 +162,9 @@ def test_a_stamp_in_noise_keeps_something_to_see(make):
 def test_a_step_depends_on_its_generator_and_seed_alone(make):
     first, second = make(), make()
     second.model.load_state_dict(first.model.state_dict())
-    second.game.average.load_state_dict(first.game.average.state_dict())
-    for name, one in first.game.adversaries.items():
-        second.game.adversaries[name].load_state_dict(one.state_dict())
+    second.adversarial.average.load_state_dict(first.adversarial.average.state_dict())
+    for name, one in first.adversarial.adversaries.items():
+        second.adversarial.adversaries[name].load_state_dict(one.state_dict())
     losses = []
     for trainer in (first, second):
         torch.manual_seed(7)

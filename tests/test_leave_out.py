@@ -1,8 +1,6 @@
 """Sources that another set of stamps does not show."""
 
 import numpy as np
-import pytest
-from astropy import units as u
 
 from skygal.data.cross_match import leave_out
 from skygal.data.cutouts import make_cutouts, select_cutouts
@@ -21,21 +19,12 @@ def test_only_the_others_stay():
     known = at([10.012, 20.024, 45], [0, 60, 0], list("xyz"))
     assert leave_out(stamps, known).name.tolist() == ["c Gendre", "e MiraBest"]
     assert leave_out(stamps, known, name="MiraBest").name.tolist() == ["e MiraBest"]
-    assert leave_out(stamps, known, radius=30 * u.arcsec).name[0] == "a MiraBest"
 
 
 def test_nothing_known():
     stamps = at([10, 20], [0, 0], ["a", "b"])
     assert len(leave_out(stamps, at([np.nan], [np.nan], ["x"]))) == 2
     assert len(leave_out(stamps, stamps)) == 0
-
-
-def test_radius():
-    stamps = at([10], [0], ["a"])
-    with pytest.raises(ValueError, match="radius must be positive, got 0"):
-        leave_out(stamps, stamps, radius=0 * u.arcsec)
-    with pytest.raises(TypeError, match="radius must be a Quantity in units of arcsec, got 60"):
-        leave_out(stamps, stamps, radius=60)
 
 
 def test_select():

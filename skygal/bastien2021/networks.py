@@ -1,9 +1,6 @@
-"""The fully connected VAE and CVAE of Bastien et al. (2021, 2021MNRAS.503.3351B) as a Pyro model and guide."""
+"""The fully connected VAE and CVAE of Bastien et al. (2021, 2021MNRAS.503.3351B) for Pyro, and their first weights."""
 
 from __future__ import annotations
-
-from dataclasses import asdict, dataclass, fields
-from typing import Any
 
 import pyro
 import torch
@@ -11,89 +8,15 @@ from pyro import distributions as dist
 from torch import nn
 from torch.nn import functional
 
-from skygal.checks import as_count
+from skygal.morphology.paper_decoder import CLASSES, LEAKY_SLOPE, PaperArchitecture, PaperDecoder
 
-__all__ = ["CLASSES", "PaperArchitecture", "PaperDecoder", "PaperEncoder", "PaperModel"]
+__all__ = ["PaperEncoder", "PaperModel", "spread_weights"]
 
-#: classes in the order of the one-hot label: FRI is (1, 0)
-CLASSES = ("FRI", "FRII")
-LEAKY_SLOPE = 1e-4
-
-
-@dataclass(frozen=True)
-class PaperArchitecture:
-    """The shape of the networks; the defaults are Table 2 of Bastien et al. (2021).
-
-    Attributes
-    ----------
-    latent_dim : int
-        Number of latents, d.
-    conditional : bool
-        Whether the class enters encoder and decoder: the CVAE, and not the VAE.
-    widths : tuple of int
-        Hidden layers of the encoder; the decoder has them the other way round.
-    side : int
-        Rows and columns of a stamp.
-    dropout : float
-        Behind each hidden layer.
-    pixel_scale, beam_fwhm : float
-        The survey's (FIRST's), arcsec.
-
-    Raises
-    ------
-    ValueError
-        If a value is out of range.
-    """
-
-    latent_dim: int = 32
-    conditional: bool = True
-    widths: tuple[int, ...] = (4096, 2048, 1024, 512, 256)
-    side: int = 100
-    dropout: float = 0.2
-    pixel_scale: float = 1.8
-    beam_fwhm: float = 5.4
-
-    def __post_init__(self) -> None:
-        as_count("latent_dim", self.latent_dim, minimum=1)
-        as_count("side", self.side, minimum=2)
-        object.__setattr__(self, "widths", tuple(self.widths))
-        if len(self.widths) != 5:
-            raise ValueError(f"widths must be five hidden layers, got {self.widths}")
-        for width in self.widths:
-            as_count("widths", width, minimum=1)
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout}")
-        for name in ("pixel_scale", "beam_fwhm"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-
-    @property
-    def pixels(self) -> int:
-        """Number of pixels of a stamp."""
-        return self.side**2
-
-    @property
-    def labels(self) -> int:
-        """Number of label inputs: 2 for the CVAE, 0 for the VAE."""
-        return len(CLASSES) if self.conditional else 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, ready for JSON."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> PaperArchitecture:
-        """Return the architecture of `to_dict`.
-
-        Raises
-        ------
-        ValueError
-            If keys are missing or unknown.
-        """
-        names = {field.name for field in fields(cls)}
-        if set(values) != names:
-            raise ValueError(f"architecture must have the keys {sorted(names)}, got {sorted(values)}")
-        return cls(**values)
+#: log of the guide's first scale
+FIRST_LOG_SCALE = -0.7
+#: scatter of the first logits about those of the mean image
+FIRST_LOGITS = 0.3
+FLOOR = 1e-4
 
 
 class PaperEncoder(nn.Module):
@@ -118,25 +41,6 @@ class PaperEncoder(nn.Module):
         return self.fc61(x).float(), self.fc62(x).float().exp()
 
 
-class PaperDecoder(nn.Module):
-    """p(x | z, y): layers ``fc7`` ... ``fc12``."""
-
-    def __init__(self, arch: PaperArchitecture) -> None:
-        super().__init__()
-        sizes = (arch.latent_dim + arch.labels, *arch.widths[::-1], arch.pixels)
-        for i in range(6):
-            self.add_module(f"fc{i + 7}", nn.Linear(sizes[i], sizes[i + 1]))
-        self.dropout = arch.dropout
-
-    def forward(self, z: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-        """Return the pixels' logits (n, pixels) of latents (n, d) and labels (n, 2) or None."""
-        x = z if labels is None else torch.cat([z, labels], dim=1)
-        for i in range(7, 12):
-            x = functional.leaky_relu(self.get_submodule(f"fc{i}")(x), LEAKY_SLOPE)
-            x = functional.dropout(x, self.dropout, self.training)
-        return self.get_submodule("fc12")(x)
-
-
 class PaperModel(nn.Module):
     """The paper's model and guide for Pyro.
 
@@ -156,7 +60,8 @@ class PaperModel(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from skygal.bastien2021.networks import PaperArchitecture, PaperModel
+    >>> from skygal.morphology.paper_decoder import PaperArchitecture
+    >>> from skygal.bastien2021.networks import PaperModel
     >>> with torch.device("meta"):
     ...     model = PaperModel(PaperArchitecture(latent_dim=2, conditional=False))
     >>> sum(parameter.numel() for parameter in model.parameters())
@@ -205,3 +110,57 @@ class PaperModel(nn.Module):
         with pyro.plate("stamps", len(images)), pyro.poutine.scale(scale=kl_weight):
             loc, scale = self.encode(images, labels)
             pyro.sample("z", dist.Normal(loc, scale, validate_args=False).to_event(1))
+
+
+def _spread(layer: nn.Linear, x: torch.Tensor, size: float = 1.0) -> torch.Tensor:
+    """Scale a layer so that each unit's output over the rows of x has mean 0 and scatter ``size``; return it."""
+    nn.init.normal_(layer.weight)
+    raw = functional.linear(x, layer.weight)
+    mean, scatter = raw.mean(dim=0), raw.std(dim=0).clamp_min(1e-6)
+    layer.weight.mul_(size / scatter[:, None])
+    layer.bias.copy_(-mean * size / scatter)
+    return (raw - mean) * (size / scatter)
+
+
+def spread_weights(model: PaperModel, images: torch.Tensor, labels: torch.Tensor | None) -> None:
+    """Set a model's weights by a batch of images, in place.
+
+    Parameters
+    ----------
+    model : PaperModel
+        The model.
+    images : `~torch.Tensor`
+        Shape (n, pixels), from 0 to 1; a few hundred.
+    labels : `~torch.Tensor` or None
+        Shape (n, 2), one-hot; None for the VAE.
+
+    Notes
+    -----
+    PyTorch's default start shrinks a signal about 2.4-fold in each of the twelve layers of ReLU-like units, so
+    that at first nothing of the image arrives at the output, and the decoder learns to do without latents: the
+    plateau of the paper's runs near a loss of 151. Here each unit starts with mean 0 and scatter 1 over
+    the batch (Salimans & Kingma 2016, arXiv:1602.07868, section 3, without its reparametrisation), the guide with
+    locations of scatter 1, and the decoder's last biases with the mean image.
+    """
+    encoder, decoder = model.encoder, model.decoder
+
+    def layer(network: nn.Module, name: str) -> nn.Linear:
+        found = network.get_submodule(name)
+        assert isinstance(found, nn.Linear)
+        return found
+
+    with torch.no_grad():
+        x = images if labels is None else torch.cat([images, labels], dim=1)
+        x = functional.softplus(_spread(layer(encoder, "fc1"), x))
+        for i in range(2, 6):
+            x = functional.leaky_relu(_spread(layer(encoder, f"fc{i}"), x), LEAKY_SLOPE)
+        loc = _spread(encoder.fc61, x)
+        _spread(encoder.fc62, x, 0.1)
+        encoder.fc62.bias.add_(FIRST_LOG_SCALE)
+        z = loc + torch.randn_like(loc) * torch.exp(torch.tensor(FIRST_LOG_SCALE))
+        x = z if labels is None else torch.cat([z, labels], dim=1)
+        for i in range(7, 12):
+            x = functional.leaky_relu(_spread(layer(decoder, f"fc{i}"), x), LEAKY_SLOPE)
+        last = layer(decoder, "fc12")
+        _spread(last, x, FIRST_LOGITS)
+        last.bias.add_(images.mean(dim=0).clamp(FLOOR, 1 - FLOOR).logit())

@@ -16,7 +16,6 @@ import numpy as np
 from astropy import units as u
 from scipy import ndimage
 
-from skygal.checks import as_quantity
 from skygal.data.cutouts import Cutouts, select_cutouts
 
 __all__ = ["Match", "compare_cutouts", "fill_positions", "leave_out", "match_cutouts"]
@@ -277,7 +276,7 @@ def _near(stamps: Cutouts, one: int, two: int) -> bool:
     return bool(angular_separation(ra[0], dec[0], ra[1], dec[1]) < np.radians(SAME_SOURCE / 3600))
 
 
-def fill_positions(stamps: Cutouts, same: np.ndarray | None = None, *, progress: bool = False) -> Cutouts:
+def fill_positions(stamps: Cutouts, same: np.ndarray | None = None) -> Cutouts:
     """Give cutouts without a position that of another one which shows the same source.
 
     Parameters
@@ -286,8 +285,6 @@ def fill_positions(stamps: Cutouts, same: np.ndarray | None = None, *, progress:
         The cutouts.
     same : `~numpy.ndarray` of int, optional
         Shape (n,), from `match_cutouts`; found if not given.
-    progress : bool
-        Whether to show a progress bar.
 
     Returns
     -------
@@ -296,15 +293,15 @@ def fill_positions(stamps: Cutouts, same: np.ndarray | None = None, *, progress:
         source of an earlier one have its name, so that a split by names does not part them.
     """
     if same is None:
-        same = match_cutouts(stamps, progress=progress)
+        same = match_cutouts(stamps)
     missing = ~(np.isfinite(stamps.ra) & np.isfinite(stamps.dec))
     ra, dec = (np.where(missing, value[same], value) for value in (stamps.ra, stamps.dec))
     name = np.where(np.isfinite(ra), stamps.name, stamps.name[same])
     return replace(stamps, ra=ra, dec=dec, name=name)
 
 
-def leave_out(stamps: Cutouts, known: Cutouts, *, radius: u.Quantity = 60 * u.arcsec, name: str = "") -> Cutouts:
-    """Return the stamps of sources that another set does not show.
+def leave_out(stamps: Cutouts, known: Cutouts, *, name: str = "") -> Cutouts:
+    """Return the stamps of sources that another set does not show, of which none lies within a minute of arc.
 
     Parameters
     ----------
@@ -313,19 +310,12 @@ def leave_out(stamps: Cutouts, known: Cutouts, *, radius: u.Quantity = 60 * u.ar
     known : Cutouts
         The cutouts whose sources are to be left out. Where one of these has no position, it takes that of another one
         that shows the same source, if there is such (`skygal.data.cross_match.fill_positions`).
-    radius : `~astropy.units.Quantity`
-        Entries nearer than this are the same source.
     name : str
         A text that the names of those chosen must hold, such as a catalogue's.
 
     Returns
     -------
     Cutouts
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``radius`` is no positive angle.
 
     Examples
     --------
@@ -335,7 +325,6 @@ def leave_out(stamps: Cutouts, known: Cutouts, *, radius: u.Quantity = 60 * u.ar
     """
     from astropy.coordinates import SkyCoord
 
-    limit = as_quantity("radius", radius, u.arcsec) * u.arcsec
     known = fill_positions(known)
     chosen = np.isfinite(stamps.ra) & np.isfinite(stamps.dec) & (np.char.find(stamps.name, name) >= 0)
     placed = np.isfinite(known.ra) & np.isfinite(known.dec)
@@ -343,5 +332,5 @@ def leave_out(stamps: Cutouts, known: Cutouts, *, radius: u.Quantity = 60 * u.ar
         rows = np.flatnonzero(chosen)
         places, others = (SkyCoord(ra * u.deg, dec * u.deg) for ra, dec in (
             (stamps.ra[rows], stamps.dec[rows]), (known.ra[placed], known.dec[placed])))
-        chosen[rows[places.match_to_catalog_sky(others)[1] < limit]] = False
+        chosen[rows[places.match_to_catalog_sky(others)[1] < SAME_SOURCE * u.arcsec]] = False
     return select_cutouts(stamps, chosen)

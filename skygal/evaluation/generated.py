@@ -20,6 +20,8 @@ __all__ = ["GeneratedSample", "match_noise", "observe_generated", "sample_genera
 
 #: pixels fainter than this, of the peak, are no part of a source when its extent is measured
 FLOOR = 0.005
+#: real stamps that the noise of a generated one may be taken from
+NEIGHBOURS = 15
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def sample_generated(generator: Generator, fr_class: str, n: int, *, rng: np.ran
 
 
 def match_noise(features: np.ndarray, fr_class: np.ndarray, real_features: np.ndarray, real_class: np.ndarray, *,
-                rng: np.random.Generator, neighbours: int = 15) -> np.ndarray:
+                rng: np.random.Generator) -> np.ndarray:
     """Sample for each stamp a real one of its class that is like it, whose noise it is to have.
 
     Parameters
@@ -94,13 +96,12 @@ def match_noise(features: np.ndarray, fr_class: np.ndarray, real_features: np.nd
         Shapes (m, d) and (m,), of real stamps.
     rng : `~numpy.random.Generator`
         The source of randomness.
-    neighbours : int
-        It is one of so many stamps of the class, those nearest in features of unit scatter.
 
     Returns
     -------
     `~numpy.ndarray` of int
-        Shape (n,), rows of the real stamps.
+        Shape (n,), rows of the real stamps, each out of the 15 of its class that are nearest in features of unit
+        scatter.
 
     Raises
     ------
@@ -116,7 +117,7 @@ def match_noise(features: np.ndarray, fr_class: np.ndarray, real_features: np.nd
         if not there.size:
             raise ValueError(f"fr_class must have real stamps, got none of {name}")
         away = (((features[here, None] - real_features[None, there]) / scale) ** 2).sum(axis=2)
-        order = np.argsort(away, axis=1, kind="stable")[:, :neighbours]
+        order = np.argsort(away, axis=1, kind="stable")[:, :NEIGHBOURS]
         pick = rng.integers(order.shape[1], size=len(here))
         out[here] = there[order[np.arange(len(here)), pick]]
     return out

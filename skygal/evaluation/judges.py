@@ -18,7 +18,7 @@ from skygal.checks import as_count, show
 from skygal.data.cutouts import Cutouts, join_cutouts
 from skygal.data.prepare import sky_cells
 from skygal.data.readers import read_stamps
-from skygal.training.stamp_classifier import StampClassifier, train_classifier
+from skygal.training.stamp_classifier import N_CLASSES, StampClassifier, train_classifier
 
 if TYPE_CHECKING:
     from skygal.evaluation.ramis import PaperClassifier
@@ -81,12 +81,12 @@ class CrossJudge:
         return np.arange(n) % self.n_folds
 
     def classify(self, images: np.ndarray, fold: np.ndarray) -> np.ndarray:
-        """Return class probabilities, shape (n, n_classes), of stamps by the judges of their fold."""
+        """Return class probabilities, shape (n, 2), of stamps by the judges of their fold."""
         fold = np.asarray(fold)
         if fold.shape != (len(images),) or (fold.size and not (0 <= fold.min() and fold.max() < self.n_folds)):
             raise ValueError(f"fold must have shape ({len(images)},) and be below {self.n_folds}, got {fold.shape}"
                              + (f" up to {fold.max()}" if fold.size else ""))
-        out = np.zeros((len(images), self.nets[0][0].n_classes), np.float32)
+        out = np.zeros((len(images), N_CLASSES), np.float32)
         for k, nets in enumerate(self.nets):
             rows = np.flatnonzero(fold == k)
             if rows.size:
@@ -94,7 +94,7 @@ class CrossJudge:
         return out
 
 
-def train_judges(views: np.ndarray, label: np.ndarray, fold: np.ndarray, *, seeds: Sequence[int], n_classes: int = 2,
+def train_judges(views: np.ndarray, label: np.ndarray, fold: np.ndarray, *, seeds: Sequence[int],
                  epochs: int = 30, progress: bool = False) -> CrossJudge:
     """Train judges on all folds but one, for each fold.
 
@@ -108,8 +108,6 @@ def train_judges(views: np.ndarray, label: np.ndarray, fold: np.ndarray, *, seed
         Shape (n,), from `fold_by_sky`.
     seeds : sequence of int
         One network is trained for each fold and seed.
-    n_classes : int
-        Number of classes.
     epochs : int
         Of each network.
     progress : bool
@@ -128,7 +126,7 @@ def train_judges(views: np.ndarray, label: np.ndarray, fold: np.ndarray, *, seed
             rows = np.flatnonzero(fold != k)
             made = []
             for seed in seeds:
-                made.append(train_classifier(views[:, rows], label[rows], n_classes=n_classes, seed=seed * folds + k,
+                made.append(train_classifier(views[:, rows], label[rows], seed=seed * folds + k,
                                              epochs=epochs, zoom=0.1))
                 bar.update()
             nets.append(tuple(made))
@@ -166,7 +164,7 @@ def apart_from(images: Cutouts, stamps: Cutouts, rows: np.ndarray, *, progress: 
     return ~held[n:]
 
 
-def train_second_judge(source: str | os.PathLike, stamps: Cutouts, rows: np.ndarray, *, seed: int, epochs: int = 30,
+def train_second_judge(source: str | os.PathLike, stamps: Cutouts, rows: np.ndarray, *, seed: int,
                        progress: bool = False) -> PaperClassifier:
     """Train the paper's classifier on FRDEEP, without the images that show held-out sources.
 
@@ -178,7 +176,7 @@ def train_second_judge(source: str | os.PathLike, stamps: Cutouts, rows: np.ndar
         The real cutouts of an evaluation.
     rows : array_like of int
         Those that the judge is to judge.
-    seed, epochs, progress
+    seed, progress
         See `skygal.evaluation.ramis.train_paper_classifier`.
 
     Returns
@@ -205,4 +203,4 @@ def train_second_judge(source: str | os.PathLike, stamps: Cutouts, rows: np.ndar
         image = np.nan_to_num(np.asarray(images.images[i], np.float32))
         frame[:] = paste_in_frame(image[None] / max(image.max(), 1e-30))[0]
     return train_paper_classifier(framed, np.array([CLASSES.index(images.fr_class[i]) for i in keep]), seed=seed,
-                                  epochs=epochs, progress=progress)
+                                  progress=progress)

@@ -37,7 +37,7 @@ def bootstrap_error(statistic: Callable[..., float], *samples: np.ndarray, rng: 
     return float(np.std(drawn, ddof=1))
 
 
-def matched_rows(label: np.ndarray, like: np.ndarray, *, rng: np.random.Generator, n: int | None = None) -> np.ndarray:
+def matched_rows(label: np.ndarray, like: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
     """Choose rows without repetition so that classes are as frequent as in another sample.
 
     Parameters
@@ -48,28 +48,24 @@ def matched_rows(label: np.ndarray, like: np.ndarray, *, rng: np.random.Generato
         The sample whose mix is wanted.
     rng : `~numpy.random.Generator`
         The source of randomness.
-    n : int, optional
-        How many; as many as there can be if not given.
 
     Returns
     -------
     `~numpy.ndarray` of int
-        Rows of ``label``, in random order.
+        Rows of ``label``, as many as there can be, in random order.
 
     Raises
     ------
     ValueError
-        If ``label`` lacks a class, or has too few for ``n``.
+        If ``label`` lacks a class.
     """
     label, like = np.asarray(label), np.asarray(like)
     names, count = np.unique(like, return_counts=True)
     share = count / count.sum()
     there = np.array([(label == name).sum() for name in names])
-    most = int(np.floor((there / share).min() + 1e-9))
-    if not there.all() or (n is not None and n > most):
-        raise ValueError(f"label must hold enough of {', '.join(map(str, names))} for {n or 'a'} rows, "
-                         f"got {there.tolist()}")
-    total = most if n is None else n
+    total = int(np.floor((there / share).min() + 1e-9))
+    if not there.all():
+        raise ValueError(f"label must hold enough of {', '.join(map(str, names))} for a row, got {there.tolist()}")
     # whole numbers that add up
     wanted = np.floor(share * total + 1e-9).astype(int)
     for k in np.argsort(wanted - share * total, kind="stable")[:total - wanted.sum()]:

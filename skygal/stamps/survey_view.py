@@ -20,8 +20,8 @@ from skygal.rendering.matching import matching_kernel
 from skygal.rendering.transform import render_stamps
 
 if TYPE_CHECKING:
-    from skygal.bastien2021.generator import PaperGenerator
     from skygal.morphology.generator import Generator
+    from skygal.morphology.paper_generator import PaperGenerator
 
 __all__ = ["CLIP", "WHITE", "StampView", "clip_to_white", "noise_power", "sample_noise", "sample_skies", "turn_image"]
 
@@ -131,8 +131,9 @@ def clip_to_white(image: np.ndarray, clip: float, peak: float, *, slack: float =
     return np.clip(np.floor(WHITE * (image - clip) / (peak - clip) + slack), 0, WHITE)
 
 
-def turn_image(image: np.ndarray, shape: tuple[int, int], centre: Sequence[float], axis: Sequence[float], *,
-               order: int = 3, offset: Sequence[float] = (0.0, 0.0)) -> np.ndarray:
+def turn_image(image: np.ndarray, shape: tuple[int, int], centre: Sequence[float] | np.ndarray,
+               axis: Sequence[float] | np.ndarray, *, order: int = 3,
+               offset: Sequence[float] | np.ndarray = (0.0, 0.0)) -> np.ndarray:
     """Return an image turned about a point, which comes to the middle of a frame.
 
     Parameters

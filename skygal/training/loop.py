@@ -17,7 +17,7 @@ import pyro
 import torch
 from pyro.infer import SVI, Trace_ELBO
 
-from skygal.checks import shorten, show
+from skygal.checks import show
 from skygal.data.prepare import TrainingSet
 from skygal.io.atomic import whole_file
 from skygal.morphology.model import GalaxyModel, LatentPrior
@@ -25,12 +25,14 @@ from skygal.morphology.networks import Architecture, stretch
 from skygal.morphology.torch_files import check_moments, read_torch
 from skygal.training.adversarial import AdversarialPhase
 from skygal.training.augment import StampBatches
+from skygal.training.run_files import restoring
 from skygal.training.settings import TrainSettings
 
 __all__ = ["Trainer", "quiet_torch"]
 
 #: samples of the guide for a validation score
 SCORE_SAMPLES = 8
+SCORE_BLOCK = 64  # stamps scored at once
 #: how far below a whole learning rate the cosine ends
 LAST_RATE = 0.02
 RISE = 100  # steps to the whole learning rate
@@ -202,7 +204,7 @@ class Trainer:
             raise ValueError(f"{shown} is damaged: {str(error).removeprefix(shown).strip()}") from None
         if fingerprint != self.fingerprint:
             raise ValueError(f"{shown} must be of the same settings and stamps, got one of another run")
-        try:
+        with restoring(path):
             self.model.load_state_dict(state["model"])
             self.optimizer.adam.load_state_dict(state["adam"])
             check_moments(self.optimizer.adam)
@@ -210,13 +212,9 @@ class Trainer:
             self.best, self.best_row = state["best"], state["best_row"]
             if self.adversarial is not None:
                 self.adversarial.load_state_dict(state["game"])
-        except Exception as error:  # of entries that are missing, or made for other networks
-            raise ValueError(f"{shown} is damaged: {type(error).__name__}: "
-                             f"{shorten(' '.join(str(error).split()))}") from None
 
 
-def elbo_terms(model: GalaxyModel, batches: StampBatches, samples: int = SCORE_SAMPLES,
-               block: int = 64) -> tuple[float, float, float]:
+def elbo_terms(model: GalaxyModel, batches: StampBatches) -> tuple[float, float, float]:
     """Return ELBO, reconstruction term and Kullback-Leibler divergence of a stamp, means in nats.
 
     The Gaussian's constant is left out: reconstruction is -sum((sqrt(x) - sqrt(decoded))^2) / (2 sigma^2).
@@ -224,16 +222,16 @@ def elbo_terms(model: GalaxyModel, batches: StampBatches, samples: int = SCORE_S
     model.eval()
     total = np.zeros(2)
     with torch.no_grad():
-        for start in range(0, len(batches), block):
-            rows = torch.arange(start, min(start + block, len(batches)))
+        for start in range(0, len(batches), SCORE_BLOCK):
+            rows = torch.arange(start, min(start + SCORE_BLOCK, len(batches)))
             stamps, condition = batches.plain(rows)
             loc, scale = model.encoder(stretch(stamps), condition)
             prior = LatentPrior(model.flow, condition, model.arch.latent_dim)
-            for _ in range(samples):
+            for _ in range(SCORE_SAMPLES):
                 z = loc + scale * torch.randn(loc.shape).to(loc.device)
                 residual = (stretch(model.decoder(z, condition)) - stretch(stamps)) / model.sigma
                 total[0] -= 0.5 * float((residual**2).sum())
                 total[1] += float((torch.distributions.Normal(loc, scale).log_prob(z).sum(dim=1)
                                    - prior.log_prob(z)).sum())
-    reconstruction, divergence = (total / (samples * len(batches))).tolist()
+    reconstruction, divergence = (total / (SCORE_SAMPLES * len(batches))).tolist()
     return reconstruction - divergence, reconstruction, divergence

@@ -6,27 +6,43 @@ import csv
 import io
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from skygal.checks import shorten, show
 from skygal.io.atomic import whole_directory, whole_file
 from skygal.io.manifest import find_foreign, read_manifest
 from skygal.io.parts import remove_replaced
 
-__all__ = ["check_aside", "drop_aside", "set_aside", "write_metrics"]
+__all__ = ["check_aside", "drop_aside", "restoring", "set_aside", "write_metrics"]
 
 
-
-
-def write_metrics(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write rows with the same entries as a CSV file, whole; one that is there is replaced."""
+def write_metrics(path: str | os.PathLike, rows: list[dict[str, Any]], *, overwrite: bool = True) -> None:
+    """Write rows with the same entries as a CSV file, whole."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    with whole_file(path, overwrite=True) as temporary:
+    with whole_file(path, overwrite=overwrite) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8")
+
+
+@contextmanager
+def restoring(path: str | os.PathLike) -> Iterator[None]:
+    """Call it damage of a checkpoint if its entries do not go into the networks and optimizers of a run.
+
+    Raises
+    ------
+    ValueError
+        Naming the file and what is wrong.
+    """
+    try:
+        yield
+    except Exception as error:  # of entries that are missing, or made for other networks
+        raise ValueError(f"checkpoint {show(os.fspath(path))} is damaged: {type(error).__name__}: "
+                         f"{shorten(' '.join(str(error).split()))}") from None
 
 
 def _home(weights: Path) -> Path:

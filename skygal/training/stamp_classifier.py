@@ -13,6 +13,9 @@ __all__ = ["StampClassifier", "coarsen", "train_classifier"]
 
 #: channels of the convolutions; each halves the image
 CHANNELS = (16, 32, 64, 64)
+#: FRI and FRII, or two samples
+N_CLASSES = 2
+BATCH_SIZE = 32
 #: size of the last hidden layer, the features of Frechet distances
 FEATURES = 32
 #: stamps classified at once
@@ -24,15 +27,12 @@ class StampClassifier(nn.Module):
 
     Parameters
     ----------
-    n_classes : int
-        Number of classes.
     shape : tuple of int
         Rows and columns of a stamp.
     """
 
-    def __init__(self, n_classes: int, shape: tuple[int, int]) -> None:
+    def __init__(self, shape: tuple[int, int]) -> None:
         super().__init__()
-        self.n_classes = n_classes
         layers: list[nn.Module] = []
         for a, b in zip((1, *CHANNELS[:-1]), CHANNELS, strict=True):
             # what comes after the pooling has a quarter of the work
@@ -44,13 +44,13 @@ class StampClassifier(nn.Module):
             side = [-(-size // 2) for size in side]
         flat = CHANNELS[-1] * side[0] * side[1]
         self.hidden = nn.Sequential(nn.Flatten(), nn.Dropout(0.4), nn.Linear(flat, FEATURES), nn.ReLU())
-        self.head = nn.Sequential(nn.Dropout(0.4), nn.Linear(FEATURES, n_classes))
+        self.head = nn.Sequential(nn.Dropout(0.4), nn.Linear(FEATURES, N_CLASSES))
 
     def _hidden(self, coarse: torch.Tensor) -> torch.Tensor:
         return self.hidden(self.body(coarse[:, None].contiguous(memory_format=torch.channels_last)))
 
     def forward(self, coarse: torch.Tensor) -> torch.Tensor:
-        """Return logits (n, n_classes) of what `coarsen` gives, (n, ny / 2, nx / 2)."""
+        """Return logits (n, 2) of what `coarsen` gives, (n, ny / 2, nx / 2)."""
         return self.head(self._hidden(coarse)).float()
 
     def _over_flips(self, stamps: np.ndarray, function, width: int) -> np.ndarray:
@@ -65,8 +65,8 @@ class StampClassifier(nn.Module):
         return out
 
     def classify(self, stamps: np.ndarray) -> np.ndarray:
-        """Return class probabilities, shape (n, n_classes), the mean over the four flips of each stamp."""
-        return self._over_flips(stamps, lambda view: self(view).softmax(dim=1), self.n_classes)
+        """Return class probabilities, shape (n, 2), the mean over the four flips of each stamp."""
+        return self._over_flips(stamps, lambda view: self(view).softmax(dim=1), N_CLASSES)
 
     def features(self, stamps: np.ndarray) -> np.ndarray:
         """Return the last hidden layer, shape (n, 32), the mean over the four flips of each stamp."""
@@ -97,9 +97,8 @@ def _vary(part: torch.Tensor, zoom: float, generator: torch.Generator) -> torch.
     return part
 
 
-def train_classifier(stamps: np.ndarray, label: np.ndarray, *, n_classes: int = 2, seed: int, epochs: int = 15,
-                     batch_size: int = 32, zoom: float = 0.0, learning_rate: float = 3e-3,
-                     weight: np.ndarray | None = None) -> StampClassifier:
+def train_classifier(stamps: np.ndarray, label: np.ndarray, *, seed: int, epochs: int = 15, zoom: float = 0.0,
+                     learning_rate: float = 3e-3) -> StampClassifier:
     """Train a network on observed stamps.
 
     Parameters
@@ -108,19 +107,15 @@ def train_classifier(stamps: np.ndarray, label: np.ndarray, *, n_classes: int = 
         Shape (n, ny, nx), peak 1; see `skygal.evaluation.observed`. With shape (views, n, ny, nx), each epoch
         takes one of the views of each stamp at random.
     label : array_like of int
-        Shape (n,), 0 to ``n_classes`` - 1.
-    n_classes : int
-        Number of classes.
+        Shape (n,), 0 or 1; both weigh the same.
     seed : int
         Of weights, order and variations.
-    epochs, batch_size : int
+    epochs : int
         Length of the training.
     zoom : float
         Scatter of ln(zoom) of the varied stamps, which are flipped and shifted by a pixel as well.
     learning_rate : float
         AdamW's highest, in one cycle.
-    weight : array_like, optional
-        Shape (n,), each stamp's; by default classes weigh the same.
 
     Returns
     -------
@@ -138,19 +133,17 @@ def train_classifier(stamps: np.ndarray, label: np.ndarray, *, n_classes: int = 
     n = views.shape[1]
     if label.shape != (n,):
         raise ValueError(f"label must have shape ({n},), got {label.shape}")
-    count = np.bincount(label, minlength=n_classes)
-    if len(count) > n_classes or not count.all():
-        raise ValueError(f"label must hold each of 0 to {n_classes - 1} and no other, got {np.unique(label).tolist()}")
-    if weight is None:
-        weight = n / (n_classes * count)[label]
+    count = np.bincount(label, minlength=N_CLASSES)
+    if len(count) > N_CLASSES or not count.all():
+        raise ValueError(f"label must hold each of 0 to {N_CLASSES - 1} and no other, got {np.unique(label).tolist()}")
     seen, target = torch.stack([coarsen(view) for view in views]), torch.from_numpy(label.astype(np.int64))
-    weights = torch.as_tensor(np.asarray(weight), dtype=torch.float32)
+    weights = torch.as_tensor(n / (N_CLASSES * count)[label], dtype=torch.float32)
     generator = torch.Generator().manual_seed(seed)
     # a last batch of one would leave nothing to normalise by
-    steps = max(1, n // batch_size)
+    steps = max(1, n // BATCH_SIZE)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        net = StampClassifier(n_classes, views.shape[2:]).to(memory_format=torch.channels_last)
+        net = StampClassifier(views.shape[2:]).to(memory_format=torch.channels_last)
         optimizer = torch.optim.AdamW(net.parameters(), lr=learning_rate, weight_decay=0.02)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=epochs * steps)
         net.train()

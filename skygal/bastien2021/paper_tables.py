@@ -114,8 +114,8 @@ def read_runs(folder: str | os.PathLike) -> list[Run]:
     """
     from safetensors import SafetensorError, safe_open
 
-    from skygal.bastien2021.generator import FORMAT
     from skygal.io.inputs import check_file
+    from skygal.morphology.paper_generator import FORMAT
 
     home = Path(folder)
     if not home.is_dir():
@@ -224,17 +224,17 @@ def time_to_target(run: Run, target: float = TARGET) -> tuple[int, float | None]
     return None
 
 
-def target_table(runs: Sequence[Run], target: float = TARGET) -> str:
+def target_table(runs: Sequence[Run]) -> str:
     """Return when runs of the CVAE with d = 32 get to the authors' test loss, as Markdown."""
     lines = [[f"authors (Adagrad, {PAPER_BATCH} to a step)", str(TARGET), str(PAPER_EPOCHS[True]), "-", "-"]]
     for run in runs:
         if not run.settings.conditional or run.settings.latent_dim != 32:
             continue
         best = min(run.rows, key=lambda row: row["test_loss"])
-        found = time_to_target(run, target)
+        found = time_to_target(run)
         lines.append([f"{run.name} ({run.settings.schedule}, {run.settings.batch_size} to a step)",
                       f"{best['test_loss']:.1f} in epoch {best['epoch']:.0f}",
                       "not reached" if found is None else str(found[0]),
                       "-" if found is None else f"{PAPER_EPOCHS[True] / run.passes_at(found[0]):.0f} times sooner",
                       "-" if found is None or found[1] is None else f"{found[1] / 60:.1f} min"])
-    return as_markdown(["run", "least test loss", f"first epoch with at most {target}", "", "time"], lines)
+    return as_markdown(["run", "least test loss", f"first epoch with at most {TARGET}", "", "time"], lines)

@@ -1,24 +1,140 @@
-"""The published weights of Bastien et al. (2021) as a file for `skygal.load_model`."""
+"""Weights of the paper's networks: written, read, and converted from those that its authors published."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skygal.bastien2021.networks import CLASSES, PaperArchitecture
 from skygal.checks import shorten, show
+from skygal.morphology.clip import clip_stamps
+from skygal.morphology.paper_decoder import CLASSES, PaperArchitecture, PaperDecoder
+from skygal.morphology.paper_generator import FORMAT, FORMAT_VERSION, PaperGenerator
 from skygal.morphology.torch_files import read_torch
 
-__all__ = ["convert_weights", "read_state_dict"]
+if TYPE_CHECKING:
+    from skygal.bastien2021.networks import PaperModel
 
+__all__ = ["convert_weights", "load_paper_model", "read_state_dict", "save_paper_model", "write_paper_weights"]
+
+#: stamps of each class from which the extents are measured
+EXTENT_STAMPS = 192
+CLIP = 3.0
 #: what a checkpoint file may keep its state dict under
 WRAPPERS = ("model_state_dict", "state_dict", "model")
 LAYERS = {"encoder": ("fc1", "fc2", "fc3", "fc4", "fc5", "fc61", "fc62"),
           "decoder": ("fc7", "fc8", "fc9", "fc10", "fc11", "fc12")}
+
+
+def _measured_extents(arch: PaperArchitecture, decoder: PaperDecoder) -> dict[str, np.ndarray]:
+    """Return the median extent (arcsec) of each class's stamps: root of the larger second moment, clipped."""
+    device = next(decoder.parameters()).device
+    maker = PaperGenerator(arch, decoder, name="", sha256="", extents={}, metadata={}, device=str(device))
+    z = np.random.default_rng(0).standard_normal((EXTENT_STAMPS, arch.latent_dim))
+    grid = np.arange(arch.side) - (arch.side - 1) / 2
+    out = {}
+    for name in CLASSES:
+        raw = maker.decode(z, np.full(len(z), name))
+        stamps = clip_stamps(raw, CLIP, beam_fwhm=arch.beam_fwhm / arch.pixel_scale).astype(float)
+        flux = stamps.sum(axis=(1, 2))
+        x, y = ((stamps.sum(axis=axis) @ grid) / flux for axis in (1, 2))
+        xx, yy = ((stamps.sum(axis=axis) @ grid**2) / flux - mean**2 for axis, mean in ((1, x), (2, y)))
+        xy = np.einsum("nij,i,j->n", stamps, grid, grid) / flux - x * y
+        larger = (xx + yy) / 2 + np.hypot((xx - yy) / 2, xy)
+        found = float(np.median(np.sqrt(larger[np.isfinite(larger)]))) * arch.pixel_scale
+        out[name] = np.full(2, found, np.float32)
+    return out
+
+
+def write_paper_weights(tensors: Mapping[str, np.ndarray], arch: PaperArchitecture, path: str | os.PathLike, *,
+                        name: str, metadata: Mapping[str, Any], overwrite: bool = False) -> Path:
+    """Write weights of the paper's networks as a file for `skygal.load_model`.
+
+    Parameters
+    ----------
+    tensors : mapping of str to `~numpy.ndarray`
+        ``decoder.fc7.weight`` ... and, if they are kept, ``encoder.fc1.weight`` ...; float32, written as they are.
+    arch : PaperArchitecture
+        Their architecture.
+    path : path
+        The file; it appears whole or not at all.
+    name : str
+        The model's name.
+    metadata : mapping
+        JSON-able: where the weights come from.
+    overwrite : bool
+        Whether a file that is there may be replaced.
+
+    Returns
+    -------
+    `~pathlib.Path`
+        The file's path.
+    """
+    import torch
+    from safetensors.numpy import save
+
+    from skygal.io.atomic import whole_file
+    from skygal.morphology.paper_decoder import PaperDecoder
+    from skygal.morphology.weights_files import digest
+
+    with torch.random.fork_rng():
+        decoder = PaperDecoder(arch)
+    decoder.load_state_dict({key.removeprefix("decoder."): torch.from_numpy(np.array(value, np.float32))
+                             for key, value in tensors.items() if key.startswith("decoder.")})
+    kept = {key: np.ascontiguousarray(value, np.float32) for key, value in tensors.items()}
+    kept |= {f"extents.{key}": value for key, value in _measured_extents(arch, decoder).items()}
+    description = json.dumps({"name": name, "format": FORMAT, "format_version": FORMAT_VERSION,
+                              "architecture": arch.to_dict(), "metadata": dict(metadata)}, sort_keys=True)
+    data = save(kept, metadata={"description": description, "sha256": digest(kept, description)})
+    with whole_file(path, overwrite=overwrite) as temporary:
+        temporary.write_bytes(data)
+    return Path(path)
+
+
+def save_paper_model(model: PaperModel, path: str | os.PathLike, *, name: str, metadata: Mapping[str, Any],
+                     overwrite: bool = False) -> Path:
+    """Write a trained model, encoder and decoder; see `write_paper_weights`."""
+    tensors = {key: value.detach().cpu().numpy() for key, value in model.state_dict().items()}
+    return write_paper_weights(tensors, model.arch, path, name=name, metadata=metadata, overwrite=overwrite)
+
+
+def load_paper_model(path: str | os.PathLike) -> PaperModel:
+    """Read encoder and decoder of a model that was trained here.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file is missing.
+    ValueError
+        If it is damaged, of another kind, or has no encoder.
+    """
+    import torch
+
+    from skygal.bastien2021.networks import PaperModel
+    from skygal.morphology.weights_files import FORMATS, check_paper_tensors, fill_module, read_weights
+
+    shown = f"model file {show(os.fspath(path))}"
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{shown} not found")
+    tensors, description, _ = read_weights(Path(path), FORMATS)
+    if description["format"] != FORMAT:
+        raise ValueError(f"{shown} must be of a bastien2021 preset, got {description['format']}")
+    if "encoder.fc1.weight" not in tensors:
+        raise ValueError(f"{shown} must hold an encoder, got a decoder alone")
+    try:
+        arch = PaperArchitecture.from_dict(description["architecture"])
+        check_paper_tensors(arch, tensors, CLASSES)
+        with torch.random.fork_rng():
+            model = PaperModel(arch)
+        fill_module(model, "", {key: value for key, value in tensors.items() if not key.startswith("extents.")})
+    except Exception as error:
+        reason = shorten(str(error).split("\n")[0])
+        raise ValueError(f"{shown} does not fit its architecture: {reason}") from None
+    return model
 
 
 def read_state_dict(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], PaperArchitecture]:
@@ -142,7 +258,7 @@ def convert_weights(state_dict: str | os.PathLike, output: str | os.PathLike, *,
     FileNotFoundError
         If the state dict is missing.
     """
-    from skygal.bastien2021.generator import write_paper_weights
+    from skygal.bastien2021.weights import write_paper_weights
     from skygal.io.atomic import check_writable
 
     output = Path(output)
