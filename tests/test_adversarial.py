@@ -64,7 +64,7 @@ def test_without_the_likelihood_the_encoder_rests(make):
 
 
 def test_no_epochs_no_phase(make):
-    assert make(adversarial_epochs=0).game is None
+    assert make(adversarial_epochs=0).adversarial is None
 
 
 def test_the_average_lags_behind(make):

@@ -38,7 +38,7 @@ def test_the_network_learns():
 def test_flips_change_nothing():
     images, _ = made_up(8)
     with torch.random.fork_rng():
-        net = StampClassifier(2, (32, 48))
+        net = StampClassifier((32, 48))
     asked = net.classify(images)
     for view in (images[:, ::-1], images[:, :, ::-1], images[:, ::-1, ::-1]):
         assert net.classify(view) == pytest.approx(asked, abs=1e-6)

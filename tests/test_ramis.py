@@ -62,7 +62,7 @@ def test_network_has_the_papers_layers():
 
 def test_training_learns_and_repeats(tmp_path):
     images, labels = make_images(32, 3)
-    options = {"seed": 1, "epochs": 4, "batch_size": 8, "validation": 0.25}
+    options = {"seed": 1, "epochs": 4}
     first = train_paper_classifier(images / 255, labels, **options)
     state = torch.random.get_rng_state()
     second = train_paper_classifier(images / 255, labels, **options)
