@@ -64,8 +64,8 @@ def in_any_way(first):
 
 def decoders():
     """Return stamps of the trained model, and of the paper's networks with weights drawn at random."""
-    from skygal.morphology.paper_decoder import PaperArchitecture, PaperDecoder
-    from skygal.morphology.paper_generator import PaperGenerator
+    from skygal.bastien2021.generator import PaperGenerator
+    from skygal.bastien2021.networks import PaperArchitecture, PaperDecoder
 
     torch.manual_seed(0)
     arch = PaperArchitecture(conditional=True)

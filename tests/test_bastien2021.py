@@ -7,10 +7,9 @@ from pyro.infer import Trace_ELBO
 from scipy.special import expit, xlogy
 
 import skygal
-from skygal.bastien2021.networks import PaperModel, spread_weights
+from skygal.bastien2021.generator import PaperGenerator
+from skygal.bastien2021.networks import PaperArchitecture, PaperModel, spread_weights
 from skygal.bastien2021.weights import load_paper_model, save_paper_model, write_paper_weights
-from skygal.morphology.paper_decoder import PaperArchitecture
-from skygal.morphology.paper_generator import PaperGenerator
 
 WIDTHS = (24, 20, 16, 12, 10)
 

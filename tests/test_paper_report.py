@@ -9,14 +9,13 @@ from frdeep_images import make_images, write_arrays
 from skygal.bastien2021 import experiments, paper_tables
 from skygal.bastien2021 import experiments as paper_experiments
 from skygal.bastien2021.experiments import add_noise, blank_edge, blur_images, run_experiments
-from skygal.bastien2021.networks import PaperModel
+from skygal.bastien2021.networks import PaperArchitecture, PaperModel
 from skygal.bastien2021.paper_tables import curve_table, read_runs, result_table, target_table, time_to_target
 from skygal.bastien2021.report import write_paper_report
 from skygal.bastien2021.settings import PaperSettings
 from skygal.bastien2021.train import train_paper_model
 from skygal.cli.main import main
 from skygal.evaluation.ramis import PaperClassifier
-from skygal.morphology.paper_decoder import PaperArchitecture
 
 SMALL = PaperSettings(latent_dim=2, widths=(20, 16, 12, 10, 8), epochs=2, batch_size=16, rotations=1, log_every=1,
                       test_draws=1, samples=2)

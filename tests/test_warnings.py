@@ -16,11 +16,10 @@ from training_stamps import write_npz
 
 import skygal
 from skygal.bastien2021.frdeep import FRDEEP_SIDE, read_frdeep
-from skygal.bastien2021.networks import PaperModel
+from skygal.bastien2021.networks import PaperArchitecture, PaperModel
 from skygal.bastien2021.weights import save_paper_model
 from skygal.checks import warn_caller
 from skygal.data.readers import read_stamps
-from skygal.morphology.paper_decoder import PaperArchitecture
 from skygal.observation.beam import TargetBeam
 from skygal.population import sample_population
 from skygal.seeds import Seeds

@@ -9,14 +9,13 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from skygal.bastien2021.networks import PaperModel
+from skygal.bastien2021.networks import PaperArchitecture, PaperModel
 from skygal.bastien2021.weights import load_paper_model, save_paper_model
 from skygal.evaluation.ramis import load_paper_classifier
 from skygal.morphology import checkpoint
 from skygal.morphology.conditions import ConditionTable
 from skygal.morphology.model import GalaxyModel
 from skygal.morphology.networks import Architecture
-from skygal.morphology.paper_decoder import PaperArchitecture
 from skygal.morphology.weights_files import digest
 
 ARCH = Architecture(classes=("FRI", "FRII"), shape=(16, 24), latent_dim=3, decoder_widths=(8,), encoder_widths=(8,),

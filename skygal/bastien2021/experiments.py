@@ -10,10 +10,9 @@ import torch
 from scipy import ndimage
 
 from skygal.bastien2021.loop import BOX, sample_paper_images
-from skygal.bastien2021.networks import PaperModel
+from skygal.bastien2021.networks import CLASSES, PaperModel
 from skygal.checks import as_count
 from skygal.evaluation.ramis import PaperClassifier, paste_in_frame, ramis
-from skygal.morphology.paper_decoder import CLASSES
 
 __all__ = ["EDGES", "FLOOR", "KERNELS", "NOISES", "PUBLISHED", "add_noise", "axis_profile", "blank_edge", "blur_images",
            "class_balance", "decode_grid", "floor_share", "locate", "make_twins", "measure_test_loss", "reconstruct",

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from skygal.bastien2021.networks import CLASSES
 from skygal.checks import as_count, show, warn_caller
 from skygal.io.inputs import read_npz
-from skygal.morphology.paper_decoder import CLASSES
 
 __all__ = ["FRDEEP_SIDE", "PaperImages", "crop_images", "read_frdeep", "rotate_and_crop"]
 

@@ -18,12 +18,11 @@ import torch
 from pyro.infer import SVI, Trace_ELBO
 
 from skygal.bastien2021.frdeep import PaperImages, crop_images, rotate_and_crop
-from skygal.bastien2021.networks import PaperModel, spread_weights
+from skygal.bastien2021.networks import CLASSES, PaperArchitecture, PaperModel, spread_weights
 from skygal.bastien2021.settings import PaperSettings
 from skygal.checks import show
 from skygal.evaluation.ramis import PaperClassifier, ramis
 from skygal.io.atomic import whole_file
-from skygal.morphology.paper_decoder import CLASSES, PaperArchitecture
 from skygal.morphology.torch_files import check_moments, read_torch
 from skygal.training.run_files import restoring
 

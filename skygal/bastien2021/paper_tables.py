@@ -114,8 +114,8 @@ def read_runs(folder: str | os.PathLike) -> list[Run]:
     """
     from safetensors import SafetensorError, safe_open
 
+    from skygal.bastien2021.generator import FORMAT
     from skygal.io.inputs import check_file
-    from skygal.morphology.paper_generator import FORMAT
 
     home = Path(folder)
     if not home.is_dir():

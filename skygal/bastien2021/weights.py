@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from skygal.bastien2021.generator import FORMAT, FORMAT_VERSION, PaperGenerator
+from skygal.bastien2021.networks import CLASSES, PaperArchitecture, PaperDecoder
 from skygal.checks import shorten, show
 from skygal.morphology.clip import clip_stamps
-from skygal.morphology.paper_decoder import CLASSES, PaperArchitecture, PaperDecoder
-from skygal.morphology.paper_generator import FORMAT, FORMAT_VERSION, PaperGenerator
 from skygal.morphology.torch_files import read_torch
 
 if TYPE_CHECKING:
@@ -77,8 +77,8 @@ def write_paper_weights(tensors: Mapping[str, np.ndarray], arch: PaperArchitectu
     import torch
     from safetensors.numpy import save
 
+    from skygal.bastien2021.networks import PaperDecoder
     from skygal.io.atomic import whole_file
-    from skygal.morphology.paper_decoder import PaperDecoder
     from skygal.morphology.weights_files import digest
 
     with torch.random.fork_rng():

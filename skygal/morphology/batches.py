@@ -17,8 +17,8 @@ from skygal.morphology.measure import Shapes, largest_size, measure_stamps
 from skygal.seeds import next_keys
 
 if TYPE_CHECKING:
+    from skygal.bastien2021.generator import PaperGenerator
     from skygal.morphology.generator import Generator
-    from skygal.morphology.paper_generator import PaperGenerator
 
 __all__ = ["Batch", "Limits", "decode_at", "draw_within", "make_stamps", "stamps_within"]
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from skygal.bastien2021 import generator as bastien2021_generator
+from skygal.bastien2021.generator import PaperGenerator
 from skygal.checks import nearest_names, shorten, show, warn_caller
 from skygal.io.inputs import check_file
-from skygal.morphology import paper_generator
 from skygal.morphology.conditions import ConditionTable
 from skygal.morphology.generator import Generator
-from skygal.morphology.paper_generator import PaperGenerator
 from skygal.morphology.weights_files import CVAE, FORMATS, check_tensors, fill_module, read_weights
 from skygal.morphology.weights_files import digest as _digest
 
@@ -179,8 +179,8 @@ def _loaded(path: Path, device: str) -> Generator | PaperGenerator:
 def _load(path: Path, state: tuple[int, ...], device: str) -> Generator | PaperGenerator:
     """Return the model in the file that is in this state."""
     tensors, description, sha256 = _read(path)
-    if description["format"] == paper_generator.FORMAT:
-        return paper_generator.build_paper_generator(path, tensors, description, sha256, device)
+    if description["format"] == bastien2021_generator.FORMAT:
+        return bastien2021_generator.build_paper_generator(path, tensors, description, sha256, device)
     return _build(path, tensors, description, sha256, device)
 
 

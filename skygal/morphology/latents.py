@@ -14,8 +14,8 @@ from skygal.checks import check_choice
 from skygal.seeds import Seeds, key_generator
 
 if TYPE_CHECKING:
+    from skygal.bastien2021.generator import PaperGenerator
     from skygal.morphology.generator import Generator
-    from skygal.morphology.paper_generator import PaperGenerator
 
 __all__ = ["LATENTS", "Latents", "check_latents", "check_pairs", "default_mix", "draw_conditions", "draw_keys",
            "draw_latents", "draw_sources", "largest_extent"]

@@ -23,8 +23,8 @@ from skygal.io.inputs import check_file
 if TYPE_CHECKING:
     import torch
 
+    from skygal.bastien2021.networks import PaperArchitecture
     from skygal.morphology.networks import Architecture
-    from skygal.morphology.paper_decoder import PaperArchitecture
 
 __all__ = ["CVAE", "FORMATS", "PAPER", "check_architecture", "check_paper_tensors", "check_tensors", "digest",
            "fill_module", "read_tensors", "read_weights"]

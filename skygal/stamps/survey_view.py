@@ -20,8 +20,8 @@ from skygal.rendering.matching import matching_kernel
 from skygal.rendering.transform import render_stamps
 
 if TYPE_CHECKING:
+    from skygal.bastien2021.generator import PaperGenerator
     from skygal.morphology.generator import Generator
-    from skygal.morphology.paper_generator import PaperGenerator
 
 __all__ = ["CLIP", "WHITE", "StampView", "clip_to_white", "noise_power", "sample_noise", "sample_skies", "turn_image"]
 

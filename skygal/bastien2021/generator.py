@@ -13,8 +13,8 @@ from skygal.morphology.weights_files import PAPER
 from skygal.rendering.threads import each_block
 
 if TYPE_CHECKING:
+    from skygal.bastien2021.networks import PaperArchitecture, PaperDecoder
     from skygal.morphology.conditions import ConditionTable
-    from skygal.morphology.paper_decoder import PaperArchitecture, PaperDecoder
 
 __all__ = ["FORMAT", "PaperGenerator", "build_paper_generator"]
 
@@ -49,7 +49,7 @@ class PaperGenerator:
 
     def __init__(self, arch: PaperArchitecture, decoder: PaperDecoder, *, name: str, sha256: str,
                  extents: Mapping[str, np.ndarray], metadata: dict, device: str) -> None:
-        from skygal.morphology.paper_decoder import CLASSES
+        from skygal.bastien2021.networks import CLASSES
 
         self.arch, self.name, self.sha256, self.metadata, self.device = arch, name, sha256, metadata, device
         self.classes, self.latent_dim, self.shape = CLASSES, arch.latent_dim, (arch.side, arch.side)
@@ -144,8 +144,8 @@ def build_paper_generator(path: Path, tensors: Mapping[str, np.ndarray], descrip
     ValueError
         If the tensors do not fit the architecture.
     """
+    from skygal.bastien2021.networks import CLASSES, PaperArchitecture, PaperDecoder
     from skygal.morphology.networks import Unset
-    from skygal.morphology.paper_decoder import CLASSES, PaperArchitecture, PaperDecoder
     from skygal.morphology.weights_files import check_paper_tensors, fill_module
 
     try:
