@@ -32,7 +32,7 @@ from scipy import fft
 
 import skygal
 from skygal.morphology.batches import make_stamps
-from skygal.morphology.latents import draw_sources
+from skygal.morphology.latents import sample_latents
 from skygal.observation.beam import TargetBeam, native_covariance
 from skygal.rendering.canvas import Canvas
 from skygal.rendering.drawing import Stamps, draw_stamps
@@ -66,7 +66,7 @@ def random_sources(n: int, size: int, clip_sigma: float | None) -> Stamps:
     dx, dy = (nx - SIDE) // 2, (SIDE - ny) // 2
     while sum(map(len, stamps)) < n and seed < 20:
         seed += 1
-        plan = draw_sources(model, "prior", np.where(np.arange(1024) % 2, "FRI", "FRII"),
+        plan = sample_latents(model, "prior", np.where(np.arange(1024) % 2, "FRI", "FRII"),
                             Seeds(seed).keys("latent", 1024))
         raw = None if clip_sigma else model.decode(plan.values, plan.fr_class, plan.extent, plan.bending)
         for batch in make_stamps(model, plan, 3.0):

@@ -20,7 +20,7 @@ from skygal.io.cards import Cards
 from skygal.io.fits_files import MOST_AXES
 from skygal.io.header_beam import beam_table
 from skygal.io.header_frequency import spectral_axes, write_frequency_axis
-from skygal.io.header_wcs import read_celestial
+from skygal.io.header_wcs import celestial, read_celestial
 from skygal.io.headers import field_header, primary_header, restate_wcs, unwritable
 from skygal.io.images import SkyImage, choose_hdu, describe_plane, parse_unit, read_image
 from skygal.io.provenance import describe_table, make_provenance, write_provenance
@@ -39,7 +39,7 @@ from skygal.scene.cast import make_cast
 from skygal.scene.faint import draw_faint, whole_components, whole_truth
 from skygal.scene.galaxies import View, draw_scene
 from skygal.seeds import Seeds
-from skygal.wcs import celestial, on_sky, pixel_area
+from skygal.wcs import on_sky, pixel_area
 
 __all__ = ["inject"]
 

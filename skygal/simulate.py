@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from skygal.checks import as_count, as_seed, check_choice, nearest_names, show
 from skygal.field import Field
+from skygal.io.header_wcs import celestial
 from skygal.io.headers import field_header
 from skygal.io.provenance import describe_table, make_provenance
 from skygal.morphology.checkpoint import load_model
@@ -34,7 +35,7 @@ from skygal.scene.faint import draw_faint, whole_components, whole_truth
 from skygal.scene.galaxies import View, draw_scene
 from skygal.scene.recipe import Recipe
 from skygal.seeds import Seeds
-from skygal.wcs import celestial, image_shape, on_sky
+from skygal.wcs import image_shape, on_sky
 
 __all__ = ["simulate_field", "simulate_fields"]
 

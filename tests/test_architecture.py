@@ -96,6 +96,12 @@ def test_rooms_stand_on_those_below(room, below):
     assert found <= below
 
 
+def test_the_ground_floor_stands_on_nothing_else():
+    graph = imports()
+    for module in ("skygal.checks", "skygal.seeds", "skygal.wcs"):
+        assert graph[module] <= {"skygal.checks"}
+
+
 def test_the_hall():
     entries = [path for path in PACKAGE.iterdir() if path.name != "__pycache__"]
     assert len(entries) <= 22

@@ -262,11 +262,12 @@ def test_files_that_do_not_fit_are_refused(saved, tmp_path):
 
     from safetensors.numpy import save_file
 
-    from skygal.morphology.checkpoint import _digest, _read
+    from skygal.io.weights import digest, read_weights
+    from skygal.morphology.checkpoint import FORMATS
 
-    tensors, description, _ = _read(alone)
+    tensors, description, _ = read_weights(alone, FORMATS)
     description["architecture"]["latent_dim"] = 5
     text = json.dumps(description)
-    save_file(tensors, tmp_path / "wrong.safetensors", {"description": text, "sha256": _digest(tensors, text)})
+    save_file(tensors, tmp_path / "wrong.safetensors", {"description": text, "sha256": digest(tensors, text)})
     with pytest.raises(ValueError, match="does not fit its architecture"):
         skygal.load_model(tmp_path / "wrong.safetensors")

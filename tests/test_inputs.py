@@ -20,7 +20,7 @@ from skygal.io import inputs
 from skygal.io.config import dump_config, load_config, parse_yaml
 from skygal.io.inputs import check_file, open_file, read_bytes, read_npy, read_npz, read_text
 from skygal.io.provenance import read_provenance
-from skygal.observation.psf_files import read_psf_image
+from skygal.observation.psf import read_psf_image
 from skygal.observation.surveys import read_survey
 
 MiB = 2**20
@@ -90,7 +90,7 @@ def test_archives_that_unpack_without_end(tmp_path, monkeypatch):
     path = tmp_path / "x.npz"
     bomb(path, [300 * MiB])
     refuse(lambda: read_stamps(path), "stamps '", "unpacks from", "more than 100 times")
-    monkeypatch.setattr(inputs, "UNPACKED", 4 * MiB)
+    monkeypatch.setattr(inputs, "LARGEST_UNPACKED", 4 * MiB)
     bomb(path, [2 * MiB] * 8)
     refuse(lambda: read_stamps(path), "unpacks from")
     # of the arrays that are asked for alone
@@ -255,7 +255,7 @@ def test_images_that_are_none(tmp_path, data):
 
 
 def test_wheels_that_unpack_without_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(inputs, "UNPACKED", 4 * MiB)
+    monkeypatch.setattr(inputs, "LARGEST_UNPACKED", 4 * MiB)
     bomb(tmp_path / "x.whl", [8 * MiB], "firstgalaxydata/galaxy_data.zip")
     refuse(lambda: read_stamps(tmp_path / "x.whl"), "x.whl'", "unpacks from")
 

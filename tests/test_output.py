@@ -20,7 +20,7 @@ from skygal.io.atomic import MANIFEST, check_writable, whole_directory, whole_fi
 from skygal.io.headers import field_header
 from skygal.io.images import parse_unit, read_image, write_image
 from skygal.io.provenance import make_provenance, read_provenance
-from skygal.observation.psf_files import read_psf_image
+from skygal.observation.psf import read_psf_image
 from skygal.wcs import make_wcs
 
 BEAM = Beam(6 * u.arcsec, 5 * u.arcsec, 30 * u.deg)

@@ -1,5 +1,7 @@
 """PSF images: resampled to any grid, read with their grids, split into a Gaussian and the rest."""
 
+import pickle
+
 import numpy as np
 import pytest
 from astropy import units as u
@@ -13,8 +15,7 @@ from scipy.signal import fftconvolve
 import skygal
 from skygal.observation.beam import TargetBeam
 from skygal.observation.observe import observe
-from skygal.observation.psf import centred_psf, remainder, resample_psf
-from skygal.observation.psf_files import read_psf_image
+from skygal.observation.psf import centred_psf, read_psf_image, resample_psf
 
 #: baselines of a small array, in cycles per pixel, and the weight that each is given
 UV = np.random.default_rng(4).normal(scale=0.07, size=(12, 2))
@@ -201,7 +202,7 @@ def test_a_grid_that_cannot_be_read(tmp_path, cards):
 def test_drawn_gaussian_and_remainder_make_the_psf():
     psf = dirty(*grid(161, 161, 80, 80))
     target = TargetBeam.from_psf(psf, np.diag([-1.0, 1.0]))
-    rest = remainder(target)
+    rest = target.remainder
     assert all(n % 2 for n in rest.shape)
     x, y = grid(101, 101, 50, 50)
     (a, b), (_, c) = np.linalg.inv(target.covariance)
@@ -210,6 +211,16 @@ def test_drawn_gaussian_and_remainder_make_the_psf():
     half = made.shape[0] // 2
     np.testing.assert_allclose(made[half - 80:half + 81, half - 80:half + 81], psf, atol=2e-4)
     assert rest.sum() == pytest.approx(target.area, rel=1e-6)
+
+
+def test_the_remainder_is_made_once_and_not_sent_along():
+    target = TargetBeam.from_psf(dirty(*grid(161, 161, 80, 80)), np.diag([-1.0, 1.0]))
+    plain = len(pickle.dumps(target))
+    rest = target.remainder
+    assert target.remainder is rest
+    sent = pickle.dumps(target)
+    assert len(sent) == plain
+    np.testing.assert_array_equal(pickle.loads(sent).remainder, rest)
 
 
 def ring(total):

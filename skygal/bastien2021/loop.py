@@ -23,7 +23,7 @@ from skygal.bastien2021.settings import PaperSettings
 from skygal.checks import show
 from skygal.evaluation.ramis import PaperClassifier, ramis
 from skygal.io.atomic import whole_file
-from skygal.morphology.torch_files import check_moments, read_torch
+from skygal.io.torch_files import check_moments, read_torch
 from skygal.training.run_files import restoring
 
 __all__ = ["BOX", "PaperTrainer", "keep_freed_memory", "sample_paper_images"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -112,21 +111,17 @@ def read_runs(folder: str | os.PathLike) -> list[Run]:
     ValueError
         If a run's files are damaged.
     """
-    from safetensors import SafetensorError, safe_open
-
     from skygal.bastien2021.generator import FORMAT
-    from skygal.io.inputs import check_file
+    from skygal.io.weights import read_description
 
     home = Path(folder)
     if not home.is_dir():
         raise FileNotFoundError(f"folder of runs {show(os.fspath(folder))} not found")
     runs = []
     for path in sorted(home.glob("*.safetensors")):
+        described = read_description(path, "run")
         try:
-            check_file(path, "run")
-            with safe_open(path, framework="np") as file:
-                described = json.loads((file.metadata() or {}).get("description", "{}"))
-            if described.get("format") != FORMAT or "settings" not in described["metadata"]:
+            if described.get("format") != FORMAT[0] or "settings" not in described["metadata"]:
                 continue
             metrics, seconds = path.with_suffix(".csv"), path.with_suffix(".seconds.csv")
             if not metrics.is_file():
@@ -134,7 +129,7 @@ def read_runs(folder: str | os.PathLike) -> list[Run]:
             rows = _rows(metrics)
             times = {int(row["epoch"]): row["seconds"] for row in _rows(seconds)} if seconds.is_file() else {}
             runs.append(Run(path, PaperSettings.from_dict(described["metadata"]["settings"]), rows, times))
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             if isinstance(error, FileNotFoundError):
                 raise
             raise ValueError(f"run {show(str(path))} is damaged: {shorten(str(error))}") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skygal.bastien2021.generator import FORMAT, FORMAT_VERSION, PaperGenerator
+from skygal.bastien2021.generator import FORMAT, PaperGenerator, check_paper_tensors
 from skygal.bastien2021.networks import CLASSES, PaperArchitecture, PaperDecoder
 from skygal.checks import shorten, show
+from skygal.io.torch_files import read_torch
+from skygal.io.weights import read_weights, write_weights
+from skygal.morphology.checkpoint import FORMATS
 from skygal.morphology.clip import clip_stamps
-from skygal.morphology.torch_files import read_torch
+from skygal.morphology.weights_checks import fill_module
 
 if TYPE_CHECKING:
     from skygal.bastien2021.networks import PaperModel
@@ -75,11 +77,8 @@ def write_paper_weights(tensors: Mapping[str, np.ndarray], arch: PaperArchitectu
         The file's path.
     """
     import torch
-    from safetensors.numpy import save
 
     from skygal.bastien2021.networks import PaperDecoder
-    from skygal.io.atomic import whole_file
-    from skygal.morphology.weights_files import digest
 
     with torch.random.fork_rng():
         decoder = PaperDecoder(arch)
@@ -87,12 +86,8 @@ def write_paper_weights(tensors: Mapping[str, np.ndarray], arch: PaperArchitectu
                              for key, value in tensors.items() if key.startswith("decoder.")})
     kept = {key: np.ascontiguousarray(value, np.float32) for key, value in tensors.items()}
     kept |= {f"extents.{key}": value for key, value in _measured_extents(arch, decoder).items()}
-    description = json.dumps({"name": name, "format": FORMAT, "format_version": FORMAT_VERSION,
-                              "architecture": arch.to_dict(), "metadata": dict(metadata)}, sort_keys=True)
-    data = save(kept, metadata={"description": description, "sha256": digest(kept, description)})
-    with whole_file(path, overwrite=overwrite) as temporary:
-        temporary.write_bytes(data)
-    return Path(path)
+    return write_weights(path, kept, form=FORMAT, name=name, architecture=arch.to_dict(), metadata=metadata,
+                         overwrite=overwrite)
 
 
 def save_paper_model(model: PaperModel, path: str | os.PathLike, *, name: str, metadata: Mapping[str, Any],
@@ -114,14 +109,13 @@ def load_paper_model(path: str | os.PathLike) -> PaperModel:
     """
     import torch
 
-    from skygal.bastien2021.networks import PaperModel
-    from skygal.morphology.weights_files import FORMATS, check_paper_tensors, fill_module, read_weights
+    from skygal.bastien2021.networks import CLASSES, PaperArchitecture, PaperModel
 
     shown = f"model file {show(os.fspath(path))}"
     if not os.path.exists(path):
         raise FileNotFoundError(f"{shown} not found")
     tensors, description, _ = read_weights(Path(path), FORMATS)
-    if description["format"] != FORMAT:
+    if description["format"] != FORMAT[0]:
         raise ValueError(f"{shown} must be of a bastien2021 preset, got {description['format']}")
     if "encoder.fc1.weight" not in tensors:
         raise ValueError(f"{shown} must hold an encoder, got a decoder alone")

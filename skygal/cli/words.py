@@ -14,9 +14,9 @@ from astropy import units as u
 from astropy.wcs import WCS
 
 from skygal.checks import as_quantity, show
-from skygal.io.header_wcs import celestial_axes, read_celestial
+from skygal.io.header_wcs import celestial, celestial_axes, read_celestial
 from skygal.io.inputs import read_npy
-from skygal.wcs import celestial, make_wcs
+from skygal.wcs import make_wcs
 
 if TYPE_CHECKING:
     from skygal.training.settings import TrainSettings

@@ -14,8 +14,9 @@ from skygal.data.cutouts import Cutouts
 from skygal.data.isolate import find_source, restore_source
 from skygal.morphology.conditions import measure_extent_bending
 from skygal.morphology.moments import measure_moments
-from skygal.observation.beam import FWHM
+from skygal.observation.ellipse import FWHM
 from skygal.stamps.survey_view import CLIP, WHITE, clip_to_white, turn_image
+from skygal.wcs import unit_vectors
 
 __all__ = ["TrainingSet", "prepare_stamps", "sky_cells", "split_by_sky"]
 
@@ -138,10 +139,8 @@ def _repeats(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
 
     repeat = np.zeros(len(ra), bool)
     known = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
-    lon, lat = np.radians(ra[known]), np.radians(dec[known])
-    xyz = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
     if known.size:
-        for a, b in sorted(cKDTree(xyz).query_pairs(np.radians(SAME_SOURCE / 3600))):
+        for a, b in sorted(cKDTree(unit_vectors(ra[known], dec[known])).query_pairs(np.radians(SAME_SOURCE / 3600))):
             if not repeat[known[a]]:
                 repeat[known[b]] = True
     return repeat

@@ -182,7 +182,7 @@ def evaluate_model(model: Any, sources: Sequence[str | os.PathLike], *, paper: P
     from skygal.data.cutouts import join_cutouts
     from skygal.data.readers import read_stamps
     from skygal.morphology.checkpoint import load_model
-    from skygal.morphology.generator import Generator
+    from skygal.morphology.generator import CvaeGenerator
     from skygal.seeds import Seeds
     from skygal.training.loop import quiet_torch
     from skygal.training.settings import TrainSettings
@@ -191,7 +191,7 @@ def evaluate_model(model: Any, sources: Sequence[str | os.PathLike], *, paper: P
     which = [check_choice("which", name, MEASURES) for name in which]
     n, seed = as_count("n", n, minimum=1), as_seed("seed", seed)
     generator = load_model(model, device=device)
-    if not isinstance(generator, Generator):
+    if not isinstance(generator, CvaeGenerator):
         raise ValueError(f"model must be conditioned on extent, to be held beside real stamps, got {show(generator)}")
     for name in CLASSES:
         if name not in generator.classes:

@@ -73,11 +73,11 @@ def sample_generated(generator: Generator, fr_class: str, n: int, *, rng: np.ran
     `~numpy.ndarray`
         Shape (n, ny, nx), float32, noiseless and unclipped, at the resolution of the model's beam.
     """
-    from skygal.morphology.latents import draw_sources
+    from skygal.morphology.latents import sample_latents
 
     n = as_count("n", n, minimum=1)
     keys, name = rng.integers(2**63, size=n, dtype=np.int64), np.full(n, fr_class)
-    plan = draw_sources(generator, "prior", name, keys)
+    plan = sample_latents(generator, "prior", name, keys)
     return generator.decode(plan.values, name, plan.extent, plan.bending)
 
 

@@ -173,15 +173,11 @@ class PaperClassifier(nn.Module):
         """Write the weights (``*.safetensors``), whole or not at all."""
         import json
 
-        from safetensors.torch import save
+        from skygal.io.weights import write_tensors
 
-        from skygal.io.atomic import whole_file
-
-        tensors = {key: value.detach().cpu().contiguous() for key, value in self.state_dict().items()}
-        data = save(tensors, metadata={"format": "skygal-paper-classifier", "history": json.dumps(self.history)})
-        with whole_file(path, overwrite=overwrite) as part:
-            part.write_bytes(data)
-        return Path(path)
+        tensors = {key: value.detach().cpu().contiguous().numpy() for key, value in self.state_dict().items()}
+        return write_tensors(path, tensors, {"format": "skygal-paper-classifier", "history": json.dumps(self.history)},
+                             overwrite=overwrite)
 
 
 def load_paper_classifier(path: str | os.PathLike) -> PaperClassifier:
@@ -196,7 +192,8 @@ def load_paper_classifier(path: str | os.PathLike) -> PaperClassifier:
     """
     import json
 
-    from skygal.morphology.weights_files import fill_module, read_tensors
+    from skygal.io.weights import read_tensors
+    from skygal.morphology.weights_checks import fill_module
 
     shown = f"classifier file {show(os.fspath(path))}"
     if not os.path.exists(path):

@@ -10,7 +10,7 @@ import numpy as np
 
 from skygal.evaluation.judges import CrossJudge, fold_by_sky, train_judges
 from skygal.evaluation.observed import Observed, observe_cutouts, observe_cutouts_as_frdeep, observe_stamps
-from skygal.observation.beam import FWHM
+from skygal.observation.ellipse import FWHM
 from skygal.seeds import Seeds
 
 if TYPE_CHECKING:

@@ -19,9 +19,8 @@ from skygal.io.cards import Cards
 from skygal.io.fits_files import choose_image, open_hdus, read_pixels
 from skygal.io.header_beam import beam_table, read_beam
 from skygal.io.header_frequency import read_frequency
-from skygal.io.header_wcs import read_celestial
+from skygal.io.header_wcs import celestial, read_celestial
 from skygal.io.headers import primary_header
-from skygal.wcs import celestial
 
 __all__ = ["SkyImage", "choose_hdu", "describe_plane", "parse_unit", "read_image", "write_image"]
 

@@ -24,11 +24,11 @@ __all__ = ["check_file", "check_layout", "check_texts", "check_unpacked", "open_
            "read_npz", "read_text"]
 
 #: bytes of settings, at most
-SETTINGS = 2**18
+LARGEST_SETTINGS = 2**18
 #: bytes of arrays that are held in memory, at most
-ARRAYS = 2**36
+LARGEST_ARRAYS = 2**36
 #: an archive may unpack to this many bytes, or to that many times its own
-UNPACKED, RATIO = 2**28, 100
+LARGEST_UNPACKED, LARGEST_RATIO = 2**28, 100
 #: entries along an axis of an array without values
 LONGEST_EMPTY = 2**16
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # Windows has none
@@ -109,7 +109,7 @@ def read_bytes(path: str | os.PathLike, name: str, *, largest: int) -> bytes:
             raise ValueError(f"{_named(name, path)} cannot be read: {_reason(error)}") from None
 
 
-def read_text(path: str | os.PathLike, name: str, *, largest: int = SETTINGS) -> str:
+def read_text(path: str | os.PathLike, name: str, *, largest: int = LARGEST_SETTINGS) -> str:
     """Return the text (UTF-8) of an ordinary file; see `check_file` for the parameters and what is raised."""
     data = read_bytes(path, name, largest=largest)
     try:
@@ -158,7 +158,7 @@ def _check_header(file: Any, size: int) -> None:
     check_layout(shape, dtype, size - file.tell())
 
 
-def read_npy(path: str | os.PathLike, name: str, *, largest: int = ARRAYS) -> np.ndarray:
+def read_npy(path: str | os.PathLike, name: str, *, largest: int = LARGEST_ARRAYS) -> np.ndarray:
     """Return the array of numbers or texts in an NPY file.
 
     Parameters
@@ -183,7 +183,7 @@ def read_npy(path: str | os.PathLike, name: str, *, largest: int = ARRAYS) -> np
 
 
 def read_npz(path: str | os.PathLike, name: str, *, only: Collection[str] | None = None,
-             largest: int = ARRAYS) -> dict[str, np.ndarray]:
+             largest: int = LARGEST_ARRAYS) -> dict[str, np.ndarray]:
     """Return the arrays of numbers or texts in an NPZ file.
 
     Parameters
@@ -216,7 +216,7 @@ def read_npz(path: str | os.PathLike, name: str, *, only: Collection[str] | None
                              f"{_one_line(error)}") from None
 
 
-def check_unpacked(members: Iterable[zipfile.ZipInfo], size: int, largest: int = ARRAYS) -> None:
+def check_unpacked(members: Iterable[zipfile.ZipInfo], size: int, largest: int = LARGEST_ARRAYS) -> None:
     """Check what the members of an archive of ``size`` bytes say that they unpack to.
 
     Raises
@@ -225,8 +225,8 @@ def check_unpacked(members: Iterable[zipfile.ZipInfo], size: int, largest: int =
         If it is more than ``largest``, or over 256 MiB and 100 times the archive.
     """
     total = sum(info.file_size for info in members)
-    if total > max(UNPACKED, RATIO * size):
-        raise ValueError(f"unpacks from {size} to {total} bytes, more than {RATIO} times as much")
+    if total > max(LARGEST_UNPACKED, LARGEST_RATIO * size):
+        raise ValueError(f"unpacks from {size} to {total} bytes, more than {LARGEST_RATIO} times as much")
     if total > largest:
         raise ValueError(f"unpacks to {total} bytes, more than {largest}")
 

@@ -15,11 +15,11 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from skygal.checks import show
+from skygal.observation.ellipse import FWHM
 
-__all__ = ["FWHM_PER_SIGMA", "Acceptance", "Architecture", "ConditionalFlow", "Decoder", "Encoder", "Unset",
+__all__ = ["Acceptance", "Architecture", "ConditionalFlow", "Decoder", "Encoder", "Unset",
            "beam_matrix", "stretch"]
 
-FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 #: where the square-root stretch becomes linear, in units of a stamp's peak
 SOFTENING = 1e-4
 #: widest spacing of the sky's nodes, in standard deviations of the beam
@@ -77,7 +77,7 @@ class Architecture:
     @property
     def beam_sigma(self) -> float:
         """Standard deviation of the beam in pixels."""
-        return self.beam_fwhm / self.pixel_scale / FWHM_PER_SIGMA
+        return self.beam_fwhm / self.pixel_scale / FWHM
 
     @property
     def condition_dim(self) -> int:

@@ -14,25 +14,25 @@ from skygal.checks import warn_caller
 __all__ = ["blank_pixels", "mirrored"]
 
 #: of pixels from which values are told that come again and again
-SAMPLE = 2_000_000
+SAMPLE_PIXELS = 2_000_000
 #: magnitudes that no brightness has, in whatever unit: so large, and so many times what the other pixels are
-ABSURD, TIMES = 1e15, 1e10
+ABSURD_VALUE, ABSURD_TIMES = 1e15, 1e10
 #: constants that are looked for, at most
-MOST = 6
+MOST_CONSTANTS = 6
 #: pixels, and part of all, at least, that a value within the others' range has to have
-FEWEST, LEAST = 20, 1e-4
+FEWEST_PIXELS, LEAST_SHARE = 20, 1e-4
 #: part of the other pixels that has to lie below, and above, a value for it to be within their range
-WITHIN = 0.01
+WITHIN_SHARE = 0.01
 #: so many times further from the median than any other pixel on that side: below, where there are no sources, and above
-BELOW, ABOVE = 10.0, 100.0
+TIMES_BELOW, TIMES_ABOVE = 10.0, 100.0
 #: a border's value that is the lowest or highest of all is this many median deviations away from the others
-GAP = 1.0
+BORDER_GAP = 1.0
 #: parts of a clipped image that are at the value clipped at
-CLIPPED = 0.2, 0.75
+CLIPPED_SHARES = 0.2, 0.75
 #: pixels beside a constant area are at least this part of what the others are, where they are noise and no model
-STEEP = 0.1
+NOISE_BESIDE = 0.1
 #: side of the blocks, in pixels, in which clipped pixels get what mirrors the others; and blocks at most along a side
-BLOCK, BLOCKS = 64, 64
+MIRROR_BLOCK, MOST_MIRROR_BLOCKS = 64, 64
 
 
 def blank_pixels(data: np.ndarray, beam_pixels: float, *, sky: np.ndarray | None = None, card: Any = None,
@@ -89,14 +89,14 @@ def _search(data: np.ndarray, blank: np.ndarray, beam_pixels: float, card: Any
             ) -> tuple[np.ndarray, list[tuple[float, int]]]:
     values: list[tuple[float, int]] = []
     size = np.abs(data, dtype=float) if data.dtype.kind != "f" else np.abs(data)
-    usual = _thinned(size, blank | (size >= ABSURD))
-    absurd = ~blank & (size >= ABSURD) & (size > TIMES * (np.median(usual) if usual.size else 0))
+    usual = _thinned(size, blank | (size >= ABSURD_VALUE))
+    absurd = ~blank & (size >= ABSURD_VALUE) & (size > ABSURD_TIMES * (np.median(usual) if usual.size else 0))
     if absurd.any():
         values.append((float(data[absurd][np.argmax(size[absurd])]), int(np.count_nonzero(absurd))))
         blank = blank | absurd
     del size, usual, absurd
     given = [] if card is None else [float(card)]
-    for _ in range(MOST):
+    for _ in range(MOST_CONSTANTS):
         seen = _Pixels(data, blank, beam_pixels)
         if seen.sample.size == 0:
             break
@@ -110,9 +110,9 @@ def _search(data: np.ndarray, blank: np.ndarray, beam_pixels: float, card: Any
 
 def _thinned(data: np.ndarray, blank: np.ndarray) -> np.ndarray:
     """Return some of the pixels that are not blank, from a lattice over all of the image."""
-    step = max(1, int(np.ceil(np.sqrt(data.size / SAMPLE))))
+    step = max(1, int(np.ceil(np.sqrt(data.size / SAMPLE_PIXELS))))
     part = data[::step, ::step][~blank[::step, ::step]]
-    return part if part.size >= 1000 or step == 1 else data[~blank][:SAMPLE]
+    return part if part.size >= 1000 or step == 1 else data[~blank][:SAMPLE_PIXELS]
 
 
 @dataclass
@@ -149,17 +149,17 @@ class _Pixels:
         """Return the pixels of a value that are blank though it is not far from others."""
         mine, others, none = self._at(value), self._others(value), np.zeros_like(self.blank)
         count = int(np.count_nonzero(mine))
-        if not others.size or count < max(FEWEST, LEAST * self.data.size):
+        if not others.size or count < max(FEWEST_PIXELS, LEAST_SHARE * self.data.size):
             return none
         offset = others - float(value)
         below = np.mean(offset < 0)
-        within = WITHIN <= below <= 1 - WITHIN
+        within = WITHIN_SHARE <= below <= 1 - WITHIN_SHARE
         repeats = self.counts[self.values != value].max()
         if within and repeats <= max(3, 1e-3 * count * self.sample.size / self.data.size):
             # dead pixels and a border are alike, unless all that is near the value was set to it
             return mine if np.mean(np.abs(offset) < 0.3 * np.median(np.abs(offset))) > 0.01 else none
         spread = np.median(np.abs(others - np.median(others)))
-        apart = not within and spread > 0 and np.quantile(np.abs(offset), 0.001) > GAP * spread
+        apart = not within and spread > 0 and np.quantile(np.abs(offset), 0.001) > BORDER_GAP * spread
         if not (within or apart) or not self._is_area(mine):
             return none
         opened = mine & _filter(_filter(mine, self._side, np.minimum, None), self._side, np.maximum, None)
@@ -177,11 +177,11 @@ class _Pixels:
         rest = ~self.blank & ~mine
         low, high = (float(end(where=rest, initial=others[0])) for end in (self.data.min, self.data.max))
         if low == high:
-            return value < 0 <= low and int(np.count_nonzero(mine)) >= FEWEST
+            return value < 0 <= low and int(np.count_nonzero(mine)) >= FEWEST_PIXELS
         middle = float(np.median(others))
         if value < low:
-            return middle - value > BELOW * ((middle - low) or (high - middle))
-        return value > high > middle and value - middle > ABOVE * (high - middle)
+            return middle - value > TIMES_BELOW * ((middle - low) or (high - middle))
+        return value > high > middle and value - middle > TIMES_ABOVE * (high - middle)
 
     @property
     def _side(self) -> int:
@@ -228,16 +228,16 @@ def mirrored(data: np.ndarray, valid: np.ndarray) -> np.ndarray:
     low = valid & (data == floor)
     high = valid & ~low
     share = np.count_nonzero(low) / np.count_nonzero(valid)
-    if not CLIPPED[0] <= share <= CLIPPED[1]:
+    if not CLIPPED_SHARES[0] <= share <= CLIPPED_SHARES[1]:
         return data
     from scipy import ndimage
 
     # a model fades out beside its floor
     beside = high & ndimage.binary_dilation(low)
-    if np.median(data[beside].astype(float) - floor) < STEEP * np.median(data[high].astype(float) - floor):
+    if np.median(data[beside].astype(float) - floor) < NOISE_BESIDE * np.median(data[high].astype(float) - floor):
         return data
     out = data.astype(float)
-    side = max(BLOCK, -(-max(data.shape) // BLOCKS))
+    side = max(MIRROR_BLOCK, -(-max(data.shape) // MOST_MIRROR_BLOCKS))
     for y in range(0, data.shape[0], side):
         for x in range(0, data.shape[1], side):
             part = np.s_[y:y + side, x:x + side]

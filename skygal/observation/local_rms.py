@@ -7,33 +7,35 @@ from typing import Any
 
 import numpy as np
 
+from skygal.observation.ellipse import beam_area
+
 __all__ = ["local_rms"]
 
 #: side of the cells in which the noise is estimated: in beams, and the least in pixels that are looked at
 CELL_BEAMS, CELL_PIXELS = 6, 9
 #: pixels of an image in which all are looked at
-PLENTY = 10_000
+PLENTY_PIXELS = 10_000
 #: cells on a side at most; on larger images they are larger
 MOST_CELLS = 256
 #: fewer pixels do not make a cell, unless there is but one
-FEWEST = 24
+FEWEST_PIXELS = 24
 #: cells hold at least this part of all pixels, or larger ones are tried
-ENOUGH = 0.8
+ENOUGH_SHARE = 0.8
 #: pixels that are further off, in rms, are taken for sources
-CLIP = 3.0
+CLIP_RMS = 3.0
 #: how often they are left out anew
-TURNS = 2
+CLIP_ROUNDS = 2
 #: rms of ln(rms), times the square root of the number of beams, of a scaled median absolute deviation
-SCATTER = 0.92
+MAD_SCATTER = 0.92
 #: estimates agree if they differ by no more than this times the error of the coarser one
-AGREE = 2.0
+AGREE_ERRORS = 2.0
 #: degree, at most, of the polynomial that is fitted to all cells
 TOP_DEGREE = 4
 #: powers of the rms that are fitted, beside its logarithm: a ramp is linear, and the weights of a mosaic add up
-POWERS = (1, -2)
+RMS_POWERS = (1, -2)
 #: how far ln(rms) goes, at borders, beyond what any cell has
 MOST_BEYOND = 0.3
-#: of normal deviates, the standard deviation over the median absolute one; and that of those within `CLIP`
+#: of normal deviates, the standard deviation over the median absolute one; and that of those within `CLIP_RMS`
 MAD_TO_RMS, CLIPPED_TO_RMS = 1.482602, 1.487714
 
 
@@ -74,14 +76,14 @@ def local_rms(data: np.ndarray, beam_pixels: float) -> np.ndarray:
         return rms
     # cells are laid over the part that is not blank; pixels closer than the beam hardly tell more
     part = tuple(slice(k.min(), k.max() + 1) for k in map(np.flatnonzero, (finite.any(axis=1), finite.any(axis=0))))
-    step = max(1, min(int(beam_pixels / 1.5), int(np.sqrt(data[part].size / PLENTY))))
+    step = max(1, min(int(beam_pixels / 1.5), int(np.sqrt(data[part].size / PLENTY_PIXELS))))
     thin = data[part][::step, ::step]
-    share = min(1.0, step**2 / (np.pi / (4 * np.log(2)) * max(beam_pixels, 1.0)**2))
+    share = min(1.0, step**2 / beam_area(max(beam_pixels, 1.0)))
     side = max(CELL_PIXELS, round(CELL_BEAMS * beam_pixels / step), -(-max(thin.shape) // MOST_CELLS))
     while True:
         cells = _Cells(thin, side)
         first = cells.measure()
-        if max(cells.shape) == 1 or first[0][first[0] >= FEWEST].sum() > ENOUGH * first[0].sum():
+        if max(cells.shape) == 1 or first[0][first[0] >= FEWEST_PIXELS].sum() > ENOUGH_SHARE * first[0].sum():
             break
         side *= 2
     nodes = _fitted(cells, share, *first)
@@ -116,7 +118,7 @@ class _Cells:
                 count[j], level[j] = _median(values)
                 off = np.abs(values - level[j][:, None])
                 rms[j] = MAD_TO_RMS * _median(off)[1]
-                values[off > CLIP * rms[j][:, None]] = np.nan
+                values[off > CLIP_RMS * rms[j][:, None]] = np.nan
         return count, level, rms
 
     def measure_within(self, level: np.ndarray, rms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -125,7 +127,7 @@ class _Cells:
         for j, values in enumerate(self._rows()):
             values -= level[j][:, None]
             np.abs(values, out=values)
-            values[values > CLIP * rms[j][:, None]] = np.nan
+            values[values > CLIP_RMS * rms[j][:, None]] = np.nan
             count[j], found[j] = _median(values)
         return count, CLIPPED_TO_RMS * found
 
@@ -141,18 +143,18 @@ def _median(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _fitted(cells: _Cells, share: float, count: np.ndarray, level: np.ndarray, rms: np.ndarray) -> np.ndarray:
     """Return the rms at the corners of cells of which that is known; ``share`` is how many beams a pixel stands for."""
-    fewest = min(FEWEST, int(count.max()))
+    fewest = min(FEWEST_PIXELS, int(count.max()))
     good = (count >= fewest) & (rms > 0)
     if 2 * np.count_nonzero(good) < np.count_nonzero(count >= fewest):
         return np.zeros([n + 1 for n in cells.shape])
     level = _around(np.where(good, level, np.nan), 1)
     reference = np.exp(_around(np.log(np.where(good, rms, np.nan)), 2))
-    for _ in range(TURNS):
+    for _ in range(CLIP_ROUNDS):
         count, rms = cells.measure_within(level, reference)
         good = (count >= fewest) & (rms > 0)
         if not good.any():
             good, rms = count >= count.max(), reference
-        error = SCATTER / np.sqrt(np.maximum(share * count, 1))
+        error = MAD_SCATTER / np.sqrt(np.maximum(share * count, 1))
         # the mean of a logarithm is below the logarithm of the mean
         nodes = _smooth(np.log(np.where(good, rms, 1)) + error**2 / 2, np.where(good, error**-2, 0))
         reference = np.exp((nodes[1:, 1:] + nodes[:-1, 1:] + nodes[1:, :-1] + nodes[:-1, :-1]) / 4)
@@ -178,10 +180,10 @@ def _smooth(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     found, error = (np.take_along_axis(array, order, axis=0) for array in (found, error))
     best, low, high = trend.copy(), np.full(trend.shape, -np.inf), np.full(trend.shape, np.inf)
     for f, e in zip(found, error, strict=True):
-        agrees = (f - AGREE * e <= high) & (f + AGREE * e >= low) & np.isfinite(e)
+        agrees = (f - AGREE_ERRORS * e <= high) & (f + AGREE_ERRORS * e >= low) & np.isfinite(e)
         best[agrees] = (trend + f)[agrees]
-        low[agrees] = np.maximum(low, f - AGREE * e)[agrees]
-        high[agrees] = np.minimum(high, f + AGREE * e)[agrees]
+        low[agrees] = np.maximum(low, f - AGREE_ERRORS * e)[agrees]
+        high[agrees] = np.minimum(high, f + AGREE_ERRORS * e)[agrees]
     # far from all cells a polynomial goes anywhere
     known = values[weight > 0]
     return np.clip(best, known.min() - MOST_BEYOND, known.max() + MOST_BEYOND)
@@ -197,7 +199,7 @@ def _trend(values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarr
     best = _polynomial(values, weight, used)
     middle, variance = np.median(values[used]), 1 / np.where(used, weight, 1)
     first = best[1]
-    for power in POWERS:
+    for power in RMS_POWERS:
         # the mean of a power of what scatters is not the power of the mean
         bent = np.expm1(power * (values - middle) - power**2 * variance / 2) / power
         slope = np.exp(power * (first - middle))

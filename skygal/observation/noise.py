@@ -14,18 +14,19 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from skygal.checks import as_quantity, show
+from skygal.io.header_wcs import celestial
 from skygal.io.images import SkyImage, read_image
 from skygal.observation.beam import TargetBeam
-from skygal.wcs import celestial, icrs_to_pixel, pixel_area, pixel_to_icrs
+from skygal.wcs import icrs_to_pixel, pixel_area, pixel_to_icrs
 
 __all__ = ["NoiseMap", "area_ratio", "as_rms", "jy_per_beam_in", "names_file", "read_noise"]
 
 #: pixels on a side, at most, that are looked at to tell where one grid lies on another
-LATTICE = 65
+GRID_LATTICE = 65
 #: pixels of one grid are no further apart than this, in pixels
-SAME = 1e-3
+SAME_PIXEL = 1e-3
 #: pixels that are reprojected at once
-AT_ONCE = 2**21
+PIXELS_AT_ONCE = 2**21
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,13 +230,13 @@ def _in_jy_per_beam(given: NoiseMap) -> NoiseMap:
 
 def _onto(label: str, image: SkyImage, wcs: WCS, shape: tuple[int, int]) -> np.ndarray:
     """Return a map on the pixels of an image, float32, NaN where there is nothing."""
-    rows, columns = (np.unique(np.linspace(0, n - 1, min(n, LATTICE)).round()) for n in shape)
+    rows, columns = (np.unique(np.linspace(0, n - 1, min(n, GRID_LATTICE)).round()) for n in shape)
     x, y = np.meshgrid(columns, rows)
     place = pixel_to_icrs(wcs, x, y)
     lost = ~np.isfinite(place[0])
     across, down = (np.where(lost, np.nan, a) for a in icrs_to_pixel(image.wcs, *map(np.nan_to_num, place)))
     moved = np.nan_to_num(np.hypot(across - x, down - y)[~lost], nan=np.inf)
-    if image.data.shape == tuple(shape) and moved.max(initial=0) < SAME:
+    if image.data.shape == tuple(shape) and moved.max(initial=0) < SAME_PIXEL:
         _check_values(label, image.data)
         return _plain(image.data)
     part, sky = _cut(image, across, down)
@@ -274,7 +275,7 @@ def _reprojected(part: np.ndarray, sky: WCS, wcs: WCS, shape: tuple[int, int]) -
     source = np.where(np.isfinite(part), part, np.nan).astype(float)
     sky, onto = celestial(sky), celestial(wcs)
     values = np.full(shape, np.nan, np.float32)
-    high = max(1, AT_ONCE // shape[1])
+    high = max(1, PIXELS_AT_ONCE // shape[1])
     for top in range(0, shape[0], high):
         band = slice(top, min(top + high, shape[0]))
         onto_band = partial(reproject_interp, (source, sky), onto[band, :],

@@ -15,11 +15,11 @@ from skygal.checks import as_quantity, show
 from skygal.io.table_files import read_table
 from skygal.observation.beam import FWHM, TargetBeam
 from skygal.observation.beam_nodes import nodes_from_function, nodes_from_table
-from skygal.observation.local_frame import local_affine
 from skygal.observation.noise import NoiseMap, as_rms, read_noise
 from skygal.observation.primary_beam import PrimaryBeam, as_primary_beam
-from skygal.observation.psf_files import read_psf_image
+from skygal.observation.psf import read_psf_image
 from skygal.observation.surveys import Survey
+from skygal.wcs import local_affine
 
 __all__ = ["Observation", "faintest_flux", "observe"]
 

@@ -8,10 +8,10 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
-import yaml
 from astropy import units as u
 
 from skygal.checks import as_quantity, check_choice, show
+from skygal.io.config import parse_yaml
 from skygal.population.distributions import uniforms
 
 __all__ = ["FR_CLASSES", "check_mix", "frii_fraction", "sample_classes"]
@@ -46,7 +46,7 @@ def check_mix(fr_mix: Any) -> str | dict[str, float]:
 
 @cache
 def _relation() -> dict[str, float]:
-    return yaml.safe_load(files("skygal.catalogs").joinpath("class_mix.yaml").read_text(encoding="utf-8"))
+    return parse_yaml(files("skygal.catalogs").joinpath("class_mix.yaml").read_text(encoding="utf-8"))
 
 
 def frii_fraction(flux: u.Quantity, redshift: Any = None) -> np.ndarray:

@@ -9,7 +9,6 @@ import numpy as np
 from scipy import signal
 
 from skygal.observation.beam import TargetBeam
-from skygal.observation.psf import remainder
 from skygal.rendering.drawing import Drawn
 from skygal.rendering.footprints import Footprints
 
@@ -40,18 +39,20 @@ class Frame:
     @cached_property
     def margin(self) -> tuple[int, int]:
         """How far, in rows and columns, a PSF image spreads a source beyond what is added up."""
-        return (0, 0) if self.beam.psf is None else tuple(s // 2 for s in remainder(self.beam).shape)  # type: ignore[return-value]
+        rest = self.beam.remainder
+        return (0, 0) if rest is None else (rest.shape[0] // 2, rest.shape[1] // 2)
 
     @cached_property
     def _share(self) -> np.ndarray:
         """What part of the flux of each pixel, margin included, ends up in the image's valid part."""
         window = np.ones(self.shape) if self.valid is None else self.valid.astype(float)
-        return signal.fftconvolve(window, remainder(self.beam)[::-1, ::-1], mode="full") / self.beam.area
+        assert self.beam.remainder is not None
+        return signal.fftconvolve(window, self.beam.remainder[::-1, ::-1], mode="full") / self.beam.area
 
     @cached_property
     def _cumulative(self) -> np.ndarray:
-        rest = remainder(self.beam)
-        return np.pad(rest, [(1, 0), (1, 0)]).cumsum(axis=0).cumsum(axis=1) / self.beam.area
+        assert self.beam.remainder is not None
+        return np.pad(self.beam.remainder, [(1, 0), (1, 0)]).cumsum(axis=0).cumsum(axis=1) / self.beam.area
 
     def interior(self, x0: np.ndarray, y0: np.ndarray, x1: np.ndarray, y1: np.ndarray) -> np.ndarray:
         """Return which boxes, ends included, lie where all of their flux is in the image."""

@@ -11,7 +11,7 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 
 from skygal.morphology.conditions import SIZE_TO_EXTENT
-from skygal.morphology.latents import Latents, draw_keys, draw_sources
+from skygal.morphology.latents import Latents, sample_keys, sample_latents
 from skygal.seeds import Seeds
 from skygal.wcs import icrs_to_pixel, pixel_affine
 
@@ -68,7 +68,7 @@ def make_cast(wcs: WCS, shape: tuple[int, int], population: QTable, *, model: An
     wcs, shape, population, model, clip_sigma
         See `Cast`.
     latents : str or ndarray
-        See `skygal.morphology.latents.draw_latents`.
+        See `skygal.morphology.latents.sample_latent_values`.
     seeds : Seeds
         The run's random streams.
     """
@@ -78,6 +78,6 @@ def make_cast(wcs: WCS, shape: tuple[int, int], population: QTable, *, model: An
     # a stamp that is zoomed down to the size asked for carries a beam that is zoomed down with it
     least = population["las"].to_value(u.arcsec) * (model.beam_fwhm / SHARPEST)
     fr_class = np.asarray(population["fr_class"]).astype(str)
-    plan = draw_sources(model, latents, fr_class, draw_keys(seeds, "latent", latents, fr_class),
+    plan = sample_latents(model, latents, fr_class, sample_keys(seeds, "latent", latents, fr_class),
                         least=least / SIZE_TO_EXTENT)
     return Cast(wcs, shape, population, position, jacobian, plan, model, clip_sigma)

@@ -10,7 +10,7 @@ import numpy as np
 
 from skygal.morphology.batches import decode_at
 from skygal.morphology.clip import clip_stamps
-from skygal.morphology.generator import BLOCK
+from skygal.morphology.generator import DECODE_BLOCK
 from skygal.morphology.latents import Latents
 from skygal.morphology.point import add_points
 from skygal.observation.beam import TargetBeam, native_covariance
@@ -159,7 +159,8 @@ class Recipe:
         fwhm = model.beam_fwhm / model.pixel_scale
         for start in range(0, len(mine), AT_ONCE):
             part = mine[start:start + AT_ONCE]
-            stamps = clip_stamps(decode_at(model, part.latents, part.number % BLOCK), self.clip_sigma, beam_fwhm=fwhm)
+            stamps = decode_at(model, part.latents, part.number % DECODE_BLOCK)
+            stamps = clip_stamps(stamps, self.clip_sigma, beam_fwhm=fwhm)
             stamps /= part.total[:, None, None].astype(np.float32)
             stamps = add_points(stamps, part.core, part.extra, fwhm=fwhm)
             sources = Stamps(stamps, part.centre, part.position, part.affine, part.flux)

@@ -20,7 +20,6 @@ from skygal.rendering.matching import matching_kernel
 from skygal.rendering.transform import render_stamps
 
 if TYPE_CHECKING:
-    from skygal.bastien2021.generator import PaperGenerator
     from skygal.morphology.generator import Generator
 
 __all__ = ["CLIP", "WHITE", "StampView", "clip_to_white", "noise_power", "sample_noise", "sample_skies", "turn_image"]
@@ -210,7 +209,7 @@ class StampView:
         Arcsec.
     """
 
-    def __init__(self, model: Generator | PaperGenerator, *, size: int = 150, pixel_scale: Any = None, beam: Any = None,
+    def __init__(self, model: Generator, *, size: int = 150, pixel_scale: Any = None, beam: Any = None,
                  noise: Any = None, noise_clip: float | None = None) -> None:
         self.size = as_count("size", size, minimum=16)
         self.pixel_scale = model.pixel_scale
@@ -305,7 +304,7 @@ class StampView:
         return float(self.levels[rng.integers(self.levels.size)])
 
 
-def _beam_covariance(beam: Any, model: Generator | PaperGenerator) -> np.ndarray:
+def _beam_covariance(beam: Any, model: Generator) -> np.ndarray:
     """Return the covariance of the beam in arcsec squared, x to the west."""
     from radio_beam import Beam
 

@@ -13,8 +13,8 @@ import torch
 from torch.nn import functional
 
 from skygal.data.prepare import TrainingSet
-from skygal.morphology.generator import Generator
-from skygal.morphology.latents import draw_conditions
+from skygal.morphology.generator import CvaeGenerator
+from skygal.morphology.latents import sample_conditions
 from skygal.morphology.networks import Acceptance
 from skygal.training.augment import StampBatches
 from skygal.training.stamp_classifier import train_classifier
@@ -35,13 +35,13 @@ ALWAYS = 0.9
 BLOCK = 512
 
 
-def train_acceptance(generator: Generator, data: TrainingSet, *, n: int, sharpness: tuple[float, float], seed: int,
+def train_acceptance(generator: CvaeGenerator, data: TrainingSet, *, n: int, sharpness: tuple[float, float], seed: int,
                      epochs: int = 30, progress: bool = False) -> Acceptance:
     """Train the network that resamples the prior.
 
     Parameters
     ----------
-    generator : Generator
+    generator : CvaeGenerator
         The trained model.
     data : TrainingSet
         The stamps that it learnt from (the training split alone).
@@ -71,7 +71,7 @@ def _fewer(epochs: int) -> int:
     return max(1, 2 * epochs // 3)
 
 
-def _guided(generator: Generator, data: TrainingSet, n: int, *, seed: int, epochs: int,
+def _guided(generator: CvaeGenerator, data: TrainingSet, n: int, *, seed: int, epochs: int,
             progress: bool) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray]:
     """Return draws (latents, class, extent, bending) and what the guides say of each.
 
@@ -86,7 +86,7 @@ def _guided(generator: Generator, data: TrainingSet, n: int, *, seed: int, epoch
     draws = rng.integers(len(known), size=n)
     fr_class = known.fr_class[draws]
     keys = rng.integers(2**63, size=n)
-    extent, bending = draw_conditions(generator, fr_class, keys)
+    extent, bending = sample_conditions(generator, fr_class, keys)
     u = rng.standard_normal((n, generator.latent_dim)).astype(np.float32)
     nearest = _nearest_noise(extent, fr_class, known, rng)
     views = np.stack([_observed(generator, u, fr_class, extent, bending, nearest, seed=seed + view)
@@ -128,7 +128,7 @@ def _nearest_noise(extent: np.ndarray, fr_class: np.ndarray, known: TrainingSet,
     return out
 
 
-def _real_views(generator: Generator, known: TrainingSet, *, seed: int) -> np.ndarray:
+def _real_views(generator: CvaeGenerator, known: TrainingSet, *, seed: int) -> np.ndarray:
     """Return real stamps (1 + VIEWS, n, ny, nx): the cutouts' own pixels, then restored and seen with other noise."""
     view, draw = TorchView(generator.arch.shape, generator.arch.beam_sigma), torch.Generator().manual_seed(seed)
     batches = StampBatches(torch.from_numpy(known.images), torch.full((len(known),), -1),
@@ -142,7 +142,7 @@ def _real_views(generator: Generator, known: TrainingSet, *, seed: int) -> np.nd
     return out
 
 
-def _observed(generator: Generator, u: np.ndarray, fr_class: np.ndarray, extent: np.ndarray, bending: np.ndarray,
+def _observed(generator: CvaeGenerator, u: np.ndarray, fr_class: np.ndarray, extent: np.ndarray, bending: np.ndarray,
               noise: np.ndarray, *, seed: int) -> np.ndarray:
     """Return stamps as the survey shows them, from their latents."""
     view, draw = TorchView(generator.arch.shape, generator.arch.beam_sigma), torch.Generator().manual_seed(seed)
@@ -154,7 +154,7 @@ def _observed(generator: Generator, u: np.ndarray, fr_class: np.ndarray, extent:
     return out
 
 
-def _fit(generator: Generator, u: torch.Tensor, condition: torch.Tensor, target: torch.Tensor, *, epochs: int,
+def _fit(generator: CvaeGenerator, u: torch.Tensor, condition: torch.Tensor, target: torch.Tensor, *, epochs: int,
          seed: int) -> Acceptance:
     """Return the network that foretells the target, with the level above which all is kept."""
     with torch.random.fork_rng():

@@ -128,7 +128,7 @@ def train_model(sources: Sequence[str | os.PathLike], output: str | os.PathLike,
             check_writable(path, overwrite=overwrite, folder=False)
         check_aside(output)
     from skygal.morphology.checkpoint import check_device, load_model, save_model
-    from skygal.morphology.generator import Generator
+    from skygal.morphology.generator import CvaeGenerator
     from skygal.training.acceptance import train_acceptance
     from skygal.training.loop import Trainer, quiet_torch
 
@@ -156,7 +156,7 @@ def train_model(sources: Sequence[str | os.PathLike], output: str | os.PathLike,
         with tempfile.TemporaryDirectory() as folder:
             # of the weights as they are kept, in 16 bits
             generator = load_model(save_model(best, Path(folder) / output.name, **written), device=device)
-        assert isinstance(generator, Generator)
+        assert isinstance(generator, CvaeGenerator)
         with quiet_torch(settings.seed):
             acceptance = train_acceptance(generator, train, n=settings.acceptance_stamps, sharpness=settings.sharpness,
                                           seed=settings.seed, progress=progress)

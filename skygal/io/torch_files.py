@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["check_moments", "read_torch"]
 
 #: bytes of a checkpoint at most
-LARGEST = 2**36
+LARGEST_CHECKPOINT = 2**36
 
 
 def read_torch(path: str | os.PathLike, name: str) -> Any:
@@ -37,7 +37,7 @@ def read_torch(path: str | os.PathLike, name: str) -> Any:
     """
     import torch
 
-    with open_file(path, name, largest=LARGEST) as file:
+    with open_file(path, name, largest=LARGEST_CHECKPOINT) as file:
         size = os.fstat(file.fileno()).st_size
         try:
             if zipfile.is_zipfile(file):

@@ -12,11 +12,11 @@ from safetensors.numpy import save_file
 from skygal.bastien2021.networks import PaperArchitecture, PaperModel
 from skygal.bastien2021.weights import load_paper_model, save_paper_model
 from skygal.evaluation.ramis import load_paper_classifier
+from skygal.io.weights import digest
 from skygal.morphology import checkpoint
 from skygal.morphology.conditions import ConditionTable
 from skygal.morphology.model import GalaxyModel
 from skygal.morphology.networks import Architecture
-from skygal.morphology.weights_files import digest
 
 ARCH = Architecture(classes=("FRI", "FRII"), shape=(16, 24), latent_dim=3, decoder_widths=(8,), encoder_widths=(8,),
                     sky_shape=(12, 16), sky_levels=2, flow_layers=2, flow_width=8)
