@@ -7,14 +7,9 @@ from pyro.infer import Trace_ELBO
 from scipy.special import expit, xlogy
 
 import skygal
-from skygal.bastien2021.generator import (
-    PaperGenerator,
-    load_paper_model,
-    save_paper_model,
-    write_paper_weights,
-)
-from skygal.bastien2021.initial import spread_weights
-from skygal.bastien2021.networks import PaperArchitecture, PaperModel
+from skygal.bastien2021.generator import PaperGenerator
+from skygal.bastien2021.networks import PaperArchitecture, PaperModel, spread_weights
+from skygal.bastien2021.weights import load_paper_model, save_paper_model, write_paper_weights
 
 WIDTHS = (24, 20, 16, 12, 10)
 

@@ -11,11 +11,10 @@ from frdeep_images import make_images, write_arrays, write_batch, write_batches
 
 import skygal
 from skygal.bastien2021 import loop as bastien2021_loop
-from skygal.bastien2021.generator import load_paper_model
-from skygal.bastien2021.images import crop_images, read_frdeep, rotate_and_crop
-from skygal.bastien2021.rate import RATES, best_rate, search_rate
+from skygal.bastien2021.frdeep import crop_images, read_frdeep, rotate_and_crop
 from skygal.bastien2021.settings import PaperSettings, preset_settings
-from skygal.bastien2021.train import run_files, train_paper_model
+from skygal.bastien2021.train import RATES, best_rate, run_files, search_rate, train_paper_model
+from skygal.bastien2021.weights import load_paper_model
 from skygal.evaluation.ramis import PaperClassifier
 from skygal.io.weights import read_weights
 from skygal.morphology.checkpoint import FORMATS

@@ -8,7 +8,7 @@ import pytest
 import torch
 from training_stamps import PLAIN, write_npz
 
-from skygal.bastien2021.convert import read_state_dict
+from skygal.bastien2021.weights import read_state_dict
 from skygal.io.torch_files import check_moments, read_torch
 
 

@@ -15,9 +15,9 @@ from radio_beam import Beam
 from training_stamps import write_npz
 
 import skygal
-from skygal.bastien2021.generator import save_paper_model
-from skygal.bastien2021.images import FRDEEP_SIDE, read_frdeep
+from skygal.bastien2021.frdeep import FRDEEP_SIDE, read_frdeep
 from skygal.bastien2021.networks import PaperArchitecture, PaperModel
+from skygal.bastien2021.weights import save_paper_model
 from skygal.checks import warn_caller
 from skygal.data.readers import read_stamps
 from skygal.observation.beam import TargetBeam

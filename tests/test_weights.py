@@ -9,8 +9,8 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from skygal.bastien2021.generator import load_paper_model, save_paper_model
 from skygal.bastien2021.networks import PaperArchitecture, PaperModel
+from skygal.bastien2021.weights import load_paper_model, save_paper_model
 from skygal.evaluation.ramis import load_paper_classifier
 from skygal.io.weights import digest
 from skygal.morphology import checkpoint

@@ -20,7 +20,7 @@ from skygal.morphology.generator import DECODE_BLOCK
 from skygal.morphology.latents import Latents, check_latents, sample_latents
 from skygal.morphology.moments import measure_moments
 from skygal.seeds import Seeds
-from skygal.stamps.view import StampView
+from skygal.stamps.survey_view import StampView
 
 __all__ = ["StampStream", "SyntheticStamps"]
 
@@ -246,7 +246,7 @@ class SyntheticStamps(Dataset):
 
         def draw(fr_class: np.ndarray, keys: np.ndarray) -> Latents:
             return sample_latents(self.model, self.latents, fr_class, keys, least=least, most=most,
-                                bending=self.limits.bending)
+                                  bending=self.limits.bending)
 
         _, stamps = decode_within(self.model, draw(fr_class, keys), self.clip_sigma, self.limits,
                                   redraw=lambda rows, keys: draw(fr_class[rows], keys))

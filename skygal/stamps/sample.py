@@ -237,7 +237,7 @@ class _Sample:
         """Return what to decode for sources of these classes and keys."""
         low, high = (end / SIZE_TO_EXTENT for end in self.limits.las)
         return sample_latents(self.generator, self.latents, classes, keys, least=low, most=high,
-                            bending=self.limits.bending)
+                              bending=self.limits.bending)
 
     def part(self, start: int, *, clip_sigma: float | None, scale: str, size: int | None,
              update: Callable[[int], object]) -> StampSet:
