@@ -262,5 +262,5 @@ def test_the_narrowest_beam_is_warned_of():
 
 
 def test_what_a_beam_may_be():
-    with pytest.raises(TypeError, match="or a table of beams or a function of .ra, dec., got float"):
+    with pytest.raises(TypeError, match="a table of beams or a function of .ra, dec., got float"):
         see(5.4)

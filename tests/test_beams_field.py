@@ -200,8 +200,8 @@ def test_truth_of_sidelobes_against_pixels(tmp_path):
 def test_injection_with_a_varying_beam_in_any_unit():
     wcs, blank = make_wcs(), np.zeros((SIDE, SIDE))
     given = {"wcs": wcs, "beam": beam_at, "frequency": 1.4 * u.GHz, "seed": 1}
-    per_beam = skygal.inject(blank, grid(wcs), unit="Jy/beam", noise=1 * u.mJy, **given)
-    per_pixel = skygal.inject(blank, grid(wcs), unit="Jy/pixel", noise=1 * u.mJy, **given)
+    per_beam = skygal.inject(blank, table=grid(wcs), unit="Jy/beam", noise=1 * u.mJy, **given)
+    per_pixel = skygal.inject(blank, table=grid(wcs), unit="Jy/pixel", noise=1 * u.mJy, **given)
     for row in per_pixel.truth:
         x, y = round(row["x"]), round(row["y"])
         cut = slice(y - 40, y + 41), slice(x - 40, x + 41)
@@ -219,17 +219,18 @@ def small(tmp_path, data, name="psf.fits"):
 def test_bad_input(tmp_path):
     wcs = skygal.make_wcs("10h +40d", 64, 2 * u.arcsec)
 
-    def fails(beam, error, message):
+    def fails(beam, error, message, name="beam"):
         with pytest.raises(error, match=message):
-            skygal.simulate_field(wcs, 1, beam=beam, seed=1)
+            skygal.simulate_field(wcs, 1, **{name: beam}, seed=1)
 
     y, x = np.mgrid[-20:21, -20:21]
     good = np.exp(-(x**2 + y**2) / 30)
     holed, none = good.copy(), good - good.mean()
     holed[3, 4] = np.nan
-    fails(small(tmp_path, holed, "a.fits"), ValueError, "psf must be finite, got 1 pixels that are not")
-    fails(small(tmp_path, none, "b.fits"), ValueError, "psf must have a positive peak and sum, got .* need a beam with")
-    fails(tmp_path / "no.fits", FileNotFoundError, "psf file '.*no.fits' does not exist")
+    fails(small(tmp_path, holed, "a.fits"), ValueError, "psf must be finite, got 1 pixels that are not", "psf")
+    fails(small(tmp_path, none, "b.fits"), ValueError, "psf must have a positive peak and sum, got .* need a beam with",
+          "psf")
+    fails(tmp_path / "no.fits", FileNotFoundError, "psf file '.*no.fits' does not exist", "psf")
     fails(tmp_path / "no.ecsv", ValueError, "beam table '.*no.ecsv' cannot be read")
     fails(Table({"ra": [150.0], "dec": [40.0], "bmaj": [5] * u.arcsec, "bpa": [0]}), ValueError,
           "beam table must have the columns ra and dec, or x and y, and bmaj, bmin and bpa, got no bmin")

@@ -137,7 +137,7 @@ def test_several_frequencies_and_faint_sources():
 def test_a_psf_image_beside_the_edge_of_the_sky():
     y, x = np.mgrid[-15:16, -15:16]
     psf = np.exp(-(x**2 + y**2) / 5) + 0.03 * np.cos(np.hypot(x, y)) * np.exp(-np.hypot(x, y) / 5)
-    wcs, given = GRIDS["SIN"], {**ARGUMENTS, "psf": psf}
+    wcs, given = GRIDS["SIN"], {**ARGUMENTS, "beam": None, "psf": psf}
     field = skygal.simulate_field(wcs, noise=0.1 * u.Jy, **given)
     sky = is_sky(wcs)
     assert np.isnan(field.image[~sky]).all() and np.isfinite(field.image[sky]).all()

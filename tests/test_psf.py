@@ -133,7 +133,7 @@ def test_a_peak_between_pixels(tmp_path, shape, place, form, ripple):
     if form == "fits":
         beam = tmp_path / "psf.fits"
         write(beam, psf, scale=1.8, crpix=(place[1] + 1, place[0] + 1))
-    field = skygal.simulate_field(skygal.make_wcs("150 2", 200, 1.8 * u.arcsec), table=PLACES, beam=beam, seed=1)
+    field = skygal.simulate_field(skygal.make_wcs("150 2", 200, 1.8 * u.arcsec), table=PLACES, psf=beam, seed=1)
     check_places(field)
     # rings make the lobe narrower
     header, error = field.header, 0.03 if ripple else 1e-3

@@ -277,7 +277,7 @@ GOOD = {"survey": "FIRST", "seed": 1}
      "flux must be left out where the table has the column 'flux'"),
     ({"beam": 5.4}, TypeError, "beam must be a radio_beam.Beam, a Quantity .* or a function of"),
     ({"beam": np.zeros((9, 9))}, TypeError, "beam must be a Gaussian: a PSF image is given as psf"),
-    ({"psf": np.ones((9, 9))}, ValueError, "beam must be left out where psf is given"),
+    ({"beam": 5 * u.arcsec, "psf": np.ones((9, 9))}, ValueError, "beam must be left out where psf is given"),
     ({"beam": -5 * u.arcsec}, ValueError, "beam must be positive"),
     ({"beam": None, "psf": np.zeros((9, 9))}, ValueError, "psf must have a positive peak and sum"),
     ({"frequency": 0 * u.GHz}, ValueError, "frequency must be positive"),

@@ -79,11 +79,6 @@ class NoiseMap:
                                                       lambda part: ~np.isnan(self.values[part]))]
         return found if known.all() else np.where(known, found, self.typical())
 
-    def within(self, window: tuple[int, int, int, int]) -> NoiseMap:
-        """Return the part in a window (y0, y1, x0, x1)."""
-        y0, y1, x0, x1 = window
-        return replace(self, values=self.values[y0:y1, x0:x1], wcs=self.wcs[y0:y1, x0:x1])
-
 
 def pixels_at(x: np.ndarray, y: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return row and column of the pixel nearest to each place, and which places the projection can show.

@@ -146,7 +146,7 @@ def make_images(sky: Sky, views: Sequence[tuple[Frame, Ground]], runs: Sequence[
     for (frame, ground), run in zip(views, runs, strict=True):
         ratio = float(frame.frequency / sky.frequency)
         lazy = run.chunks is not None
-        empty = Scene(frame, ground, ())
+        empty = Scene.of(frame, ground, ())
         canvas = None if lazy else empty.canvas(frame.window)
         with tqdm(total=len(sky.galaxies), desc="sources", disable=not run.progress, delay=2) as bar:
             galaxies = place_stamps(sky.galaxies, frame, _rms(ground, sky.galaxies.population), ratio=ratio,
@@ -159,7 +159,7 @@ def make_images(sky: Sky, views: Sequence[tuple[Frame, Ground]], runs: Sequence[
                 faint.draw(canvas)
         truth, components = truth_of(layers, frame.shape), components_of(layers)
         if canvas is None:
-            planes = chunked_planes(Scene(frame, ground, layers), run.chunks, device=run.device)
+            planes = chunked_planes(Scene.of(frame, ground, layers), run.chunks, device=run.device)
             yield Made(planes["image"], planes["model"], planes["segmentation"], truth, components)
             continue
         ny, nx = frame.shape

@@ -17,7 +17,7 @@ from skygal.morphology.clip import clip_stamps
 from skygal.morphology.generator import DECODE_BLOCK
 from skygal.morphology.latents import Latents
 from skygal.morphology.point import add_points
-from skygal.observation.beam import native_covariance
+from skygal.observation.beam import TargetBeam, native_covariance
 from skygal.observation.frame import Frame
 from skygal.population.spectra import Colours
 from skygal.rendering.blocks import Window
@@ -106,8 +106,10 @@ class GalaxyLayer:
     ----------
     places : StampPlaces
         What it takes to draw them.
-    frame : Frame
-        The image; without ``valid`` where this is the part ``within`` a window.
+    shape : (int, int)
+        (ny, nx) of the image.
+    beam : TargetBeam
+        Its beam.
     clip_sigma : float or None
         See `skygal.morphology.clip.clip_stamps`.
     device : str
@@ -117,7 +119,8 @@ class GalaxyLayer:
     """
 
     places: StampPlaces
-    frame: Frame
+    shape: tuple[int, int]
+    beam: TargetBeam
     clip_sigma: float | None
     device: str = "cpu"
     truth: dict[str, np.ndarray] = field(default_factory=dict)
@@ -128,7 +131,7 @@ class GalaxyLayer:
     def within(self, window: Window) -> GalaxyLayer:
         """Return what it takes to draw a window."""
         places = self.places[within_boxes(self.places.box, window)]
-        return GalaxyLayer(places, self.frame.with_valid(None), self.clip_sigma, self.device)
+        return GalaxyLayer(places, self.shape, self.beam, self.clip_sigma, self.device)
 
     def draw(self, canvas: Canvas, shared: Any) -> None:
         """Decode the sources again and add them to a canvas."""
@@ -139,8 +142,8 @@ class GalaxyLayer:
             stamps = decode_at(shared, part.latents, part.number % DECODE_BLOCK)
             stamps = clip_stamps(stamps, self.clip_sigma, beam_fwhm=fwhm)
             stamps /= part.total[:, None, None].astype(np.float32)
-            for drawn in draw_stamps(_sources(part, stamps, fwhm), self.frame.beam, native_covariance(fwhm),
-                                     self.frame.shape, window=canvas.reach, device=self.device):
+            for drawn in draw_stamps(_sources(part, stamps, fwhm), self.beam, native_covariance(fwhm), self.shape,
+                                     window=canvas.reach, device=self.device):
                 canvas.add(drawn, part.limits, part.labels)
 
 
@@ -239,7 +242,7 @@ def place_stamps(galaxies: Galaxies, frame: Frame, rms: np.ndarray, *, ratio: fl
     measured.edge[hidden(measured.flux, positions, frame.shape)] = False
     _warn(measured, ids)
     truth, components = _tables(population, frame, positions, rms, measured, gain, _join(columns), _join(parts))
-    return GalaxyLayer(StampPlaces.join(kept), frame, galaxies.clip_sigma, device, truth, components,
+    return GalaxyLayer(StampPlaces.join(kept), frame.shape, beam, galaxies.clip_sigma, device, truth, components,
                        measured.footprints, model)
 
 

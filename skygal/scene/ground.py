@@ -44,8 +44,8 @@ class NoiseGround:
     ----------
     beam : TargetBeam
         Whose correlation it has.
-    noise : float or NoiseMap
-        Its standard deviation, Jy/beam; 0 for none.
+    noise : float, NoiseMap or ndarray
+        Its standard deviation, Jy/beam; 0 for none; an array of the window that this is the part ``within``.
     seeds : Seeds
         The run's random streams, of which the noise has one.
     channel : int
@@ -55,7 +55,7 @@ class NoiseGround:
     """
 
     beam: TargetBeam
-    noise: float | NoiseMap
+    noise: float | NoiseMap | np.ndarray
     seeds: Seeds
     channel: int = 0
     fill: float = np.nan
@@ -63,7 +63,7 @@ class NoiseGround:
     @property
     def level(self) -> float:
         """The noise, Jy/beam; the median of a map."""
-        return self.noise.typical() if isinstance(self.noise, NoiseMap) else self.noise
+        return self.noise.typical() if isinstance(self.noise, NoiseMap) else float(self.noise)
 
     def told(self) -> Any:
         """Return what tells the noise in a configuration: a quantity, or what the map is called."""
@@ -75,12 +75,14 @@ class NoiseGround:
 
     def within(self, window: Window) -> NoiseGround:
         """Return what a window needs."""
-        return replace(self, noise=self.noise.within(window)) if isinstance(self.noise, NoiseMap) else self
+        y0, y1, x0, x1 = window
+        return replace(self, noise=self.noise.values[y0:y1, x0:x1]) if isinstance(self.noise, NoiseMap) else self
 
     def under(self, window: Window, drawn: np.ndarray, valid: np.ndarray | None, *, workers: int = 1,
               progress: Callable[[int], object] | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return noise with the sources on it, and these."""
-        rms, factor = (1.0, self.noise.values) if isinstance(self.noise, NoiseMap) else (self.noise, None)
+        sigma = self.noise.values if isinstance(self.noise, NoiseMap) else self.noise
+        rms, factor = (1.0, sigma) if isinstance(sigma, np.ndarray) else (sigma, None)
         if rms > 0:
             image = noise_window(window, self.beam, rms, self.seeds, channel=self.channel, workers=workers,
                                  progress=progress)
