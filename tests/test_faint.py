@@ -39,12 +39,12 @@ def dirty_beam():
     return psf / psf.max()
 
 
-@pytest.mark.parametrize("options", [{}, {"beam": dirty_beam()}, {"primary_beam": 200 * u.m}])
+@pytest.mark.parametrize("options", [{}, {"psf": dirty_beam()}, {"primary_beam": 200 * u.m}])
 def test_image_truth_and_chunks_agree(options):
     field = simulate(make_table(), 20, **options)
     truth = field.truth
     assert len(truth) == 420 and len(np.unique(truth["source_id"])) == 420
-    area = options["beam"].sum() if "beam" in options else AREA
+    area = options["psf"].sum() if "psf" in options else AREA
     assert field.model.sum(dtype=float) / area == pytest.approx(truth["flux_in_image"].sum().value, rel=1e-5)
     lazy = simulate(make_table(), 20, chunks=(70, 130), **options).compute()
     for name in ("model", "segmentation"):

@@ -318,7 +318,8 @@ def test_command_line(tmp_path, capsys):
     # again, from what was written; and on, into it
     assert main(["simulate", "--config", str(out / "skygal.yaml"), "--output", str(tmp_path / "again")]) == 0
     np.testing.assert_array_equal(read_image(tmp_path / "again" / "field.fits").data, image)
-    assert main(["inject", str(out / "field.fits"), "--noise", str(path), "--output", str(tmp_path / "on"), *words]) == 0
+    assert main(["inject", str(out / "field.fits"), "--noise", str(path), "--output", str(tmp_path / "on"),
+                 *words]) == 0
     assert f"noise: {path}" in (tmp_path / "on" / "skygal.yaml").read_text()
     for command in (["simulate", "--size", "64", "--pixel-scale", "1.8 arcsec", "--noise"],
                     ["inject", str(out / "field.fits"), "--noise"]):

@@ -14,10 +14,9 @@ from scipy.special import erf
 
 import skygal
 from skygal.observation.ellipse import FWHM
-from skygal.rendering import drawing, transform
+from skygal.rendering import drawing, image_components, transform
 from skygal.rendering.hills import Rule, find_components, share_out
 from skygal.rendering.image_components import COARSE, FLOOR, LEAST_PEAK, PROMINENCE
-from skygal.rendering import image_components
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* sources have stamps coarser", "ignore:.* lie outside the image",
                                         "ignore:No local peaks")
