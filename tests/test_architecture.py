@@ -85,7 +85,7 @@ def test_a_circle_would_be_found():
     ("population", {"checks", "io", "population", "rendering", "seeds", "wcs"}),
     ("morphology", {"checks", "io", "morphology", "observation", "rendering", "seeds"}),
     ("stamps", {"checks", "io", "morphology", "observation", "population", "rendering", "seeds", "stamps", "truth"}),
-    ("data", {"checks", "data", "io", "morphology", "observation", "stamps"}),
+    ("data", {"checks", "data", "io", "morphology", "observation", "stamps", "wcs"}),
     ("training", {"checks", "data", "io", "morphology", "stamps", "training"}),
     ("evaluation", {"checks", "data", "evaluation", "io", "morphology", "observation", "seeds", "stamps", "training"}),
     ("scene", {"checks", "io", "morphology", "observation", "population", "rendering", "scene", "seeds", "settings", "truth",
