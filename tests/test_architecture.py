@@ -88,8 +88,8 @@ def test_a_circle_would_be_found():
     ("data", {"checks", "data", "io", "morphology", "observation", "stamps", "wcs"}),
     ("training", {"checks", "data", "io", "morphology", "stamps", "training"}),
     ("evaluation", {"checks", "data", "evaluation", "io", "morphology", "observation", "seeds", "stamps", "training"}),
-    ("scene", {"checks", "io", "morphology", "observation", "population", "rendering", "scene", "seeds", "settings", "truth",
-               "wcs"}),
+    ("scene", {"checks", "io", "morphology", "observation", "population", "rendering", "scene", "seeds", "settings",
+               "truth", "wcs"}),
 ])
 def test_rooms_stand_on_those_below(room, below):
     graph = imports()

@@ -182,7 +182,7 @@ def test_one_map_for_several_frequencies_is_held_once(monkeypatch):
     made = []
 
     def make_ground(*args, **more):
-        made.append(args[1])
+        made.append(args[1].values)
         return NoiseGround(*args, **more)
 
     monkeypatch.setattr("skygal.simulate.NoiseGround", make_ground)
