@@ -247,7 +247,8 @@ def test_batches_within_limits():
 
     size = stamps_module.BATCH
     plan = draw(np.resize(["FRI", "FRII"], size + 6), Seeds(1).keys("latent", size + 6))
-    batches = list(make_stamps_within(model, plan, 3.0, limits, redraw=draw))
+    batches = list(make_stamps_within(model, plan, 3.0, limits,
+                                      redraw=lambda rows, keys: draw(plan.fr_class[rows], keys)))
     assert [batch.start for batch in batches] == [0, size] and [len(batch.stamps) for batch in batches] == [size, 6]
     assert np.concatenate([batch.latents.fr_class for batch in batches]).tolist() == plan.fr_class.tolist()
     for batch in batches:
