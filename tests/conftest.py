@@ -29,6 +29,15 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def fields_are_checked():
+    """Check every field that any test makes, see `field_checks.check_field`."""
+    from field_checks import every_field_checked
+
+    with every_field_checked():
+        yield
+
+
 @pytest.fixture(autouse=True)
 def own_parameter_store():
     """Give each test that uses Pyro a parameter store of its own, as a command has."""
