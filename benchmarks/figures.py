@@ -18,10 +18,10 @@ COLUMNS = ("command", "figure", "value", "unit", "machine", "version", "date")
 
 
 def note(figure: str, value: float, unit: str = "") -> None:
-    """Add a figure, to three digits, to those that are being collected."""
+    """Add a figure, to four digits, to those that are being collected."""
     if PLACE in os.environ:
         with open(os.environ[PLACE], "a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow([figure, f"{value:.3g}", unit])
+            csv.writer(file).writerow([figure, f"{value:.4g}", unit])
 
 
 def read_figures(path: Path) -> list[dict[str, str]]:

@@ -192,7 +192,7 @@ def test_truth_of_sidelobes_against_pixels(tmp_path):
         if (x, y) == places[0]:
             assert row["peak_flux"].value == pytest.approx(field.model.max(), rel=1e-4)
             assert row["flux_in_image"].value == pytest.approx(1, rel=1e-3)
-        # one within and one at the border: chunks of 100 meet all that those of 64 do
+        # chunk by chunk, for one that is whole and one at the border
         if (x, y) not in places[:2]:
             continue
         lazy = skygal.simulate_field(make_wcs(), table=table, shape=(200, 200), beam=tmp_path / "psf.fits", seed=2,
