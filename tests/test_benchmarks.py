@@ -119,7 +119,7 @@ def quoted(page, pattern):
     ("scaling.rst", r"noise\s+- (\d+) ns a pixel", "noise, Gaussian, 3 pixels"),
 ])
 def test_speeds_that_are_quoted(page, pattern, figure):
-    """By a factor of four at most: machines differ, and small sizes have more of what is fixed. Times are processors'."""
+    """By a factor of four at most: machines differ, and small sizes have more of what is fixed."""
     (row,) = [row for row in read_figures(DOCS / "_static" / "benchmarks.csv") if row["figure"] == figure]
     numbers = quoted(page, pattern)
     assert min(numbers) / 4 <= float(row["value"]) <= max(numbers) * 4
