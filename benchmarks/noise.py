@@ -12,6 +12,7 @@ import time
 
 import numpy as np
 from astropy import units as u
+from figures import note
 from radio_beam import Beam
 
 import skygal
@@ -61,6 +62,7 @@ def main():
         found = cost(lambda beam=beam: make_noise(shape, beam, 1.0, Seeds(1), workers=options.workers),
                      shape[0] * shape[1])
         print(f"{name:30s} {found:7.1f} ns a pixel")
+        note(f"noise, {name}", found, "core ns/pixel")
     beam = beams(wcs, shape)["Gaussian, 3 pixels"]
     for side in (512, 1024, 2048):
         aligned = cost(lambda side=side: noise_window((side, 2 * side, 0, side), beam, 1.0, Seeds(1)), side**2)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
+from figures import note
 from scipy import fft
 
 import skygal
@@ -56,6 +57,8 @@ def main() -> None:
             show = cost(work, n)
             print(f"  {way:14s} show {show:.3f} ms: {1e3 / (decode + show):5.0f} /s, "
                   f"{1e3 / show:5.0f} /s of those that are decoded", flush=True)
+            note(f"stamps {text}, {way}, first time", 1e3 / (decode + show), "/core s")
+            note(f"stamps {text}, {way}, decoded before", 1e3 / show, "/core s")
     side, rng = fft.next_fast_len(given.size, real=True), np.random.default_rng(0)
     waves = np.ones((side, side // 2 + 1), np.complex64)
     numbers = cost(lambda: exhaust(rng.standard_normal(side**2, dtype=np.float32) for _ in range(50)), 50)

@@ -181,19 +181,22 @@ def test_truth_of_sidelobes_against_pixels(tmp_path):
     """Sources alone, one after the other: what truth says of each is in the pixels of its own image."""
     write_psf(tmp_path / "psf.fits", 1.3, 181)
     places = [(100.0, 100.0), (6.3, 60.2), (150.7, 197.5), (-12.0, 90.0)]
+    point = QTable({"x": [100.0], "y": [100.0], "flux": [1] * u.Jy, "las": [0.01] * u.arcsec})
+    beam = skygal.simulate_field(make_wcs(), table=point, shape=(201, 201), psf=tmp_path / "psf.fits",
+                                 seed=2).model.sum(dtype=float)
     for x, y in places:
         table = QTable({"x": [x], "y": [y], "flux": [1.0] * u.Jy, "las": [45] * u.arcsec})
         field = skygal.simulate_field(make_wcs(), table=table, shape=(200, 200), psf=tmp_path / "psf.fits", seed=2)
-        beam = skygal.simulate_field(make_wcs(), table=QTable({"x": [100.0], "y": [100.0], "flux": [1] * u.Jy,
-                                                               "las": [0.01] * u.arcsec}), shape=(201, 201),
-                                     psf=tmp_path / "psf.fits", seed=2).model.sum(dtype=float)
         row = field.truth[0]
         assert row["flux_in_image"].value == pytest.approx(field.model.sum(dtype=float) / beam, rel=1e-3, abs=1e-4)
         if (x, y) == places[0]:
             assert row["peak_flux"].value == pytest.approx(field.model.max(), rel=1e-4)
             assert row["flux_in_image"].value == pytest.approx(1, rel=1e-3)
+        # chunk by chunk, for one that is whole and one at the border
+        if (x, y) not in places[:2]:
+            continue
         lazy = skygal.simulate_field(make_wcs(), table=table, shape=(200, 200), psf=tmp_path / "psf.fits", seed=2,
-                                     chunks=64)
+                                     chunks=100)
         np.testing.assert_array_equal(lazy.model.compute(), field.model)
 
 

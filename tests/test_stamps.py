@@ -227,9 +227,10 @@ def test_limits_that_all_meet_change_nothing(stamps):
     np.testing.assert_array_equal(wide.images, stamps.images)
 
 
-def test_limits_out_of_reach():
+def test_limits_out_of_reach(monkeypatch):
+    monkeypatch.setattr(stamps_module, "DRAWS", 30)
     with pytest.raises(ValueError, match="las and bending must be in reach of the model, got none of class compact "
-                                         "with las 240 to inf arcsec and bending 0 to 180 deg in 200 draws; the last "
+                                         "with las 240 to inf arcsec and bending 0 to 180 deg in 30 draws; the last "
                                          r"had \d+\.\d arcsec and \d+\.\d deg"):
         skygal.sample_stamps(3, fr_class="compact", las=(240 * u.arcsec, None), seed=1)
     with pytest.raises(ValueError, match="las must be at most 259.2 arcsec, the length of the model's stamps, "

@@ -131,7 +131,8 @@ sys.exit(main())
 
 
 @pytest.mark.parametrize(("number", "status", "format"), [
-    (signal.SIGINT, 130, "fits"), (signal.SIGKILL, -9, "fits"), (signal.SIGINT, 130, "zarr"),
+    (signal.SIGKILL, -9, "fits"), (signal.SIGINT, 130, "zarr"),
+    pytest.param(signal.SIGINT, 130, "fits", marks=pytest.mark.slow),
     pytest.param(signal.SIGHUP, 129, "zarr", marks=pytest.mark.slow),
     pytest.param(signal.SIGTERM, 143, "fits", marks=pytest.mark.slow)])
 def test_a_run_that_is_stopped_leaves_nothing_that_looks_finished(tmp_path, number, status, format):
