@@ -17,13 +17,40 @@ from skygal.population.positions import image_area, sample_positions
 from skygal.population.sample import sample_population
 from skygal.population.sizes import MiraBestSizes, SizeRelation, WindhorstSizes, as_sizes
 from skygal.population.sky import Sky
-from skygal.population.sky_files import list_skies, read_sky
+from skygal.population.sky_files import list_skies
 from skygal.population.spectra import as_curvature, as_spectra
 from skygal.population.split import Split, split_by_beam
 from skygal.population.tables import read_population
 
-__all__ = ["Constant", "CountedFlux", "Distribution", "FR_CLASSES", "LogNormal", "LogUniform", "MiraBestSizes",
-           "Normal", "PowerLaw", "Scipy", "SizeRelation", "Sky", "SourceCounts", "Split", "Uniform", "WindhorstSizes",
-           "as_curvature", "as_sizes", "as_spectra", "check_faint", "counted_to", "frii_fraction", "image_area",
-           "list_skies", "read_counts", "read_population", "read_sky", "sample_faint", "sample_population",
-           "sample_positions", "split_by_beam"]
+__all__ = [
+    "FR_CLASSES",
+    "Constant",
+    "CountedFlux",
+    "Distribution",
+    "LogNormal",
+    "LogUniform",
+    "MiraBestSizes",
+    "Normal",
+    "PowerLaw",
+    "Scipy",
+    "SizeRelation",
+    "Sky",
+    "SourceCounts",
+    "Split",
+    "Uniform",
+    "WindhorstSizes",
+    "as_curvature",
+    "as_sizes",
+    "as_spectra",
+    "check_faint",
+    "counted_to",
+    "frii_fraction",
+    "image_area",
+    "list_skies",
+    "read_counts",
+    "read_population",
+    "sample_faint",
+    "sample_population",
+    "sample_positions",
+    "split_by_beam",
+]

@@ -22,6 +22,7 @@ from skygal.population.luminosity import (
     luminosity_distance,
 )
 from skygal.population.positions import check_mask, image_area, sample_positions
+from skygal.population.sky_files import read_parts
 from skygal.population.sky_parts import CLASSES, JETS, Disc, Shares, Sizes, SourceClass
 from skygal.seeds import Seeds
 from skygal.wcs import celestial, image_shape
@@ -93,7 +94,7 @@ class Sky:
     >>> wcs = make_wcs("12h00m00s +30d00m00s", 512, 5 * u.arcsec)
     >>> sources = Sky.read("default").sample(wcs, seeds=Seeds(1), frequency=1.4 * u.GHz, flux=50 * u.uJy)
     >>> print(len(sources), (sources["population"] == "SFG").sum())
-    1153 547
+    1153 565
     """
 
     name: str
@@ -117,10 +118,31 @@ class Sky:
 
     @classmethod
     def read(cls, name: str | PathLike = "default") -> Sky:
-        """Return a sky that comes with the package, or one of your own: see `read_sky`."""
-        from skygal.population.sky_files import read_sky
+        """Return a sky that comes with the package, or one of your own.
 
-        return read_sky(name)
+        Parameters
+        ----------
+        name : str or path
+            A shipped sky's name (see `list_skies`), or a path to a YAML file (.yaml, .yml) like those in
+            ``catalogs/skies``. Counts that it names are files of the package or, with a path relative to the YAML
+            file, one's own.
+
+        Raises
+        ------
+        TypeError
+            If ``name`` is neither a string nor a path.
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If there is no such sky, or the file is not as it must be; the message names the file and the key.
+
+        Examples
+        --------
+        >>> from skygal.population import Sky
+        >>> print(Sky.read("sdc1").compact)
+        ('share', 0.642)
+        """
+        return cls(**read_parts(name))
 
     @property
     def redshifts(self) -> tuple[Redshifts, Redshifts]:

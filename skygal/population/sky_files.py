@@ -19,10 +19,9 @@ from skygal.io.config import parse_yaml
 from skygal.io.inputs import read_text
 from skygal.population.counts import SourceCounts
 from skygal.population.luminosity import FORMS, LuminosityFunction
-from skygal.population.sky import Sky
 from skygal.population.sky_parts import CLASSES, STAR_FORMING, Disc, Jets, Shares, Sizes, SourceClass, Spectrum
 
-__all__ = ["list_skies", "read_sky"]
+__all__ = ["list_skies", "read_parts"]
 
 #: how keys end that tell where another is from, or what else there is to say of it
 _SAID = {"reference": "references", "note": "notes"}
@@ -47,34 +46,8 @@ def list_skies() -> list[str]:
     return list(_shipped())
 
 
-def read_sky(name: str | PathLike = "default") -> Sky:
-    """Return a sky that comes with the package, or one of your own.
-
-    Parameters
-    ----------
-    name : str or path
-        A shipped sky's name, or a path to a YAML file (.yaml, .yml) like those in ``catalogs/skies``. Counts that it
-        names are files of the package or, with a path relative to the YAML file, one's own.
-
-    Returns
-    -------
-    Sky
-
-    Raises
-    ------
-    TypeError
-        If ``name`` is neither a string nor a path.
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If there is no such sky, or the file is not as it must be; the message names the file and the key.
-
-    Examples
-    --------
-    >>> from skygal.population import read_sky
-    >>> read_sky("sdc1").name
-    'sdc1'
-    """
+def read_parts(name: str | PathLike = "default") -> dict[str, Any]:
+    """Return the parts that a `~skygal.population.Sky` is made of, by name; see `~skygal.population.Sky.read`."""
     if not isinstance(name, (str, Path)):
         raise TypeError(f"sky must be a name or a path to a YAML file, got {show(name)}")
     if str(name).lower().endswith((".yaml", ".yml")):
@@ -90,7 +63,7 @@ def read_sky(name: str | PathLike = "default") -> Sky:
     return _parse(files("skygal.catalogs").joinpath("skies", file).read_text(encoding="utf-8"), file, None)
 
 
-def _parse(text: str, file: str, folder: Path | None) -> Sky:
+def _parse(text: str, file: str, folder: Path | None) -> dict[str, Any]:
     where = f"sky file {show(file)}"
     try:
         data = parse_yaml(text)
@@ -109,16 +82,16 @@ def _parse(text: str, file: str, folder: Path | None) -> Sky:
     logit = {key: _number(f"{key} of FRII in {where}", value) for key, value in frii.items()}
     classes = _keys(f"classes in {where}", data["classes"], CLASSES)
     mix = data.get("mix")
-    return Sky(name=data["name"], description=str(data.get("description", "")),
-               counts=_counts(f"counts in {where}", data["counts"], folder),
-               star_forming=_function(f"star_forming in {where}", quiet),
-               radio_loud=_function(f"radio_loud in {where}", loud),
-               quiet=_shares(f"shares of star_forming in {where}", quiet["shares"], STAR_FORMING),
-               sizes=_sizes(f"sizes of radio_loud in {where}", loud["sizes"]), compact=compact,
-               compact_sizes=compact_sizes,
-               frii=(logit["intercept"], logit["slope"], logit["pivot"]),
-               classes={name: _source_class(f"{name} in {where}", name, classes[name]) for name in CLASSES},
-               mix=None if mix is None else _shares(f"mix in {where}", mix, ("star_forming", "radio_loud")), **said)
+    return {
+        "name": data["name"], "description": str(data.get("description", "")),
+        "counts": _counts(f"counts in {where}", data["counts"], folder),
+        "star_forming": _function(f"star_forming in {where}", quiet),
+        "radio_loud": _function(f"radio_loud in {where}", loud),
+        "quiet": _shares(f"shares of star_forming in {where}", quiet["shares"], STAR_FORMING),
+        "sizes": _sizes(f"sizes of radio_loud in {where}", loud["sizes"]), "compact": compact,
+        "compact_sizes": compact_sizes, "frii": (logit["intercept"], logit["slope"], logit["pivot"]),
+        "classes": {name: _source_class(f"{name} in {where}", name, classes[name]) for name in CLASSES},
+        "mix": None if mix is None else _shares(f"mix in {where}", mix, ("star_forming", "radio_loud")), **said}
 
 
 def _take_said(data: Any, path: str, said: dict[str, dict[str, str]]) -> Any:
