@@ -140,7 +140,7 @@ class Sky:
         --------
         >>> from skygal.population import Sky
         >>> print(Sky.read("sdc1").compact)
-        ('share', 0.642)
+        ('share', 0.649)
         """
         return cls(**read_parts(name))
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 
-from skygal.checks import as_quantity, nearest_names, shorten, show
+from skygal.checks import as_quantity, check_choice, nearest_names, shorten, show
 from skygal.io.config import parse_yaml
 from skygal.io.inputs import read_text
 from skygal.population.counts import SourceCounts
@@ -181,7 +181,9 @@ def _counts(where: str, given: Any, folder: Path | None) -> SourceCounts:
 def _function(where: str, family: Mapping[str, Any]) -> LuminosityFunction:
     given = family["luminosity_function"]
     form = given.get("form") if isinstance(given, dict) else None
-    names = ("log_phi", "log_luminosity", *FORMS.get(str(form), ()))
+    if form is not None:
+        check_choice(f"form of {where}", form, FORMS)
+    names = ("log_phi", "log_luminosity", *FORMS.get(form or "", ()))
     function = dict(_keys(f"luminosity_function of {where}", given, ("form", *names)))
     evolution = _keys(f"evolution of {where}", family["evolution"], ("power", "slope", "highest_redshift"))
     numbers = {key: _number(f"{key} of {where}", value) for key, value in {**function, **evolution}.items()
