@@ -56,6 +56,12 @@ def _schema_text(name: str) -> str:
                          _cell(c.description)] for c in getattr(schema, name)], "16 8 12 64")
 
 
+def _completeness_text(completeness) -> str:
+    if completeness is None:
+        return ""
+    return f"{completeness.flux:g}" + (f", {100 * completeness.share:g} %" if completeness.share else "")
+
+
 def _surveys_text(_: str) -> str:
     rows, notes = [], []
     for name in skygal.list_surveys():
@@ -64,16 +70,22 @@ def _surveys_text(_: str) -> str:
         axes = f"{beam.major.to_value('arcsec'):g}"
         if beam.minor != beam.major:
             axes += f" x {beam.minor.to_value('arcsec'):g}, {beam.pa.to_value('deg'):g} deg"
+        if survey.stretch is not None:
+            axes += f", longer {survey.stretch.towards} of {survey.stretch.start:g} deg"
+        area = "" if survey.area is None else f"{survey.area.to_value('deg2'):g}"
         rows.append([f"``{name}``", _cell(survey.description), f"{survey.frequency:g}", axes,
-                     f"{survey.pixel_scale.to_value('arcsec'):g}", f"{survey.noise.to_value('uJy / beam'):g}"])
+                     f"{survey.pixel_scale.to_value('arcsec'):g}", f"{survey.noise.to_value('uJy / beam'):g}", area,
+                     _completeness_text(survey.completeness)])
         by_text: dict[str, list[str]] = {}
-        for key in ("frequency", "beam", "pixel_scale", "noise"):
+        for key in ("frequency", "beam", "pixel_scale", "noise", "area", "completeness"):
+            if key in ("area", "completeness") and getattr(survey, key) is None:
+                continue
             text = ". ".join(t[key].rstrip(".") for t in (survey.references, survey.notes) if key in t)
             by_text.setdefault(text or "no source given", []).append(key.replace("_", " "))
         notes.append(f"``{name}``\n" + "\n".join(f"   - {', '.join(keys)}: {_cell(text)}."
                                                  for text, keys in by_text.items()))
-    table = _list_table(["name", "survey", "frequency", "beam (arcsec)", "pixel (arcsec)", "noise (uJy/beam)"], rows,
-                        "14 36 12 14 12 12")
+    table = _list_table(["name", "survey", "frequency", "beam (arcsec)", "pixel (arcsec)", "noise (uJy/beam)",
+                         "area (deg2)", "complete from"], rows, "14 28 10 12 9 9 9 9")
     return table + "\n\nWhere each number is from:\n\n" + "\n".join(notes)
 
 

@@ -115,7 +115,7 @@ def observe(wcs: WCS, shape: tuple[int, int], *, survey: Survey | None, frequenc
     """
     affine = _centre_affine(wcs, shape)
     if beam is None and survey is not None:
-        beam = survey.beam
+        beam = survey.beam if survey.stretch is None else survey.beam_at
     target = _target_beam(beam, wcs, shape, affine)
     _check_width(target, affine)
     if frequency is None:
