@@ -1,6 +1,7 @@
 """Which sources there are: fluxes, sizes, classes, spectra and places, drawn or given."""
 
 from skygal.population.classes import FR_CLASSES, frii_fraction
+from skygal.population.clustering import Clustering
 from skygal.population.counts import CountedFlux, SourceCounts, read_counts
 from skygal.population.distributions import (
     Constant,
@@ -24,7 +25,7 @@ from skygal.population.tables import read_population
 
 __all__ = [
     "FR_CLASSES",
-    "Constant",
+    "Clustering", "Constant",
     "CountedFlux",
     "Distribution",
     "LogNormal",

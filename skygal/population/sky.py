@@ -13,6 +13,7 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 
 from skygal.checks import as_count, as_quantity, as_range, show, warn_caller
+from skygal.population.clustering import Clustering
 from skygal.population.counts import COUNTS_SPECTRAL_INDEX, SourceCounts
 from skygal.population.distributions import uniforms
 from skygal.population.luminosity import (
@@ -199,7 +200,7 @@ class Sky:
 
     def sample(self, wcs: WCS, shape: Sequence[int] | None = None, *, seeds: Seeds, frequency: u.Quantity,
                flux: Any = None, mask: np.ndarray | None = None, n: int | None = None,
-               clustering: Any = None) -> QTable:
+               clustering: Clustering | None = None) -> QTable:
         """Draw the sources of an image's piece of sky.
 
         Parameters
@@ -243,6 +244,8 @@ class Sky:
         if not isinstance(seeds, Seeds):
             raise TypeError(f"seeds must be a skygal.seeds.Seeds, got {type(seeds).__name__}")
         log_ratio = _log_ratio(frequency)
+        if clustering is not None and not isinstance(clustering, Clustering):
+            raise TypeError(f"clustering must be a skygal.population.Clustering, got {show(clustering)}")
         low, high = self._flux_range(flux, frequency)
         mask = check_mask(mask, shape)
         factors = np.array([self.classes[name].extremes(log_ratio) for name in CLASSES])
@@ -251,6 +254,8 @@ class Sky:
         most = 0
         if n is None:
             expected = self.counts.number(*(ends * u.Jy)).to_value(1 / u.sr) * image_area(wcs, shape, mask=mask)
+            if clustering is not None:
+                expected *= clustering.mean_density(wcs, shape, seeds=seeds, mask=mask)
             most = int(seeds.generator("sky: number").poisson(expected))
         else:
             n = as_count("n", n)
