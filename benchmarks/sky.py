@@ -87,8 +87,8 @@ def look(sky: Sky, name: str, n: int) -> None:
         print(f"    steep: median {np.median(steep['flux']).to_value(u.uJy):.3g} uJy, LAS at 5, 50, 95 % "
               f"{quantiles(steep['las'].value, 5, 50, 95)} arcsec, axis ratio at 16, 50, 84 % "
               f"{quantiles(steep['b_min'] / steep['b_maj'], 16, 50, 84)}; published 95 uJy, 0.5, 4.1, 18 arcsec, 0.43, "
-              f"0.59, 0.83\n    flat: core fraction at 16, 50, 84 % {quantiles(core, 16, 50, 84)}; published 0.66, 0.76, "
-              "0.84")
+              f"0.59, 0.83\n    flat: core fraction at 16, 50, 84 % {quantiles(core, 16, 50, 84)}; published 0.66, "
+              "0.76, 0.84")
 
 
 def quantiles(values, *percent: float) -> str:

@@ -89,6 +89,40 @@ def _surveys_text(_: str) -> str:
     return table + "\n\nWhere each number is from:\n\n" + "\n".join(notes)
 
 
+def _sky_text(name: str) -> str:
+    """Return the numbers of a sky's file with their sources; of any but the default, those that differ from it."""
+    from importlib.resources import files
+
+    from skygal.io.config import parse_yaml
+    from skygal.population import Sky
+
+    def parts(which: str) -> dict[str, list[str]]:
+        sky = Sky.read(which)
+        data = parse_yaml(files("skygal.catalogs").joinpath("skies", f"{which}.yaml").read_text(encoding="utf-8"))
+        rows = {}
+        for path in sorted({*sky.references, *sky.notes}):
+            value = data
+            for key in path.split("."):
+                value = value[key]
+            said = [_cell(texts.get(path, "")) for texts in (sky.references, sky.notes)]
+            rows[path] = [_cell(_sky_values(value)), *said]
+        return rows
+
+    usual = parts("default")
+    rows = [[_cell(path), *row] for path, row in parts(name).items() if name == "default" or row != usual.get(path)]
+    return _list_table(["what", "values", "source", "note"], rows, "16 30 24 30")
+
+
+def _sky_values(value) -> str:
+    """Return the values of one part of a sky's file in words, without what is said of them or has a row of its own."""
+    if isinstance(value, dict):
+        own = {key: item for key, item in value.items() if not str(key).endswith(("reference", "note"))}
+        return "; ".join(f"{key} {_sky_values(item)}" for key, item in own.items() if key != "sizes")
+    if isinstance(value, list):
+        return ", ".join(f"({_sky_values(item)})" if isinstance(item, dict) else str(item) for item in value)
+    return str(value)
+
+
 def _command_text(name: str) -> str:
     from skygal.cli.main import cli
 
@@ -167,6 +201,6 @@ def _parse(directive: Directive, text: str):
 def setup(app) -> None:
     """Register the directives, and what is done before pages are read."""
     app.connect("builder-inited", _copy_cards)
-    for name, make in (("schema", _schema_text), ("surveys", _surveys_text), ("command", _command_text),
-                       ("train-settings", _settings_text), ("models", _model_text)):
+    for name, make in (("schema", _schema_text), ("surveys", _surveys_text), ("sky", _sky_text),
+                       ("command", _command_text), ("train-settings", _settings_text), ("models", _model_text)):
         app.add_directive(name, type(f"_{name}", (_FromPackage,), {"make": staticmethod(make)}))

@@ -51,8 +51,9 @@ class Clustering:
     and shift of its own lays through the sphere of the sky; in each cell its logarithm is a normal number that is made
     from the run's seed, the scale and the cell's own numbers alone. So the density at a place does not depend on which
     piece of sky is asked for. Two directions an angle apart fall in the same cell with the probability P(theta / side),
-    the mean of (1 - |x|)(1 - |y|)(1 - |z|) over all rotations of their chord in units of the side, and
-    1 + w = product of 1 + (exp(v) - 1) P over the scales, v being their variances. These are fitted to the power law.
+    the mean of (1 - x)(1 - y)(1 - z) over all rotations of their chord, x, y and z being the sizes of its components in
+    units of the side, and 1 + w = product of 1 + (exp(v) - 1) P over the scales, v being their variances. These are
+    fitted to the power law.
 
     Positions are uniform ones, each kept with a probability in proportion to the density.
 
