@@ -124,12 +124,12 @@ class Clustering:
         return float(self.density(*places, seeds).mean())
 
     def sample_positions(self, wcs: WCS, shape: Sequence[int], n: int, *, seeds: Seeds,
-                         mask: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+                         mask: np.ndarray | None = None, margin: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
         """Return ``n`` positions inside an image.
 
         Parameters
         ----------
-        wcs, shape, mask
+        wcs, shape, mask, margin
             See `skygal.population.sample_positions`.
         n : int
         seeds : `~skygal.seeds.Seeds`
@@ -145,7 +145,7 @@ class Clustering:
         tried = int(1.03 * n * largest / mean) + 100
         while True:
             # more are tried from the beginning, so that the first are the same
-            ra, dec = sample_positions(wcs, shape, tried, seeds.generator("sky: position"), mask=mask)
+            ra, dec = sample_positions(wcs, shape, tried, seeds.generator("sky: position"), mask=mask, margin=margin)
             chance = seeds.generator("sky: position kept").random(tried) * largest
             keep = np.concatenate([chance[k:k + CHUNK] < self.density(ra[k:k + CHUNK], dec[k:k + CHUNK], seeds)
                                    for k in range(0, tried, CHUNK)])

@@ -48,7 +48,7 @@ _UNITS = {"flux": u.Jy, "las": u.arcsec, "b_maj": u.arcsec, "b_min": u.arcsec, "
           "luminosity": u.W / u.Hz, "linear_size": u.kpc}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sky:
     """A population of all radio sources: star-forming galaxies, radio-quiet and radio-loud AGN.
 
@@ -116,6 +116,9 @@ class Sky:
     def __post_init__(self) -> None:
         ends = float(self.counts.flux[0]), float(self.counts.flux[-1])
         object.__setattr__(self, "_redshifts", (self.star_forming.redshifts(*ends), self.radio_loud.redshifts(*ends)))
+
+    def __repr__(self) -> str:
+        return f"Sky({self.name!r})"
 
     @classmethod
     def read(cls, name: str | PathLike = "default") -> Sky:
@@ -199,7 +202,7 @@ class Sky:
         return self.counts.low * largest, self.counts.high * largest
 
     def sample(self, wcs: WCS, shape: Sequence[int] | None = None, *, seeds: Seeds, frequency: u.Quantity,
-               flux: Any = None, mask: np.ndarray | None = None, n: int | None = None,
+               flux: Any = None, mask: np.ndarray | None = None, n: int | None = None, margin: float = 0.0,
                clustering: Clustering | None = None) -> QTable:
         """Draw the sources of an image's piece of sky.
 
@@ -217,6 +220,8 @@ class Sky:
             True where sources may be.
         n : int, optional
             How many. By default a Poisson number about what the counts expect in the image's solid angle.
+        margin : float
+            How far beyond the border, in pixels, sources may be; a mask says nothing about there.
         clustering : `~skygal.population.Clustering`, optional
             By default positions are independent of each other.
 
@@ -248,12 +253,14 @@ class Sky:
             raise TypeError(f"clustering must be a skygal.population.Clustering, got {show(clustering)}")
         low, high = self._flux_range(flux, frequency)
         mask = check_mask(mask, shape)
+        margin = as_quantity("margin", margin, u.one, positive=False, minimum=0)
         factors = np.array([self.classes[name].extremes(log_ratio) for name in CLASSES])
         # all that may have such a flux are drawn, and those that have it are kept
         ends = max(low / factors.max(), self.counts.flux[0]), min(high / factors.min(), self.counts.flux[-1])
         most = 0
         if n is None:
-            expected = self.counts.number(*(ends * u.Jy)).to_value(1 / u.sr) * image_area(wcs, shape, mask=mask)
+            area = image_area(wcs, shape, mask=mask) + _border_area(wcs, shape, margin)
+            expected = self.counts.number(*(ends * u.Jy)).to_value(1 / u.sr) * area
             if clustering is not None:
                 expected *= clustering.mean_density(wcs, shape, seeds=seeds, mask=mask)
             most = int(seeds.generator("sky: number").poisson(expected))
@@ -262,9 +269,10 @@ class Sky:
         columns = self._draw(seeds, ends, (low, high), log_ratio, n, most)
         count = len(columns["flux"])
         if clustering is None:
-            ra, dec = sample_positions(wcs, shape, count, seeds.generator("sky: position"), mask=mask)
+            ra, dec = sample_positions(wcs, shape, count, seeds.generator("sky: position"), mask=mask,
+                                       margin=margin)
         else:
-            ra, dec = clustering.sample_positions(wcs, shape, count, seeds=seeds, mask=mask)
+            ra, dec = clustering.sample_positions(wcs, shape, count, seeds=seeds, mask=mask, margin=margin)
         table = {"source_id": np.arange(1, count + 1), "ra": ra * u.deg, "dec": dec * u.deg}
         for name, values in columns.items():
             table[name] = values * _UNITS[name] if name in _UNITS else values
@@ -362,6 +370,14 @@ class Sky:
                     core[mine] = np.clip(shape.core[0] + shape.core[1] * ndtri(p["core"][mine]), 0, 1)
         word = np.where(np.isin(kind, [CLASSES.index(name) for name in JETS]), "gaussian", "exponential")
         return {"las": las, "kind": word, "b_maj": major, "b_min": ratio * major, "core_frac": core}
+
+
+def _border_area(wcs: WCS, shape: Sequence[int], margin: float) -> float:
+    """Return the solid angle (sr) within a margin around an image, whose pixels are as large as the image's."""
+    if not margin:
+        return 0.0
+    ny, nx = shape
+    return image_area(wcs, shape) * ((ny + 2 * margin) * (nx + 2 * margin) / (ny * nx) - 1)
 
 
 def _log_ratio(frequency: Any) -> float:
