@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.cosmology import Planck18
-from astropy.table import QTable
+from astropy.table import QTable, Table
 from radio_beam import Beam
 from scipy.integrate import quad
 from scipy.stats import chi2, chisquare, kstest
@@ -301,6 +301,14 @@ def test_a_coarse_beam_decodes_few(mixed):
     assert len(split_by_beam(mixed, np.full(len(mixed), 6) * u.arcsec).galaxies) == some
     assert len(split_by_beam(mixed, 2 * u.arcsec, extended=9).galaxies) == some
     assert not len(split_by_beam(mixed[:0], 6 * u.arcsec).faint)
+
+
+def test_split_of_a_file(mixed, tmp_path):
+    mixed[:500].write(tmp_path / "sky.fits")
+    found, expected = (split_by_beam(table, 6 * u.arcsec) for table in (Table.read(tmp_path / "sky.fits"), mixed[:500]))
+    for name in expected.faint.colnames:
+        np.testing.assert_array_equal(np.asarray(found.faint[name]), np.asarray(expected.faint[name]))
+    assert len(found.galaxies) == len(expected.galaxies)
 
 
 def test_split_of_what_is_none(mixed):

@@ -89,6 +89,9 @@ def split_by_beam(table: Table, beam: Any, *, extended: float = EXTENDED) -> Spl
     missing = [name for name in _COLUMNS if name not in getattr(table, "colnames", ())]
     if missing:
         raise ValueError(f"table must have the columns of Sky.sample, missing {', '.join(missing)}")
+    table = QTable(table, copy=False)
+    # as FITS files hold words
+    table.convert_bytestring_to_unicode()
     extended = as_quantity("extended", extended, u.one)
     fwhm = _fwhm(beam, len(table))
     population = np.asarray(table["population"])
@@ -100,21 +103,22 @@ def split_by_beam(table: Table, beam: Any, *, extended: float = EXTENDED) -> Spl
     galaxies = table[_GALAXIES][large]
     galaxies.rename_column("population", "fr_class")
     small = np.flatnonzero(~large)
-    faint = QTable({name: table[name][small] for name in _FAINT})
-    point = major[small] < POINTLIKE * fwhm[small]
     core = np.asarray(table["core_frac"])[small]
     apart = (core > 0) & (core < 1) & (major[small] >= APART * fwhm[small])
-    jets = faint[apart]
-    first = int(np.max(np.asarray(table["source_id"]), initial=0)) + 1
-    parent = np.concatenate([faint["source_id"], jets["source_id"]]).astype(np.int64)
-    jets["source_id"] = first + np.arange(len(jets))
-    faint["flux"][apart] = core[apart] * jets["flux"]
-    jets["flux"] = jets["flux"] - faint["flux"][apart]
-    point |= apart
+    # jets follow after all others
+    rows, jets = np.concatenate([small, small[apart]]), slice(len(small), None)
+    faint = QTable({name: table[name][rows] for name in _FAINT}, copy=False)
+    parent = np.asarray(faint["source_id"], np.int64)
+    faint["source_id"] = np.where(np.arange(len(rows)) < len(small), parent, 0)
+    faint["source_id"][jets] = np.max(np.asarray(table["source_id"]), initial=0) + 1 + np.arange(np.sum(apart))
+    total = faint["flux"][jets].copy()
+    faint["flux"][np.flatnonzero(apart)] = core[apart] * total
+    faint["flux"][jets] = total - faint["flux"][np.flatnonzero(apart)]
+    point = np.concatenate([apart | (major[small] < POINTLIKE * fwhm[small]), np.zeros(np.sum(apart), bool)])
     faint["kind"] = np.where(point, "point", faint["kind"])
     for name in ("b_maj", "b_min"):
-        faint[name] = np.where(point, 0.0, faint[name].to_value(u.arcsec)) * u.arcsec
-    return Split(galaxies, _stacked(faint, jets), parent)
+        faint[name][point] = 0 * u.arcsec
+    return Split(galaxies, faint, parent)
 
 
 def _fwhm(beam: Any, n: int) -> np.ndarray:
@@ -126,7 +130,3 @@ def _fwhm(beam: Any, n: int) -> np.ndarray:
     if values.ndim and values.shape != (n,):
         raise ValueError(f"beam must be one for all or one for each of {n} sources, got shape {values.shape}")
     return np.broadcast_to(values, (n,))
-
-
-def _stacked(first: QTable, second: QTable) -> QTable:
-    return QTable({name: np.concatenate([first[name], second[name]]) for name in first.colnames}, copy=False)
