@@ -108,8 +108,8 @@ def drawer(sources: Stamps, size: int, *, alone: bool = False) -> Callable[[], n
         return image
 
     def draw() -> np.ndarray:
-        canvas, found = Canvas((0, size, 0, size), shape, beam), Measured(Frame(None, shape, beam, None), sources.flux, np.zeros(n),
-                                                                         labels)
+        canvas = Canvas((0, size, 0, size), shape, beam)
+        found = Measured(Frame(None, shape, beam, None), sources.flux, np.zeros(n), labels)
         for drawn in draw_stamps(sources, beam, native, shape):
             found.add(drawn, 0, areas)
             canvas.add(drawn, found.limits, labels)

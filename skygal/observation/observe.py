@@ -71,7 +71,7 @@ def make_frame(wcs: WCS, shape: tuple[int, int], *, survey: Survey | None = None
     """
     affine = _centre_affine(wcs, shape)
     if beam is None and psf is None and survey is not None:
-        beam = survey.beam
+        beam = survey.beam if survey.stretch is None else survey.beam_at
     target = _target_beam(beam, wcs, shape, affine) if psf is None else _target_psf(psf, affine)
     _check_width(target, affine)
     if frequency is None:
