@@ -14,6 +14,7 @@ from astropy.table import QTable
 from skygal.checks import warn_caller
 from skygal.morphology.batches import Batch, decode_at
 from skygal.morphology.clip import clip_stamps
+from skygal.morphology.galaxies import Galaxies
 from skygal.morphology.generator import DECODE_BLOCK
 from skygal.morphology.latents import Latents
 from skygal.morphology.point import add_points
@@ -26,7 +27,6 @@ from skygal.rendering.drawing import Stamps, draw_stamps
 from skygal.rendering.image_components import Hills, SeenSources, find_hills
 from skygal.rendering.measured import Measured, hidden
 from skygal.scene.layer import within_boxes
-from skygal.scene.sources import Galaxies
 from skygal.wcs import icrs_to_pixel, pixel_affine, pixel_to_icrs
 
 __all__ = ["GalaxyLayer", "StampPlaces", "place_stamps", "stamp_affines"]
