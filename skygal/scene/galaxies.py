@@ -35,7 +35,7 @@ MORPHOLOGIES = {1: "single", 2: "double", 3: "triple"}
 #: power of a primary beam below which pixels, in single precision, no longer tell the flux
 HARDLY = 1e-20
 #: sources that are decoded at once
-AT_ONCE = 512
+STAMPS_AT_ONCE = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,8 +137,8 @@ class GalaxyLayer:
         """Decode the sources again and add them to a canvas."""
         mine = self.places[within_boxes(self.places.box, canvas.reach)]
         fwhm = shared.beam_fwhm / shared.pixel_scale
-        for start in range(0, len(mine), AT_ONCE):
-            part = mine[start:start + AT_ONCE]
+        for start in range(0, len(mine), STAMPS_AT_ONCE):
+            part = mine[start:start + STAMPS_AT_ONCE]
             stamps = decode_at(shared, part.latents, part.number % DECODE_BLOCK)
             stamps = clip_stamps(stamps, self.clip_sigma, beam_fwhm=fwhm)
             stamps /= part.total[:, None, None].astype(np.float32)
