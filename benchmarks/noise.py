@@ -16,7 +16,7 @@ from figures import note
 from radio_beam import Beam
 
 import skygal
-from skygal.observation.observe import observe
+from skygal.observation.observe import make_frame
 from skygal.rendering.noise import make_noise, noise_window, white_noise
 from skygal.seeds import Seeds
 
@@ -24,7 +24,7 @@ from skygal.seeds import Seeds
 def beams(wcs, shape):
     """Return the beams to be timed, by name."""
     def see(beam):
-        return observe(wcs, shape, survey=None, frequency=None, beam=beam, noise=None).beam
+        return make_frame(wcs, shape, beam=beam).beam
 
     def function(ra, dec):
         return (8 + 2 * (dec - 30)) * u.arcsec, (5.4 + 0 * ra) * u.arcsec, (30 * (ra - 180)) * u.deg

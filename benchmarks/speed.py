@@ -33,12 +33,13 @@ from scipy import fft
 
 import skygal
 from skygal.morphology.batches import make_stamps
-from skygal.morphology.latents import draw_sources
+from skygal.morphology.latents import sample_latents
 from skygal.observation.beam import TargetBeam, native_covariance
 from skygal.rendering.canvas import Canvas
 from skygal.rendering.drawing import Stamps, draw_stamps
 from skygal.rendering.matching import matching_kernel
-from skygal.rendering.measured import Frame, Measured
+from skygal.observation.frame import Frame
+from skygal.rendering.measured import Measured
 from skygal.seeds import Seeds
 
 SIDE, ZOOM, BEAM, NATIVE = 100, (0.3, 1.2), 5.0, 3.0
@@ -67,7 +68,7 @@ def random_sources(n: int, size: int, clip_sigma: float | None) -> Stamps:
     dx, dy = (nx - SIDE) // 2, (SIDE - ny) // 2
     while sum(map(len, stamps)) < n and seed < 20:
         seed += 1
-        plan = draw_sources(model, "prior", np.where(np.arange(1024) % 2, "FRI", "FRII"),
+        plan = sample_latents(model, "prior", np.where(np.arange(1024) % 2, "FRI", "FRII"),
                             Seeds(seed).keys("latent", 1024))
         raw = None if clip_sigma else model.decode(plan.values, plan.fr_class, plan.extent, plan.bending)
         for batch in make_stamps(model, plan, 3.0):
@@ -107,7 +108,7 @@ def drawer(sources: Stamps, size: int, *, alone: bool = False) -> Callable[[], n
         return image
 
     def draw() -> np.ndarray:
-        canvas, found = Canvas((0, size, 0, size), shape, beam), Measured(Frame(shape, beam), sources.flux, np.zeros(n),
+        canvas, found = Canvas((0, size, 0, size), shape, beam), Measured(Frame(None, shape, beam, None), sources.flux, np.zeros(n),
                                                                          labels)
         for drawn in draw_stamps(sources, beam, native, shape):
             found.add(drawn, 0, areas)

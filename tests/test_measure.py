@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import FWHM, Blobs, angle_between
 
-from skygal.morphology.components import find_components
 from skygal.morphology.measure import ISOPHOTE, Shapes, measure_stamps
+from skygal.rendering.hills import find_components
 
 Y, X = np.mgrid[:81, :121]
 
