@@ -35,10 +35,10 @@ import skygal
 from skygal.morphology.batches import make_stamps
 from skygal.morphology.latents import sample_latents
 from skygal.observation.beam import TargetBeam, native_covariance
+from skygal.observation.frame import Frame
 from skygal.rendering.canvas import Canvas
 from skygal.rendering.drawing import Stamps, draw_stamps
 from skygal.rendering.matching import matching_kernel
-from skygal.observation.frame import Frame
 from skygal.rendering.measured import Measured
 from skygal.seeds import Seeds
 
@@ -108,8 +108,8 @@ def drawer(sources: Stamps, size: int, *, alone: bool = False) -> Callable[[], n
         return image
 
     def draw() -> np.ndarray:
-        canvas, found = Canvas((0, size, 0, size), shape, beam), Measured(Frame(None, shape, beam, None), sources.flux, np.zeros(n),
-                                                                         labels)
+        canvas = Canvas((0, size, 0, size), shape, beam)
+        found = Measured(Frame(None, shape, beam, None), sources.flux, np.zeros(n), labels)
         for drawn in draw_stamps(sources, beam, native, shape):
             found.add(drawn, 0, areas)
             canvas.add(drawn, found.limits, labels)

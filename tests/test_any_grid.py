@@ -80,7 +80,8 @@ def fields(draw):
         width = draw(st.floats(1, 3))
         beam = np.exp(-(x**2 + y**2 * draw(st.floats(0.6, 1))) / 2 / width**2) \
             - 0.04 * np.exp(-((np.hypot(x, y) - 4 * width) ** 2) / 8)
-    return wcs, {"psf" if isinstance(beam, np.ndarray) else "beam": beam}, minor * 10 ** draw(st.floats(-2, 1.5)) * u.arcsec
+    las = minor * 10 ** draw(st.floats(-2, 1.5)) * u.arcsec
+    return wcs, {"psf" if isinstance(beam, np.ndarray) else "beam": beam}, las
 
 
 @settings(max_examples=30)
