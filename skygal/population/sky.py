@@ -13,6 +13,7 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 
 from skygal.checks import as_count, as_quantity, as_range, show, warn_caller
+from skygal.io.header_wcs import celestial
 from skygal.population.clustering import Clustering
 from skygal.population.counts import COUNTS_SPECTRAL_INDEX, SourceCounts
 from skygal.population.distributions import uniforms
@@ -26,7 +27,7 @@ from skygal.population.positions import check_mask, image_area, sample_positions
 from skygal.population.sky_files import read_parts
 from skygal.population.sky_parts import CLASSES, JETS, Disc, Shares, Sizes, SourceClass
 from skygal.seeds import Seeds
-from skygal.wcs import celestial, image_shape
+from skygal.wcs import image_shape
 
 __all__ = ["Sky"]
 
