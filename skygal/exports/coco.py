@@ -12,7 +12,6 @@ import numpy as np
 from skygal.exports.formats import Format
 from skygal.exports.masks import encode_mask, iter_masks, truth_boxes
 from skygal.exports.tiles import Classes, iter_tiles
-from skygal.io.png import encode_grey
 from skygal.io.provenance import restore_provenance
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ def write_coco_tiles(field: Field, path: Path, *, progress: bool = False, tile: 
         for one in iter_tiles(field, tile, limits, progress=progress):
             ny, nx = shape = one.grey.shape
             images.append({"id": len(images) + 1, "width": nx, "height": ny, "file_name": f"{one.name}.png"})
-            (path / "images" / f"{one.name}.png").write_bytes(encode_grey(one.grey))
+            one.save(path / "images")
             for row, box in zip(one.rows.tolist(), one.boxes.tolist(), strict=True):
                 top, bottom, left, right = box
                 if classes.number[row]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -132,6 +133,12 @@ class Tile:
     labels: np.ndarray
     rows: np.ndarray
     boxes: np.ndarray
+
+    def save(self, folder: Path) -> None:
+        """Write the picture as ``NAME.png``, 8 bit."""
+        from PIL import Image
+
+        Image.fromarray(self.grey).save(folder / f"{self.name}.png", format="PNG")
 
 
 def _edges(length: int, tile: int) -> list[int]:

@@ -9,6 +9,7 @@ import numpy as np
 from astropy import units as u
 from astropy.table import QTable, Table
 
+from skygal.checks import check_choice
 from skygal.exports.formats import Format
 from skygal.io.config import as_plain
 from skygal.io.provenance import restore_provenance
@@ -86,8 +87,14 @@ def _votable_table(tree: Any, table: QTable, name: str, band: str) -> Any:
     return element
 
 
-def write_votable(field: Field, path: Path, *, progress: bool = False) -> None:
-    """Write the tables ``sources`` and ``components``, with units, descriptions and UCDs, of VOTable 1.4.
+def write_votable(field: Field, path: Path, *, progress: bool = False, level: str = "sources") -> None:
+    """Write the table ``sources`` or ``components``, with units, descriptions and UCDs, in VOTable 1.4.
+
+    Parameters
+    ----------
+    field, path, progress
+    level : "sources", "components" or "both"
+        Which table. Of a file with both, ``astropy.table.Table.read`` wants to know which is meant (``table_id``).
 
     Notes
     -----
@@ -95,6 +102,7 @@ def write_votable(field: Field, path: Path, *, progress: bool = False) -> None:
     """
     from astropy.io.votable.tree import CooSys, Param, Resource, VOTableFile
 
+    check_choice("level", level, ("sources", "components", "both"))
     provenance = restore_provenance(field.provenance)
     frequency = provenance.get("frequency")
     tree = VOTableFile(version="1.4")
@@ -108,7 +116,8 @@ def write_votable(field: Field, path: Path, *, progress: bool = False) -> None:
         resource.params.append(Param(tree, ID="frequency", name="frequency", datatype="double", unit="Hz",
                                      ucd="em.freq", value=float(frequency.to_value(u.Hz))))
     for name, table in (("sources", field.truth), ("components", field.components)):
-        resource.tables.append(_votable_table(tree, table, name, band_word(frequency)))
+        if level in (name, "both"):
+            resource.tables.append(_votable_table(tree, table, name, band_word(frequency)))
     tree.to_xml(str(path), tabledata_format="binary2")
 
 

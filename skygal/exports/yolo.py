@@ -9,7 +9,6 @@ from skygal.checks import as_count
 from skygal.exports.formats import Format
 from skygal.exports.tiles import Classes, count_tiles, iter_tiles
 from skygal.io.config import dump_config
-from skygal.io.png import encode_grey
 
 if TYPE_CHECKING:
     from skygal.field import Field
@@ -43,7 +42,7 @@ def write_yolo(field: Field, path: Path, *, progress: bool = False, tile: int = 
     for k, one in enumerate(iter_tiles(field, tile, limits, progress=progress), 1):
         part = "val" if every and k % every == 0 else "train"
         ny, nx = one.grey.shape
-        (path / "images" / part / f"{one.name}.png").write_bytes(encode_grey(one.grey))
+        one.save(path / "images" / part)
         lines = [f"{classes.number[row] - 1} {(left + right) / 2 / nx:.9f} {(top + bottom) / 2 / ny:.9f} "
                  f"{(right - left) / nx:.9f} {(bottom - top) / ny:.9f}\n"
                  for row, (top, bottom, left, right) in zip(one.rows.tolist(), one.boxes.tolist(), strict=True)
