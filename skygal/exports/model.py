@@ -44,8 +44,8 @@ NARROWEST = 2.0
 AT_ONCE = 2**24
 #: pixels around a stamp in which the smoothing may leave something of it
 AROUND = 12
-#: extents that differ by more than this part are those of another model
-SAME = 1e-6
+#: zooms that differ by more than this part are those of other stamps
+SAME = 1e-3
 
 
 def finer_grid(wcs: WCS, times: int) -> WCS:
@@ -115,12 +115,6 @@ def _plan(field: Field, truth: QTable, generator: Any) -> tuple[Latents, float |
     least = numbers(truth, "las_requested", u.arcsec) * (generator.beam_fwhm / SHARPEST) / SIZE_TO_EXTENT
     fr_class = np.asarray(truth["fr_class"]).astype(str)
     plan = draw_sources(generator, latents, fr_class, np.asarray(truth["latent_seed"], np.int64), least=least)
-    extent = numbers(truth, "extent", u.arcsec)
-    other = np.flatnonzero(~np.isclose(plan.extent, extent, rtol=SAME, atol=0))
-    if other.size:
-        k = other[0]
-        raise ValueError(f"extent of truth must be what latent_seed gives, to be drawn again, got {extent[k]:g} instead of "
-                         f"{plan.extent[k]:g} arcsec of source_id {truth['source_id'][k]}")
     return plan, None if clip is None else float(clip)
 
 
@@ -135,7 +129,9 @@ def _placements(truth: QTable, plan: Latents, clip_sigma: float | None, generato
     asked, kept = numbers(truth, "flux_requested", u.Jy) * gain, []
     for batch in make_stamps(generator, plan, clip_sigma):
         here, shapes = slice(batch.start, batch.start + len(batch.stamps)), batch.shapes
-        affine = stamp_affines(jacobian[here], pa[here] - np.radians(shapes.pa), las[here] / shapes.las)
+        scale = las[here] / shapes.las
+        _check_same(truth[here], scale / batch.pixel_scale)
+        affine = stamp_affines(jacobian[here], pa[here] - np.radians(shapes.pa), scale)
         colours = Colours.of(index[here], shapes.core_frac, ratio, curvature=bend[here])
         # truth has the centroid that a core of another colour draws to itself
         to_core = np.einsum("nij,nj->ni", affine, shapes.core - shapes.centre)
@@ -150,6 +146,16 @@ def _placements(truth: QTable, plan: Latents, clip_sigma: float | None, generato
                                colours.extra, position, affine, asked[here] * colours.lobes,
                                np.full(len(box), np.inf, np.float32), np.zeros(len(box), int), box))
     return Placements.join(kept) if n else Placements.none()
+
+
+def _check_same(truth: QTable, zoom: np.ndarray) -> None:
+    """Refuse galaxies that come out as others than those which the field has."""
+    given = numbers(truth, "zoom")
+    other = np.flatnonzero(~np.isclose(zoom, given, rtol=SAME, atol=0))
+    if other.size:
+        k = other[0]
+        raise ValueError(f"zoom of truth must be what its latent_seed gives, to be drawn again, got {given[k]:g} instead "
+                         f"of {zoom[k]:g} of source_id {truth['source_id'][k]}")
 
 
 def _faint(truth: QTable, wcs: WCS, shape: tuple[int, int], view: View) -> Faint:
@@ -201,9 +207,9 @@ def sky_image(field: Field, *, oversample: int = 2, flux: str = "intrinsic", mod
     pixel = np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix)))
     beam = TargetBeam(np.eye(2) * sigma**2, 2 * np.pi * sigma**2, Beam(NARROWEST * pixel * u.deg))
     stamped = np.asarray(truth["latent_seed"]) >= 0
-    placements, weak, clip, generator = Placements.none(), None, None, None
+    placements, weak, clip = Placements.none(), None, None
+    generator = _generator(field, model) if stamped.any() else load_model()
     if stamped.any():
-        generator = _generator(field, model)
         plan, clip = _plan(field, truth[stamped], generator)
         placements = _placements(truth[stamped], plan, clip, generator, wcs, ratio, gain[stamped])
     if not stamped.all():
@@ -230,7 +236,7 @@ def write_model(field: Field, path: Path, *, progress: bool = False, oversample:
     """
     image, wcs = sky_image(field, oversample=oversample, flux=flux, model=model)
     frequency, _ = field_frequency(field)
-    header = field_header(wcs, image.shape, beam=None, frequency=frequency * u.Hz, unit="JY/PIXEL")
+    header = field_header(wcs, image.shape, beam=None, frequency=frequency * u.Hz, unit="Jy/pixel")
     header["SKYFWHM"] = (float(image.recipe.beam.beam.major.to_value(u.deg)), "[deg] what sources are smoothed by at most")
     write_provenance(header, field.provenance)
     stream_fits({path: (image, header, np.float32)}, progress=progress)

@@ -110,12 +110,26 @@ def _write(field: Field, path: Path, level: str, written_as: str, first: str, li
 
 
 def write_ds9(field: Field, path: Path, *, progress: bool = False, level: str = "sources") -> None:
-    """Write regions of DS9: ICRS in degrees, semi-axes in arcsec."""
+    """Write regions of DS9: ICRS in degrees, semi-axes in arcsec.
+
+    Parameters
+    ----------
+    field, path, progress
+    level : "sources" or "components"
+        Ellipses, or points.
+    """
     _write(field, path, level, "ds9", "# Region file format: DS9\nicrs\n", _ds9)
 
 
 def write_crtf(field: Field, path: Path, *, progress: bool = False, level: str = "sources") -> None:
-    """Write regions in CASA's region text format, version 0, which CARTA reads too."""
+    """Write regions in CASA's region text format, version 0, which CARTA reads too.
+
+    Parameters
+    ----------
+    field, path, progress
+    level : "sources" or "components"
+        Ellipses, or points.
+    """
     _write(field, path, level, "crtf", "#CRTFv0\n", _crtf)
 
 
