@@ -18,22 +18,33 @@ from skygal.wcs import pixel_to_icrs
 if TYPE_CHECKING:
     from skygal.field import Field
 
-__all__ = ["FORMATS", "default_order"]
+__all__ = ["FORMATS", "default_order", "finest_order"]
 
-#: pixels that are looked at, about, beside those of the border
-LOOKED_AT = 2**22
-#: cells that the shorter side of an image is wide, at least
+#: cells that the shorter side of an image is wide, at least, if its pixels are fine enough
 ACROSS = 128
+#: pixels that are looked at on a side of a cell: with two, no cell lies between them, however it is turned
+PIXELS = 2
 #: the finest order of cells, 0.4 mas
 FINEST = 29
 _FORMATS = {".fits": "fits", ".json": "json"}
 
 
+def _cell(order: float) -> float:
+    """Return the side of cells of an order, radians."""
+    return float(np.sqrt(np.pi / 3) / 2**order)
+
+
+def finest_order(field: Field) -> int:
+    """Return the finest order of cells that are two pixels wide or more."""
+    pixel = np.radians(np.linalg.norm(field.wcs.pixel_scale_matrix, 2))
+    return int(np.clip(np.floor(np.log2(_cell(0) / (PIXELS * pixel))), 0, FINEST))
+
+
 def default_order(field: Field) -> int:
-    """Return the order of cells at which the shorter side of a field is at least 128 of them wide."""
-    scale = np.radians(np.sqrt(abs(np.linalg.det(field.wcs.pixel_scale_matrix))))
-    side = min(min(field.image.shape) * scale, np.pi / 2) / ACROSS
-    return int(np.clip(np.ceil(np.log2(np.sqrt(np.pi / 3) / side)), 0, FINEST))
+    """Return the order of cells of which a field's shorter side is 128 or more, or `finest_order` if that is less."""
+    pixel = np.radians(np.linalg.norm(field.wcs.pixel_scale_matrix, 2))
+    side = min(min(field.image.shape) * pixel, np.pi / 2) / ACROSS
+    return int(np.clip(np.ceil(np.log2(_cell(0) / side)), 0, finest_order(field)))
 
 
 def write_moc(field: Field, path: Path, *, progress: bool = False, order: int | None = None) -> None:
@@ -44,7 +55,8 @@ def write_moc(field: Field, path: Path, *, progress: bool = False, order: int | 
     field, path, progress
         A file that ends in ``.fits`` or ``.json``.
     order : int, optional
-        Of the smallest cells, 0 to 29; by default so that the shorter side of the image is 128 of them or more.
+        Of the smallest cells; by default so that the shorter side of the image is 128 of them or more. None is less
+        than two pixels wide.
 
     Raises
     ------
@@ -55,15 +67,15 @@ def write_moc(field: Field, path: Path, *, progress: bool = False, order: int | 
 
     Notes
     -----
-    All pixels of the border are looked at, of images of more than four million pixels inside it every second, third ...
-    pixel of every second, third ... row. No cell is finer than these are apart.
+    All pixels of the border are looked at, and so many inside it that no cell lies between them.
     """
     mocpy = require_package("mocpy", "moc")
     wanted = default_order(field) if order is None else as_count("order", order)
-    if wanted > FINEST:
-        raise ValueError(f"order must be at most {FINEST}, got {wanted}")
+    if wanted > finest_order(field):
+        raise ValueError(f"order must be at most {finest_order(field)}, at which cells are {PIXELS} pixels wide, got "
+                         f"{wanted}")
     found: Any = None
-    for ra, dec in _places(field, progress):
+    for ra, dec in _places(field, wanted, progress):
         part = mocpy.MOC.from_lonlat(ra * u.deg, dec * u.deg, max_norder=wanted)
         found = part if found is None else found.union(part)
     if found is None:
@@ -71,10 +83,11 @@ def write_moc(field: Field, path: Path, *, progress: bool = False, order: int | 
     found.save(str(path), format=_FORMATS[path.suffix.lower()])
 
 
-def _places(field: Field, progress: bool) -> Any:
+def _places(field: Field, order: int, progress: bool) -> Any:
     """Yield the positions of pixels that are not blank, a band of rows at a time."""
     ny, nx = field.image.shape
-    step = max(1, int(np.ceil(np.sqrt(ny * nx / LOOKED_AT))))
+    pixel = np.radians(np.linalg.norm(field.wcs.pixel_scale_matrix, 2))
+    step = max(1, int(_cell(order) / (PIXELS * pixel)))
     inner = np.unique(np.r_[np.arange(0, nx, step), nx - 1])
     with tqdm(total=ny, desc="rows", disable=not progress, delay=2) as bar:
         for band, (pixels,) in iter_bands([field.image], False):
