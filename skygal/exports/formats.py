@@ -63,10 +63,8 @@ class Format:
 @cache
 def list_formats() -> dict[str, Format]:
     """Return the formats by name."""
-    import skygal.exports as room
-
-    found = [one for module in iter_modules(room.__path__)
-             for one in getattr(import_module(f"{room.__name__}.{module.name}"), "FORMATS", ())]
+    found = [one for module in iter_modules([str(Path(__file__).parent)])
+             for one in getattr(import_module(f"{__package__}.{module.name}"), "FORMATS", ())]
     return {one.name: one for one in sorted(found, key=lambda one: one.name)}
 
 

@@ -78,10 +78,10 @@ def iter_marks(field: Field, level: str, written_as: str) -> Iterator[Mark]:
         beam = (3600 * float(header["BMAJ"]), 3600 * float(header["BMIN"]), np.radians(float(header.get("BPA", 0))))
         whole = whole + ellipse_covariance(*map(np.asarray, beam))
     major, minor, pa = ellipse_axes(whole)
-    for row in zip(numbers(truth, "ra", u.deg).tolist(), numbers(truth, "dec", u.deg).tolist(), (major / 2).tolist(),
-                   (minor / 2).tolist(), np.degrees(pa).tolist(), np.asarray(truth["source_id"]).tolist(),
-                   kind.tolist(), strict=True):
-        yield Mark(*row[:5], str(row[5]), row[6])
+    columns = [*(numbers(truth, name, u.deg).tolist() for name in ("ra", "dec")), (major / 2).tolist(),
+               (minor / 2).tolist(), np.degrees(pa).tolist(), np.asarray(truth["source_id"]).tolist(), kind.tolist()]
+    for ra, dec, long, short, angle, source, name in zip(*columns, strict=True):
+        yield Mark(ra, dec, long, short, angle, str(source), name)
 
 
 def _ds9(mark: Mark) -> str:
