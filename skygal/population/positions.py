@@ -8,19 +8,18 @@ from typing import Any
 import numpy as np
 from astropy.wcs import WCS
 
-from skygal.checks import as_quantity
-from skygal.wcs import icrs_to_pixel, pixel_area, pixel_to_icrs
+from skygal.wcs import icrs_to_pixel, pixel_area, pixel_to_icrs, unit_vectors
 
 __all__ = ["check_mask", "image_area", "sample_positions"]
 
 #: points on a side at which the image's geometry is looked at
-GRID = 65
+GRID_SIDE = 65
 #: where the pixels' solid angles differ by more than this, positions are drawn on the sphere
-EVEN = 2.0
+EVEN_AREAS = 2.0
 #: draws at a time, and how many such lots without a single success before giving up
-CHUNK, PATIENCE = 65536, 16
+DRAWS_AT_ONCE, MOST_FAILURES = 65536, 16
 #: points of the lattice that measures the solid angle of wide images
-LATTICE = 400_000
+LATTICE_POINTS = 400_000
 
 
 def check_mask(mask: Any, shape: Sequence[int]) -> np.ndarray | None:
@@ -45,50 +44,41 @@ def check_mask(mask: Any, shape: Sequence[int]) -> np.ndarray | None:
     return mask
 
 
-def _allowed(x: np.ndarray, y: np.ndarray, shape: Sequence[int], mask: np.ndarray | None,
-             margin: float) -> np.ndarray:
+def _allowed(x: np.ndarray, y: np.ndarray, shape: Sequence[int], mask: np.ndarray | None) -> np.ndarray:
     ny, nx = shape
     with np.errstate(invalid="ignore"):
-        inside = (x >= -0.5 - margin) & (x < nx - 0.5 + margin) & (y >= -0.5 - margin) & (y < ny - 0.5 + margin)
+        inside = (x >= -0.5) & (x < nx - 0.5) & (y >= -0.5) & (y < ny - 0.5)
     if mask is not None:
         here = np.flatnonzero(inside)
         column = np.clip(np.rint(x[here]).astype(int), 0, nx - 1)
         row = np.clip(np.rint(y[here]).astype(int), 0, ny - 1)
-        off = (np.rint(x[here]) != column) | (np.rint(y[here]) != row)
-        # the margin is beyond the mask
-        inside[here] = mask[row, column] | (off if margin else False)
+        inside[here] = mask[row, column]
     return inside
 
 
 class _Geometry:
     """Where on the sky an image is, and how uneven its pixels are."""
 
-    def __init__(self, wcs: WCS, shape: Sequence[int], margin: float) -> None:
+    def __init__(self, wcs: WCS, shape: Sequence[int]) -> None:
         ny, nx = shape
-        x, y = np.meshgrid(np.linspace(-0.5 - margin, nx - 0.5 + margin, GRID),
-                           np.linspace(-0.5 - margin, ny - 0.5 + margin, GRID))
+        x, y = np.meshgrid(np.linspace(-0.5, nx - 0.5, GRID_SIDE), np.linspace(-0.5, ny - 0.5, GRID_SIDE))
         area = pixel_area(wcs, x, y)
         self.largest = 1.02 * area.max()
-        self.even = bool(area.min() > 0 and area.max() < EVEN * area.min())
+        self.even = bool(area.min() > 0 and area.max() < EVEN_AREAS * area.min())
         self.cap = (np.array([0.0, 0.0, 1.0]), -1.0)
         if self.even or not (area > 0).any():
             return
         ra, dec = pixel_to_icrs(wcs, x, y)
-        on = _vectors(ra, dec)
+        on = unit_vectors(ra, dec)
         centre = np.nanmean(on, axis=(0, 1))
         length = np.linalg.norm(centre)
         if length > 0.1 and (area > 0).all():
             centre = centre / length
             lowest = float((on @ centre).min())
             # between grid points the image may reach farther from its centre
-            slack = np.pi / GRID
+            slack = np.pi / GRID_SIDE
             radius = np.arccos(np.clip(lowest, -1, 1)) + slack
             self.cap = (centre, float(np.cos(min(radius, np.pi))))
-
-
-def _vectors(ra: Any, dec: Any) -> np.ndarray:
-    a, d = np.radians(ra), np.radians(dec)
-    return np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], axis=-1)
 
 
 def _on_cap(cap: tuple[np.ndarray, float], p: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -104,7 +94,7 @@ def _on_cap(cap: tuple[np.ndarray, float], p: np.ndarray, q: np.ndarray) -> tupl
 
 
 def sample_positions(wcs: WCS, shape: Sequence[int], n: int, rng: np.random.Generator, *,
-                     mask: np.ndarray | None = None, margin: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+                     mask: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return ``n`` positions, uniform in solid angle, inside an image.
 
     Parameters
@@ -117,8 +107,6 @@ def sample_positions(wcs: WCS, shape: Sequence[int], n: int, rng: np.random.Gene
     rng : `numpy.random.Generator`
     mask : ndarray of bool, shape (ny, nx), optional
         True where sources may be.
-    margin : float
-        How far beyond the border, in pixels, sources may be; a mask says nothing about there.
 
     Returns
     -------
@@ -136,31 +124,28 @@ def sample_positions(wcs: WCS, shape: Sequence[int], n: int, rng: np.random.Gene
     uneven, drawn uniform on the sphere and accepted where they fall in the image.
     """
     mask = check_mask(mask, shape)
-    margin = as_quantity("margin", margin, "", positive=False, minimum=0)
     ny, nx = shape
-    geometry = _Geometry(wcs, shape, margin)
-    through_mask = mask is not None and not margin and geometry.even
-    before = np.r_[0, np.cumsum(np.count_nonzero(mask, axis=1))] if through_mask and mask is not None else None
+    geometry = _Geometry(wcs, shape)
+    before = np.r_[0, np.cumsum(np.count_nonzero(mask, axis=1))] if mask is not None and geometry.even else None
     found: list[np.ndarray] = []
     have, fails = 0, 0
     while have < n:
-        draws = rng.random((CHUNK if fails else min(CHUNK, max(1024, 2 * (n - have))), 4))
+        draws = rng.random((DRAWS_AT_ONCE if fails else min(DRAWS_AT_ONCE, max(1024, 2 * (n - have))), 4))
         if geometry.even:
             if before is not None and mask is not None:
                 x, y = _in_mask(mask, before, draws)
             else:
-                x = -0.5 - margin + (nx + 2 * margin) * draws[:, 0]
-                y = -0.5 - margin + (ny + 2 * margin) * draws[:, 1]
+                x, y = -0.5 + nx * draws[:, 0], -0.5 + ny * draws[:, 1]
             good = draws[:, 3] * geometry.largest < pixel_area(wcs, x, y)
-            good &= _allowed(x, y, shape, mask, margin)
+            good &= _allowed(x, y, shape, mask)
             ra, dec = pixel_to_icrs(wcs, x, y)
         else:
             ra, dec = _on_cap(geometry.cap, draws[:, 0], draws[:, 1])
-            good = _allowed(*icrs_to_pixel(wcs, ra, dec), shape, mask, margin)
+            good = _allowed(*icrs_to_pixel(wcs, ra, dec), shape, mask)
         found.append(np.stack([ra[good], dec[good]]))
         have += int(good.sum())
         fails = 0 if have else fails + 1
-        if fails > PATIENCE:
+        if fails > MOST_FAILURES:
             raise ValueError("wcs must have sky inside the image" + (" where mask is True" if mask is not None else "")
                              + f", got none in an image of shape {tuple(shape)}")
     ra, dec = np.concatenate(found, axis=1)[:, :n] if found else np.empty((2, 0))
@@ -190,7 +175,7 @@ def image_area(wcs: WCS, shape: Sequence[int], *, mask: np.ndarray | None = None
     """
     mask = check_mask(mask, shape)
     ny, nx = shape
-    geometry = _Geometry(wcs, shape, 0.0)
+    geometry = _Geometry(wcs, shape)
     if geometry.even:
         most = 64 if mask is None else 128
         rows, columns = (np.unique(np.linspace(0, side, min(side, most) + 1).astype(int)) for side in (ny, nx))
@@ -202,7 +187,7 @@ def image_area(wcs: WCS, shape: Sequence[int], *, mask: np.ndarray | None = None
             pixels = np.add.reduceat(by_row, columns[:-1], axis=1)
         return float((pixel_area(wcs, x, y) * pixels).sum())
     golden = (np.sqrt(5) - 1) / 2
-    k = np.arange(LATTICE)
-    ra, dec = _on_cap(geometry.cap, (k + 0.5) / LATTICE, (k * golden) % 1)
-    inside = _allowed(*icrs_to_pixel(wcs, ra, dec), shape, mask, 0.0)
+    k = np.arange(LATTICE_POINTS)
+    ra, dec = _on_cap(geometry.cap, (k + 0.5) / LATTICE_POINTS, (k * golden) % 1)
+    inside = _allowed(*icrs_to_pixel(wcs, ra, dec), shape, mask)
     return float(2 * np.pi * (1 - geometry.cap[1]) * inside.mean())
