@@ -26,7 +26,7 @@ from skygal.observation.image_noise import given_noise, shown_noise
 from skygal.observation.noise import NoiseMap, as_rms, read_noise
 from skygal.observation.observe import frame_of_image
 from skygal.population import Distribution
-from skygal.scene.compose import make_images, sample_sky
+from skygal.scene.compose import make_images, sample_sky, sharpest_beam
 from skygal.scene.ground import ImageGround
 from skygal.seeds import Seeds
 from skygal.settings import Morphology, Population, Run, View, join_views
@@ -41,7 +41,8 @@ def inject(image: Any, n_sources: int | None = None, *, wcs: WCS | fits.Header |
            flux: settings.FluxLike | None = None, las: settings.SizeLike | None = None,
            fr_mix: str | Mapping[str, float] | None = None, spectral_index: settings.NumberLike | None = None,
            curvature: settings.NumberLike | None = None, table: settings.TableLike | None = None,
-           faint: settings.TableLike | None = None, primary_beam: settings.PrimaryBeamLike | None = None,
+           faint: settings.TableLike | None = None, sky: settings.SkyLike | None = None,
+           clustering: settings.ClusteringLike | None = None, primary_beam: settings.PrimaryBeamLike | None = None,
            latents: settings.LatentsLike = "balanced", bending: settings.RangeLike | None = None,
            clip_sigma: float | None = 3.0, model: settings.ModelLike | None = None,
            chunks: settings.ChunksLike | None = None, device: str = "cpu", workers: int = 2,
@@ -81,7 +82,7 @@ def inject(image: Any, n_sources: int | None = None, *, wcs: WCS | fits.Header |
     chunks : int or (int, int), optional
         As for `skygal.simulate_field`; the pixels of a FITS file that is not compressed then stay in it, and are read
         when those of the field are made. It must not change until then.
-    table, flux, las, fr_mix, spectral_index, curvature, faint : optional
+    table, flux, las, fr_mix, spectral_index, curvature, faint, sky, clustering : optional
     latents, bending, clip_sigma, model, device, workers, progress : optional
         As for `skygal.simulate_field`; fluxes start at the median noise by default.
 
@@ -190,7 +191,7 @@ def _inject(images: Sequence[Any], views: Sequence[Mapping[str, Any]], given: Ma
                for (image, _), (unit, frame), view in zip(found, seen, views, strict=True)]
     first, header = seen[0][1], found[0][0].header
     sources = sample_sky(first, population, morphology, noise=grounds[0].rms.level, seeds=seeds, mask=first.valid,
-                         device=run.device)
+                         sharpest=sharpest_beam([frame for _, frame in seen]), device=run.device)
     if population.table is None and "SKYGALV" in header and header.get("SEED") == seeds.seed:
         warn_caller(f"seed should be another than that of the image's own sources, got {seeds.seed}: the new ones may "
                     "lie just where these are")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from inspect import signature
 from os import PathLike
 from typing import Any
@@ -22,7 +23,7 @@ from skygal.morphology.measure import ISOPHOTE
 from skygal.observation.noise import NoiseMap
 from skygal.observation.observe import make_frames
 from skygal.observation.surveys import Survey, read_survey
-from skygal.scene.compose import make_images, sample_sky
+from skygal.scene.compose import make_images, sample_sky, sharpest_beam
 from skygal.scene.ground import NoiseGround
 from skygal.seeds import Seeds
 from skygal.settings import Morphology, Population, Run, View, join_views
@@ -41,9 +42,11 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
                    flux: settings.FluxLike | None = None, las: settings.SizeLike | None = None,
                    fr_mix: str | Mapping[str, float] | None = None, spectral_index: settings.NumberLike | None = None,
                    curvature: settings.NumberLike | None = None, table: settings.TableLike | None = None,
-                   faint: settings.TableLike | None = None, primary_beam: settings.PrimaryBeamLike | None = None,
-                   latents: settings.LatentsLike = "balanced", bending: settings.RangeLike | None = None,
-                   clip_sigma: float | None = 3.0, model: settings.ModelLike | None = None, off_sky: str = "nan",
+                   faint: settings.TableLike | None = None, sky: settings.SkyLike | None = None,
+                   clustering: settings.ClusteringLike | None = None,
+                   primary_beam: settings.PrimaryBeamLike | None = None, latents: settings.LatentsLike = "balanced",
+                   bending: settings.RangeLike | None = None, clip_sigma: float | None = 3.0,
+                   model: settings.ModelLike | None = None, off_sky: str = "nan",
                    chunks: settings.ChunksLike | None = None, device: str = "cpu", workers: int = 2,
                    progress: bool = False) -> Field:
     """Simulate a field of resolved radio galaxies, with its truth.
@@ -54,7 +57,8 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
         Any WCS with a celestial pair of axes, 4-d radio headers included.
     n_sources : int, optional
         Number of sources. By default it is drawn from the source counts, the flux range and the
-        image's solid angle, or is the length of ``table``.
+        image's solid angle, or is the length of ``table``. Without it and any other argument that says which
+        sources there are, the field shows the whole radio sky, see ``sky``.
     shape : (int, int), optional
         (ny, nx); by default that of the WCS.
     seed : int, optional
@@ -91,6 +95,12 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
         Of S ~ nu^alpha: one for all, a range, or a distribution.
     curvature : float or distribution, optional
         beta of S ~ nu^(alpha + beta ln(nu / nu0)), nu0 being the (first) frequency; 0 by default.
+    sky : str, path or `skygal.population.Sky`, optional
+        The whole radio sky down to the noise, or to ``flux``: star-forming galaxies, radio-quiet and compact AGN, FRIs
+        and FRIIs, with their counts, sizes, spectra and redshifts. FRIs and FRIIs that the beam resolves are drawn by
+        the model, the others as points, Gaussians and discs. "default", "sdc1" or a YAML file, see :doc:`/sky`.
+    clustering : bool or `skygal.population.Clustering`, optional
+        Whether the sources of a sky cluster; by default they do not.
     table : `~astropy.table.Table` or path, optional
         A population of one's own, with any of the columns ra, dec (or x, y), flux, las, pa,
         fr_class, spectral_index, curvature, redshift; the others are drawn.
@@ -211,6 +221,8 @@ def _simulate(views: list[dict[str, Any]], given: Mapping[str, Any]) -> list[Fie
     sky = celestial(given["wcs"])
     size = sky.array_shape = image_shape(sky, given["shape"])
     population, morphology, run = Population.of(given), Morphology.of(given), Run.of(given).checked(size)
+    if population.is_left_open():
+        population = replace(population, sky="default")
     seeds = Seeds(run.seed)
     check_choice("off_sky", given["off_sky"], tuple(OFF_SKY))
     survey = read_survey(given["survey"]) if isinstance(given["survey"], (str, PathLike)) else given["survey"]
@@ -224,7 +236,7 @@ def _simulate(views: list[dict[str, Any]], given: Mapping[str, Any]) -> list[Fie
              and isinstance(noise, NoiseMap) and noise.blank() is not None]
     mask = np.logical_or.reduce(blank) if len(blank) == len(frames) else None
     sources = sample_sky(frames[0], population, morphology, noise=grounds[0].level, seeds=seeds, mask=mask,
-                         device=run.device)
+                         sharpest=sharpest_beam(frames), device=run.device)
     asked = {"wcs": field_header(sky, size, beam=None, frequency=frames[0].frequency), "survey": given["survey"],
              "off_sky": given["off_sky"], **join_views(views), **population.given(), **morphology.given()}
     options, inputs = settings.spell(asked)

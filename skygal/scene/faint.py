@@ -116,10 +116,17 @@ def place_faint(table: QTable, frame: Frame, rms: np.ndarray, *, ratio: float, t
     fwhm = np.choose(kind, [0, 1, FWHM * np.sqrt(DISC_MOMENT)])
     ends = {f"bbox_{end}": measured.bbox[:, k] for k, end in enumerate(("xmin", "xmax", "ymin", "ymax"))}
     n = len(table)
+    # what is part of another source is so under that one's new number too
+    own = np.asarray(table["source_id"], np.int64)
+    parent = np.asarray(table["parent_id"], np.int64) if "parent_id" in table.colnames else own
+    order = np.argsort(own)
+    at = order[np.minimum(np.searchsorted(own[order], parent), max(n - 1, 0))] if n else order
+    parent = np.where(own[at] == parent, ids[at], parent)
     both = {"source_id": ids, "ra": ra, "dec": dec, "x": position[:, 0], "y": position[:, 1],
             "peak_flux": measured.peak_in_image, "spectral_index": index, "curvature": curvature}
     truth = {
-        **both, **ends, "fr_class": np.full(n, "none"), "morphology": np.array(KINDS)[kind], "flux": intrinsic,
+        **both, **ends, "population": np.asarray(table["population"]).astype(str), "parent_id": parent,
+        "fr_class": np.full(n, "none"), "morphology": np.array(KINDS)[kind], "flux": intrinsic,
         "flux_apparent": total, "las": las, "b_maj": fwhm * b_maj, "b_min": fwhm * b_min,
         "pa": table["pa"].to_value(u.deg), "core_frac": np.where(kind == POINT, 1.0, 0.0),
         "n_components": np.ones(n, int), "redshift": np.asarray(table["redshift"], float), "local_rms": rms,

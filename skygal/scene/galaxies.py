@@ -307,8 +307,9 @@ def _tables(population: QTable, frame: Frame, position: np.ndarray, rms: np.ndar
         flux = np.where(gain > HARDLY, measured.flux / gain, found.pop("flux"))
     las = population["las"].to_value(u.arcsec)
     truth = {
-        **found, "source_id": np.asarray(population["source_id"]),
-        "fr_class": np.asarray(population["fr_class"]).astype(str), "ra": ra, "dec": dec,
+        **found, "source_id": np.asarray(population["source_id"]), "parent_id": np.asarray(population["source_id"]),
+        "fr_class": np.asarray(population["fr_class"]).astype(str),
+        "population": np.asarray(population["fr_class"]).astype(str), "ra": ra, "dec": dec,
         "flux": flux, "flux_apparent": measured.flux, "las": las, "pa": population["pa"].to_value(u.deg),
         "morphology": np.array([MORPHOLOGIES.get(int(k), "multiple") for k in found["n_components"]], str),
         "spectral_index": np.asarray(population["spectral_index"], float),
