@@ -7,8 +7,9 @@ files and what is kept of them beside the output are these. Nothing heavy is imp
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     ModelLike: TypeAlias = PathLike_ | Generator | PaperGenerator
     ChunksLike: TypeAlias = int | tuple[int, int] | tuple[tuple[int, ...], tuple[int, ...]]
 
-__all__ = ["Morphology", "Population", "Run", "Settings", "View", "join_views", "spell"]
+__all__ = ["Morphology", "Population", "Run", "Settings", "View", "check_chunks", "join_views", "spell"]
 
 #: objects that files of settings can hold, by name: a mapping of the name to their arguments
 OBJECTS = {**dict.fromkeys(("Constant", "LogNormal", "LogUniform", "Normal", "PowerLaw", "Uniform"),
@@ -194,6 +195,59 @@ class Run(Settings):
     device: Any = _setting("cpu", "'cpu' or 'cuda'.", kept=False)
     workers: Any = _setting(2, "Threads; the result does not depend on them.", kept=False)
     progress: Any = _setting(False, "Show progress.", kept=False)
+
+    def checked(self, shape: tuple[int, int]) -> Run:
+        """Return the settings for an image of a shape, with a seed, and the sides of chunks.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If one is not allowed.
+        """
+        from skygal.checks import as_count, as_seed
+
+        return replace(self, seed=as_seed("seed", self.seed), workers=as_count("workers", self.workers, minimum=1),
+                       chunks=None if self.chunks is None else check_chunks(self.chunks, shape))
+
+
+def check_chunks(chunks: Any, shape: tuple[int, int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the sides of chunks, rows and columns.
+
+    Parameters
+    ----------
+    chunks : int, (int, int) or (tuple, tuple)
+        As Dask takes them; the last ones are smaller where they do not divide the image.
+    shape : (int, int)
+        (ny, nx) of the image.
+
+    Raises
+    ------
+    ValueError
+        If they are no positive whole numbers, or tuples that do not add up to the image's sides.
+    TypeError
+        If they are something else.
+    ImportError
+        If Dask is not installed.
+    """
+    from skygal.checks import show
+
+    try:
+        from dask.array.core import normalize_chunks
+    except ImportError:
+        raise ImportError("chunks needs Dask: pip install 'skygal[dask]'") from None
+
+    allowed = "a positive whole number, a pair (rows, columns) of them, or two tuples that add up to the image's sides"
+    pair = chunks if isinstance(chunks, (tuple, list)) else [chunks]
+    sides = [side for part in pair for side in (part if isinstance(part, (tuple, list)) else [part])]
+    if not all(isinstance(side, Integral) and not isinstance(side, bool) for side in sides):
+        raise TypeError(f"chunks must be {allowed}, got {show(chunks)}")
+    if any(side < 1 for side in sides):
+        raise ValueError(f"chunks must be {allowed}, got {show(chunks)}")
+    try:
+        rows, columns = normalize_chunks(chunks, shape)
+    except ValueError:
+        raise ValueError(f"chunks must be {allowed} {shape}, got {show(chunks)}") from None
+    return tuple(int(side) for side in rows), tuple(int(side) for side in columns)
 
 
 def _object(name: str, value: Any) -> Any:

@@ -19,15 +19,14 @@ from skygal.io.header_wcs import celestial
 from skygal.io.headers import field_header
 from skygal.io.provenance import make_provenance
 from skygal.morphology.measure import ISOPHOTE
-from skygal.observation.frame import Frame
-from skygal.observation.noise import NoiseMap, read_noise
-from skygal.observation.observe import as_noise, make_frame
+from skygal.observation.noise import NoiseMap
+from skygal.observation.observe import make_frames
 from skygal.observation.surveys import Survey, read_survey
-from skygal.scene.compose import check_run, make_images, sample_sky
+from skygal.scene.compose import make_images, sample_sky
 from skygal.scene.ground import NoiseGround
 from skygal.seeds import Seeds
 from skygal.settings import Morphology, Population, Run, View, join_views
-from skygal.wcs import image_shape, on_sky
+from skygal.wcs import image_shape
 
 __all__ = ["simulate_field", "simulate_fields"]
 
@@ -211,13 +210,13 @@ def _simulate(views: list[dict[str, Any]], given: Mapping[str, Any]) -> list[Fie
     """Return a field for each view, of the other arguments of `simulate_field` by name."""
     sky = celestial(given["wcs"])
     size = sky.array_shape = image_shape(sky, given["shape"])
-    population, morphology, run = Population.of(given), Morphology.of(given), check_run(Run.of(given), size)
+    population, morphology, run = Population.of(given), Morphology.of(given), Run.of(given).checked(size)
     seeds = Seeds(run.seed)
     check_choice("off_sky", given["off_sky"], tuple(OFF_SKY))
     survey = read_survey(given["survey"]) if isinstance(given["survey"], (str, PathLike)) else given["survey"]
     if survey is not None and not isinstance(survey, Survey):
         raise TypeError(f"survey must be a name, a path or a Survey, got {type(survey).__name__}")
-    frames, noises = _frames(sky, size, views, survey)
+    frames, noises = make_frames(sky, size, views, survey)
     grounds = [NoiseGround(frame.beam, noise, seeds, channel, OFF_SKY[given["off_sky"]])
                for channel, (frame, noise) in enumerate(zip(frames, noises, strict=True))]
     # where every map is blank nothing is put
@@ -241,25 +240,3 @@ def _simulate(views: list[dict[str, Any]], given: Mapping[str, Any]) -> list[Fie
         header = field_header(sky, size, beam=frame.beam.beam, frequency=frame.frequency, provenance=provenance)
         fields.append(Field.assemble(frame.wcs, *made, header, provenance, inputs))
     return fields
-
-
-def _frames(sky: WCS, size: tuple[int, int], views: list[dict[str, Any]], survey: Survey | None
-            ) -> tuple[list[Frame], list[NoiseMap | float]]:
-    """Return how the sky is seen at each frequency, and the noise there."""
-    on = on_sky(sky, size)
-    # one map for several frequencies is read and held once
-    maps: dict[int, Any] = {id(view["noise"]): view["noise"] for view in views}
-    maps = {key: read_noise("noise", noise, sky, size) for key, noise in maps.items()}
-    frames, noises = [], []
-    for view in views:
-        frame = make_frame(sky, size, survey=survey, **{name: value for name, value in view.items() if name != "noise"})
-        # a WCS that a header cannot hold is refused here, before the work
-        field_header(sky, size, beam=frame.beam.beam, frequency=frame.frequency)
-        noise = as_noise(frame, maps[id(view["noise"])], survey)
-        blank = noise.blank() if isinstance(noise, NoiseMap) else None
-        visible = on if blank is None else ~blank if on is None else on & ~blank
-        if visible is not None and not visible.any() and blank is not None:
-            raise ValueError("noise map must have values where the field is on the sky, got none")
-        frames.append(frame.with_valid(visible))
-        noises.append(noise)
-    return frames, noises

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from astropy.wcs import WCS
 
+from skygal.checks import as_quantity
 from skygal.wcs import icrs_to_pixel, pixel_area, pixel_to_icrs, unit_vectors
 
 __all__ = ["check_mask", "image_area", "sample_positions"]
@@ -44,24 +45,28 @@ def check_mask(mask: Any, shape: Sequence[int]) -> np.ndarray | None:
     return mask
 
 
-def _allowed(x: np.ndarray, y: np.ndarray, shape: Sequence[int], mask: np.ndarray | None) -> np.ndarray:
+def _allowed(x: np.ndarray, y: np.ndarray, shape: Sequence[int], mask: np.ndarray | None,
+             margin: float) -> np.ndarray:
     ny, nx = shape
     with np.errstate(invalid="ignore"):
-        inside = (x >= -0.5) & (x < nx - 0.5) & (y >= -0.5) & (y < ny - 0.5)
+        inside = (x >= -0.5 - margin) & (x < nx - 0.5 + margin) & (y >= -0.5 - margin) & (y < ny - 0.5 + margin)
     if mask is not None:
         here = np.flatnonzero(inside)
         column = np.clip(np.rint(x[here]).astype(int), 0, nx - 1)
         row = np.clip(np.rint(y[here]).astype(int), 0, ny - 1)
-        inside[here] = mask[row, column]
+        off = (np.rint(x[here]) != column) | (np.rint(y[here]) != row)
+        # the margin is beyond the mask
+        inside[here] = mask[row, column] | (off if margin else False)
     return inside
 
 
 class _Geometry:
     """Where on the sky an image is, and how uneven its pixels are."""
 
-    def __init__(self, wcs: WCS, shape: Sequence[int]) -> None:
+    def __init__(self, wcs: WCS, shape: Sequence[int], margin: float) -> None:
         ny, nx = shape
-        x, y = np.meshgrid(np.linspace(-0.5, nx - 0.5, GRID_SIDE), np.linspace(-0.5, ny - 0.5, GRID_SIDE))
+        x, y = np.meshgrid(np.linspace(-0.5 - margin, nx - 0.5 + margin, GRID_SIDE),
+                           np.linspace(-0.5 - margin, ny - 0.5 + margin, GRID_SIDE))
         area = pixel_area(wcs, x, y)
         self.largest = 1.02 * area.max()
         self.even = bool(area.min() > 0 and area.max() < EVEN_AREAS * area.min())
@@ -94,7 +99,7 @@ def _on_cap(cap: tuple[np.ndarray, float], p: np.ndarray, q: np.ndarray) -> tupl
 
 
 def sample_positions(wcs: WCS, shape: Sequence[int], n: int, rng: np.random.Generator, *,
-                     mask: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+                     mask: np.ndarray | None = None, margin: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """Return ``n`` positions, uniform in solid angle, inside an image.
 
     Parameters
@@ -107,6 +112,8 @@ def sample_positions(wcs: WCS, shape: Sequence[int], n: int, rng: np.random.Gene
     rng : `numpy.random.Generator`
     mask : ndarray of bool, shape (ny, nx), optional
         True where sources may be.
+    margin : float
+        How far beyond the border, in pixels, sources may be; a mask says nothing about there.
 
     Returns
     -------
@@ -124,9 +131,11 @@ def sample_positions(wcs: WCS, shape: Sequence[int], n: int, rng: np.random.Gene
     uneven, drawn uniform on the sphere and accepted where they fall in the image.
     """
     mask = check_mask(mask, shape)
+    margin = as_quantity("margin", margin, "", positive=False, minimum=0)
     ny, nx = shape
-    geometry = _Geometry(wcs, shape)
-    before = np.r_[0, np.cumsum(np.count_nonzero(mask, axis=1))] if mask is not None and geometry.even else None
+    geometry = _Geometry(wcs, shape, margin)
+    through_mask = mask is not None and not margin and geometry.even
+    before = np.r_[0, np.cumsum(np.count_nonzero(mask, axis=1))] if through_mask and mask is not None else None
     found: list[np.ndarray] = []
     have, fails = 0, 0
     while have < n:
@@ -135,13 +144,14 @@ def sample_positions(wcs: WCS, shape: Sequence[int], n: int, rng: np.random.Gene
             if before is not None and mask is not None:
                 x, y = _in_mask(mask, before, draws)
             else:
-                x, y = -0.5 + nx * draws[:, 0], -0.5 + ny * draws[:, 1]
+                x = -0.5 - margin + (nx + 2 * margin) * draws[:, 0]
+                y = -0.5 - margin + (ny + 2 * margin) * draws[:, 1]
             good = draws[:, 3] * geometry.largest < pixel_area(wcs, x, y)
-            good &= _allowed(x, y, shape, mask)
+            good &= _allowed(x, y, shape, mask, margin)
             ra, dec = pixel_to_icrs(wcs, x, y)
         else:
             ra, dec = _on_cap(geometry.cap, draws[:, 0], draws[:, 1])
-            good = _allowed(*icrs_to_pixel(wcs, ra, dec), shape, mask)
+            good = _allowed(*icrs_to_pixel(wcs, ra, dec), shape, mask, margin)
         found.append(np.stack([ra[good], dec[good]]))
         have += int(good.sum())
         fails = 0 if have else fails + 1
@@ -175,7 +185,7 @@ def image_area(wcs: WCS, shape: Sequence[int], *, mask: np.ndarray | None = None
     """
     mask = check_mask(mask, shape)
     ny, nx = shape
-    geometry = _Geometry(wcs, shape)
+    geometry = _Geometry(wcs, shape, 0.0)
     if geometry.even:
         most = 64 if mask is None else 128
         rows, columns = (np.unique(np.linspace(0, side, min(side, most) + 1).astype(int)) for side in (ny, nx))
@@ -189,5 +199,5 @@ def image_area(wcs: WCS, shape: Sequence[int], *, mask: np.ndarray | None = None
     golden = (np.sqrt(5) - 1) / 2
     k = np.arange(LATTICE_POINTS)
     ra, dec = _on_cap(geometry.cap, (k + 0.5) / LATTICE_POINTS, (k * golden) % 1)
-    inside = _allowed(*icrs_to_pixel(wcs, ra, dec), shape, mask)
+    inside = _allowed(*icrs_to_pixel(wcs, ra, dec), shape, mask, 0.0)
     return float(2 * np.pi * (1 - geometry.cap[1]) * inside.mean())

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["STAMP", "Components", "Pixels", "Rule", "find_components", "share_out"]
+__all__ = ["STAMP", "Components", "HillPixels", "Rule", "find_components", "share_out"]
 
 _ROUNDS = 20
 #: brightness, in parts of the peak, that logarithms do not go below
@@ -75,7 +75,7 @@ class Components:
 
 
 @dataclass(frozen=True)
-class Pixels:
+class HillPixels:
     """Which pixel is whose: one element for each pixel above the floor, row by row.
 
     Attributes
@@ -237,7 +237,7 @@ def find_components(stamps: np.ndarray, rule: Rule = STAMP) -> Components:
     return share_out(stamps, rule)[0]
 
 
-def share_out(stamps: np.ndarray, rule: Rule = STAMP) -> tuple[Components, Pixels]:
+def share_out(stamps: np.ndarray, rule: Rule = STAMP) -> tuple[Components, HillPixels]:
     """Return the components of each image, and which pixel is whose; as `find_components`."""
     stamps = np.asarray(stamps)
     # a ridge between the last two rows is measured with the two rows beyond
@@ -271,4 +271,4 @@ def share_out(stamps: np.ndarray, rule: Rule = STAMP) -> tuple[Components, Pixel
     kept = kept[order]
     found = Components(of[kept], np.stack([hills.x[kept], hills.y[kept]], axis=1), centre[order],
                        value[tops[kept]], flux[order])
-    return found, Pixels(plane, x, y, value, place[label])
+    return found, HillPixels(plane, x, y, value, place[label])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -12,28 +12,28 @@ from astropy import units as u
 from astropy.table import QTable, Table
 from tqdm import tqdm
 
-from skygal.checks import as_count, as_seed, open_range
+from skygal.checks import open_range
 from skygal.morphology.checkpoint import load_model
 from skygal.morphology.clip import check_clip_sigma
+from skygal.morphology.galaxies import Galaxies, sample_galaxies
 from skygal.morphology.latents import check_latents, check_pairs, default_mix
 from skygal.observation.frame import Frame
 from skygal.observation.observe import faintest_flux
 from skygal.population import check_faint, counted_to, sample_population
-from skygal.scene.chunks import check_chunks, chunked_planes
+from skygal.scene.chunks import chunked_planes
 from skygal.scene.faint import place_faint
 from skygal.scene.galaxies import place_stamps
 from skygal.scene.ground import Ground
 from skygal.scene.layer import components_of, truth_of
 from skygal.scene.scene import Scene
-from skygal.scene.sources import Galaxies, sample_galaxies
 from skygal.seeds import Seeds
 from skygal.settings import Morphology, Population, Run
 
-__all__ = ["Made", "Sky", "check_run", "make_images", "sample_sky"]
+__all__ = ["Made", "SampledSky", "make_images", "sample_sky"]
 
 
 @dataclass(frozen=True, eq=False)
-class Sky:
+class SampledSky:
     """The sources of a run, before they are seen.
 
     Attributes
@@ -64,20 +64,8 @@ class Made(NamedTuple):
     components: dict[str, np.ndarray]
 
 
-def check_run(run: Run, shape: tuple[int, int]) -> Run:
-    """Return the settings of a run for an image of a shape, checked, with a seed and the sides of chunks.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If one is not allowed.
-    """
-    return replace(run, seed=as_seed("seed", run.seed), workers=as_count("workers", run.workers, minimum=1),
-                   chunks=None if run.chunks is None else check_chunks(run.chunks, shape))
-
-
 def sample_sky(frame: Frame, population: Population, morphology: Morphology, *, noise: float, seeds: Seeds,
-               mask: np.ndarray | None = None, device: str = "cpu") -> Sky:
+               mask: np.ndarray | None = None, device: str = "cpu") -> SampledSky:
     """Draw the sources of a run.
 
     Parameters
@@ -124,20 +112,20 @@ def sample_sky(frame: Frame, population: Population, morphology: Morphology, *, 
                               bending=bending)
     settings = {**population.given(), **morphology.given(), "n_sources": len(drawn), "fr_mix": mix, "latents": latents,
                 "flux": faintest if population.flux is None else population.flux}
-    return Sky(galaxies, faint, settings, frame.frequency)
+    return SampledSky(galaxies, faint, settings, frame.frequency)
 
 
-def make_images(sky: Sky, views: Sequence[tuple[Frame, Ground]], runs: Sequence[Run]) -> Iterator[Made]:
+def make_images(sky: SampledSky, views: Sequence[tuple[Frame, Ground]], runs: Sequence[Run]) -> Iterator[Made]:
     """Make an image of the sky in each frame, over its ground.
 
     Parameters
     ----------
-    sky : Sky
+    sky : SampledSky
         From `sample_sky`.
     views : sequence of (Frame, Ground)
         On any grids.
     runs : sequence of Run
-        How each is made, from `check_run`.
+        How each is made, from `Run.checked`.
 
     Yields
     ------
