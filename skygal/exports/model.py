@@ -23,6 +23,7 @@ from skygal.io.streaming import stream_fits
 from skygal.morphology.batches import make_stamps
 from skygal.morphology.checkpoint import load_model
 from skygal.morphology.conditions import SIZE_TO_EXTENT
+from skygal.morphology.galaxies import SHARPEST
 from skygal.morphology.latents import LATENTS, Latents, sample_latents
 from skygal.observation.beam import TargetBeam
 from skygal.observation.ellipse import FWHM
@@ -32,7 +33,6 @@ from skygal.rendering.canvas import Canvas
 from skygal.scene.faint import DISC_MOMENT, FaintLayer, place_faint
 from skygal.scene.galaxies import GalaxyLayer, StampPlaces, stamp_affines
 from skygal.scene.layer import Layer
-from skygal.scene.sources import SHARPEST
 from skygal.wcs import icrs_to_pixel, pixel_affine
 
 if TYPE_CHECKING:
