@@ -357,7 +357,8 @@ def _parts(looked: Looked) -> Iterator[str]:
 def _header(looked: Looked) -> Iterator[str]:
     field, header = looked.field, looked.field.header
     ny, nx = field.image.shape
-    kinds = [np.dtype(plane.dtype) for plane in (field.image, field.model, field.segmentation)]
+    # those of a field that was read are mapped, in the order of bytes that FITS has
+    kinds = [np.dtype(plane.dtype).newbyteorder("=") for plane in (field.image, field.model, field.segmentation)]
     if kinds != [np.float32, np.float32, np.int32]:
         yield f"dtypes: image, model, segmentation {kinds}"
     if header.get("NAXIS", 2) < 2 or not {nx, ny} <= {header.get(f"NAXIS{k + 1}") for k in range(header["NAXIS"])}:

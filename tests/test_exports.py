@@ -1,10 +1,9 @@
-"""What is written for other programs, read as their formats say; the programs' own readers are in test_export_readers."""
+"""What is written for other programs, read as their formats say; see also test_export_readers."""
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from astropy.io.votable import parse
 from astropy.io.votable.ucd import check_ucd
 from astropy.table import Table
 from astropy.wcs import WCS
-from export_fields import rows, small_field, with_column
+from export_fields import changed, rows, small_field, with_column
 from PIL import Image
 from scipy import signal
 
@@ -67,7 +66,8 @@ def test_sdc1_has_truth_in_the_units_of_the_challenge(field, tmp_path):
     # clockwise from west: a source along the meridian has 90, and one to the north-east 45
     np.testing.assert_allclose(np.cos(2 * np.radians(got["pa"] + truth["pa"].value)), -1, atol=1e-8)
     kind = np.asarray(truth["morphology"])
-    assert np.array_equal(got["size"], np.select([kind == "exponential", np.isin(kind, ["point", "gaussian"])], [3, 2], 1))
+    sizes = np.select([kind == "exponential", np.isin(kind, ["point", "gaussian"])], [3, 2], 1)
+    assert np.array_equal(got["size"], sizes)
     assert got["class"].tolist() == [1, 1, 1, 1, 2, 1, 3]
     galaxies = got["size"] == 1
     np.testing.assert_allclose(got["b_maj"][galaxies], truth["las"][galaxies].value, rtol=1e-8)
@@ -87,10 +87,11 @@ def test_sdc1_header_and_areas(field, tmp_path):
     inside = with_column(field, **{name: np.full(len(field.truth), value) * u.deg for name, value in
                                    (("ra_core", 359.9), ("dec_core", -29.8))})
     inside.truth["ra_core"][0] = 10 * u.deg
-    parts = [read_sdc1(inside.export(tmp_path / f"{area}.txt", "sdc1", area=area))["id"] for area in ("training", "test")]
+    parts = [read_sdc1(inside.export(tmp_path / f"{area}.txt", "sdc1", area=area))["id"]
+             for area in ("training", "test")]
     assert [len(part) for part in parts] == [len(field.truth) - 1, 1]
-    elsewhere = replace(field, provenance={**field.provenance, "frequency": 3e9 * u.Hz})
-    with pytest.raises(ValueError, match="area must be 'all' at frequencies other than 560, 1400, 9200 MHz, got 'test'"):
+    elsewhere = changed(field, provenance={**field.provenance, "frequency": 3e9 * u.Hz})
+    with pytest.raises(ValueError, match="area must be 'all' at frequencies other than 560, 1400, 9200 MHz, got"):
         elsewhere.export(tmp_path / "x.txt", "sdc1", area="test")
 
 
@@ -117,7 +118,8 @@ def test_regions_are_ellipses_on_the_sky(field, tmp_path):
         ra, dec, major, minor, angle = map(float, re.fullmatch(
             r'ellipse\(([\d.]+),([-\d.]+),([\d.]+)",([\d.]+)",([\d.]+)\) # .*', first).groups())
         found = tuple(map(float, re.fullmatch(
-            r"ellipse \[\[([\d.]+)deg, ([-\d.]+)deg\], \[([\d.]+)arcsec, ([\d.]+)arcsec\], ([\d.]+)deg\], coord=ICRS, .*",
+            r"ellipse \[\[([\d.]+)deg, ([-\d.]+)deg\], \[([\d.]+)arcsec, ([\d.]+)arcsec\], ([\d.]+)deg\], "
+            r"coord=ICRS, .*",
             second).groups()))
         assert apart(np.array([ra]), np.array([dec]), field.truth[k:k + 1]).max() < 0.01
         # DS9 counts from west, or east, through north: 90 degrees for one along the meridian
@@ -130,7 +132,8 @@ def test_regions_are_ellipses_on_the_sky(field, tmp_path):
 def test_regions_of_components_are_points(field, tmp_path):
     lines = field.export(tmp_path / "a.reg", level="components").read_text().splitlines()[2:]
     assert len(lines) == len(field.components)
-    ra, dec = np.array([[float(x) for x in re.match(r"point\(([\d.]+),([-\d.]+)\)", line).groups()] for line in lines]).T
+    found = [re.match(r"point\(([\d.]+),([-\d.]+)\)", line).groups() for line in lines]
+    ra, dec = np.array(found, float).T
     assert apart(ra, dec, field.components).max() < 0.01
     lines = field.export(tmp_path / "a.crtf", level="components").read_text().splitlines()[1:]
     assert len(lines) == len(field.components) and all(line.startswith("symbol [[") for line in lines)
@@ -309,7 +312,7 @@ def test_yolo(field, tmp_path):
 
 
 def test_yolo_without_sources(field, tmp_path):
-    empty = replace(rows(field, slice(0, 0)), segmentation=np.zeros(field.segmentation.shape, np.int32))
+    empty = changed(rows(field, slice(0, 0)), segmentation=np.zeros(field.segmentation.shape, np.int32))
     folder = empty.export(tmp_path / "yolo", "yolo")
     assert yaml.safe_load((folder / "data.yaml").read_text())["val"] == "images/train"
     assert [path.read_text() for path in (folder / "labels" / "train").iterdir()] == [""]
@@ -428,13 +431,14 @@ def test_oskar(field, tmp_path):
     lines = field.export(tmp_path / "named.osm", columns="named").read_text().splitlines()
     assert lines[0].startswith("Format = RaD, DecD, I, ") and "SpectralCurvature" in lines[0]
     named = np.array([line.split(",") for line in lines[1:]], float)
-    np.testing.assert_allclose(named[:, [0, 1, 2, 5]], np.transpose([sky.ra, sky.dec, sky.flux, sky.curvature]), rtol=1e-9)
+    wanted = np.transpose([sky.ra, sky.dec, sky.flux, sky.curvature])
+    np.testing.assert_allclose(named[:, [0, 1, 2, 5]], wanted, rtol=1e-9)
 
 
 def test_components_without_a_place_are_at_their_source(field):
     parts = field.components.copy()
     parts["ra"][0] = np.nan * u.deg
-    sky = make_sky_model(replace(field, components=parts), "bbs")
+    sky = make_sky_model(changed(field, components=parts), "bbs")
     assert sky.ra[0] == field.truth["ra"][0].value and np.isfinite(sky.major).all()
 
 
@@ -503,7 +507,8 @@ def test_bands_of_the_sky_are_those_of_the_whole(field):
 def test_the_sky_at_another_frequency_and_through_the_primary_beam():
     wcs = skygal.make_wcs("12h00m00s +30d00m00s", 160, 6 * u.arcsec)
     fields = skygal.simulate_fields(wcs, 4, frequency=[1, 3] * u.GHz, beam=18 * u.arcsec, noise=False, seed=4,
-                                    primary_beam="25 m", flux=(10 * u.mJy, 1 * u.Jy), las=(20 * u.arcsec, 40 * u.arcsec))
+                                    primary_beam="25 m", flux=(10 * u.mJy, 1 * u.Jy),
+                                    las=(20 * u.arcsec, 40 * u.arcsec))
     from skygal.exports.model import sky_image
 
     inner = rows(fields[1], ~np.asarray(fields[1].truth["edge"]))
@@ -525,7 +530,7 @@ def test_what_cannot_be_drawn_again(field, tmp_path):
                           ({"configuration": {**settings, "latents": "array of shape (4, 32)"}},
                            "latents of the field must be among")):
         with pytest.raises(ValueError, match=words):
-            replace(field, provenance={**field.provenance, **change}).export(tmp_path / "a.fits", "model")
+            changed(field, provenance={**field.provenance, **change}).export(tmp_path / "a.fits", "model")
     moved = with_column(field, latent_seed=np.asarray(field.truth["latent_seed"]) + 1)
     with pytest.raises(ValueError, match="zoom of truth must be what its latent_seed gives"):
         rows(moved, slice(0, 4)).export(tmp_path / "a.fits", "model")
@@ -560,7 +565,7 @@ def test_hips_shows_the_field(field, tmp_path):
 def test_formats_and_endings(field, tmp_path):
     assert {"bbs", "coco", "crtf", "ds9", "hips", "moc", "model", "oskar", "sdc1", "skyh5", "votable", "wsclean",
             "yolo"} <= set(list_formats())
-    with pytest.raises(ValueError, match=r"format must be one of .*'votable'.*, got 'votabel' \(did you mean 'votable'\?\)"):
+    with pytest.raises(ValueError, match=r"format must be one of .*, got 'votabel' \(did you mean 'votable'\?\)"):
         field.export(tmp_path / "a.vot", "votabel")
     with pytest.raises(ValueError, match=r"path must end in .txt to be written as sdc1, got '.*a.csv'"):
         field.export(tmp_path / "a.csv", "sdc1")
@@ -592,7 +597,7 @@ def test_what_is_there_stays(field, tmp_path):
 
 def test_nothing_is_left_of_what_fails(field, tmp_path):
     for name, format in (("a.txt", "sdc1"), ("a.reg", "ds9"), ("a.osm", "oskar"), ("a.skymodel", "bbs")):
-        with pytest.raises(ValueError, match=r"ra of truth must be finite to be written as \w+, got nan of source_id 2, 3"):
+        with pytest.raises(ValueError, match=r"ra of truth must be finite to be written as \w+, got nan of .* 2, 3"):
             broken = with_column(field, ra=np.where(np.isin(np.arange(len(field.truth)), [1, 2]), np.nan,
                                                     field.truth["ra"].value) * u.deg)
             export_field(broken, tmp_path / name, format)
@@ -630,7 +635,8 @@ def test_a_missing_package_says_how_to_install_it(field, tmp_path, monkeypatch):
 
     for package, name, format in (("h5py", "a.skyh5", "skyh5"), ("mocpy", "a.fits", "moc")):
         monkeypatch.setitem(sys.modules, package, None)
-        with pytest.raises(ModuleNotFoundError, match=rf"format '{format}' needs {package}: pip install 'skygal\[exports\]'"):
+        words = rf"format '{format}' needs {package}: pip install 'skygal\[exports\]'"
+        with pytest.raises(ModuleNotFoundError, match=words):
             field.export(tmp_path / name, format)
     assert list(tmp_path.iterdir()) == []
 

@@ -41,6 +41,9 @@ def check_same(got, field):
     assert got.provenance["frequency"] == field.provenance["frequency"]
     assert got.provenance["configuration"]["latents"] == field.provenance["configuration"]["latents"]
     assert got.header["BMAJ"] == field.header["BMAJ"]
+    assert set(got.inputs) == set(field.inputs)
+    for name in got.inputs:
+        assert len(got.inputs[name]) == len(field.inputs[name])
 
 
 def test_a_field_comes_back(written):
@@ -67,14 +70,14 @@ def test_what_was_read_is_written_and_exported_again(written, tmp_path):
 
 
 def test_the_files_of_a_field_are_not_overwritten(folder):
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     field = skygal.Field.read(folder)
     for name, format in (("field.fits", "model"), ("truth.fits", "model")):
         with pytest.raises(FileExistsError, match="input .* lies in what output"):
             field.export(folder / name, format, overwrite=True)
     with pytest.raises(FileExistsError):
         field.export(folder, "yolo", overwrite=True)
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
 def change(path, **cards):
@@ -92,7 +95,8 @@ def change(path, **cards):
     (lambda f: (f / "field.fits").write_bytes((f / "field.fits").read_bytes()[:50_000]), ValueError,
      "image '.*field.fits', HDU 0, is truncated: NAXIS1 = 192"),
     (lambda f: change(f / "field.fits", CTYPE1="NONE"), ValueError, "image '.*field.fits' cannot be used: .*CTYPE"),
-    (lambda f: change(f / "model.fits", BSCALE=2.0), ValueError, "image '.*model.fits', HDU 0: BSCALE must be 1, got 2"),
+    (lambda f: change(f / "model.fits", BSCALE=2.0), ValueError,
+     "image '.*model.fits', HDU 0: BSCALE must be 1, got 2"),
     (lambda f: shutil.copy(f / "model.fits", f / "segmentation.fits"), ValueError,
      "image '.*segmentation.fits', HDU 0: BITPIX must be 32, got -32"),
     (lambda f: fits.writeto(f / "model.fits", np.zeros((192, 191), "f4"), overwrite=True), ValueError,

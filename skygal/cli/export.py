@@ -24,12 +24,12 @@ def export(**given: Any) -> None:
 
     The documentation of exports says what is in each format, and which options it has.
     """
-    from skygal.cli import words
     from skygal.exports.formats import choose_format, export_field
     from skygal.field import Field
+    from skygal.io.words import parse_number
 
     choose_format(given["output"], given["format"])
-    snr = None if given["snr"] is None else words.parse_number("snr", given["snr"])
+    snr = None if given["snr"] is None else parse_number("snr", given["snr"])
     options = dict(_parse_option(text) for text in given["options"])
     field = Field.read(given["field"])
     written = export_field(field, given["output"], given["format"], overwrite=given["overwrite"], snr=snr,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from inspect import Parameter, signature
@@ -160,7 +161,10 @@ def _files_of(field: Field) -> list[str]:
 
 
 def _brighter(field: Field, snr: float) -> Field:
-    """Return a field with the rows of sources of at least an ``snr``; its pixels are the same."""
+    """Return a field with the rows of sources of at least an ``snr``; its pixels, which show all, are the same."""
+    part = copy(field)
     truth = field.truth[np.asarray(field.truth["snr"]) >= snr]
     rows = np.isin(np.asarray(field.components["source_id"]), np.asarray(truth["source_id"]))
-    return replace(field, truth=truth, components=field.components[rows])
+    for name, table in (("truth", truth), ("components", field.components[rows])):
+        object.__setattr__(part, name, table)
+    return part

@@ -13,7 +13,7 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 from radio_beam import Beam
 
-from skygal.checks import as_count, check_choice, show
+from skygal.checks import as_count, check_choice, open_range, show
 from skygal.exports.columns import finite, numbers
 from skygal.exports.formats import Format
 from skygal.exports.sky_model import field_frequency
@@ -23,14 +23,16 @@ from skygal.io.streaming import stream_fits
 from skygal.morphology.batches import make_stamps
 from skygal.morphology.checkpoint import load_model
 from skygal.morphology.conditions import SIZE_TO_EXTENT
-from skygal.morphology.latents import LATENTS, Latents, draw_sources
-from skygal.observation.beam import FWHM, TargetBeam
+from skygal.morphology.galaxies import SHARPEST
+from skygal.morphology.latents import LATENTS, Latents, sample_latents
+from skygal.observation.beam import TargetBeam
+from skygal.observation.ellipse import FWHM
+from skygal.observation.frame import Frame
 from skygal.population.spectra import Colours
-from skygal.scene.cast import SHARPEST
-from skygal.scene.faint import DISC_MOMENT, Faint, draw_faint
-from skygal.scene.galaxies import View, stamp_affines
-from skygal.scene.recipe import Placements, Recipe
-from skygal.seeds import Seeds
+from skygal.rendering.canvas import Canvas
+from skygal.scene.faint import DISC_MOMENT, FaintLayer, place_faint
+from skygal.scene.galaxies import GalaxyLayer, StampPlaces, stamp_affines
+from skygal.scene.layer import Layer
 from skygal.wcs import icrs_to_pixel, pixel_affine
 
 if TYPE_CHECKING:
@@ -68,19 +70,17 @@ class SkyImage:
 
     Attributes
     ----------
-    recipe : Recipe
+    shape : (int, int)
+        (ny, nx).
+    beam : TargetBeam
+        What all is smoothed to at least.
+    layers : sequence of Layer
         What it is drawn from.
-    model : Generator
-        The trained model.
     """
 
-    recipe: Recipe
-    model: Any
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(ny, nx)."""
-        return self.recipe.shape
+    shape: tuple[int, int]
+    beam: TargetBeam
+    layers: tuple[Layer, ...]
 
     @cached_property
     def chunks(self) -> tuple[tuple[int, ...]]:
@@ -90,9 +90,10 @@ class SkyImage:
         return (tuple(min(side, ny - first) for first in range(0, ny, side)),)
 
     def __getitem__(self, rows: slice) -> np.ndarray:
-        window = rows.start, rows.stop, 0, self.shape[1]
-        drawn, _ = self.recipe.within(window).draw(window, self.model)
-        return drawn / np.float32(self.recipe.beam.area)
+        canvas = Canvas((rows.start, rows.stop, 0, self.shape[1]), self.shape, self.beam)
+        for layer in self.layers:
+            layer.draw(canvas, layer.shared)
+        return canvas.model() / np.float32(self.beam.area)
 
 
 def _generator(field: Field, model: Any) -> Any:
@@ -114,14 +115,14 @@ def _plan(field: Field, truth: QTable, generator: Any) -> tuple[Latents, float |
                          f"{show(latents)}")
     least = numbers(truth, "las_requested", u.arcsec) * (generator.beam_fwhm / SHARPEST) / SIZE_TO_EXTENT
     fr_class = np.asarray(truth["fr_class"]).astype(str)
-    plan = draw_sources(generator, latents, fr_class, np.asarray(truth["latent_seed"], np.int64), least=least)
+    plan = sample_latents(generator, latents, fr_class, np.asarray(truth["latent_seed"], np.int64), least=least,
+                          bending=open_range("bending", settings.get("bending"), u.rad, np.pi))
     return plan, None if clip is None else float(clip)
 
 
 def _placements(truth: QTable, plan: Latents, clip_sigma: float | None, generator: Any, wcs: WCS, ratio: float,
-                gain: np.ndarray) -> Placements:
+                gain: np.ndarray) -> StampPlaces:
     """Return galaxies as they are drawn: as the field has them, without its beam."""
-    n = len(truth)
     centroid = np.stack(icrs_to_pixel(wcs, *(numbers(truth, name, u.deg) for name in ("ra", "dec"))), axis=-1)
     jacobian = pixel_affine(wcs, *(numbers(truth, name, u.deg) for name in ("ra", "dec")))
     las, pa = numbers(truth, "las_requested", u.arcsec), numbers(truth, "pa", u.rad)
@@ -142,10 +143,10 @@ def _placements(truth: QTable, plan: Latents, clip_sigma: float | None, generato
             low, high = np.floor(position - reach), np.ceil(position + reach) + 1
         box = np.stack([low[:, 1], high[:, 1], low[:, 0], high[:, 0]], axis=1)
         box = np.where(known[:, None], np.clip(np.nan_to_num(box), -2**40, 2**40), 0).astype(np.int64)
-        kept.append(Placements(np.arange(here.start, here.stop), batch.latents, shapes.flux, shapes.centre, shapes.core,
-                               colours.extra, position, affine, asked[here] * colours.lobes,
+        kept.append(StampPlaces(np.arange(here.start, here.stop), batch.latents, shapes.flux, shapes.centre,
+                               shapes.core, colours.extra, position, affine, asked[here] * colours.lobes,
                                np.full(len(box), np.inf, np.float32), np.zeros(len(box), int), box))
-    return Placements.join(kept) if n else Placements.none()
+    return StampPlaces.join(kept)
 
 
 def _check_same(truth: QTable, zoom: np.ndarray) -> None:
@@ -154,20 +155,20 @@ def _check_same(truth: QTable, zoom: np.ndarray) -> None:
     other = np.flatnonzero(~np.isclose(zoom, given, rtol=SAME, atol=0))
     if other.size:
         k = other[0]
-        raise ValueError(f"zoom of truth must be what its latent_seed gives, to be drawn again, got {given[k]:g} instead "
-                         f"of {zoom[k]:g} of source_id {truth['source_id'][k]}")
+        raise ValueError(f"zoom of truth must be what its latent_seed gives, to be drawn again, got {given[k]:g} "
+                         f"instead of {zoom[k]:g} of source_id {truth['source_id'][k]}")
 
 
-def _faint(truth: QTable, wcs: WCS, shape: tuple[int, int], view: View) -> Faint:
+def _faint(truth: QTable, frame: Frame, ratio: float, gain: np.ndarray) -> FaintLayer:
     """Return the sources whose brightness is a formula."""
     kind = np.asarray(truth["morphology"]).astype(str)
     # truth has the FWHM of the Gaussian with a disc's second moments
     scale = np.where(kind == "exponential", 1 / (FWHM * np.sqrt(DISC_MOMENT)), 1.0)
     table = QTable({"source_id": np.asarray(truth["source_id"]), "ra": truth["ra"], "dec": truth["dec"],
-                    "flux": truth["flux_requested"], "kind": kind, "b_maj": truth["b_maj"] * scale,
+                    "flux": truth["flux_requested"] * gain, "kind": kind, "b_maj": truth["b_maj"] * scale,
                     "b_min": truth["b_min"] * scale, "pa": truth["pa"],
                     **{name: numbers(truth, name) for name in ("spectral_index", "curvature", "redshift")}})
-    return draw_faint(table, wcs, shape, view, taken=np.zeros(0, int)).faint
+    return place_faint(table, frame, np.zeros(len(table)), ratio=ratio, taken=np.zeros(0, int))
 
 
 def sky_image(field: Field, *, oversample: int = 2, flux: str = "intrinsic", model: Any = None) -> tuple[SkyImage, WCS]:
@@ -207,16 +208,15 @@ def sky_image(field: Field, *, oversample: int = 2, flux: str = "intrinsic", mod
     pixel = np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix)))
     beam = TargetBeam(np.eye(2) * sigma**2, 2 * np.pi * sigma**2, Beam(NARROWEST * pixel * u.deg))
     stamped = np.asarray(truth["latent_seed"]) >= 0
-    placements, weak, clip = Placements.none(), None, None
-    generator = _generator(field, model) if stamped.any() else load_model()
+    layers: list[Layer] = []
     if stamped.any():
+        generator = _generator(field, model)
         plan, clip = _plan(field, truth[stamped], generator)
-        placements = _placements(truth[stamped], plan, clip, generator, wcs, ratio, gain[stamped])
+        places = _placements(truth[stamped], plan, clip, generator, wcs, ratio, gain[stamped])
+        layers.append(GalaxyLayer(places, shape, beam, clip, shared=generator))
     if not stamped.all():
-        view = View(beam, np.zeros(np.count_nonzero(~stamped)), ratio, gain[~stamped])
-        weak = _faint(truth[~stamped], wcs, shape, view)
-    recipe = Recipe(shape, beam, 0.0, Seeds(0), 0, clip, placements, faint=weak)
-    return SkyImage(recipe, generator), wcs
+        layers.append(_faint(truth[~stamped], Frame(wcs, shape, beam, frequency * u.Hz), ratio, gain[~stamped]))
+    return SkyImage(shape, beam, tuple(layers)), wcs
 
 
 def write_model(field: Field, path: Path, *, progress: bool = False, oversample: int = 2, flux: str = "intrinsic",
@@ -231,13 +231,13 @@ def write_model(field: Field, path: Path, *, progress: bool = False, oversample:
     Notes
     -----
     Sources are drawn again, from truth: galaxies at their stamps' own resolution, points and discs as they are, all
-    smoothed by no more than a Gaussian of 2 pixels of the model (card SKYFWHM), which is what pixels need to tell fluxes
-    and places between them. There is no noise, and blank parts of the image have their sources.
+    smoothed by no more than a Gaussian of 2 pixels of the model (card SKYFWHM), which pixels need to tell fluxes and
+    places between them. There is no noise, and blank parts of the image have their sources.
     """
     image, wcs = sky_image(field, oversample=oversample, flux=flux, model=model)
     frequency, _ = field_frequency(field)
     header = field_header(wcs, image.shape, beam=None, frequency=frequency * u.Hz, unit="Jy/pixel")
-    header["SKYFWHM"] = (float(image.recipe.beam.beam.major.to_value(u.deg)), "[deg] what sources are smoothed by at most")
+    header["SKYFWHM"] = (float(image.beam.beam.major.to_value(u.deg)), "[deg] what sources are smoothed by at most")
     write_provenance(header, field.provenance)
     stream_fits({path: (image, header, np.float32)}, progress=progress)
 

@@ -63,9 +63,9 @@ def iter_marks(field: Field, level: str, written_as: str) -> Iterator[Mark]:
     if level == "components":
         kinds = dict(zip(np.asarray(truth["source_id"]).tolist(), kind.tolist(), strict=True))
         finite(field.components, ("ra", "dec"), written_as)
-        columns = (numbers(field.components, name, u.deg).tolist() for name in ("ra", "dec"))
+        places = (numbers(field.components, name, u.deg).tolist() for name in ("ra", "dec"))
         ids = (np.asarray(field.components[name]).tolist() for name in ("source_id", "component_id"))
-        for ra, dec, source, component in zip(*columns, *ids, strict=True):
+        for ra, dec, source, component in zip(*places, *ids, strict=True):
             yield Mark(ra, dec, 0.0, 0.0, 0.0, f"{source}.{component}", kinds.get(source, ""))
         return
     finite(truth, ("ra", "dec", "las", "b_maj", "b_min", "pa"), written_as)

@@ -97,8 +97,8 @@ def make_sky_model(field: Field, written_as: str, *, flux: str = "intrinsic") ->
 
     Notes
     -----
-    A source is its components, at their places and with their fluxes, which add up to its own. Those of one source share
-    one Gaussian, the one with which the list has the source's second moments: their covariance, less that of the
+    A source is its components, at their places and with their fluxes, which add up to its own. Those of one source
+    share one Gaussian, the one with which the list has the source's second moments: their covariance, less that of the
     components' places. Where these are further apart than the source's moments, they are points along that axis.
     A spectrum with curvature has another index at the field's frequency than at the one that the fluxes were asked for.
     """

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Classes", "Grey", "Tile", "count_tiles", "iter_tiles"]
 
-#: brightness at black and white, in units of the noise: as SDC1's 560 MHz map, whose noise is 0.36 uJy/beam, is shown to
-#: the detector of github.com/Deyht/CIANNA, examples/SKAO_SDC1 (0.4 to 40 uJy/beam)
+#: brightness at black and white, in units of the noise: as SDC1's 560 MHz map, whose noise is 0.36 uJy/beam, is shown
+#: to the detector of github.com/Deyht/CIANNA, examples/SKAO_SDC1 (0.4 to 40 uJy/beam)
 BLACK, WHITE = 1.0, 100.0
 #: classes in the order of their numbers; others follow by name
 KNOWN = ("FRI", "FRII")

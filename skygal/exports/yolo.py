@@ -25,7 +25,7 @@ def write_yolo(field: Field, path: Path, *, progress: bool = False, tile: int = 
     field, path, progress, tile, categories, limits
         See `skygal.exports.coco.write_coco_tiles`.
     validation : int
-        Every picture of this number goes to ``val``; 0, or more than there are pictures: none, and ``val`` is ``train``.
+        Every picture of this number goes to ``val``; with 0, or if there are fewer, none, and ``val`` is ``train``.
 
     Notes
     -----

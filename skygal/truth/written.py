@@ -11,16 +11,14 @@ from astropy.table import QTable
 
 from skygal.checks import show
 from skygal.io.config import parse_yaml
-from skygal.io.inputs import read_text
+from skygal.io.inputs import read_npy, read_text
 from skygal.io.planes import map_planes, open_zarr_planes
 from skygal.io.provenance import restore_provenance
+from skygal.io.table_files import read_table
 from skygal.truth.schema import COMPONENTS, TRUTH, Column
 from skygal.truth.tables import read_truth
 
 __all__ = ["read_written"]
-
-#: bytes of skygal.yaml at most: it may hold what a user gave
-LARGEST = 2**24
 
 
 def read_written(directory: str | os.PathLike) -> dict[str, Any]:
@@ -45,7 +43,7 @@ def read_written(directory: str | os.PathLike) -> dict[str, Any]:
     tables = {name: _read_table(folder / f"{name}.fits", columns)
               for name, columns in (("truth", TRUTH), ("components", COMPONENTS))}
     settings = folder / "skygal.yaml"
-    text = read_text(settings, "settings file", largest=LARGEST)
+    text = read_text(settings, "settings file")
     try:
         provenance = parse_yaml(text)
         if not isinstance(provenance, dict):
@@ -53,7 +51,13 @@ def read_written(directory: str | os.PathLike) -> dict[str, Any]:
         provenance = restore_provenance(provenance)
     except (ValueError, TypeError) as error:
         raise ValueError(f"settings file {show(os.fspath(settings))} cannot be read: {error}") from None
-    return {**planes, **tables, "header": header, "wcs": wcs, "provenance": provenance}
+    inputs = {f"inputs/{path.name}": _read_input(path) for path in sorted(folder.glob("inputs/*")) if path.is_file()}
+    return {**planes, **tables, "header": header, "wcs": wcs, "provenance": provenance, "inputs": inputs}
+
+
+def _read_input(path: Path) -> Any:
+    """Return a table or an array that the field was made from."""
+    return read_npy(path, "input") if path.suffix == ".npy" else read_table(path, "input")
 
 
 def _read_table(path: Path, columns: tuple[Column, ...]) -> QTable:
