@@ -109,8 +109,8 @@ class Population(Settings):
     spectral_index: Any = _setting(None, "Spectral index, or its range: '-0.9,-0.6'.", "numbers")
     curvature: Any = _setting(None, "Curvature of the spectra; 0 if left out.", "number")
     sky: Any = _setting(None, "The whole radio sky, all kinds of sources with their counts: 'default', 'sdc1' or a "
-                        "YAML file of one. Simulated fields have the default one if nothing else says which sources there "
-                        "are.")
+                        "YAML file of one. Simulated fields have the default one if nothing else says which sources "
+                        "there are.")
     clustering: Any = _setting(None, "Whether the sources of a sky cluster: 'yes'.", "clustering")
 
     def is_left_open(self) -> bool:
