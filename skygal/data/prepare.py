@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from skygal.checks import show_fields
 from skygal.data.isolate import find_source, restore_source
 from skygal.data.matching import fill_positions, match_cutouts
 from skygal.data.pedestal import estimate_noise, has_pedestal_removed, restore_pedestal
@@ -30,7 +31,7 @@ LEAST_EXTENT = 1.25
 STEPS = 255
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainingSet:
     """Aligned stamps of one source each.
 
@@ -70,6 +71,8 @@ class TrainingSet:
     name: np.ndarray
     row: np.ndarray
     dropped: dict[str, int]
+
+    __repr__ = show_fields
 
     def __len__(self) -> int:
         return len(self.images)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from skygal.checks import show_fields
 from skygal.evaluation.crossfit import CrossJudge, fold_by_sky, train_judges
 from skygal.evaluation.framed import frame_cutouts
 from skygal.evaluation.observe import Observed, observe_cutouts, observe_stamps
@@ -86,7 +87,7 @@ def see_with_beam(images: np.ndarray, *, beam_sigma: float) -> np.ndarray:
     return seen / seen.max(axis=(1, 2), keepdims=True)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bench:
     """Real stamps, observed, and judges of them.
 
@@ -128,6 +129,8 @@ class Bench:
     beam_fwhm: float
     effort: Effort
     seed: int
+
+    __repr__ = show_fields
 
     @property
     def beam_sigma(self) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skygal.checks import as_count, as_seed, check_choice, show
+from skygal.checks import as_count, as_seed, check_choice, show, show_fields
 from skygal.evaluation import compared, judged, learned
 from skygal.evaluation.bench import CLASSES, Bench, Effort, make_bench
 from skygal.evaluation.observe import match_real, observe_stamps
@@ -29,7 +29,7 @@ MEASURES = ("judge", "ramis", "fidelity", "frechet", "two-sample", "pipeline", "
 FLOOR = 0.005
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """A model's figures, and what they were taken on.
 
@@ -49,6 +49,8 @@ class Evaluation:
     made: Made
     bench: Bench
     about: dict[str, Any]
+
+    __repr__ = show_fields
 
 
 def _size_features(stamps: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skygal.checks import show_fields
 from skygal.data.isolate import find_source
 from skygal.data.pedestal import WHITE, estimate_noise, has_pedestal_removed
 from skygal.data.stamps import Stamps
@@ -27,7 +28,7 @@ CLIP = 3.0
 BLOCK = 64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Observed:
     """Stamps as a survey shows them, aligned.
 
@@ -45,6 +46,8 @@ class Observed:
     images: np.ndarray
     noise: np.ndarray
     sized: np.ndarray
+
+    __repr__ = show_fields
 
     def __len__(self) -> int:
         return len(self.images)

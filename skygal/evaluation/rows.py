@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from skygal.checks import show_fields
 from skygal.evaluation.observe import Observed
 
 __all__ = ["Made", "Row", "accuracy_error", "figure", "format_rows", "hold_out"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Made:
     """Generated stamps, noiseless and observed.
 
@@ -34,6 +35,8 @@ class Made:
     seen: Observed
     label: np.ndarray
     hidden: int = 0
+
+    __repr__ = show_fields
 
     def __len__(self) -> int:
         return len(self.label)

@@ -19,7 +19,7 @@ _C = 299792458.0
 TAPERED = 1.2
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class PrimaryBeam(ABC):
     """A power pattern: voltage squared, 1 where the antennas point.
 

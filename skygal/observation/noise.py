@@ -13,7 +13,7 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from skygal.checks import as_quantity, show
+from skygal.checks import as_quantity, show, show_fields
 from skygal.io.images import SkyImage, read_image
 from skygal.observation.beam import TargetBeam
 from skygal.wcs import celestial, icrs_to_pixel, pixel_area, pixel_to_icrs
@@ -46,13 +46,15 @@ class NoiseMap:
         What to call it: its file.
     """
 
-    values: np.ndarray = field(repr=False)
+    values: np.ndarray
     wcs: WCS = field(repr=False)
     unit: Any = u.Jy / u.beam
     beam: Any = None
     frequency: u.Quantity | None = None
     pixel: float | None = None
     name: str = "array"
+
+    __repr__ = show_fields
 
     def typical(self) -> float:
         """Return the median of the map."""

@@ -11,7 +11,7 @@ from astropy import units as u
 from astropy.table import Table
 from astropy.wcs import WCS
 
-from skygal.checks import as_quantity, show
+from skygal.checks import as_quantity, show, show_fields
 from skygal.io.table_files import read_table
 from skygal.observation.beam import FWHM, TargetBeam
 from skygal.observation.beam_nodes import nodes_from_function, nodes_from_table
@@ -37,7 +37,7 @@ WIDEST_BEAM = 1000.0
 TABLE_ENDINGS = (".ecsv", ".vot", ".xml")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Observation:
     """How the sky is seen.
 
@@ -60,6 +60,8 @@ class Observation:
     frequency: u.Quantity
     primary_beam: PrimaryBeam | None = None
     noise_map: NoiseMap | None = None
+
+    __repr__ = show_fields
 
     def with_noise(self, noise: NoiseMap | float) -> Observation:
         """Return the same with other noise, Jy/beam."""

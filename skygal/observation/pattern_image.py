@@ -10,7 +10,7 @@ import numpy as np
 from astropy import units as u
 from astropy.wcs import WCS
 
-from skygal.checks import as_quantity
+from skygal.checks import as_quantity, show_fields
 from skygal.io.images import read_image
 from skygal.observation.dish_beam import PrimaryBeam, unit_vectors
 from skygal.wcs import icrs_to_pixel, pixel_area, pixel_to_icrs
@@ -21,7 +21,7 @@ __all__ = ["ImagePrimaryBeam", "read_primary_beam"]
 _NEGATIVE = 1e-6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImagePrimaryBeam(PrimaryBeam):
     """A power pattern that is known as an image.
 
@@ -47,11 +47,13 @@ class ImagePrimaryBeam(PrimaryBeam):
     Between pixels it is interpolated by cubic splines; beyond them it is 0.
     """
 
-    data: np.ndarray = field(repr=False)
+    data: np.ndarray
     wcs: WCS = field(repr=False)
     frequency: u.Quantity
     _spline: np.ndarray = field(init=False, repr=False, compare=False)
     _centre: tuple[float, float] = field(init=False, repr=False, compare=False)
+
+    __repr__ = show_fields
 
     def __post_init__(self) -> None:
         from scipy import ndimage

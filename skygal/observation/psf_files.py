@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
-from skygal.checks import show
+from skygal.checks import show, show_fields
 from skygal.io.cards import Cards
 from skygal.io.fits_files import read_first
 from skygal.io.inputs import read_npy
@@ -21,7 +21,7 @@ from skygal.wcs import celestial
 __all__ = ["PsfImage", "read_psf_image"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PsfImage:
     """A PSF image and its grid.
 
@@ -33,8 +33,10 @@ class PsfImage:
         Pixels (x, y) per arcsec (east, north) at its brightest pixel; None where the file does not say.
     """
 
-    data: np.ndarray = field(repr=False)
+    data: np.ndarray
     affine: np.ndarray | None
+
+    __repr__ = show_fields
 
 
 def read_psf_image(path: str | os.PathLike) -> PsfImage:

@@ -52,8 +52,12 @@ class Survey:
     pixel_scale: u.Quantity
     noise: u.Quantity
     description: str = ""
-    references: Mapping[str, str] = field(default_factory=dict)
-    notes: Mapping[str, str] = field(default_factory=dict)
+    references: Mapping[str, str] = field(default_factory=dict, repr=False)
+    notes: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def __hash__(self) -> int:
+        # neither beams nor mappings have one
+        return hash((self.name, self.frequency, self.pixel_scale, self.noise))
 
 
 @cache
