@@ -44,7 +44,7 @@ demo: $(VENV)/.installed
 	$(BIN)/skygal simulate --survey FIRST --size 1024 --n-sources 300 --flux "3 mJy" --las mirabest --seed 1 --plot --output $(DEMO) --overwrite
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "slow or not slow"

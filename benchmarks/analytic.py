@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from astropy import units as u
+from figures import note
 
 import skygal
 from skygal.observation.ellipse import FWHM
@@ -112,6 +113,7 @@ def main() -> None:
         took.append(min(timed(draw, some, box, image)[0] for _ in range(2)))
         print(f"  draw {n:9,d} sources: {took[-1]:7.3f} s, {1e6 * took[-1] / n:6.2f} us each; "
               f"memory {memory(draw, some, box, image):.0f} MB")
+    note(f"points, Gaussians and discs: draw {n:,d}", took[-1], "s")
     for part, name in ((slice(None), "over all"), (slice(-3, None), "over the last three")):
         slope = np.polyfit(np.log(numbers[part]), np.log(took[part]), 1)[0]
         print(f"  time grows as n^{slope:.2f} {name}")
@@ -130,11 +132,13 @@ def main() -> None:
     rms = 1e-6
     rule = {"limit": lambda peak, rows: np.clip(rms, 0.01 * peak, 0.5 * peak)}
     seconds, truth = timed(measure, some, (size, size), **rule)
+    note(f"points, Gaussians and discs: measure {n:,d}", seconds, "s")
     print(f"  measure: {seconds:.3f} s; memory {memory(measure, some, (size, size), **rule):.0f} MB with the result")
     labels, brightest = np.zeros((size, size), np.int32), np.zeros((size, size), np.float32)
     ids = np.arange(1, n + 1)
     seconds, _ = timed(label, some, ids, truth.limit, box, labels, brightest)
     print(f"  label: {seconds:.3f} s")
+    note(f"points, Gaussians and discs: label {n:,d}", seconds, "s")
     print(f"  flux of each source's pixels against what was asked for, worst: "
           f"{abs(truth.flux / some.flux - 1).max():.1e}")
     again = np.zeros_like(image)

@@ -28,9 +28,9 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 import skygal
-from skygal.data.matching import flatten_cutout
+from skygal.data.cross_match import flatten_cutout
+from skygal.data.cutouts import join_cutouts
 from skygal.data.readers import read_stamps
-from skygal.data.stamps import join_stamps
 from skygal.training.settings import TrainSettings
 from skygal.training.train import load_training_set
 
@@ -120,7 +120,7 @@ def main() -> None:
         print("needs real stamps: python benchmarks/classifier.py SOURCE... (see docs/training.rst)")
         return
     data = load_training_set(given.sources, TrainSettings(classes=CLASSES, unlabelled=()), progress=True)
-    cutouts = join_stamps([read_stamps(source) for source in given.sources])
+    cutouts = join_cutouts([read_stamps(source) for source in given.sources])
     images = as_seen(np.stack([flatten_cutout(cutouts.images[i], cutouts.rms[i]) for i in data.row]))
     labels = torch.tensor([CLASSES.index(name) for name in data.fr_class])
     train_rows, test_rows = (torch.from_numpy(np.flatnonzero(data.split == split)) for split in ("train", "test"))

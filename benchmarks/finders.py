@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from astropy import units as u
 from astropy.table import QTable, Table
+from figures import note
 from scipy import ndimage
 
 import skygal
@@ -109,6 +110,7 @@ def main() -> None:
         low, median, high = np.percentile(values, [16, 50, 84])
         print(f"{name:21s} median {median:.4f}, 16-84 % {low:.3f} to {high:.3f}, n = {values.size}, "
               f"error of the median {1.25 * (high - low) / 2 / np.sqrt(values.size):.4f}")
+        note(f"fluxes, {name}, median", median)
     ratio, snr = np.concatenate(ratios), np.concatenate(snr)
     for low, high in ((20, 50), (50, 200), (200, np.inf)):
         part = ratio[(snr >= low) & (snr < high)]

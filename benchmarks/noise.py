@@ -12,10 +12,11 @@ import time
 
 import numpy as np
 from astropy import units as u
+from figures import note
 from radio_beam import Beam
 
 import skygal
-from skygal.observation.observe import observe
+from skygal.observation.observe import make_frame
 from skygal.rendering.noise import make_noise, noise_window, white_noise
 from skygal.seeds import Seeds
 
@@ -23,7 +24,7 @@ from skygal.seeds import Seeds
 def beams(wcs, shape):
     """Return the beams to be timed, by name."""
     def see(beam):
-        return observe(wcs, shape, survey=None, frequency=None, beam=beam, noise=None).beam
+        return make_frame(wcs, shape, beam=beam).beam
 
     def function(ra, dec):
         return (8 + 2 * (dec - 30)) * u.arcsec, (5.4 + 0 * ra) * u.arcsec, (30 * (ra - 180)) * u.deg
@@ -61,6 +62,7 @@ def main():
         found = cost(lambda beam=beam: make_noise(shape, beam, 1.0, Seeds(1), workers=options.workers),
                      shape[0] * shape[1])
         print(f"{name:30s} {found:7.1f} ns a pixel")
+        note(f"noise, {name}", found, "core ns/pixel")
     beam = beams(wcs, shape)["Gaussian, 3 pixels"]
     for side in (512, 1024, 2048):
         aligned = cost(lambda side=side: noise_window((side, 2 * side, 0, side), beam, 1.0, Seeds(1)), side**2)

@@ -27,17 +27,19 @@ from typing import Any
 
 import numpy as np
 from astropy import units as u
+from figures import note
 from radio_beam import Beam
 from scipy import fft
 
 import skygal
 from skygal.morphology.batches import make_stamps
-from skygal.morphology.latents import draw_sources
+from skygal.morphology.latents import sample_latents
 from skygal.observation.beam import TargetBeam, native_covariance
+from skygal.observation.frame import Frame
 from skygal.rendering.canvas import Canvas
 from skygal.rendering.drawing import Stamps, draw_stamps
 from skygal.rendering.matching import matching_kernel
-from skygal.rendering.measured import Frame, Measured
+from skygal.rendering.measured import Measured
 from skygal.seeds import Seeds
 
 SIDE, ZOOM, BEAM, NATIVE = 100, (0.3, 1.2), 5.0, 3.0
@@ -66,7 +68,7 @@ def random_sources(n: int, size: int, clip_sigma: float | None) -> Stamps:
     dx, dy = (nx - SIDE) // 2, (SIDE - ny) // 2
     while sum(map(len, stamps)) < n and seed < 20:
         seed += 1
-        plan = draw_sources(model, "prior", np.where(np.arange(1024) % 2, "FRI", "FRII"),
+        plan = sample_latents(model, "prior", np.where(np.arange(1024) % 2, "FRI", "FRII"),
                             Seeds(seed).keys("latent", 1024))
         raw = None if clip_sigma else model.decode(plan.values, plan.fr_class, plan.extent, plan.bending)
         for batch in make_stamps(model, plan, 3.0):
@@ -106,8 +108,8 @@ def drawer(sources: Stamps, size: int, *, alone: bool = False) -> Callable[[], n
         return image
 
     def draw() -> np.ndarray:
-        canvas, found = Canvas((0, size, 0, size), shape, beam), Measured(Frame(shape, beam), sources.flux, np.zeros(n),
-                                                                         labels)
+        canvas = Canvas((0, size, 0, size), shape, beam)
+        found = Measured(Frame(None, shape, beam, None), sources.flux, np.zeros(n), labels)
         for drawn in draw_stamps(sources, beam, native, shape):
             found.add(drawn, 0, areas)
             canvas.add(drawn, found.limits, labels)
@@ -159,6 +161,7 @@ def galsim_part(given: argparse.Namespace) -> None:
         alone, full = drawer(sources, given.size, alone=True), drawer(sources, given.size)
         ours = timed(alone, given.repeats)
         line("skygal: draw, add", ours, given.n, flux_errors(sources, our_sums(sources, given.size)))
+        note(f"drawing stamps {text.partition(':')[0]}, skygal", given.n / ours[0], "/s")
         more = timed(full, given.repeats)
         line("skygal: draw, measure, add, label", more, given.n)
         try:
@@ -169,6 +172,7 @@ def galsim_part(given: argparse.Namespace) -> None:
             continue
         image, sums = draw_with_galsim(sources, given.size)
         line("GalSim: draw, add", theirs, given.n, flux_errors(sources, sums))
+        note(f"drawing stamps {text.partition(':')[0]}, GalSim", given.n / theirs[0], "/s")
         # once more, afterwards: the machine may have been busier before
         ours = tuple(map(min, ours, timed(alone, given.repeats)))
         print(f"  ratio {theirs[0] / ours[0]:.1f} by the clock, {theirs[1] / ours[1]:.1f} in CPU time (asked for: 25), "
@@ -208,7 +212,10 @@ def field(n: int, size: int, **options: Any) -> Callable[[], Any]:
 def pipeline_part(given: argparse.Namespace) -> None:
     print(f"whole pipeline, latents to image with truth, {given.size} x {given.size} (asked for: 1000/s)")
     for n in (given.n, 4 * given.n):
-        line(f"{n} sources, with noise", timed(field(n, given.size), given.repeats), n)
+        taken = timed(field(n, given.size), given.repeats)
+        line(f"{n} sources, with noise", taken, n)
+        note(f"a field of {n} sources with noise, from latents to truth", n / taken[0], "/s")
+        note(f"a field of {n} sources with noise, from latents to truth", taken[1], "core s")
         line(f"{n} sources, without", timed(field(n, given.size, noise=False), given.repeats), n)
     small = (2 * u.arcsec, 25 * u.arcsec)
     line(f"{given.n} sources of 2 to 25 arcsec, with noise",
@@ -260,7 +267,9 @@ def decode_part(given: argparse.Namespace) -> None:
     given_latents = (rng.standard_normal((n, model.latent_dim)), np.where(np.arange(n) % 2, "FRI", "FRII"),
                      rng.uniform(4, 40, n), rng.normal(0, 0.3, n))
     print(f"{n} stamps, the network alone")
-    line("decoder", timed(lambda: model.decode(*given_latents), given.repeats), n)
+    taken = timed(lambda: model.decode(*given_latents), given.repeats)
+    line("decoder", taken, n)
+    note("the decoder alone", n / taken[0], "stamps/s")
     line("acceptance of latents", timed(lambda: model.acceptance(*given_latents), given.repeats), n)
 
 

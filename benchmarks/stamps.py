@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
+from figures import note
 from scipy import fft
 
 import skygal
-from skygal.morphology.generator import BLOCK
+from skygal.morphology.generator import DECODE_BLOCK
 
 
 def cost(work: Callable[[], object], n: int) -> float:
@@ -40,11 +41,11 @@ def main() -> None:
     options.add_argument("--size", type=int, default=150, help="side of the images, pixels")
     given = options.parse_args()
     torch.set_num_threads(1)
-    n, blocks = given.n, -(-given.n // BLOCK)
+    n, blocks = given.n, -(-given.n // DECODE_BLOCK)
     for text, noise in (("without noise", {}), ("with noise and clip", {"noise": (0.005, 0.05), "noise_clip": 3})):
-        stamps = skygal.SyntheticStamps(blocks * BLOCK, size=given.size, seed=1, **noise)
+        stamps = skygal.SyntheticStamps(blocks * DECODE_BLOCK, size=given.size, seed=1, **noise)
         exhaust(stamps.__getitems__(range(32)))
-        decode = cost(lambda: exhaust(map(stamps._decode, range(blocks))), blocks * BLOCK)  # noqa: B023
+        decode = cost(lambda: exhaust(map(stamps._decode, range(blocks))), blocks * DECODE_BLOCK)  # noqa: B023
         exhaust(map(stamps._block, range(blocks)))
         shuffled = np.random.default_rng(0).permutation(n)
         ways = {"batches of 32": lambda: exhaust(
@@ -56,6 +57,8 @@ def main() -> None:
             show = cost(work, n)
             print(f"  {way:14s} show {show:.3f} ms: {1e3 / (decode + show):5.0f} /s, "
                   f"{1e3 / show:5.0f} /s of those that are decoded", flush=True)
+            note(f"stamps {text}, {way}, first time", 1e3 / (decode + show), "/core s")
+            note(f"stamps {text}, {way}, decoded before", 1e3 / show, "/core s")
     side, rng = fft.next_fast_len(given.size, real=True), np.random.default_rng(0)
     waves = np.ones((side, side // 2 + 1), np.complex64)
     numbers = cost(lambda: exhaust(rng.standard_normal(side**2, dtype=np.float32) for _ in range(50)), 50)

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
+from figures import note
 
 import skygal
 from skygal.population import sample_faint
@@ -37,6 +38,7 @@ def check(folder: Path, size: int, number: int) -> None:
         rows = truth[1].data
         total = sum(model[0].data[0, 0, y:y + 1024].sum(dtype=float) for y in range(0, size, 1024)) / beam
         expected = rows["flux_in_image"].sum()
+        note("a survey: the model's flux over truth's, less 1", total / expected - 1)
         print(f"truth: {len(rows)} rows of {number}; the model's flux over truth's flux_in_image "
               f"{total / expected - 1:+.1e}")
     with fits.open(folder / "field.fits", memmap=True) as image, fits.open(folder / "model.fits", memmap=True) as model:
@@ -72,6 +74,9 @@ def main() -> None:
         done = time.perf_counter()
         print(f"pixels made, written:   {done - known:7.1f} s, at most {peak_memory():.2f} GiB so far")
         print(f"in all:                 {done - start:7.1f} s", flush=True)
+        what = f"a survey of {given.size} x {given.size} pixels, {given.galaxies + given.faint} sources"
+        note(f"{what}: in all", done - start, "s")
+        note(f"{what}: most memory", peak_memory(), "GiB")
         check(folder, given.size, given.galaxies + given.faint)
 
 

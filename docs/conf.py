@@ -56,6 +56,12 @@ def _schema_text(name: str) -> str:
                          _cell(c.description)] for c in getattr(schema, name)], "16 8 12 64")
 
 
+def _completeness_text(completeness) -> str:
+    if completeness is None:
+        return ""
+    return f"{completeness.flux:g}" + (f", {100 * completeness.share:g} %" if completeness.share else "")
+
+
 def _surveys_text(_: str) -> str:
     rows, notes = [], []
     for name in skygal.list_surveys():
@@ -64,17 +70,57 @@ def _surveys_text(_: str) -> str:
         axes = f"{beam.major.to_value('arcsec'):g}"
         if beam.minor != beam.major:
             axes += f" x {beam.minor.to_value('arcsec'):g}, {beam.pa.to_value('deg'):g} deg"
+        if survey.stretch is not None:
+            axes += f", longer {survey.stretch.towards} of {survey.stretch.start:g} deg"
+        area = "" if survey.area is None else f"{survey.area.to_value('deg2'):g}"
         rows.append([f"``{name}``", _cell(survey.description), f"{survey.frequency:g}", axes,
-                     f"{survey.pixel_scale.to_value('arcsec'):g}", f"{survey.noise.to_value('uJy / beam'):g}"])
+                     f"{survey.pixel_scale.to_value('arcsec'):g}", f"{survey.noise.to_value('uJy / beam'):g}", area,
+                     _completeness_text(survey.completeness)])
         by_text: dict[str, list[str]] = {}
-        for key in ("frequency", "beam", "pixel_scale", "noise"):
+        for key in ("frequency", "beam", "pixel_scale", "noise", "area", "completeness"):
+            if key in ("area", "completeness") and getattr(survey, key) is None:
+                continue
             text = ". ".join(t[key].rstrip(".") for t in (survey.references, survey.notes) if key in t)
             by_text.setdefault(text or "no source given", []).append(key.replace("_", " "))
         notes.append(f"``{name}``\n" + "\n".join(f"   - {', '.join(keys)}: {_cell(text)}."
                                                  for text, keys in by_text.items()))
-    table = _list_table(["name", "survey", "frequency", "beam (arcsec)", "pixel (arcsec)", "noise (uJy/beam)"], rows,
-                        "14 36 12 14 12 12")
+    table = _list_table(["name", "survey", "frequency", "beam (arcsec)", "pixel (arcsec)", "noise (uJy/beam)",
+                         "area (deg2)", "complete from"], rows, "14 28 10 12 9 9 9 9")
     return table + "\n\nWhere each number is from:\n\n" + "\n".join(notes)
+
+
+def _sky_text(name: str) -> str:
+    """Return the numbers of a sky's file with their sources; of any but the default, those that differ from it."""
+    from importlib.resources import files
+
+    from skygal.io.config import parse_yaml
+    from skygal.population import Sky
+
+    def parts(which: str) -> dict[str, list[str]]:
+        sky = Sky.read(which)
+        data = parse_yaml(files("skygal.catalogs").joinpath("skies", f"{which}.yaml").read_text(encoding="utf-8"))
+        rows = {}
+        for path in sorted({*sky.references, *sky.notes}):
+            value = data
+            for key in path.split("."):
+                value = value[key]
+            said = [_cell(texts.get(path, "")) for texts in (sky.references, sky.notes)]
+            rows[path] = [_cell(_sky_values(value)), *said]
+        return rows
+
+    usual = parts("default")
+    rows = [[_cell(path), *row] for path, row in parts(name).items() if name == "default" or row != usual.get(path)]
+    return _list_table(["what", "values", "source", "note"], rows, "16 30 24 30")
+
+
+def _sky_values(value) -> str:
+    """Return the values of one part of a sky's file in words, without what is said of them or has a row of its own."""
+    if isinstance(value, dict):
+        own = {key: item for key, item in value.items() if not str(key).endswith(("reference", "note"))}
+        return "; ".join(f"{key} {_sky_values(item)}" for key, item in own.items() if key != "sizes")
+    if isinstance(value, list):
+        return ", ".join(f"({_sky_values(item)})" if isinstance(item, dict) else str(item) for item in value)
+    return str(value)
 
 
 def _command_text(name: str) -> str:
@@ -155,6 +201,6 @@ def _parse(directive: Directive, text: str):
 def setup(app) -> None:
     """Register the directives, and what is done before pages are read."""
     app.connect("builder-inited", _copy_cards)
-    for name, make in (("schema", _schema_text), ("surveys", _surveys_text), ("command", _command_text),
-                       ("train-settings", _settings_text), ("models", _model_text)):
+    for name, make in (("schema", _schema_text), ("surveys", _surveys_text), ("sky", _sky_text),
+                       ("command", _command_text), ("train-settings", _settings_text), ("models", _model_text)):
         app.add_directive(name, type(f"_{name}", (_FromPackage,), {"make": staticmethod(make)}))

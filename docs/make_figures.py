@@ -18,7 +18,7 @@ from astropy import units as u
 import skygal
 from skygal.morphology.batches import make_stamps
 from skygal.morphology.clip import clip_stamps, noise_floor
-from skygal.morphology.latents import draw_latents, draw_sources
+from skygal.morphology.latents import sample_latent_values, sample_latents
 from skygal.morphology.measure import ISOPHOTE, measure_stamps
 from skygal.observation.beam import TargetBeam, native_covariance
 from skygal.population import MiraBestSizes, WindhorstSizes, frii_fraction, read_counts, sample_population
@@ -93,7 +93,7 @@ def draw(n: int, seed: int, fr_class=None):
     model = skygal.load_model()
     keys = Seeds(seed).keys("latent", n)
     classes = np.where(np.arange(n) % 2 == 0, "FRI", "FRII") if fr_class is None else np.asarray(fr_class)
-    plan = draw_sources(model, "prior", classes, keys)
+    plan = sample_latents(model, "prior", classes, keys)
     return model, plan, model.decode(plan.values, plan.fr_class, plan.extent, plan.bending)
 
 
@@ -159,7 +159,7 @@ def latents():
     n = 7
     keys = np.repeat(Seeds(4).keys("latent", n), 2)
     classes = np.tile(["FRI", "FRII"], n)
-    values = draw_latents("pairs", keys, model.latent_dim)
+    values = sample_latent_values("pairs", keys, model.latent_dim)
     extent = np.full(2 * n, 18.0)
     pairs = clip_stamps(model.decode(values, classes, extent), beam_fwhm=3.0)
     share = np.linspace(0, 1, n)[:, None] * np.pi / 2

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from skygal.cube import write_cube
     from skygal.field import Field
-    from skygal.injection import inject
+    from skygal.injection import inject, inject_fields
     from skygal.morphology.checkpoint import list_models, load_model
     from skygal.observation.primary_beam import AiryPrimaryBeam, GaussianPrimaryBeam
     from skygal.observation.surveys import Survey, list_surveys, read_survey
@@ -20,16 +20,17 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = ["AiryPrimaryBeam", "Field", "GaussianPrimaryBeam", "StampSet", "Survey", "SyntheticStamps", "__version__",
-           "inject", "list_models", "list_surveys", "load_model", "make_wcs", "read_survey",
+           "inject", "inject_fields", "list_models", "list_surveys", "load_model", "make_wcs", "read_survey",
            "sample_stamps", "simulate_field", "simulate_fields", "write_cube"]
 
 # imported when first asked for, so that `import skygal` pulls in neither torch nor astropy
 _HOMES = {
     "AiryPrimaryBeam": "observation.primary_beam", "Field": "field", "GaussianPrimaryBeam": "observation.primary_beam",
     "StampSet": "stamps.sample", "Survey": "observation.surveys", "SyntheticStamps": "stamps.dataset",
-    "inject": "injection", "list_models": "morphology.checkpoint", "list_surveys": "observation.surveys",
-    "load_model": "morphology.checkpoint", "make_wcs": "wcs", "read_survey": "observation.surveys",
-    "sample_stamps": "stamps.sample", "simulate_field": "simulate", "simulate_fields": "simulate", "write_cube": "cube"}
+    "inject": "injection", "inject_fields": "injection", "list_models": "morphology.checkpoint",
+    "list_surveys": "observation.surveys", "load_model": "morphology.checkpoint", "make_wcs": "wcs",
+    "read_survey": "observation.surveys", "sample_stamps": "stamps.sample", "simulate_field": "simulate",
+    "simulate_fields": "simulate", "write_cube": "cube"}
 
 
 def __getattr__(name: str) -> Any:

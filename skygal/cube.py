@@ -17,7 +17,7 @@ from skygal.io.header_wcs import celestial_axes
 from skygal.io.headers import primary_header
 from skygal.io.provenance import input_files
 from skygal.io.streaming import iter_bands
-from skygal.wcs import pixel_to_icrs
+from skygal.wcs import pixel_to_icrs, unit_vectors
 
 __all__ = ["write_cube"]
 
@@ -109,8 +109,7 @@ def _header(fields: Sequence[Field], plane: str) -> fits.Header:
 def _places(field: Field) -> np.ndarray:
     """Return unit vectors to some of the pixels of a field."""
     x, y = np.meshgrid(*(np.linspace(0, n - 1, 5) for n in field.image.shape[::-1]))
-    ra, dec = (np.radians(angle) for angle in pixel_to_icrs(field.wcs, x, y))
-    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
+    return unit_vectors(*pixel_to_icrs(field.wcs, x, y))
 
 
 def _append_beams(path: str | os.PathLike, beams: Sequence[tuple[float, float, float]]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,6 @@ from skygal.checks import check_choice
 from skygal.io.pictures import BLANK, COLOURS, brightness_norm, notebook_html, picture_html, table_html
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from matplotlib.axes import Axes
 
 __all__ = ["Field"]
@@ -61,6 +60,8 @@ class Field:
         The image's celestial WCS.
     provenance : dict
         Seed, model, version, and every setting the field was made with.
+    inputs : mapping
+        Tables and arrays that it was made from, by the names of the files that they are written into.
     """
 
     image: np.ndarray
@@ -71,21 +72,18 @@ class Field:
     components: QTable
     wcs: WCS
     provenance: dict[str, Any]
+    inputs: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def assemble(cls, wcs: WCS, image: np.ndarray, model: np.ndarray, segmentation: np.ndarray,
                  truth: Mapping[str, np.ndarray], components: Mapping[str, np.ndarray], header: fits.Header,
-                 provenance: Mapping[str, Any]) -> Field:
-        """Make a field of pixels and the columns of its tables, none of them for no rows."""
-        from skygal.truth import COMPONENTS, TRUTH, make_components, make_truth
+                 provenance: Mapping[str, Any], inputs: Mapping[str, Any] | None = None) -> Field:
+        """Make a field of pixels and the columns of its tables."""
+        from skygal.truth import make_components, make_truth
 
         meta = dict(provenance)
-        # a field without sources has tables all the same, of no rows
-        none = np.empty(0)
-        components = components or {column.name: none for column in COMPONENTS}
-        truth = truth or {column.name: none for column in TRUTH}
         return cls(image, model, segmentation, header, make_truth(truth, meta), make_components(components, meta),
-                   wcs, meta)
+                   wcs, meta, inputs or {})
 
     @property
     def is_lazy(self) -> bool:
@@ -110,7 +108,8 @@ class Field:
         directory : str or path
             To be made. It will hold ``field.fits`` and ``model.fits`` (Jy/beam),
             ``segmentation.fits``, ``truth.fits`` and ``components.fits``, both as ``.ecsv`` too up to
-            100,000 rows, ``skygal.yaml`` (every setting) and with ``plot`` a picture, ``field.png``.
+            100,000 rows, ``skygal.yaml`` (every setting, to make it again from), in ``inputs`` the
+            tables and arrays that it was made from, and with ``plot`` a picture, ``field.png``.
         format : "fits" or "zarr"
             Of the three images: FITS files, or arrays of these names in a Zarr group ``field.zarr``
             in the chunks that they have, with the header as attribute ``header``.
@@ -142,6 +141,7 @@ class Field:
         """
         from skygal.io.atomic import whole_directory
         from skygal.io.config import dump_config
+        from skygal.io.inputs import write_input
         from skygal.io.provenance import input_files
         from skygal.io.streaming import stream_fits, stream_zarr
         from skygal.truth import write_truth
@@ -161,6 +161,8 @@ class Field:
             for name, table in (("truth", self.truth), ("components", self.components)):
                 for suffix in ("fits", "ecsv") if len(table) <= LONGEST_TEXT else ("fits",):
                     write_truth(table, folder / f"{name}.{suffix}")
+            for name, given in self.inputs.items():
+                write_input(given, folder / name)
             (folder / "skygal.yaml").write_text(dump_config(self.provenance), encoding="utf-8")
             if plot:
                 _save(self.plot(), folder / "field.png")

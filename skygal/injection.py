@@ -2,191 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from os import PathLike, fspath
+from inspect import signature
 from typing import Any
 
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
-from astropy.table import QTable, Table
 from astropy.wcs import WCS
-from tqdm import tqdm
 
-from skygal.checks import as_count, as_quantity, as_seed, show, warn_caller
+from skygal import settings
+from skygal.checks import as_quantity, nearest_names, show, warn_caller
 from skygal.field import Field
-from skygal.io.cards import Cards
-from skygal.io.fits_files import MOST_AXES
-from skygal.io.header_beam import beam_table
-from skygal.io.header_frequency import spectral_axes, write_frequency_axis
-from skygal.io.header_wcs import read_celestial
-from skygal.io.headers import field_header, primary_header, restate_wcs, unwritable
-from skygal.io.images import SkyImage, choose_hdu, describe_plane, parse_unit, read_image
-from skygal.io.provenance import describe_table, make_provenance, write_provenance
-from skygal.morphology.checkpoint import load_model
-from skygal.morphology.clip import check_clip_sigma
-from skygal.morphology.latents import check_latents, check_pairs, default_mix
+from skygal.io.given_image import as_image, as_unit, header_upon
+from skygal.io.images import SkyImage
+from skygal.io.provenance import make_provenance, write_provenance
+from skygal.io.words import parse_hdu
 from skygal.morphology.measure import ISOPHOTE
 from skygal.observation.beam import TargetBeam
-from skygal.observation.blank import blank_pixels, mirrored
-from skygal.observation.local_rms import local_rms
-from skygal.observation.noise import NoiseMap, area_ratio, as_rms, jy_per_beam_in, read_noise
-from skygal.observation.observe import Observation, faintest_flux, observe
-from skygal.population import Distribution, check_faint, counted_to, sample_population
-from skygal.rendering.canvas import Canvas
-from skygal.scene.cast import make_cast
-from skygal.scene.faint import draw_faint, whole_components, whole_truth
-from skygal.scene.galaxies import View, draw_scene
+from skygal.observation.blank import blank_pixels
+from skygal.observation.brightness import BrightnessScale, is_per_beam
+from skygal.observation.frame import Frame
+from skygal.observation.image_noise import given_noise, shown_noise
+from skygal.observation.noise import NoiseMap, as_rms, read_noise
+from skygal.observation.observe import make_frame
+from skygal.population import Distribution
+from skygal.scene.compose import check_run, make_images, sample_sky
+from skygal.scene.ground import ImageGround
 from skygal.seeds import Seeds
-from skygal.wcs import celestial, on_sky, pixel_area
+from skygal.settings import Morphology, Population, Run, View, join_views
+from skygal.wcs import on_sky
 
-__all__ = ["inject"]
-
-def _as_image(image: Any, wcs: Any, hdu: Any) -> tuple[SkyImage, str]:
-    """Return the image that was given and what to call it."""
-    if isinstance(image, np.ndarray):
-        return _as_array_image(image, wcs), "array"
-    hdus = fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU
-    if not isinstance(image, (str, PathLike, fits.HDUList, *hdus)):
-        raise TypeError(f"image must be a FITS file, an image HDU or an array, got {type(image).__name__}")
-    if wcs is not None:
-        raise ValueError("wcs must be left out where image is a FITS file or HDU, which has its own, "
-                         f"got {type(wcs).__name__}")
-    if not (hdu is None or isinstance(hdu, str)):
-        hdu = as_count("hdu", hdu)
-    if isinstance(image, (str, PathLike)):
-        return read_image(image, hdu=hdu), fspath(image)
-    if isinstance(image, fits.HDUList):
-        return read_image(choose_hdu(image, hdu), beams=beam_table(image)), "HDU"
-    return read_image(image), "HDU"
+__all__ = ["inject", "inject_fields"]
 
 
-def _as_array_image(image: Any, wcs: Any) -> SkyImage:
-    """Return the image that an array and its WCS or header make up."""
-    own_unit = None
-    if isinstance(image, u.Quantity):
-        image, own_unit = image.value, image.unit
-    if isinstance(image, np.ma.MaskedArray):
-        image = np.ma.filled(image.astype(float), np.nan)
-    if image.ndim != 2 or image.dtype.kind not in "fiu" or not image.size:
-        raise ValueError(f"image must be a two-dimensional array of numbers, got shape {image.shape}, "
-                         f"dtype {image.dtype}")
-    if wcs is None:
-        raise ValueError("wcs must be given with an image that is an array")
-    sky = celestial(wcs)
-    known = sky.array_shape is not None and all(sky.array_shape)
-    if known and tuple(sky.array_shape) != image.shape:
-        raise ValueError(f"wcs must be that of the image, of shape {image.shape}, got one of shape "
-                         f"{tuple(sky.array_shape)}")
-    if not isinstance(wcs, fits.Header):
-        sky.array_shape = image.shape
-        return SkyImage(image, sky, None, own_unit, None, fits.Header())
-    # a header brings its beam, unit and frequency along
-    sky, axes = read_celestial(wcs)
-    found = describe_plane(image, sky, axes, wcs, "wcs header")
-    header = found.header
-    header["NAXIS"] = max(Cards(wcs).whole("NAXIS", most=MOST_AXES) or 2, *axes)
-    for axis in range(1, header["NAXIS"] + 1):
-        header[f"NAXIS{axis}"] = 1 if axis not in axes else image.shape[1 - axes.index(axis)]
-    if own_unit is not None:
-        header["BUNIT"] = _spell(own_unit)
-    return replace(found, unit=own_unit or found.unit)
-
-
-def _unit_scale(unit: Any, beam: TargetBeam, frequency: u.Quantity, pixel: u.Quantity) -> float:
-    """Return how many of ``unit`` one Jy/beam is; ``pixel`` is the solid angle of one."""
-    # a PSF image spreads the flux over more than the Gaussian fitted to its main lobe
-    return jy_per_beam_in(unit, beam.beam.sr if beam.psf is None else beam.area * pixel, beam.area, frequency)
-
-
-def _as_unit(unit: Any) -> u.UnitBase:
-    """Return the unit that was given."""
-    try:
-        return parse_unit(unit) if isinstance(unit, str) else u.Unit(unit)
-    except TypeError:
-        raise TypeError(f"unit must be an astropy unit or a string, got {show(unit)}") from None
-
-
-def _as_sources(sources: Any, flux: Any) -> tuple[int | None, Any]:
-    """Return how many sources are asked for, or the table that was given; neither where the counts decide."""
-    if isinstance(sources, (Table, str, PathLike)):
-        return None, sources
-    if sources is not None:
-        return as_count("sources", sources), None
-    if isinstance(flux, Distribution):
-        raise ValueError("sources must be given where flux is a distribution, since only the source counts say how "
-                         "many there are, got None")
-    return None, None
-
-
-def _not_blank(given: SkyImage, beam: TargetBeam) -> np.ndarray:
-    """Return which pixels have a brightness and a place on the sky."""
-    header = given.header
-    card = None if "BSCALE" in header or "BZERO" in header else header.get("BLANK")
-    card = card if isinstance(card, (int, float)) and np.isfinite(card) else None
-    sky = on_sky(given.wcs, given.data.shape)
-    valid = ~blank_pixels(given.data, _width(beam), sky=sky, card=card, name=given.name)
-    if not valid.any():
-        raise ValueError("image must have pixels on the sky that are not blank, got none")
-    return valid
-
-
-def _pixel_scale(unit: Any, seen: Observation, wcs: WCS, valid: np.ndarray) -> Any:
-    """Return how many of ``unit`` one Jy/beam is: a number, or one for each pixel where the beam varies."""
-    middle = pixel_area(wcs, *(valid.nonzero()[axis].mean() for axis in (1, 0)))
-    scale = _unit_scale(unit, seen.beam, seen.frequency, float(middle) * u.sr)
-    if seen.beam.nodes is not None and not _is_per_beam(1 * unit):
-        return scale * area_ratio(seen.beam, valid.shape)
-    return scale
-
-
-def _shown_noise(given: SkyImage, beam: TargetBeam, valid: np.ndarray, scale: Any) -> np.ndarray:
-    """Return the rms noise that an image shows, Jy/beam, NaN on blank pixels."""
-    shown = local_rms(np.where(valid, mirrored(given.data, valid), np.nan), _width(beam)) / scale
-    none = shown == 0
-    if none.any():
-        share = 100 * np.count_nonzero(none) / np.count_nonzero(valid)
-        if share < 100:
-            shown[none] = np.median(shown[shown > 0])
-        warn_caller(f"image shows no noise in {share:.3g} % of its pixels, where "
-                    + ("local_rms is 0 and snr infinite" if share == 100 else "the median of the others is taken")
-                    + ": give rms to say what it is")
-    return shown
-
-
-def _width(beam: TargetBeam) -> float:
-    """Return the FWHM, in pixels, of a round beam of the same area."""
-    return float(np.sqrt(4 * np.log(2) / np.pi * abs(beam.area)))
-
-
-def _with_noise(seen: Observation, given: SkyImage, rms: Any, *, unit: Any, valid: np.ndarray,
-                scale: Any) -> Observation:
-    """Return how the sky is seen, with the noise, Jy/beam, that was given, or that the image shows."""
-    if rms is None:
-        return seen.with_noise(NoiseMap(_shown_noise(given, seen.beam, valid, scale), given.wcs))
-    found = as_rms("rms", rms, seen.beam, seen.frequency, unit=unit)
-    if isinstance(found, NoiseMap):
-        found = replace(found, values=np.where(valid, found.values, np.float32(np.nan)))
-        known, all_of = np.count_nonzero(np.isfinite(found.values)), np.count_nonzero(valid)
-        if not known:
-            raise ValueError("rms map must have values where the image is not blank, got none")
-        if known < all_of:
-            warn_caller(f"rms map has no values for {all_of - known} of {all_of} pixels of the image that are not "
-                        "blank: sources there have the local_rms of the nearest one that it has")
-    return seen.with_noise(found)
-
-
-def _is_per_beam(value: Any) -> bool:
-    return isinstance(value, u.Quantity) and value.unit.is_equivalent(u.Jy / u.beam)
-
-
-def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, wcs: WCS | fits.Header | None = None,
-           hdu: int | str | None = None, seed: int | None = None, beam: Any = None, unit: Any = None,
-           frequency: Any = None, rms: Any = None, flux: Any = None, las: Any = None,
-           fr_mix: str | Mapping[str, float] | None = None, spectral_index: Any = None, curvature: Any = None,
-           faint: Any = None, primary_beam: Any = None, latents: Any = "balanced", clip_sigma: float | None = 3.0,
-           model: Any = None, device: str = "cpu", workers: int = 2, progress: bool = False) -> Field:
+def inject(image: Any, n_sources: int | None = None, *, wcs: WCS | fits.Header | None = None,
+           hdu: int | str | None = None, seed: int | None = None, frequency: u.Quantity | str | None = None,
+           beam: settings.BeamLike | None = None, psf: settings.ImageLike | None = None,
+           unit: u.UnitBase | str | None = None, noise: settings.NoiseLike | None = None,
+           flux: settings.FluxLike | None = None, las: settings.SizeLike | None = None,
+           fr_mix: str | Mapping[str, float] | None = None, spectral_index: settings.NumberLike | None = None,
+           curvature: settings.NumberLike | None = None, table: settings.TableLike | None = None,
+           faint: settings.TableLike | None = None, primary_beam: settings.PrimaryBeamLike | None = None,
+           latents: settings.LatentsLike = "balanced", bending: settings.RangeLike | None = None,
+           clip_sigma: float | None = 3.0, model: settings.ModelLike | None = None,
+           chunks: settings.ChunksLike | None = None, device: str = "cpu", workers: int = 2,
+           progress: bool = False) -> Field:
     """Inject synthetic radio galaxies into an existing image.
 
     The image itself, file or array, is not changed.
@@ -197,29 +59,33 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
         A FITS file, an image HDU, or an array of shape (ny, nx) with its ``wcs``. Blank pixels (NaN, or a
         constant that stands for nothing, see `skygal.observation.blank.blank_pixels`) stay as they are and no source is
         centred on them; so do pixels without a place on the sky.
-    sources : int, `~astropy.table.Table` or path, optional
-        How many, or a population of one's own with any of the columns ra, dec (or x, y), flux, las,
-        pa, fr_class, spectral_index, curvature, redshift; the others are drawn. By default the number is drawn
-        from the source counts, the flux range and the solid angle that is not blank.
+    n_sources : int, optional
+        Number of sources. By default it is drawn from the source counts, the flux range and the solid angle that is not
+        blank, or is the length of ``table``.
     wcs : `~astropy.wcs.WCS` or `~astropy.io.fits.Header`, optional
         For an array; a header brings its beam, unit and frequency along.
     hdu : int or str, optional
         Which HDU of a file, by number or EXTNAME; by default the first, or where that is empty the only image.
     seed : int, optional
         The same seed gives the same sources.
-    beam : `~radio_beam.Beam`, Quantity, ndarray, path, Table or callable, optional
-        Needed where the header has none; see `skygal.simulate_field`.
+    beam, psf : optional
+        Needed where the header has no beam; see `skygal.simulate_field`.
     unit : unit, optional
         Brightness unit of the image, where the header has none or a wrong one.
     frequency : Quantity, optional
         Where the header has none.
-    rms : Quantity, str, ndarray, path or HDU, optional
-        Noise, Jy/beam: one for all of the image, or a map. A map is a FITS image on any grid that meets the image's,
-        in the unit of its BUNIT, or an array or Quantity of the image's shape (in the image's unit if it has none);
-        NaN where it is blank. By default it is estimated from the image, see `skygal.observation.local_rms.local_rms`.
+    noise : Quantity, str, ndarray, path or HDU, optional
+        The rms that the image has, Jy/beam: one for all of it, or a map. A map is a FITS image on any grid that meets
+        the image's, in the unit of its BUNIT, or an array or Quantity of the image's shape (in the image's unit if it
+        has none); NaN where it is blank. By default it is estimated from the image, see
+        `skygal.observation.local_rms.measure_rms`.
     primary_beam : PrimaryBeam, Quantity, path or HDU, optional
         What the image has not been corrected for, as for `skygal.simulate_field`: sources are weakened by it.
-    flux, las, fr_mix, spectral_index, curvature, faint, latents, clip_sigma, model, device, workers, progress
+    chunks : int or (int, int), optional
+        As for `skygal.simulate_field`; the pixels of a FITS file that is not compressed then stay in it, and are read
+        when those of the field are made. It must not change until then.
+    table, flux, las, fr_mix, spectral_index, curvature, faint : optional
+    latents, bending, clip_sigma, model, device, workers, progress : optional
         As for `skygal.simulate_field`; fluxes start at the median noise by default.
 
     Returns
@@ -253,115 +119,140 @@ def inject(image: Any, sources: int | Table | str | PathLike | None = None, *, w
     >>> bool(np.allclose(field.image - mosaic, field.model, atol=1e-7))
     True
     """
-    seeds = Seeds(as_seed("seed", seed))
-    number, table = _as_sources(sources, flux)
-    workers = as_count("workers", workers, minimum=1)
-    clip_sigma = check_clip_sigma(clip_sigma)
-    chosen = check_latents(latents)
-    given, name = _as_image(image, wcs, hdu)
-    beam = given.beam if beam is None else beam
-    frequency = given.frequency if frequency is None else frequency
-    unit = given.unit if unit is None else _as_unit(unit)
-    for what, value in (("beam", beam), ("frequency", frequency), ("unit", unit)):
-        if value is None:
-            raise ValueError(f"{what} must be given, since {given.why_none(what)}")
-    shape = given.data.shape
-    rms = read_noise("rms", rms, given.wcs, shape)
-    if rms is not None and not isinstance(rms, NoiseMap):
-        rms = as_quantity("rms", rms * u.beam if _is_per_beam(rms) else rms, u.Jy) * u.Jy
-    seen = observe(given.wcs, shape, survey=None, frequency=frequency, beam=beam, noise=None,
-                   primary_beam=primary_beam)
-    valid = _not_blank(given, seen.beam)
-    header = _header(given, seen, unit)
-    scale = _pixel_scale(unit, seen, given.wcs, valid)
-    seen = _with_noise(seen, given, rms, unit=unit, valid=valid, scale=scale)
-    others = None if faint is None else check_faint(faint, given.wcs)
-    faintest, counted = faintest_flux(seen.noise), counted_to(others)
-    if counted is not None:
-        faintest = max(faintest, counted)
-    mix = default_mix(chosen) if fr_mix is None else fr_mix
-    generator = load_model(model, device=device)
-    check_latents(chosen, generator.latent_dim)
-    population = sample_population(given.wcs, shape, number, seeds=seeds, frequency=seen.frequency, flux=flux, las=las,
-                                   fr_mix=mix, spectral_index=spectral_index, curvature=curvature, mask=valid,
-                                   table=table, faintest=faintest, counted=counted)
-    check_latents(chosen, generator.latent_dim, len(population))
-    check_pairs(chosen, np.asarray(population["fr_class"]))
-    if table is None and "SKYGALV" in given.header and given.header.get("SEED") == seeds.seed:
+    given = dict(locals())
+    return _inject([image], [View.of(given).given()], given)[0]
+
+
+def inject_fields(images: Sequence[Any], n_sources: int | None = None, *, frequency: Any = None, beam: Any = None,
+                  psf: Any = None, noise: Any = None, primary_beam: Any = None, **options: Any) -> list[Field]:
+    """Inject one sky into several images, at several frequencies or of several surveys.
+
+    Parameters
+    ----------
+    images : sequence of path, HDU or ndarray
+        Each as for `inject`, on any grids that show the same sky.
+    n_sources : int, optional
+        As for `inject`. Sources are drawn for the first image, where that is not blank; fluxes, spectral indices and
+        core fractions are drawn for, or given at, its frequency.
+    frequency, beam, psf, noise, primary_beam : optional
+        As for `inject`: one for all images, or a list of one for each.
+    **options
+        The other arguments of `inject`. A ``wcs`` is that of all images.
+
+    Returns
+    -------
+    list of Field
+        One for each image.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument that is not allowed; before any work.
+    FileNotFoundError
+        If there is no such file.
+
+    Examples
+    --------
+    >>> import numpy as np, skygal
+    >>> from astropy import units as u
+    >>> wcs = skygal.make_wcs("12h00m00s +30d00m00s", 256, 1.8 * u.arcsec)
+    >>> mosaics = [np.random.default_rng(k).normal(0, 1e-4, (256, 256)) for k in range(2)]
+    >>> low, high = skygal.inject_fields(mosaics, 3, wcs=wcs, beam="5.4arcsec", unit="Jy/beam",
+    ...                                  frequency=[1.4, 3] * u.GHz, seed=1)
+    >>> bool((high.truth["flux"] < low.truth["flux"]).all())
+    True
+    """
+    known = signature(inject).parameters
+    allowed = [name for name in known if name not in ("image", "n_sources")]
+    for name in options:
+        if name not in allowed:
+            raise TypeError(f"inject_fields has no argument {name!r}{nearest_names(name, allowed)}")
+    if not isinstance(images, (list, tuple)) or not images:
+        raise TypeError(f"images must be a list of at least one image, got {show(images)}")
+    views = View.of_each({"frequency": frequency, "beam": beam, "psf": psf, "noise": noise,
+                          "primary_beam": primary_beam}, n=len(images))
+    return _inject(images, views, {**{name: one.default for name, one in known.items()}, **options,
+                                   "n_sources": n_sources})
+
+
+def _inject(images: Sequence[Any], views: Sequence[Mapping[str, Any]], given: Mapping[str, Any]) -> list[Field]:
+    """Return a field for each image and how it is seen, of the other arguments of `inject` by name."""
+    population, morphology, run = Population.of(given), Morphology.of(given), Run.of(given)
+    if population.n_sources is None and population.table is None and isinstance(population.flux, Distribution):
+        raise ValueError("n_sources must be given where flux is a distribution, since only the source counts say how "
+                         "many there are, got None")
+    hdu = parse_hdu("hdu", given["hdu"])
+    found = [as_image(image, given["wcs"], hdu, lazy=run.chunks is not None) for image in images]
+    runs = [check_run(run, image.data.shape) for image, _ in found]
+    run = replace(run, seed=runs[0].seed)
+    seeds = Seeds(run.seed)
+    seen = [_seen(image, view, given["unit"]) for (image, _), view in zip(found, views, strict=True)]
+    headers = [header_upon(image, beam=frame.beam.beam, frequency=frame.frequency, unit=unit)
+               for (image, _), (unit, frame) in zip(found, seen, strict=True)]
+    grounds = [_ground(image, frame, unit, view["noise"])
+               for (image, _), (unit, frame), view in zip(found, seen, views, strict=True)]
+    first, header = seen[0][1], found[0][0].header
+    sources = sample_sky(first, population, morphology, noise=grounds[0].rms.level, seeds=seeds, mask=first.valid,
+                         device=run.device)
+    if population.table is None and "SKYGALV" in header and header.get("SEED") == seeds.seed:
         warn_caller(f"seed should be another than that of the image's own sources, got {seeds.seed}: the new ones may "
                     "lie just where these are")
-    cast = make_cast(given.wcs, shape, population, model=generator, latents=chosen, clip_sigma=clip_sigma, seeds=seeds)
-
-    def view(table: QTable) -> View:
-        place = table["ra"].to_value(u.deg), table["dec"].to_value(u.deg)
-        return View(seen.beam, seen.rms(*place), gain=seen.gain(*place), valid=valid)
-
-    canvas = Canvas((0, shape[0], 0, shape[1]), shape, seen.beam, valid)
-    with tqdm(total=len(population), desc="sources", disable=not progress, delay=2) as bar:
-        scene = draw_scene(cast, view(population), progress=bar.update, canvas=canvas, device=device)
-    weak = None
-    if others is not None:
-        weak = draw_faint(others, given.wcs, shape, view(others), taken=np.asarray(population["source_id"]))
-        weak.faint.add_to(canvas)
-    provenance = make_provenance(
-        seed=seeds.seed, model=generator.name, model_sha256=generator.sha256, frequency=seen.frequency,
-        configuration={"command": "inject", "image": name, "hdu": hdu, "sources": len(population),
-                       "table": describe_table(table), "faint": describe_table(faint),
-                       "beam": seen.beam.beam, "psf": seen.beam.psf, "unit": str(unit), "frequency": seen.frequency,
-                       "rms": None if rms is None else seen.told_noise(), "primary_beam": seen.primary_beam,
-                       "flux": faintest if flux is None else flux, "las": las, "fr_mix": mix,
-                       "spectral_index": spectral_index, "curvature": curvature, "latents": chosen,
-                       "clip_sigma": clip_sigma, "isophote": ISOPHOTE})
-    write_provenance(header, provenance)
-    drawn = np.where(valid, canvas.model(), 0) * np.asarray(scale, np.float32)
-    with np.errstate(over="ignore"):
-        total = (given.data + drawn).astype(np.float32)
-    # what stands for blank may be more than a float32 holds
-    total[~valid & ~np.isfinite(total)] = np.nan
-    return Field.assemble(given.wcs, total, drawn, canvas.segmentation, whole_truth(scene, weak),
-                          whole_components(scene, weak), header, provenance)
+    asked = {"image": [name for _, name in found] if len(found) > 1 else found[0][1], "hdu": given["hdu"],
+             "unit": given["unit"], **join_views(views), **population.given(), **morphology.given()}
+    options, inputs = settings.spell(asked)
+    fields = []
+    for k, made in enumerate(make_images(sources, [(frame, ground) for (_, frame), ground in
+                                                   zip(seen, grounds, strict=True)], runs)):
+        unit, frame = seen[k]
+        resolved = {"command": "inject", "image": found[k][1], "hdu": given["hdu"], **sources.settings,
+                    "unit": str(unit), "isophote": ISOPHOTE, "reference_frequency": first.frequency, **frame.given(),
+                    "noise": grounds[k].rms.told()}
+        provenance = make_provenance(seed=seeds.seed, model=sources.galaxies.model, frequency=frame.frequency,
+                                     configuration=resolved, options=options)
+        write_provenance(headers[k], provenance)
+        fields.append(Field.assemble(frame.wcs, *made, headers[k], provenance, inputs))
+    return fields
 
 
-def _spell(unit: Any) -> str:
-    """Return a brightness unit as radio software spells it."""
-    if unit == u.Jy / u.beam:
-        return "JY/BEAM"
-    for area, name in ((u.beam, "beam"), (u.pix, "pixel"), (u.sr, "sr")):
-        if (unit * area).is_equivalent(u.Jy) and len((unit * area).bases) == 1:
-            return f"{(unit * area).to_string('fits')}/{name}"
-    return unit.to_string("fits")
+def _seen(found: SkyImage, view: Mapping[str, Any], unit: Any) -> tuple[u.UnitBase, Frame]:
+    """Return the image's brightness unit, and how the sky is seen in it."""
+    unit = found.unit if unit is None else as_unit(unit)
+    beam = found.beam if view["beam"] is None and view["psf"] is None else view["beam"]
+    frequency = found.frequency if view["frequency"] is None else view["frequency"]
+    for what, value in (("beam", beam if view["psf"] is None else view["psf"]), ("frequency", frequency),
+                        ("unit", unit)):
+        if value is None:
+            raise ValueError(f"{what} must be given, since {found.why_none(what)}")
+    frame = make_frame(found.wcs, found.data.shape, frequency=frequency, beam=beam, psf=view["psf"],
+                       primary_beam=view["primary_beam"])
+    return unit, frame.with_valid(_not_blank(found, frame.beam))
 
 
-def _header(given: SkyImage, seen: Observation, unit: Any) -> fits.Header:
-    """Return the image's own header, as that of a primary HDU; a new one for a bare array."""
-    beam = seen.beam.beam
-    frequency = seen.frequency.to_value(u.Hz)
-    if not len(given.header):
-        return field_header(given.wcs, given.data.shape, beam=beam, frequency=seen.frequency, unit=_spell(unit))
-    header = primary_header(given.header)
-    header.remove("CASAMBM", ignore_missing=True)
-    lost = unwritable(given.header)
-    if lost:
-        warn_caller(f"{given.name}: cards that cannot be read are left out of the header that is written: "
-                    f"{', '.join(lost)}")
-    # finders need all three cards, which a header can lack though its beam is known (from its history)
-    for key, value in (("BMAJ", beam.major), ("BMIN", beam.minor), ("BPA", beam.pa)):
-        if header.get(key) != value.to_value(u.deg):
-            header.remove(key, ignore_missing=True, remove_all=True)
-            header[key] = (value.to_value(u.deg), "[deg]")
-    if unit != given.unit or "BUNIT" not in header:
-        header["BUNIT"] = _spell(unit)
-    if given.frequency is None or seen.frequency != given.frequency:
-        _set_frequency(header, frequency)
-    try:
-        return restate_wcs(header, given.wcs, given.axes, frequency)
-    except ValueError as error:
-        raise ValueError(f"{given.name} cannot be used: {error}") from None
+def _not_blank(found: SkyImage, beam: TargetBeam) -> np.ndarray:
+    """Return which pixels have a brightness and a place on the sky."""
+    header = found.header
+    card = None if "BSCALE" in header or "BZERO" in header else header.get("BLANK")
+    card = card if isinstance(card, (int, float)) and np.isfinite(card) else None
+    sky = on_sky(found.wcs, found.data.shape)
+    valid = ~blank_pixels(found.data, beam.width, sky=sky, card=card, name=found.name)
+    if not valid.any():
+        raise ValueError("image must have pixels on the sky that are not blank, got none")
+    return valid
 
 
-def _set_frequency(header: fits.Header, frequency: float) -> None:
-    """Write a frequency (Hz) wherever a reader may look for it."""
-    for axis in spectral_axes(header):
-        write_frequency_axis(header, axis, frequency)
-    for key in ("RESTFRQ", "RESTFREQ"):
-        header[key] = (frequency, "[Hz] rest frequency")
+def _ground(found: SkyImage, frame: Frame, unit: u.UnitBase, noise: Any) -> ImageGround:
+    """Return the image as what sources are added to, with the noise that was given, or that it shows."""
+    valid = frame.valid
+    assert valid is not None
+    # the mean place (x, y) of its pixels
+    counts = [np.count_nonzero(valid, axis=axis) for axis in (0, 1)]
+    x, y = (float(np.dot(count, np.arange(count.size)) / count.sum()) for count in counts)
+    scale = BrightnessScale.of(unit, frame.beam, frame.frequency, found.wcs, (x, y))
+    noise = read_noise("noise", noise, found.wcs, frame.shape)
+    if noise is None:
+        return ImageGround(found.data, scale, shown_noise(found.data, frame, scale))
+    if not isinstance(noise, NoiseMap):
+        per_beam = isinstance(noise, u.Quantity) and is_per_beam(noise.unit)
+        noise = as_quantity("noise", noise * u.beam if per_beam else noise, u.Jy) * u.Jy
+    given = as_rms("noise", noise, frame.beam, frame.frequency, unit=unit)
+    return ImageGround(found.data, scale, given_noise(given, frame))

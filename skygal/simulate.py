@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from inspect import signature
 from os import PathLike
 from typing import Any
@@ -11,30 +10,24 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
-from astropy.table import QTable
 from astropy.wcs import WCS
-from tqdm import tqdm
 
-from skygal.checks import as_count, as_seed, check_choice, nearest_names, show
+from skygal import settings
+from skygal.checks import check_choice, nearest_names
 from skygal.field import Field
+from skygal.io.header_wcs import celestial
 from skygal.io.headers import field_header
-from skygal.io.provenance import describe_table, make_provenance
-from skygal.morphology.checkpoint import load_model
-from skygal.morphology.clip import check_clip_sigma
-from skygal.morphology.latents import check_latents, check_pairs, default_mix
+from skygal.io.provenance import make_provenance
 from skygal.morphology.measure import ISOPHOTE
-from skygal.observation.noise import read_noise
-from skygal.observation.observe import Observation, faintest_flux, observe
+from skygal.observation.frame import Frame
+from skygal.observation.noise import NoiseMap, read_noise
+from skygal.observation.observe import as_noise, make_frame
 from skygal.observation.surveys import Survey, read_survey
-from skygal.population import check_faint, counted_to, sample_population
-from skygal.rendering.canvas import Canvas
-from skygal.scene.cast import make_cast
-from skygal.scene.chunks import check_chunks, chunked_planes
-from skygal.scene.faint import draw_faint, whole_components, whole_truth
-from skygal.scene.galaxies import View, draw_scene
-from skygal.scene.recipe import Recipe
+from skygal.scene.compose import check_run, make_images, sample_sky
+from skygal.scene.ground import NoiseGround
 from skygal.seeds import Seeds
-from skygal.wcs import celestial, image_shape, on_sky
+from skygal.settings import Morphology, Population, Run, View, join_views
+from skygal.wcs import image_shape, on_sky
 
 __all__ = ["simulate_field", "simulate_fields"]
 
@@ -43,12 +36,17 @@ OFF_SKY = {"nan": np.nan, "zero": 0.0}
 
 
 def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shape: tuple[int, int] | None = None,
-                   seed: int | None = None, survey: str | PathLike | Survey | None = None, frequency: Any = None,
-                   beam: Any = None, noise: Any = None, flux: Any = None, las: Any = None,
-                   fr_mix: str | Mapping[str, float] | None = None, spectral_index: Any = None, curvature: Any = None,
-                   table: Any = None, faint: Any = None, primary_beam: Any = None, latents: Any = "balanced",
-                   clip_sigma: float | None = 3.0, model: Any = None, off_sky: str = "nan", chunks: Any = None,
-                   device: str = "cpu", workers: int = 2, progress: bool = False) -> Field:
+                   seed: int | None = None, survey: str | PathLike | Survey | None = None,
+                   frequency: u.Quantity | str | None = None, beam: settings.BeamLike | None = None,
+                   psf: settings.ImageLike | None = None, noise: settings.NoiseLike | None = None,
+                   flux: settings.FluxLike | None = None, las: settings.SizeLike | None = None,
+                   fr_mix: str | Mapping[str, float] | None = None, spectral_index: settings.NumberLike | None = None,
+                   curvature: settings.NumberLike | None = None, table: settings.TableLike | None = None,
+                   faint: settings.TableLike | None = None, primary_beam: settings.PrimaryBeamLike | None = None,
+                   latents: settings.LatentsLike = "balanced", bending: settings.RangeLike | None = None,
+                   clip_sigma: float | None = 3.0, model: settings.ModelLike | None = None, off_sky: str = "nan",
+                   chunks: settings.ChunksLike | None = None, device: str = "cpu", workers: int = 2,
+                   progress: bool = False) -> Field:
     """Simulate a field of resolved radio galaxies, with its truth.
 
     Parameters
@@ -67,11 +65,13 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
         they are not given.
     frequency : Quantity, optional
         Observing frequency; 1.4 GHz if neither it nor a survey is given.
-    beam : `~radio_beam.Beam`, Quantity, ndarray, path, Table or callable, optional
-        Elliptical Gaussian, FWHM of a circular one, or a PSF image, sidelobes and all: an array or ``.npy`` file on the
-        field's pixels, its peak as the source's place, or a FITS file with pixels of its own. Or Gaussians that
+    beam : `~radio_beam.Beam`, Quantity, str, path, Table or callable, optional
+        Elliptical Gaussian, FWHM of a circular one, or either in words, "6x5arcsec,30deg". Or Gaussians that
         change over the field: a table with columns ra, dec (or x, y), bmaj, bmin, bpa, or a function of (ra, dec).
         By default 3 pixels wide. Axes and angle of one Gaussian for all are those at the image's centre.
+    psf : ndarray or path, optional
+        Instead of a beam, a PSF image, sidelobes and all: an array or ``.npy`` file on the field's pixels, its peak as
+        the source's place, or a FITS file with pixels of its own.
     noise : Quantity, str, ndarray, path, HDU or False, optional
         Standard deviation of the noise, Jy/beam; False for none even with a survey. Or a map of it: a FITS image on any
         grid that meets the field's, in the unit of its BUNIT, or an array or Quantity of the field's shape (Jy/beam
@@ -85,8 +85,9 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
         and class; by default that of all sources, `skygal.population.WindhorstSizes`, most of which are small.
         "mirabest" has those that can be classified, `skygal.population.MiraBestSizes`.
     fr_mix : "balanced", "survey" or dict, optional
-        Equal numbers, the observed mix given the flux, or the share of each class, as
-        ``{"FRI": 0.4, "FRII": 0.6}``. By default "balanced" ("survey" with ``latents="prior"``).
+        Equal numbers of FRIs and FRIIs, the observed mix given the flux, or the share of each class that the model
+        knows, as ``{"FRI": 0.3, "FRII": 0.6, "hybrid": 0.1}``. By default "balanced" ("survey" with
+        ``latents="prior"``).
     spectral_index : float, (float, float) or distribution, optional
         Of S ~ nu^alpha: one for all, a range, or a distribution.
     curvature : float or distribution, optional
@@ -105,6 +106,8 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
         "pairs" (sources 2k and 2k + 1 share latents, one of each class), or an array of shape
         (n_sources, latent_dim). Those further from the origin than sqrt(latent_dim) + 1 are drawn in
         to the shell that the model has learnt (see `Generator.decode`).
+    bending : (Quantity, Quantity), optional
+        Least and largest bending of each source, 0 to 180 degrees; None for either end leaves it open.
     clip_sigma : float or None
         Threshold above the decoder's floor, in its scatter; None leaves the floor in.
     model : str, path or Generator, optional
@@ -134,6 +137,8 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
 
     Notes
     -----
+    Quantities may be given in words, ``noise="0.15 mJy"``, ranges as pairs of these or ``flux="1 mJy, 1 Jy"``.
+
     Fluxes are integrated: the noiseless model sums, over the beam's area in pixels, to the sum of
     ``flux_in_image``. An unresolved source of S Jy peaks at S Jy/beam.
 
@@ -146,16 +151,12 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
     >>> field.image.shape, len(field.truth)
     ((256, 256), 5)
     """
-    view = {"frequency": frequency, "beam": beam, "noise": noise, "primary_beam": primary_beam}
-    (field,) = _simulate(wcs, n_sources, [view], shape=shape, seed=seed, survey=survey, flux=flux, las=las,
-                         fr_mix=fr_mix, spectral_index=spectral_index, curvature=curvature, table=table,
-                         faint=faint, latents=latents, clip_sigma=clip_sigma, model=model, off_sky=off_sky,
-                         chunks=chunks, device=device, workers=workers, progress=progress)
-    return field
+    given = dict(locals())
+    return _simulate([View.of(given).given()], given)[0]
 
 
 def simulate_fields(wcs: WCS | fits.Header, n_sources: int | None = None, *, frequency: Any, beam: Any = None,
-                    noise: Any = None, primary_beam: Any = None, **options: Any) -> list[Field]:
+                    psf: Any = None, noise: Any = None, primary_beam: Any = None, **options: Any) -> list[Field]:
     """Simulate one sky at several frequencies.
 
     Parameters
@@ -164,9 +165,9 @@ def simulate_fields(wcs: WCS | fits.Header, n_sources: int | None = None, *, fre
         See `simulate_field`.
     frequency : sequence of Quantity
         Observing frequencies. Fluxes, spectral indices and core fractions are drawn for, or given at, the first.
-    beam, noise, primary_beam : optional
+    beam, psf, noise, primary_beam : optional
         As for `simulate_field`: one for all frequencies, or a list of one for each. A primary beam of a
-        dish goes as 1 / frequency by itself. Maps of the noise as one array are of shape (n, ny, nx).
+        dish goes as 1 / frequency by itself. PSF images and maps of the noise as one array are of shape (n, ny, nx).
     **options
         The other arguments of `simulate_field`.
 
@@ -195,133 +196,70 @@ def simulate_fields(wcs: WCS | fits.Header, n_sources: int | None = None, *, fre
     >>> bool((high.truth["flux"] < low.truth["flux"]).all())
     True
     """
-    allowed = [name for name in signature(simulate_field).parameters if name not in ("wcs", "n_sources")]
+    known = signature(simulate_field).parameters
+    allowed = [name for name in known if name not in ("wcs", "n_sources")]
     for name in options:
         if name not in allowed:
             raise TypeError(f"simulate_fields has no argument {name!r}{nearest_names(name, allowed)}")
-    frequencies = _one_each("frequency", frequency, None)
-    if not frequencies:
-        raise ValueError("frequency must be a list of at least one frequency, got an empty one")
-    n = len(frequencies)
-    given = {"frequency": frequencies, "beam": _one_each("beam", beam, n), "noise": _one_each("noise", noise, n),
-             "primary_beam": _one_each("primary_beam", primary_beam, n)}
-    views = [{name: values[k] for name, values in given.items()} for k in range(n)]
-    defaults = {name: p.default for name, p in signature(simulate_field).parameters.items()
-                if name in allowed and name not in given}
-    return _simulate(wcs, n_sources, views, **{**defaults, **options})
+    views = View.of_each({"frequency": frequency, "beam": beam, "psf": psf, "noise": noise,
+                          "primary_beam": primary_beam})
+    given = {**{name: one.default for name, one in known.items()}, **options, "wcs": wcs, "n_sources": n_sources}
+    return _simulate(views, given)
 
 
-def _one_each(name: str, value: Any, n: int | None) -> list[Any]:
-    """Return a value for each of ``n`` frequencies; with ``n`` None, those that are given."""
-    # an array of two dimensions is one PSF image, or one map of the noise
-    several = isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and (
-        value.ndim == 3 or (isinstance(value, u.Quantity) and value.ndim == 1)))
-    if not several:
-        if n is None:
-            raise TypeError(f"{name} must be a list of quantities, got {show(value)}")
-        return [value] * n
-    if n is not None and len(value) != n:
-        raise ValueError(f"{name} must be one for all or one for each of {n} frequencies, got {len(value)}")
-    return list(value)
-
-
-def _simulate(wcs: WCS | fits.Header, n_sources: int | None, views: list[dict[str, Any]], *, shape: Any, seed: Any,
-              survey: Any, flux: Any, las: Any, fr_mix: Any, spectral_index: Any, curvature: Any, table: Any,
-              faint: Any, latents: Any, clip_sigma: float | None, model: Any, off_sky: str, chunks: Any, device: str,
-              workers: int, progress: bool) -> list[Field]:
-    sky = celestial(wcs)
-    size = sky.array_shape = image_shape(sky, shape)
-    seeds = Seeds(as_seed("seed", seed))
-    if n_sources is not None:
-        n_sources = as_count("n_sources", n_sources)
-    workers = as_count("workers", workers, minimum=1)
-    check_choice("off_sky", off_sky, tuple(OFF_SKY))
-    sides = None if chunks is None else check_chunks(chunks, size)
-    known = read_survey(survey) if isinstance(survey, (str, PathLike)) else survey
-    if known is not None and not isinstance(known, Survey):
+def _simulate(views: list[dict[str, Any]], given: Mapping[str, Any]) -> list[Field]:
+    """Return a field for each view, of the other arguments of `simulate_field` by name."""
+    sky = celestial(given["wcs"])
+    size = sky.array_shape = image_shape(sky, given["shape"])
+    population, morphology, run = Population.of(given), Morphology.of(given), check_run(Run.of(given), size)
+    seeds = Seeds(run.seed)
+    check_choice("off_sky", given["off_sky"], tuple(OFF_SKY))
+    survey = read_survey(given["survey"]) if isinstance(given["survey"], (str, PathLike)) else given["survey"]
+    if survey is not None and not isinstance(survey, Survey):
         raise TypeError(f"survey must be a name, a path or a Survey, got {type(survey).__name__}")
-    clip_sigma = check_clip_sigma(clip_sigma)
-    chosen = check_latents(latents)
-    # one map for several frequencies is read and held once
-    maps: dict[int, Any] = {id(view["noise"]): view["noise"] for view in views}
-    maps = {key: read_noise("noise", noise, sky, size) for key, noise in maps.items()}
-    seen = [observe(sky, size, survey=known, **{**view, "noise": maps[id(view["noise"])]}) for view in views]
-    valid = on_sky(sky, size)
-    visible = [_visible(valid, one) for one in seen]
+    frames, noises = _frames(sky, size, views, survey)
+    grounds = [NoiseGround(frame.beam, noise, seeds, channel, OFF_SKY[given["off_sky"]])
+               for channel, (frame, noise) in enumerate(zip(frames, noises, strict=True))]
     # where every map is blank nothing is put
-    blanked = [part for part in visible if part is not None and part is not valid]
-    mask = np.logical_or.reduce(blanked) if len(blanked) == len(visible) else None
-    others = None if faint is None else check_faint(faint, sky)
-    faintest, counted = faintest_flux(seen[0].noise), counted_to(others)
-    if counted is not None:
-        faintest = max(faintest, counted)
-    mix = default_mix(chosen) if fr_mix is None else fr_mix
-    for one in seen:
-        # a WCS that a header cannot hold is refused here, before the work
-        field_header(sky, size, beam=one.beam.beam, frequency=one.frequency)
-    generator = load_model(model, device=device)
-    check_latents(chosen, generator.latent_dim)
-    population = sample_population(sky, size, n_sources, seeds=seeds, frequency=seen[0].frequency, flux=flux, las=las,
-                                   fr_mix=mix, spectral_index=spectral_index, curvature=curvature, table=table,
-                                   faintest=faintest, counted=counted, mask=mask)
-    n = len(population)
-    check_latents(chosen, generator.latent_dim, n)
-    check_pairs(chosen, np.asarray(population["fr_class"]))
-    cast = make_cast(sky, size, population, model=generator, latents=chosen, clip_sigma=clip_sigma, seeds=seeds)
-    configuration = {"command": "simulate_field", "n_sources": n, "shape": size,
-                     "survey": known.name if known is not None else None, "reference_frequency": seen[0].frequency,
-                     "flux": faintest if flux is None else flux, "las": las, "fr_mix": mix,
-                     "spectral_index": spectral_index, "curvature": curvature, "table": describe_table(table),
-                     "faint": describe_table(faint), "latents": chosen, "clip_sigma": clip_sigma, "off_sky": off_sky,
-                     "isophote": ISOPHOTE}
+    blank = [frame.valid for frame, noise in zip(frames, noises, strict=True) if frame.valid is not None
+             and isinstance(noise, NoiseMap) and noise.blank() is not None]
+    mask = np.logical_or.reduce(blank) if len(blank) == len(frames) else None
+    sources = sample_sky(frames[0], population, morphology, noise=grounds[0].level, seeds=seeds, mask=mask,
+                         device=run.device)
+    asked = {"wcs": field_header(sky, size, beam=None, frequency=frames[0].frequency), "survey": given["survey"],
+             "off_sky": given["off_sky"], **join_views(views), **population.given(), **morphology.given()}
+    options, inputs = settings.spell(asked)
     fields = []
-    for channel, (one, valid) in enumerate(zip(seen, visible, strict=True)):
-        view = partial(_view, seen=one, ratio=float(one.frequency / seen[0].frequency), valid=valid)
-        canvas = None if sides is not None else Canvas((0, size[0], 0, size[1]), size, one.beam, valid)
-        with tqdm(total=n, desc="sources", disable=not progress, delay=2) as bar:
-            scene = draw_scene(cast, view(population), progress=bar.update, canvas=canvas, device=device)
-        weak = None
-        if others is not None:
-            weak = draw_faint(others, sky, size, view(others), taken=np.asarray(population["source_id"]))
-            if canvas is not None:
-                weak.faint.add_to(canvas)
-        noise = one.noise if one.noise_map is None else one.noise_map.values
-        recipe = Recipe(size, one.beam, noise, seeds, channel, clip_sigma, scene.placements,
-                        faint=None if weak is None else weak.faint, blank=None if valid is None else ~valid,
-                        fill=OFF_SKY[off_sky], device=device)
-        planes = _planes(recipe, canvas, generator, sides, workers, progress)
-        provenance = make_provenance(
-            seed=seeds.seed, model=generator.name, model_sha256=generator.sha256, frequency=one.frequency,
-            configuration={**configuration, "frequency": one.frequency, "channel": channel, "beam": one.beam.beam,
-                           "psf": one.beam.psf, "noise": one.told_noise(), "primary_beam": one.primary_beam})
-        header = field_header(sky, size, beam=one.beam.beam, frequency=one.frequency, provenance=provenance)
-        fields.append(Field.assemble(sky, planes["image"], planes["model"], planes["segmentation"],
-                                     whole_truth(scene, weak), whole_components(scene, weak), header, provenance))
+    for channel, (frame, ground, made) in enumerate(zip(
+            frames, grounds, make_images(sources, list(zip(frames, grounds, strict=True)), [run] * len(frames)),
+            strict=True)):
+        resolved = {"command": "simulate_field", "shape": size, "survey": survey.name if survey is not None else None,
+                    "reference_frequency": frames[0].frequency, **sources.settings, "off_sky": given["off_sky"],
+                    "isophote": ISOPHOTE, "channel": channel, **frame.given(), "noise": ground.told()}
+        provenance = make_provenance(seed=seeds.seed, model=sources.galaxies.model, frequency=frame.frequency,
+                                     configuration=resolved, options=options)
+        header = field_header(sky, size, beam=frame.beam.beam, frequency=frame.frequency, provenance=provenance)
+        fields.append(Field.assemble(frame.wcs, *made, header, provenance, inputs))
     return fields
 
 
-def _view(sources: QTable, seen: Observation, ratio: float, valid: np.ndarray | None) -> View:
-    """Return how sources are seen at one frequency."""
-    place = sources["ra"].to_value(u.deg), sources["dec"].to_value(u.deg)
-    return View(seen.beam, seen.rms(*place), ratio, seen.gain(*place), valid)
-
-
-def _visible(sky: np.ndarray | None, seen: Observation) -> np.ndarray | None:
-    """Return which pixels are on the sky and have noise of a known size, None if all do."""
-    blank = None if seen.noise_map is None else seen.noise_map.blank()
-    if blank is None:
-        return sky
-    visible = ~blank if sky is None else sky & ~blank
-    if not visible.any():
-        raise ValueError("noise map must have values where the field is on the sky, got none")
-    return visible
-
-
-def _planes(recipe: Recipe, canvas: Canvas | None, model: Any, sides: Any, workers: int, progress: bool) -> Any:
-    """Return image, model and segmentation by name: those on the canvas, or lazy ones."""
-    if canvas is None:
-        return chunked_planes(recipe, model, sides)
-    ny, nx = recipe.shape
-    with tqdm(total=ny * nx, desc="noise", unit="pixel", unit_scale=True, disable=not progress, delay=2) as bar:
-        image, drawn = recipe.observe((0, ny, 0, nx), canvas.model(), workers=workers, progress=bar.update)
-    return {"image": image, "model": drawn, "segmentation": canvas.segmentation}
+def _frames(sky: WCS, size: tuple[int, int], views: list[dict[str, Any]], survey: Survey | None
+            ) -> tuple[list[Frame], list[NoiseMap | float]]:
+    """Return how the sky is seen at each frequency, and the noise there."""
+    on = on_sky(sky, size)
+    # one map for several frequencies is read and held once
+    maps: dict[int, Any] = {id(view["noise"]): view["noise"] for view in views}
+    maps = {key: read_noise("noise", noise, sky, size) for key, noise in maps.items()}
+    frames, noises = [], []
+    for view in views:
+        frame = make_frame(sky, size, survey=survey, **{name: value for name, value in view.items() if name != "noise"})
+        # a WCS that a header cannot hold is refused here, before the work
+        field_header(sky, size, beam=frame.beam.beam, frequency=frame.frequency)
+        noise = as_noise(frame, maps[id(view["noise"])], survey)
+        blank = noise.blank() if isinstance(noise, NoiseMap) else None
+        visible = on if blank is None else ~blank if on is None else on & ~blank
+        if visible is not None and not visible.any() and blank is not None:
+            raise ValueError("noise map must have values where the field is on the sky, got none")
+        frames.append(frame.with_valid(visible))
+        noises.append(noise)
+    return frames, noises

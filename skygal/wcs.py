@@ -14,48 +14,20 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import BaseCoordinateFrame, SkyCoord
-from astropy.io import fits
 from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
-from astropy.wcs.wcs import WcsError
 
 from skygal.checks import as_count, as_quantity, check_choice, show, warn_caller
-from skygal.io.header_wcs import read_celestial
 
-__all__ = ["Turns", "celestial", "icrs_to_pixel", "image_shape", "make_wcs", "on_sky", "pixel_affine", "pixel_area",
-           "pixel_to_icrs", "sky_frame", "turns"]
+__all__ = ["Turns", "icrs_to_pixel", "image_shape", "local_affine", "make_wcs", "on_sky", "pixel_affine", "pixel_area",
+           "pixel_to_icrs", "sky_frame", "tangent_vectors", "turns", "unit_vectors"]
 
 #: projections of which one turn is as wide everywhere, and those of which it narrows towards the poles
-EVEN, NARROWING = ("CAR", "CEA", "CYP", "MER", "HPX"), ("SFL", "PAR", "MOL", "GLS")
+EVEN_TURNS, NARROWING_TURNS = ("CAR", "CEA", "CYP", "MER", "HPX"), ("SFL", "PAR", "MOL", "GLS")
 _TINY = 1e-9
 _ARCSEC = np.pi / 180 / 3600
 #: pixels on a side, at most, that are looked at to tell whether all of an image is sky
-LATTICE = 257
-
-
-def celestial(wcs: WCS | fits.Header) -> WCS:
-    """Return the two-dimensional celestial part of a WCS or FITS header.
-
-    Parameters
-    ----------
-    wcs : `~astropy.wcs.WCS` or `~astropy.io.fits.Header`
-        Any WCS with a celestial pair of axes, such as a 4-d radio header.
-
-    Raises
-    ------
-    TypeError
-        If it is neither.
-    ValueError
-        If there is no celestial pair of axes, or its frame is not one of the sky's.
-    """
-    if isinstance(wcs, fits.Header):
-        sky = _from_header(wcs)
-    elif isinstance(wcs, WCS):
-        sky = _celestial_part(wcs)
-    else:
-        raise TypeError(f"wcs must be an astropy.wcs.WCS or a FITS header, got {type(wcs).__name__}")
-    sky_frame(sky)
-    return sky
+LATTICE_SIDE = 257
 
 
 def sky_frame(wcs: WCS) -> BaseCoordinateFrame:
@@ -76,56 +48,6 @@ def sky_frame(wcs: WCS) -> BaseCoordinateFrame:
         raise ValueError("wcs must be in a frame of the sky (ICRS, FK5, FK4, FK4-NO-E or galactic), "
                          f"got axes {[str(ctype) for ctype in wcs.wcs.ctype]}{radesys}")
     return frame
-
-
-def _celestial_part(wcs: WCS) -> WCS:
-    """Return the celestial pair of axes of a WCS, whatever its others are."""
-    try:
-        part = wcs.celestial
-        part.wcs.set()
-        with np.errstate(invalid="ignore"):
-            numbers = [part.wcs.crval, part.wcs.crpix, *part.pixel_scale_matrix]
-        if wcs.has_celestial and np.isfinite(numbers).all():
-            return part
-    except (WcsError, ValueError, RuntimeError, MemoryError):
-        pass
-    if wcs.has_distortion:
-        raise ValueError(f"wcs must have no distortion beside axes that wcslib refuses, got axes {_axes(wcs)}")
-    # wcslib sets up all axes or none: the cards of the pair may still do
-    header = fits.Header()
-    matrix = ("CD", wcs.wcs.cd) if wcs.wcs.has_cd() else ("PC", wcs.wcs.pc)
-    for axis in range(1, wcs.naxis + 1):
-        values = {"CTYPE": str(wcs.wcs.ctype[axis - 1]), "CUNIT": str(wcs.wcs.cunit[axis - 1]),
-                  "CRVAL": wcs.wcs.crval[axis - 1], "CRPIX": wcs.wcs.crpix[axis - 1]}
-        if matrix[0] == "PC":
-            values["CDELT"] = wcs.wcs.cdelt[axis - 1]
-        if wcs.pixel_shape is not None and wcs.pixel_shape[axis - 1] is not None:
-            values["NAXIS"] = int(wcs.pixel_shape[axis - 1])
-        cards = {f"{name}{axis}": value for name, value in values.items()}
-        cards |= {f"{matrix[0]}{axis}_{k}": value for k, value in enumerate(matrix[1][axis - 1], 1)}
-        for name, value in cards.items():
-            # a header holds no NaN, but a word that is refused as one
-            header[name] = value if isinstance(value, (str, int)) else \
-                float(value) if np.isfinite(value) else repr(float(value))
-    for axis, m, value in wcs.wcs.get_pv():
-        header[f"PV{axis}_{m}"] = value
-    for name in ("lonpole", "latpole", "equinox"):
-        if np.isfinite(getattr(wcs.wcs, name)):
-            header[name] = getattr(wcs.wcs, name)
-    if wcs.wcs.radesys:
-        header["RADESYS"] = wcs.wcs.radesys
-    return _from_header(header)
-
-
-def _axes(wcs: WCS) -> list[str]:
-    return [str(ctype) for ctype in wcs.wcs.ctype]
-
-
-def _from_header(header: fits.Header) -> WCS:
-    try:
-        return read_celestial(header)[0]
-    except ValueError as error:
-        raise ValueError(str(error) if str(error).startswith("wcs ") else f"wcs cannot be used: {error}") from None
 
 
 def image_shape(wcs: WCS, shape: Sequence[int] | None = None) -> tuple[int, int]:
@@ -265,14 +187,14 @@ def on_sky(wcs: WCS, shape: tuple[int, int]) -> np.ndarray | None:
     A lattice of at most 257 x 257 pixels, the border included, tells whether to look at each pixel.
     """
     ny, nx = shape
-    rows, columns = (np.unique(np.linspace(0, n - 1, min(n, LATTICE)).astype(int)) for n in shape)
+    rows, columns = (np.unique(np.linspace(0, n - 1, min(n, LATTICE_SIDE)).astype(int)) for n in shape)
     if _has_place(wcs, *np.meshgrid(columns, rows)).all():
         return None
     copies, again = turns(wcs), 0
     found = np.empty(shape, bool)
-    for y in range(0, ny, LATTICE):
-        places = [axis.astype(float) for axis in np.meshgrid(np.arange(nx), np.arange(y, min(y + LATTICE, ny)))]
-        found[y:y + LATTICE] = _has_place(wcs, *places)
+    for y in range(0, ny, LATTICE_SIDE):
+        places = [axis.astype(float) for axis in np.meshgrid(np.arange(nx), np.arange(y, min(y + LATTICE_SIDE, ny)))]
+        found[y:y + LATTICE_SIDE] = _has_place(wcs, *places)
         again += 0 if copies is None else int(copies.repeated(*places).sum())
     if again:
         warn_caller(f"wcs has {again} of the image's {ny * nx} pixels on sky that other pixels show: no source is "
@@ -302,12 +224,16 @@ def icrs_to_pixel(wcs: WCS, ra: Any, dec: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(x).reshape(ra.shape), np.asarray(y).reshape(ra.shape)
 
 
-def _tangent(ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the unit vectors to (ra, dec), and there to the east and to the north."""
+def unit_vectors(ra: Any, dec: Any) -> np.ndarray:
+    """Return unit vectors, shape (..., 3), to places in degrees."""
     a, d = np.radians(ra), np.radians(dec)
-    zero = np.zeros_like(a)
-    return (np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], axis=-1),
-            np.stack([-np.sin(a), np.cos(a), zero], axis=-1),
+    return np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], axis=-1)
+
+
+def tangent_vectors(ra: Any, dec: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return unit vectors, shape (..., 3), that point to the east and to the north at places in degrees."""
+    a, d = np.radians(ra), np.radians(dec)
+    return (np.stack([-np.sin(a), np.cos(a), np.zeros_like(a)], axis=-1),
             np.stack([-np.sin(d) * np.cos(a), -np.sin(d) * np.sin(a), np.cos(d)], axis=-1))
 
 
@@ -328,7 +254,7 @@ def pixel_affine(wcs: WCS, ra: Any, dec: Any) -> np.ndarray:
         grid at each position. NaN where the projection is not defined.
     """
     ra, dec = np.atleast_1d(np.asarray(ra, float)), np.atleast_1d(np.asarray(dec, float))
-    centre, *axes = _tangent(ra, dec)
+    centre, axes = unit_vectors(ra, dec), tangent_vectors(ra, dec)
     x0 = np.stack(icrs_to_pixel(wcs, ra, dec), axis=-1)
     # half a pixel is small against the curvature of any grid and large against rounding
     step = 0.5 * 3600 * float(np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix))))
@@ -348,6 +274,41 @@ def pixel_affine(wcs: WCS, ra: Any, dec: Any) -> np.ndarray:
         nearer = np.where((size[0] <= size[1])[:, None], forward, backward)
         out[:, :, column] = np.where(seam, nearer, (forward + backward) / 2)
     return out
+
+
+def local_affine(wcs: WCS, x: Any, y: Any) -> np.ndarray:
+    """Return the map from sky offsets in the image's own frame to pixel offsets.
+
+    A beam's angle is from the north of the image's own frame, as all that read BPA take it to be, so
+    the frame is left out: longitude and latitude count as if they were right ascension and declination.
+
+    Parameters
+    ----------
+    wcs : `~astropy.wcs.WCS`
+        A 2-d celestial WCS.
+    x, y : array_like, shape (n,)
+        Places in pixels.
+
+    Returns
+    -------
+    ndarray, shape (n, 2, 2)
+        d(x, y) / d(east, north) in pixels per arcsecond; NaN off the sky.
+    """
+    plain = wcs.deepcopy()
+    plain.wcs.ctype = [("RA---" if axis == wcs.wcs.lng else "DEC--") + str(name)[5:]
+                       for axis, name in enumerate(wcs.wcs.ctype)]
+    plain.wcs.radesys = "ICRS"
+    plain.wcs.set()
+    x, y = np.atleast_1d(np.asarray(x, float)), np.atleast_1d(np.asarray(y, float))
+    known = np.isfinite(x) & np.isfinite(y)
+    lon, lat = np.full(x.shape, np.nan), np.full(x.shape, np.nan)
+    if known.any():
+        lon[known], lat[known] = pixel_to_icrs(plain, x[known], y[known])
+    known = np.isfinite(lon) & np.isfinite(lat)
+    affine = np.full((x.size, 2, 2), np.nan)
+    if known.any():
+        affine[known] = pixel_affine(plain, lon[known], lat[known])
+    return affine
 
 
 def pixel_area(wcs: WCS, x: Any, y: Any) -> np.ndarray:
@@ -453,12 +414,12 @@ def turns(wcs: WCS) -> Turns | None:
     """
     shape = wcs.array_shape
     code = str(wcs.wcs.ctype[wcs.wcs.lng])[5:8]
-    if shape is None or None in shape or 0 in shape or wcs.has_distortion or code not in EVEN + NARROWING:
+    if shape is None or None in shape or 0 in shape or wcs.has_distortion or code not in EVEN_TURNS + NARROWING_TURNS:
         return None
     if any(axis == wcs.wcs.lng + 1 for axis, _, _ in wcs.wcs.get_pv()):
         # a reference that is not the native one
         return None
-    found = Turns(wcs, (int(shape[0]), int(shape[1])), code in EVEN)
+    found = Turns(wcs, (int(shape[0]), int(shape[1])), code in EVEN_TURNS)
     x, y = np.meshgrid([-0.5, shape[1] - 0.5], [-0.5, shape[0] - 0.5])
     along, across = found._plane(x, y)
     if found.even and (np.abs(along) <= (0.5 + _TINY) * found._width(across)).all():

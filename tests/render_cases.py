@@ -9,9 +9,10 @@ from oracles import FWHM, Blobs, Errors, sky_offsets
 from radio_beam import Beam
 
 from skygal.observation.beam import TargetBeam, native_covariance
+from skygal.observation.frame import Frame
 from skygal.rendering.canvas import Canvas
 from skygal.rendering.drawing import Stamps, draw_stamps
-from skygal.rendering.measured import Frame, Measured
+from skygal.rendering.measured import Measured
 from skygal.scene.galaxies import stamp_affines
 from skygal.wcs import icrs_to_pixel, pixel_affine
 
@@ -21,7 +22,7 @@ NATIVE = native_covariance(3.0)
 def paint(sources: Stamps, beam: TargetBeam, shape: tuple[int, int], native: np.ndarray = NATIVE):
     """Return the noiseless image of sources, Jy/beam, and what was measured of them."""
     canvas, n = Canvas((0, shape[0], 0, shape[1]), shape, beam), len(sources)
-    measured = Measured(Frame(shape, beam), sources.flux, np.zeros(n), np.arange(1, n + 1))
+    measured = Measured(Frame(None, shape, beam, None), sources.flux, np.zeros(n), np.arange(1, n + 1))
     for drawn in draw_stamps(sources, beam, native, shape):
         measured.add(drawn, 0, np.full(n, beam.area))
         canvas.add(drawn, measured.limits, np.arange(1, n + 1))

@@ -9,7 +9,7 @@ from training_stamps import PLAIN, write_npz
 
 from skygal.morphology.checkpoint import load_model, save_model
 from skygal.morphology.conditions import ConditionTable
-from skygal.morphology.latents import draw_latents, draw_sources
+from skygal.morphology.latents import sample_latent_values, sample_latents
 from skygal.morphology.model import GalaxyModel
 from skygal.morphology.networks import Acceptance, Architecture
 from skygal.seeds import Seeds
@@ -48,7 +48,7 @@ def generator(tmp_path_factory):
 
 
 def sources(generator, keys=KEYS, latents="prior"):
-    return draw_sources(generator, latents, np.resize(["FRI", "FRII"], len(keys)), keys)
+    return sample_latents(generator, latents, np.resize(["FRI", "FRII"], len(keys)), keys)
 
 
 def test_survives_its_file(tmp_path):
@@ -68,7 +68,7 @@ def test_a_model_without_keeps_all(tmp_path):
     generator = load_model(write(tmp_path / "plain.safetensors")[0])
     plan = sources(generator)
     np.testing.assert_array_equal(generator.acceptance(plan.values, plan.fr_class, plan.extent, plan.bending), 1)
-    np.testing.assert_array_equal(plan.values, draw_latents("prior", KEYS, 4))
+    np.testing.assert_array_equal(plan.values, sample_latent_values("prior", KEYS, 4))
 
 
 def test_kept_draws_follow_the_acceptance(generator, monkeypatch):
@@ -88,7 +88,7 @@ def test_kept_draws_follow_the_acceptance(generator, monkeypatch):
 def test_a_source_is_drawn_from_its_key_alone(generator):
     whole = sources(generator)
     some = np.array([0, 7, 400, 1499])
-    part = draw_sources(generator, "prior", whole.fr_class[some], KEYS[some])
+    part = sample_latents(generator, "prior", whole.fr_class[some], KEYS[some])
     for name in ("values", "extent", "bending", "keys"):
         np.testing.assert_array_equal(getattr(part, name), getattr(whole, name)[some], err_msg=name)
 
@@ -96,8 +96,9 @@ def test_a_source_is_drawn_from_its_key_alone(generator):
 def test_only_the_models_own_prior_is_resampled(generator):
     np.testing.assert_array_equal(sources(generator, latents="balanced").values, sources(generator).values)
     for latents in ("uniform", "pairs", np.zeros(4, np.float32)):
-        np.testing.assert_array_equal(sources(generator, latents=latents).values, draw_latents(latents, KEYS, 4))
-    assert not np.array_equal(sources(generator).values, draw_latents("prior", KEYS, 4))
+        drawn = sample_latent_values(latents, KEYS, 4)
+        np.testing.assert_array_equal(sources(generator, latents=latents).values, drawn)
+    assert not np.array_equal(sources(generator).values, sample_latent_values("prior", KEYS, 4))
 
 
 @pytest.mark.parametrize("change, message", [

@@ -80,15 +80,28 @@ def test_a_circle_would_be_found():
     ("io", {"checks", "io", "wcs"}),
     ("observation", {"checks", "io", "observation", "wcs"}),
     ("rendering", {"checks", "observation", "rendering", "seeds"}),
+    ("morphology", {"checks", "io", "morphology", "observation", "rendering", "seeds"}),
     ("truth", {"checks", "io", "truth"}),
     ("population", {"checks", "io", "population", "rendering", "seeds", "wcs"}),
-    ("scene", {"checks", "morphology", "observation", "population", "rendering", "scene", "seeds", "wcs"}),
+    ("morphology", {"checks", "io", "morphology", "observation", "rendering", "seeds"}),
+    ("stamps", {"checks", "io", "morphology", "observation", "population", "rendering", "seeds", "stamps", "truth"}),
+    ("data", {"checks", "data", "io", "morphology", "observation", "stamps", "wcs"}),
+    ("training", {"checks", "data", "io", "morphology", "stamps", "training"}),
+    ("evaluation", {"checks", "data", "evaluation", "io", "morphology", "observation", "seeds", "stamps", "training"}),
+    ("scene", {"checks", "io", "morphology", "observation", "population", "rendering", "scene", "seeds", "settings",
+               "truth", "wcs"}),
 ])
 def test_rooms_stand_on_those_below(room, below):
     graph = imports()
     found = {other.split(".")[1] for name, others in graph.items() if name.startswith(f"skygal.{room}.")
              for other in others if other != "skygal"}
     assert found <= below
+
+
+def test_the_ground_floor_stands_on_nothing_else():
+    graph = imports()
+    for module in ("skygal.checks", "skygal.seeds", "skygal.wcs"):
+        assert graph[module] <= {"skygal.checks"}
 
 
 def test_the_hall():

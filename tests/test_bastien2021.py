@@ -7,14 +7,9 @@ from pyro.infer import Trace_ELBO
 from scipy.special import expit, xlogy
 
 import skygal
-from skygal.bastien2021.generator import (
-    PaperGenerator,
-    load_paper_model,
-    save_paper_model,
-    write_paper_weights,
-)
-from skygal.bastien2021.initial import spread_weights
-from skygal.bastien2021.networks import PaperArchitecture, PaperModel
+from skygal.bastien2021.generator import PaperGenerator
+from skygal.bastien2021.networks import PaperArchitecture, PaperModel, spread_weights
+from skygal.bastien2021.weights import load_paper_model, save_paper_model, write_paper_weights
 
 WIDTHS = (24, 20, 16, 12, 10)
 
@@ -267,11 +262,12 @@ def test_files_that_do_not_fit_are_refused(saved, tmp_path):
 
     from safetensors.numpy import save_file
 
-    from skygal.morphology.checkpoint import _digest, _read
+    from skygal.io.weights import digest, read_weights
+    from skygal.morphology.checkpoint import FORMATS
 
-    tensors, description, _ = _read(alone)
+    tensors, description, _ = read_weights(alone, FORMATS)
     description["architecture"]["latent_dim"] = 5
     text = json.dumps(description)
-    save_file(tensors, tmp_path / "wrong.safetensors", {"description": text, "sha256": _digest(tensors, text)})
+    save_file(tensors, tmp_path / "wrong.safetensors", {"description": text, "sha256": digest(tensors, text)})
     with pytest.raises(ValueError, match="does not fit its architecture"):
         skygal.load_model(tmp_path / "wrong.safetensors")

@@ -11,13 +11,13 @@ from frdeep_images import make_images, write_arrays, write_batch, write_batches
 
 import skygal
 from skygal.bastien2021 import loop as bastien2021_loop
-from skygal.bastien2021.generator import load_paper_model
-from skygal.bastien2021.images import crop_images, read_frdeep, rotate_and_crop
-from skygal.bastien2021.rate import RATES, best_rate, search_rate
+from skygal.bastien2021.frdeep import crop_images, read_frdeep, rotate_and_crop
 from skygal.bastien2021.settings import PaperSettings, preset_settings
-from skygal.bastien2021.train import run_files, train_paper_model
+from skygal.bastien2021.train import RATES, best_rate, run_files, search_rate, train_paper_model
+from skygal.bastien2021.weights import load_paper_model
 from skygal.evaluation.ramis import PaperClassifier
-from skygal.morphology.checkpoint import _read
+from skygal.io.weights import read_weights
+from skygal.morphology.checkpoint import FORMATS
 
 SMALL = PaperSettings(latent_dim=3, widths=(20, 16, 12, 10, 8), epochs=4, batch_size=16, rotations=2, log_every=1,
                       test_draws=2, samples=4, seed=5)
@@ -36,7 +36,7 @@ def judge():
 
 def assert_same_weights(a, b):
     """The header's order is not fixed, so the files' bytes may differ."""
-    (first, description, _), (second, other, _) = _read(a), _read(b)
+    (first, description, _), (second, other, _) = (read_weights(path, FORMATS) for path in (a, b))
     assert description == other
     assert set(first) == set(second)
     for key, value in first.items():

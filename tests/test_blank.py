@@ -217,11 +217,11 @@ def test_a_blank_card_of_an_image_of_floats(tmp_path):
 def test_an_image_without_noise():
     for data in (np.zeros((N, N)), sky(np.zeros((N, N)), 5)):
         data = np.where(data > 1e-6, data, 0)
-        said = "image shows no noise in 100 % of its pixels, where local_rms is 0 and snr infinite: give rms"
+        said = "image shows no noise in 100 % of its pixels, where local_rms is 0 and snr infinite: give noise"
         with pytest.warns(UserWarning, match=said):
             field = inject(data, wcs=grid())
         assert len(field.truth) == 60 and field.truth["flux"].min() >= 1e-3 * u.Jy
-        given = inject(data, wcs=grid(), rms=0.1 * u.mJy)
+        given = inject(data, wcs=grid(), noise=0.1 * u.mJy)
         assert np.isfinite(given.truth["snr"]).all()
     clipped = inject(np.maximum(noise(), 0), wcs=grid())
     np.testing.assert_allclose(clipped.truth["local_rms"].value, RMS, rtol=0.15)

@@ -13,10 +13,11 @@ from radio_beam import Beam
 from scipy.signal import fftconvolve
 
 from skygal.observation.beam import TargetBeam, ellipse_axes, ellipse_covariance, native_covariance
+from skygal.observation.frame import Frame
 from skygal.rendering.canvas import Canvas
 from skygal.rendering.drawing import Stamps, draw_stamps
 from skygal.rendering.matching import matching_kernel
-from skygal.rendering.measured import Frame, Measured
+from skygal.rendering.measured import Measured
 from skygal.rendering.neighbours import find_neighbours
 
 NATIVE = native_covariance(3.0)
@@ -51,7 +52,7 @@ def draw(sources, shape=(128, 120), beam=BEAM, valid=None):
     labels = np.array([one.label for one in sources])
     many = Stamps(stamps, np.full((len(sources), 2), 31.5), column["position"], column["affine"], column["flux"])
     canvas = Canvas((0, shape[0], 0, shape[1]), shape, beam, valid)
-    measured = Measured(Frame(shape, beam, valid), column["flux"], column["rms"], labels)
+    measured = Measured(Frame(None, shape, beam, None, None, valid), column["flux"], column["rms"], labels)
     areas = np.full(len(sources), beam.area if beam.psf is None else 1)
     for drawn in draw_stamps(many, beam, NATIVE, shape):
         measured.add(drawn, 0, areas)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
+from skygal.io.weights import digest
 from skygal.morphology import checkpoint
 from skygal.morphology.checkpoint import list_models, load_model, save_model
 from skygal.morphology.conditions import ConditionTable
@@ -61,8 +62,8 @@ def decoded(generator):
 @pytest.fixture()
 def reads(monkeypatch):
     """Paths of the weights files that are read."""
-    paths, read = [], checkpoint._read
-    monkeypatch.setattr(checkpoint, "_read", lambda path: paths.append(path) or read(path))
+    paths, read = [], checkpoint.read_weights
+    monkeypatch.setattr(checkpoint, "read_weights", lambda path, forms: paths.append(path) or read(path, forms))
     checkpoint._load.cache_clear()
     return paths
 
@@ -179,7 +180,7 @@ def rewrite(weights, path, tensors=None, **change):
     with safe_open(weights[0], framework="np") as file:
         described = json.loads(file.metadata()["description"])
     described = json.dumps({**described, **change})
-    save_file(tensors, path, metadata={"description": described, "sha256": checkpoint._digest(tensors, described)})
+    save_file(tensors, path, metadata={"description": described, "sha256": digest(tensors, described)})
     return path
 
 

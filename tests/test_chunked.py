@@ -48,7 +48,7 @@ def test_a_psf_image_too():
     y, x = np.mgrid[-20:21, -20:21]
     r = np.hypot(x, y)
     psf = np.exp(-(x**2 / 5 + y**2 / 4)) + 0.05 * np.cos(r) * np.exp(-r / 6)
-    arguments = {"n_sources": 20, "beam": psf, "noise": 0.1 * u.mJy, "flux": 5 * u.mJy,
+    arguments = {"n_sources": 20, "psf": psf, "noise": 0.1 * u.mJy, "flux": 5 * u.mJy,
                  "las": (20 * u.arcsec, 60 * u.arcsec), "seed": 4}
     whole = skygal.simulate_field(make_wcs(), **arguments)
     assert_same(skygal.simulate_field(make_wcs(), chunks=150, **arguments), whole, scheduler="synchronous")
@@ -137,19 +137,19 @@ def test_zarr(whole, tmp_path):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 def test_stopped_half_way_nothing_is_left(monkeypatch, tmp_path, error):
-    from skygal.scene import chunks as chunked
+    from skygal.scene.galaxies import GalaxyLayer
 
     lazy = skygal.simulate_field(make_wcs(), chunks=100, **ARGUMENTS)
     made = []
-    draw = chunked.Recipe.draw
+    draw = GalaxyLayer.draw
 
-    def fail(self, window, model):
-        made.append(window)
+    def fail(self, canvas, shared):
+        made.append(canvas.window)
         if len(made) > 7:
             raise error("no space left on device")
-        return draw(self, window, model)
+        return draw(self, canvas, shared)
 
-    monkeypatch.setattr(chunked.Recipe, "draw", fail)
+    monkeypatch.setattr(GalaxyLayer, "draw", fail)
     with dask.config.set(scheduler="synchronous"), pytest.raises(error):
         lazy.write(tmp_path / "out")
     assert made and list(tmp_path.iterdir()) == []

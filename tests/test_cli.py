@@ -22,6 +22,7 @@ from skygal.cli.shared import TRAINING
 from skygal.io.atomic import whole_directory
 from skygal.io.config import dump_config
 from skygal.io.images import read_image
+from skygal.settings import Morphology, Population, View, join_views
 from skygal.training.settings import TrainSettings
 from skygal.truth import read_truth
 
@@ -35,6 +36,7 @@ class FakeField:
     provenance: dict
     image: np.ndarray
     truth: tuple = (1, 2)
+    inputs: tuple = ()
 
     def write(self, directory, *, format="fits", overwrite=False, plot=False, progress=False):
         with whole_directory(directory, overwrite=overwrite) as part:
@@ -48,7 +50,11 @@ def calls(monkeypatch):
 
     def fake(name):
         def function(*positional, **named):
-            seen.append((name, positional, named))
+            # they read their words as the functions do
+            views = [View.of(named).given()] if name != "simulate_fields" else View.of_each(
+                {one.name: named[one.name] for one in fields(View)})
+            read = {**join_views(views), **Population.of(named).given(), **Morphology.of(named).given()}
+            seen.append((name, positional, {**named, **read}))
             return FakeField({"skygal_version": "0", "seed": named["seed"] or 77}, np.zeros((4, 6)))
         return function
 
@@ -70,23 +76,24 @@ def test_simulate_hands_everything_on(calls, tmp_path, capsys):
                    "--spectral-index=-0.9,-0.6", "--latents", "prior", "--clip-sigma", "none", "--model", "m",
                    "--seed", "3", "--device", "cuda", "--workers", "1", "--no-progress", "--output", out])
     assert status == 0, capsys.readouterr().err
-    (_, (wcs, n), named), = calls
-    assert n == 7 and wcs.array_shape == (30, 40) and wcs.wcs.ctype[0] == "RA---TAN"
+    (_, (wcs,), named), = calls
+    assert named.pop("n_sources") == 7 and wcs.array_shape == (30, 40) and wcs.wcs.ctype[0] == "RA---TAN"
     beam = named.pop("beam")
     assert (beam.major.to_value("arcsec"), beam.pa.to_value("deg")) == pytest.approx((6, 30))
     assert named == {"survey": None, "noise": 0.15 * u.mJy, "table": None, "frequency": 1.4 * u.GHz,
                      "flux": (1 * u.mJy, 1 * u.Jy), "las": (10 * u.arcsec, 1 * u.arcmin),
                      "fr_mix": {"FRI": 0.2, "FRII": 0.8}, "spectral_index": (-0.9, -0.6), "latents": "prior",
                      "clip_sigma": None, "model": "m", "seed": 3, "device": "cuda", "workers": 1, "progress": False,
-                     "curvature": None, "faint": None, "primary_beam": None, "off_sky": "nan", "chunks": None}
+                     "curvature": None, "faint": None, "primary_beam": None, "off_sky": "nan", "chunks": None,
+                     "psf": None, "bending": None}
     assert capsys.readouterr().out == f"{out}: 2 sources in 6 x 4 pixels, seed 3\n"
 
 
 def test_defaults(calls, tmp_path):
     assert main(["simulate", "--survey", "FIRST", "--pixel-scale", "2arcsec", "--noise", "none",
                  "--output", str(tmp_path / "out")]) == 0
-    (_, (wcs, n), named), = calls
-    assert n is None and wcs.array_shape == (1024, 1024) and named["noise"] is False
+    (_, (wcs,), named), = calls
+    assert named["n_sources"] is None and wcs.array_shape == (1024, 1024) and named["noise"] is False
     assert named["latents"] == "balanced" and named["clip_sigma"] == 3.0 and named["progress"] is True
     assert [named[name] for name in ("beam", "flux", "las", "fr_mix", "model", "seed")] == [None] * 6
 
@@ -97,8 +104,8 @@ def test_config_gives_defaults_and_the_command_line_wins(calls, tmp_path):
                       f"fr_mix: {{FRI: 0.2, FRII: 0.8}}\noutput: {tmp_path / 'out'}\nseed: 4\nclip_sigma: none\n"
                       "spectral_index: -0.7\nprogress: false\n")
     assert main(["simulate", "--config", str(config), "--n-sources", "9"]) == 0
-    (_, (wcs, n), named), = calls
-    assert n == 9 and wcs.array_shape == (30, 40) and named["seed"] == 4 and named["progress"] is False
+    (_, (wcs,), named), = calls
+    assert named["n_sources"] == 9 and wcs.array_shape == (30, 40) and named["seed"] == 4 and named["progress"] is False
     assert named["flux"] == (1 * u.mJy, 1 * u.Jy) and named["fr_mix"] == {"FRI": 0.2, "FRII": 0.8}
     assert named["clip_sigma"] is None and named["spectral_index"] == -0.7
 
@@ -117,12 +124,12 @@ def test_what_was_run_can_be_run_again(calls, tmp_path):
 
 
 def test_inject_hands_everything_on(calls, tmp_path, capsys):
-    assert main(["inject", "m.fits", "--table", "t.ecsv", "--hdu", "1", "--unit", "Jy/beam", "--rms", "1 mJy",
+    assert main(["inject", "m.fits", "--table", "t.ecsv", "--hdu", "1", "--unit", "Jy/beam", "--noise", "1 mJy",
                  "--no-progress", "--output", str(tmp_path / "out")]) == 0
     assert main(["inject", "m.fits", "--n-sources", "3", "--output", str(tmp_path / "two")]) == 0
-    (_, positional, named), (_, other, _) = calls
-    assert positional == ("m.fits", "t.ecsv") and other == ("m.fits", 3)
-    assert named["hdu"] == 1 and named["unit"] == "Jy/beam" and named["rms"] == 1 * u.mJy
+    (_, positional, named), (_, other, more) = calls
+    assert positional == other == ("m.fits",) and named["table"] == Path("t.ecsv") and more["n_sources"] == 3
+    assert named["hdu"] == "1" and named["unit"] == "Jy/beam" and named["noise"] == 1 * u.mJy
     assert "2 sources in m.fits, seed 77" in capsys.readouterr().out
 
 
@@ -130,7 +137,7 @@ def test_psf(calls, tmp_path):
     np.save(tmp_path / "psf.npy", np.eye(5))
     words = ["simulate", "--pixel-scale", "2arcsec", "--psf", str(tmp_path / "psf.npy")]
     assert main([*words, "--output", str(tmp_path / "out")]) == 0
-    assert calls[0][2]["beam"] == tmp_path / "psf.npy"
+    assert calls[0][2]["psf"] == tmp_path / "psf.npy"
     assert main([*words, "--beam", "5arcsec", "--output", str(tmp_path / "two")]) == 2
 
 
@@ -161,8 +168,6 @@ def test_psf(calls, tmp_path):
     (["simulate", "--output", "there", "--overwrite"],
      "Error: output folder 'there' holds what skygal did not write ('mine')"),
     (["inject", "--output", "x"], "Error: Missing argument 'IMAGE'."),
-    (["inject", "m.fits", "--n-sources", "2", "--table", "t.fits", "--output", "x"],
-     "Error: n_sources must be left out where table is given, got 2"),
     (["stamps", "--output", "x"], "Error: Missing option '--n'."),
     (["stamps", "--n", "4", "--output", "there"], "Error: output folder 'there' exists")])
 def test_errors_are_one_line(calls, tmp_path, monkeypatch, capsys, words, message):
@@ -206,7 +211,7 @@ def test_help_offers_what_the_command_takes(capsys):
     for command, several in (("simulate", True), ("inject", False)):
         assert main([command, "--help"]) == 0
         text = " ".join(capsys.readouterr().out.split())
-        assert ("or several: '1 GHz, 1.4 GHz'" in text) == ("';' between" in text) == several, command
+        assert ("With several frequencies, '1 GHz, 1.4 GHz'" in text) == ("';' between" in text) == several, command
 
 
 def test_version_and_help(capsys):
@@ -467,7 +472,7 @@ def test_several_frequencies_are_handed_on(calls, tmp_path, capsys):
     assert name == "simulate_fields" and again[0] == name and named["frequency"] == [1 * u.GHz, 1400 * u.MHz]
     assert named["noise"] == [1 * u.mJy, False] and named["primary_beam"] == "25 m" and named["curvature"] == -0.1
     assert [beam.minor.to_value("arcsec") for beam in named["beam"]] == pytest.approx([6, 5])
-    assert named["faint"] == "weak.fits"
+    assert named["faint"] == Path("weak.fits")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [".skygal", "channel_0", "channel_1", "skygal.yaml"]
     assert capsys.readouterr().out.endswith("pixels at 2 frequencies, seed 77\n")
     # in a file they may be lists

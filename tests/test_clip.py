@@ -79,3 +79,64 @@ def test_a_batch_is_its_stamps_one_by_one():
 def test_bad_sigma(value, message):
     with pytest.raises((TypeError, ValueError), match=message):
         clip_stamps(np.ones((1, 30, 30)), value, beam_fwhm=3.0)
+
+
+def plain(*boxes, peak=1.0):
+    """Return a stamp of even boxes (y, x, height, width, brightness) on nothing, beside a source of unit peak."""
+    out = blob(60, 40, peak, 2.5)
+    out[out < 0.05] = 0
+    for y, x, height, width, value in boxes:
+        out[y:y + height, x:x + width] = value
+    return out
+
+
+def clip(*stamps, **options):
+    return clip_stamps(np.stack(stamps), **{"clip_sigma": 3.0, "beam_fwhm": 3.0, **options})
+
+
+def test_the_brightest_island_is_kept_however_small():
+    # one of 4 pixels, where the beam's area has 10.2; what is larger is fainter, and neither part of the other
+    small = np.zeros(X.shape)
+    small[40:42, 60:62], small[10:12, 10:12] = 1.0, 0.9
+    other = np.zeros(X.shape)
+    other[20:22, 30:32] = 1.0
+    for image, kept in zip(clip(small, other), (small > 0.95, other > 0), strict=True):
+        np.testing.assert_array_equal(image > 0, kept)
+
+
+def test_islands_under_the_beams_area_are_specks():
+    # a beam of 3 pixels FWHM covers 10.2 of them
+    (clipped,) = clip(plain((5, 5, 2, 5, 0.5), (5, 20, 1, 11, 0.5), (70, 5, 3, 4, 0.5)))
+    assert not clipped[5:7, 5:10].any() and (clipped[5, 20:31] == 0.5).all() and (clipped[70:73, 5:9] == 0.5).all()
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.0017, False), (0.0023, True)])
+def test_islands_with_less_than_a_fifth_of_a_percent_of_the_flux_are_specks(share, kept):
+    source = plain(peak=10.0)
+    # 16 pixels, each above the floor: three thousandths of the peak
+    value = share * source.sum() / (1 - share) / 16
+    assert value > 3.1e-3 * source.max()
+    (clipped,) = clip(plain((5, 5, 4, 4, value), peak=10.0))
+    assert clipped[5:9, 5:9].any() == kept and clipped[40, 60] > 0
+
+
+def test_a_smooth_floor_is_cut_at_three_thousandths_of_the_peak():
+    """Or what a decoder draws as a wide, noiseless halo would be taken as the source's."""
+    image = blob(60, 40, 1.0, 6)
+    (clipped,) = clip(image)
+    np.testing.assert_array_equal(clipped > 0, image > 3e-3)
+
+
+def test_the_threshold_is_at_most_half_of_the_peak():
+    floor = np.random.default_rng(0).random(X.shape) + blob(60, 40, 1.0, 4)
+    (clipped,) = clip(floor, clip_sigma=30.0)
+    bright = clipped[35:46, 55:66] > 0
+    np.testing.assert_array_equal(bright, (floor > 0.5 * floor.max())[35:46, 55:66])
+
+
+def test_pixels_that_touch_by_a_corner_are_of_one_island():
+    image = plain()
+    for k in range(12):
+        image[5 + k, 5 + k] = 0.5
+    (clipped,) = clip(image)
+    assert (clipped[range(5, 17), range(5, 17)] == 0.5).all()

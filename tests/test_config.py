@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from radio_beam import Beam
 
-from skygal.io.config import as_plain, dump_config, load_config, resolve_config
+from skygal.io.config import as_plain, dump_config, load_config
 
 KEYS = {"survey", "n_sources", "flux", "fr_mix", "size", "seed"}
 
@@ -42,7 +42,9 @@ def test_load_what_a_command_wrote(tmp_path):
     ("zzz: 1", "has an unknown key 'zzz'; the keys are flux, fr_mix, n_sources, seed, size, survey"),
     ("- a\n- b", "must hold keys and values, got a list"),
     ("survey: [", "is not valid YAML"),
-    ("seed: 1\nseed: 2", "'seed' is given twice"),
+    ("seed: 1\nseed: 2", "'seed' is given twice"), ("1: 1\n1: 2", "1 is given twice"),
+    ("seed: " + "[" * 5000, "it is nested deeper than 20"), ("seed: &x 1\nsize: *x", "aliases are not admitted"),
+    ("? [1]\n: 2", r"a key must be a word, got \["),
     ("n-sources: 1\nn_sources: 2", "has the key 'n_sources' twice"),
     ("seed: !!python/object/apply:os.getcwd []", "is not valid YAML")])
 def test_bad_files(tmp_path, text, message):
@@ -58,10 +60,6 @@ def test_missing_and_unreadable(tmp_path):
     (tmp_path / "latin").write_bytes(b"survey: \xe9\xff")
     with pytest.raises(ValueError, match="cannot be read"):
         load_config(tmp_path / "latin", KEYS)
-
-
-def test_resolve():
-    assert resolve_config({"a": 1, "b": None}, {"a": None, "c": 2}, {"b": 3}) == {"a": 1, "b": 3, "c": 2}
 
 
 def test_plain():

@@ -6,8 +6,7 @@ import torch
 from scipy.special import expit
 
 import skygal
-from skygal.bastien2021.convert import convert_weights, read_state_dict
-from skygal.bastien2021.generator import load_paper_model
+from skygal.bastien2021.weights import convert_weights, load_paper_model, read_state_dict
 from skygal.cli.main import main
 
 WIDTHS = (24, 20, 16, 12, 10)

@@ -127,7 +127,7 @@ def test_bad_input(fields, tmp_path):
     moved = skygal.simulate_field(skygal.make_wcs("11h +30d", (90, 110), 1.8 * u.arcsec), 1, frequency=1.2 * u.GHz)
     with pytest.raises(ValueError, match="fields must be on one grid, got another in field 1"):
         skygal.write_cube([fields[0], moved], path)
-    per_pixel = skygal.inject(np.zeros((90, 110)), 1, beam=6 * u.arcsec, unit="mJy/beam", rms=1 * u.mJy, seed=1,
+    per_pixel = skygal.inject(np.zeros((90, 110)), 1, beam=6 * u.arcsec, unit="mJy/beam", noise=1 * u.mJy, seed=1,
                               wcs=field_header(fields[0].wcs, beam=None, frequency=1.2 * u.GHz, unit="mJy/beam"))
     with pytest.raises(ValueError, match="fields must have one unit, got 'JY/BEAM' and 'mJy/beam'"):
         skygal.write_cube([fields[0], per_pixel], path)
@@ -136,7 +136,7 @@ def test_bad_input(fields, tmp_path):
         for key in ("NAXIS", "CTYPE", "CRVAL", "CDELT", "CRPIX", "CUNIT"):
             flat.remove(f"{key}{axis}", ignore_missing=True)
     flat["NAXIS"] = 2
-    inside = skygal.inject(np.zeros((90, 110)), 1, beam=6 * u.arcsec, rms=1 * u.mJy, seed=1, wcs=flat)
+    inside = skygal.inject(np.zeros((90, 110)), 1, beam=6 * u.arcsec, noise=1 * u.mJy, seed=1, wcs=flat)
     with pytest.raises(ValueError, match="fields must have a frequency axis in their headers"):
         skygal.write_cube([inside], path)
     assert not path.exists()

@@ -18,9 +18,8 @@ from training_stamps import blob
 import skygal
 from skygal.morphology.moments import measure_moments
 from skygal.observation.beam import FWHM
-from skygal.rendering.survey_noise import noise_power
 from skygal.stamps import dataset as datasets
-from skygal.stamps.view import StampView
+from skygal.stamps.survey_view import StampView, noise_power
 
 FWHM_ARCSEC = 5.4
 

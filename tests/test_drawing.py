@@ -11,10 +11,11 @@ from oracles import Blobs
 from radio_beam import Beam
 
 from skygal.observation.beam import TargetBeam, native_covariance
+from skygal.observation.frame import Frame
 from skygal.rendering import drawing
 from skygal.rendering.canvas import Canvas
 from skygal.rendering.drawing import Stamps, draw_stamps
-from skygal.rendering.measured import FAINTEST, Frame, Measured
+from skygal.rendering.measured import FAINTEST, Measured
 from skygal.rendering.neighbours import find_neighbours
 
 NATIVE, SHAPE = native_covariance(3.0), (150, 170)
@@ -123,7 +124,7 @@ def test_only_what_is_in_the_image_is_made_of_a_giant(monkeypatch):
     found, cut, limited = pixels(many)
     assert cut.all() and limited.all()
     assert sum(data.size for _, data, _ in found.values()) < 2 * 1024 * 1024
-    measured = Measured(Frame(SHAPE, BEAM), many.flux, np.zeros(2), np.array([1, 2]))
+    measured = Measured(Frame(None, SHAPE, BEAM, None), many.flux, np.zeros(2), np.array([1, 2]))
     canvas = Canvas((0, SHAPE[0], 0, SHAPE[1]), SHAPE, BEAM)
     for drawn in draw_stamps(many, BEAM, NATIVE, SHAPE):
         measured.add(drawn, 0, np.full(2, BEAM.area))
@@ -178,7 +179,7 @@ def test_measures_against_pixels_one_by_one(seed, rms, blank):
         valid = np.ones(SHAPE, bool)
         valid[60:80, :100] = False
     n, labels = len(many), np.arange(1, len(many) + 1)
-    measured = Measured(Frame(SHAPE, BEAM, valid), many.flux, np.full(n, rms), labels)
+    measured = Measured(Frame(None, SHAPE, BEAM, None, None, valid), many.flux, np.full(n, rms), labels)
     canvas = Canvas((0, SHAPE[0], 0, SHAPE[1]), SHAPE, BEAM, valid)
     for drawn in draw_stamps(many, BEAM, NATIVE, SHAPE):
         measured.add(drawn, 0, np.full(n, BEAM.area))

@@ -12,10 +12,10 @@ from training_stamps import write_npz
 from skygal.data.prepare import prepare_stamps
 from skygal.data.readers import read_stamps
 from skygal.evaluation import evaluate as module
-from skygal.evaluation.bench import CLASSES, Effort, make_bench, see_with_beam
-from skygal.evaluation.evaluate import MEASURES, evaluate_model, evaluate_stamps, observe_made
+from skygal.evaluation.evaluate import MEASURES, evaluate_model, evaluate_stamps, observe_generated
+from skygal.evaluation.reference import CLASSES, Effort, add_beam, make_reference
 from skygal.evaluation.report import csv_table, markdown_table
-from skygal.evaluation.rows import Row
+from skygal.evaluation.results import Result
 
 TINY = Effort(folds=2, judge_seeds=1, judge_epochs=4, views=1, test_seeds=1, test_epochs=2, transfer_seeds=2,
               transfer_epochs=2, few=20, n_boot=10)
@@ -23,24 +23,24 @@ TINY = Effort(folds=2, judge_seeds=1, judge_epochs=4, views=1, test_seeds=1, tes
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
-    """Return prepared stamps, their cutouts, and a bench of them."""
+    """Return prepared stamps, their cutouts, and a reference of them."""
     stamps = read_stamps(write_npz(tmp_path_factory.mktemp("real") / "s.npz", 160))
     data = prepare_stamps(stamps, shape=(32, 48))
-    return data, stamps, make_bench(data, stamps, effort=TINY)
+    return data, stamps, make_reference(data, stamps, effort=TINY)
 
 
 @pytest.fixture(scope="module")
 def made(real):
     """Return stamps that are as good as real ones: restored training stamps, each three times."""
-    data, _, bench = real
+    data, _, reference = real
     train = data.select(data.split == "train")
     rows = np.tile(np.arange(len(train)), 3)
-    return see_with_beam(train.images, beam_sigma=bench.beam_sigma)[rows], train.fr_class[rows]
+    return add_beam(train.images, beam_sigma=reference.beam_sigma)[rows], train.fr_class[rows]
 
 
 def test_every_measure_is_taken(real, made):
-    _, _, bench = real
-    rows = evaluate_stamps(*made, bench=bench)
+    _, _, reference = real
+    rows = evaluate_stamps(*made, reference=reference)
     names = {row.measure for row in rows}
     for start in ("balanced accuracy", "RAMIS", "class fidelity, FRI", "class fidelity, FRII", "Frechet distance",
                   "two-sample accuracy", "train on synthetic", "gain of real + synthetic over real alone, 20",
@@ -64,28 +64,29 @@ def test_every_measure_is_taken(real, made):
 
 
 def test_judges_and_generator_share_no_stamp(real):
-    data, _, bench = real
-    assert (bench.fold[bench.split == "train"] == -1).all() and (bench.fold[bench.split != "train"] >= 0).all()
-    assert set(bench.test) == set(np.flatnonzero(data.split == "test"))
+    data, _, reference = real
+    train = reference.split == "train"
+    assert (reference.fold[train] == -1).all() and (reference.fold[~train] >= 0).all()
+    assert set(reference.test) == set(np.flatnonzero(data.split == "test"))
     # the judges learnt from the held-out stamps and views of them alone
-    assert bench.judge.n_folds == 2
+    assert reference.judge.n_folds == 2
 
 
 def test_the_same_seed_gives_the_same_figures(real, made):
-    data, stamps, bench = real
-    again = make_bench(data, stamps, effort=TINY)
+    data, stamps, reference = real
+    again = make_reference(data, stamps, effort=TINY)
     which = ["ramis", "fidelity", "two-sample"]
-    one, two = evaluate_stamps(*made, bench=bench, which=which), evaluate_stamps(*made, bench=again, which=which)
+    one, two = (evaluate_stamps(*made, reference=of, which=which) for of in (reference, again))
     assert one == two
     # what was found of real stamps alone does not change what follows
-    assert evaluate_stamps(*made, bench=bench, which=which) == one
+    assert evaluate_stamps(*made, reference=reference, which=which) == one
 
 
 def test_generated_stamps_get_the_noise_of_real_ones(real, made):
-    _, _, bench = real
-    seen = observe_made(*made, bench)
+    _, _, reference = real
+    seen = observe_generated(*made, reference)
     assert len(seen) + seen.hidden == len(made[1]) and seen.images.shape[1:] == (32, 48)
-    assert np.isin(seen.seen.noise, bench.real.noise[bench.train]).all()
+    assert np.isin(seen.observed.noise, reference.real.noise[reference.train]).all()
     assert [CLASSES[k] for k in seen.label] == made[1].tolist() or seen.hidden
 
 
@@ -94,7 +95,7 @@ def test_the_papers_judge_gets_rows_of_its_own(real, made):
         def classify(self, images):
             return np.full((len(images), 2), 0.5)
 
-    rows = evaluate_stamps(*made, bench=real[2], which=["ramis", "fidelity"], paper=Half())
+    rows = evaluate_stamps(*made, reference=real[2], which=["ramis", "fidelity"], paper=Half())
     found = [row for row in rows if row.group == "paper's judge"]
     assert len(found) == 3 and found[0].generated == found[0].real == pytest.approx(1)
 
@@ -106,23 +107,23 @@ def test_the_papers_judge_gets_rows_of_its_own(real, made):
     (lambda x, c: (0 * x, c), "generated must have flux, got .* stamps without any")])
 def test_bad_stamps_are_refused(real, made, change, words):
     with pytest.raises(ValueError, match=words):
-        evaluate_stamps(*change(*made), bench=real[2])
+        evaluate_stamps(*change(*made), reference=real[2])
 
 
 def test_bad_arguments_are_refused(real, made, tmp_path):
     with pytest.raises(ValueError, match="which must be one of 'judge', .* got 'looks'"):
-        evaluate_stamps(*made, bench=real[2], which=["looks"])
-    with pytest.raises(ValueError, match="bench must be given, or data and stamps, got none"):
+        evaluate_stamps(*made, reference=real[2], which=["looks"])
+    with pytest.raises(ValueError, match="reference must be given, or data and stamps, got none"):
         evaluate_stamps(*made)
     few = real[0].select((real[0].split != "test") | (real[0].fr_class == "FRI"))
     with pytest.raises(ValueError, match="stamps must hold two of each of FRI and FRII in the test split, got"):
-        make_bench(few, real[1], effort=TINY)
+        make_reference(few, real[1], effort=TINY)
     with pytest.raises(ValueError, match="n must be at least 1, got 0"):
         evaluate_model(None, [tmp_path], n=0)
 
 
 def test_tables_as_text():
-    row = Row("RAMIS", "robust judge", 1.3, 0.01, 1.4, 0.02, "at least real", False)
+    row = Result("RAMIS", "robust judge", 1.3, 0.01, 1.4, 0.02, "at least real", False)
     text = markdown_table([row, replace(row, met=True), replace(row, target="", met=None)]).splitlines()
     assert text[2] == "| RAMIS | robust judge | 1.300 ± 0.010 | 1.400 ± 0.020 | at least real | not met |"
     assert text[3].endswith("| met |") and text[4].endswith("|  |  |")
@@ -173,15 +174,15 @@ def test_a_model_of_another_kind_is_refused(monkeypatch):
 def test_the_second_judge_is_kept_apart(tmp_path, monkeypatch):
     from training_stamps import stamps as make
 
-    from skygal.data.stamps import make_stamps
+    from skygal.data.cutouts import make_cutouts
     from skygal.evaluation import ramis
-    from skygal.evaluation.second_judge import apart_from, train_second_judge
+    from skygal.evaluation.judges import apart_from, train_second_judge
 
     images, labels = make(12, size=150)
     clipped = np.where(images > 0.03, np.floor(255 * images / images.max(axis=(1, 2), keepdims=True)), 0)
     names = np.where(labels == 0, "FRI", "FRII")
-    cutouts = make_stamps(list(images[:6]), names[:6], ra=np.arange(6.0), dec=np.zeros(6), rms=np.full(6, 0.01))
-    shown = make_stamps(list(clipped), names)
+    cutouts = make_cutouts(list(images[:6]), names[:6], ra=np.arange(6.0), dec=np.zeros(6), rms=np.full(6, 0.01))
+    shown = make_cutouts(list(clipped), names)
     assert apart_from(shown, cutouts, [0, 2]).tolist() == [k not in (0, 2) for k in range(12)]
     np.savez(tmp_path / "f.npz", image=clipped.astype(np.uint8), label=labels)
     given = {}

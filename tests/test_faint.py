@@ -39,12 +39,12 @@ def dirty_beam():
     return psf / psf.max()
 
 
-@pytest.mark.parametrize("options", [{}, {"beam": dirty_beam()}, {"primary_beam": 200 * u.m}])
+@pytest.mark.parametrize("options", [{}, {"psf": dirty_beam()}, {"primary_beam": 200 * u.m}])
 def test_image_truth_and_chunks_agree(options):
     field = simulate(make_table(), 20, **options)
     truth = field.truth
     assert len(truth) == 420 and len(np.unique(truth["source_id"])) == 420
-    area = options["beam"].sum() if "beam" in options else AREA
+    area = options["psf"].sum() if "psf" in options else AREA
     assert field.model.sum(dtype=float) / area == pytest.approx(truth["flux_in_image"].sum().value, rel=1e-5)
     lazy = simulate(make_table(), 20, chunks=(70, 130), **options).compute()
     for name in ("model", "segmentation"):
@@ -119,7 +119,7 @@ def test_injection():
     image = np.zeros((300, 300), np.float32)
     image[:, :50] = np.nan
     field = skygal.inject(image, 0, faint=make_table(100), wcs=make_wcs(), beam=5.4 * u.arcsec, unit="Jy/beam",
-                          frequency=1.4 * u.GHz, rms=0.1 * u.mJy, seed=1)
+                          frequency=1.4 * u.GHz, noise=0.1 * u.mJy, seed=1)
     seen = np.nansum(field.image, dtype=float) / AREA
     assert seen == pytest.approx(field.truth["flux_in_image"].sum().value, rel=1e-5)
     assert not field.segmentation[:, :50].any() and np.isnan(field.image[:, :50]).all()

@@ -20,6 +20,7 @@ import skygal
 from skygal.cli import words as options
 from skygal.cli.main import main
 from skygal.io.images import read_image
+from skygal.io.words import parse_hdu
 
 PIXELS = np.random.default_rng(0).normal(0, 1e-3, (NY, NX)).astype(np.float32)
 HEADER = fits.Header.fromstring(as_bytes(base_cards(2)))
@@ -111,10 +112,10 @@ def test_which_hdu(tmp_path):
 
 
 def test_hdu_in_words():
-    assert [options.parse_hdu(words) for words in (None, 1, "2", " 3 ", "SCI")] == [None, 1, 2, 3, "SCI"]
+    assert [parse_hdu("hdu", words) for words in (None, 1, "2", " 3 ", "SCI")] == [None, 1, 2, 3, "SCI"]
     for words in (True, "", 1.5):
         with pytest.raises(ValueError, match="hdu must be a number or an EXTNAME, got"):
-            options.parse_hdu(words)
+            parse_hdu("hdu", words)
 
 
 def test_hdu_on_the_command_line(tmp_path, capsys):

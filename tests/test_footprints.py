@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 import skygal
 from skygal.rendering import neighbours
 from skygal.rendering.analytic.bulk import Analytic, draw
+from skygal.rendering.analytic.neighbours import FaintPixels
 from skygal.rendering.footprints import Footprints
 from skygal.rendering.neighbours import find_neighbours
-from skygal.scene.faint_neighbours import FaintNeighbours
 
 
 def random_footprints(rng, n, shape):
@@ -84,7 +84,7 @@ def test_with_faint_sources(seed, n, m, blank, rows):
             kept.add(int(labels[k]), 0, 0, images[k], limit=limits[k], matters=matters[k])
     peak = faint.flux * faint.area / (2 * np.pi * np.sqrt(np.linalg.det(faint.beam + faint.covariance)))
     low, least = (0.01 * peak).astype(np.float32), rng.choice([3e-3, 0.1], m) * peak
-    others = FaintNeighbours(faint, np.arange(m) + 1000, low, 1e-4 * low, least, valid if blank else None)
+    others = FaintPixels(faint, np.arange(m) + 1000, low, 1e-4 * low, least, valid if blank else None)
     before = neighbours.ROWS
     neighbours.ROWS = rows
     try:

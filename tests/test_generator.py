@@ -5,7 +5,7 @@ import pytest
 
 from skygal.morphology.checkpoint import load_model
 from skygal.morphology.conditions import measure_extent_bending
-from skygal.morphology.generator import BLOCK
+from skygal.morphology.generator import DECODE_BLOCK
 from skygal.morphology.moments import measure_moments
 
 
@@ -40,18 +40,18 @@ def test_no_rows(generator):
 
 
 def test_bits_do_not_depend_on_what_follows(generator):
-    given = inputs(generator, 2 * BLOCK + 9)
+    given = inputs(generator, 2 * DECODE_BLOCK + 9)
     whole = generator.decode(*given)
-    for n in (1, BLOCK - 1, BLOCK, BLOCK + 1):
+    for n in (1, DECODE_BLOCK - 1, DECODE_BLOCK, DECODE_BLOCK + 1):
         np.testing.assert_array_equal(generator.decode(*(value[:n] for value in given)), whole[:n])
-    later = generator.decode(*(value[BLOCK:] for value in given))
-    np.testing.assert_array_equal(later, whole[BLOCK:])
+    later = generator.decode(*(value[DECODE_BLOCK:] for value in given))
+    np.testing.assert_array_equal(later, whole[DECODE_BLOCK:])
 
 
 def test_bits_do_not_depend_on_the_others(generator):
-    given = inputs(generator, BLOCK)
-    others = inputs(generator, BLOCK, seed=1)
-    mine = np.array([0, 1, 17, BLOCK - 1])
+    given = inputs(generator, DECODE_BLOCK)
+    others = inputs(generator, DECODE_BLOCK, seed=1)
+    mine = np.array([0, 1, 17, DECODE_BLOCK - 1])
     mixed = [np.array(value) for value in others]
     for value, own in zip(mixed, given, strict=True):
         value[mine] = own[mine]
@@ -148,7 +148,7 @@ def test_refuses(generator, change, message):
 
 
 def test_says_what_it_is(generator):
-    assert repr(generator) == f"Generator('first-cvae', sha256='{generator.sha256[:12]}', device='cpu')"
+    assert repr(generator) == f"CvaeGenerator('first-cvae', sha256='{generator.sha256[:12]}', device='cpu')"
 
 
 def test_latents_are_drawn_in_along_their_direction(generator):

@@ -15,7 +15,7 @@ import skygal
 from skygal.cli.main import main
 from skygal.io.images import read_image
 from skygal.observation.noise import NoiseMap, read_noise
-from skygal.scene.recipe import Recipe
+from skygal.scene.ground import NoiseGround
 
 SHAPE, PIXEL, BEAM = (300, 340), 1.8, 5.4
 NONE = {"n_sources": 0, "beam": BEAM * u.arcsec, "frequency": 1.4 * u.GHz, "seed": 3}
@@ -79,7 +79,7 @@ def test_noise_is_that_of_one_rms_times_the_map():
     for beam in (np.exp(-np.hypot(*np.mgrid[-9:10, -9:10])**2 / 4),
                  QTable({"ra": [179.9, 180.1] * u.deg, "dec": [30, 30.1] * u.deg, "bmaj": [5, 8] * u.arcsec,
                          "bmin": [5, 6] * u.arcsec, "bpa": [0, 20] * u.deg})):
-        more = {**NONE, "beam": beam}
+        more = {**NONE, "beam": None, "psf" if isinstance(beam, np.ndarray) else "beam": beam}
         one = skygal.simulate_field(wcs, noise=1e-4 * u.Jy, **more).image
         np.testing.assert_allclose(skygal.simulate_field(wcs, noise=true, **more).image, one * true / 1e-4, atol=1e-8)
 
@@ -126,7 +126,7 @@ def test_chunks_share_one_map():
     bases = []
     for task in dict(lazy.image.__dask_graph__()).values():
         for part in (*getattr(task, "args", ()), *(task if isinstance(task, tuple) else ())):
-            noise = getattr(getattr(part, "value", part), "noise", None)
+            noise = getattr(getattr(getattr(part, "value", part), "ground", None), "noise", None)
             if isinstance(noise, np.ndarray):
                 bases.append(id(noise.base))
     assert len(bases) == 30 and len(set(bases)) == 1
@@ -181,11 +181,11 @@ def test_several_frequencies():
 def test_one_map_for_several_frequencies_is_held_once(monkeypatch):
     made = []
 
-    def make_recipe(*args, **more):
-        made.append(args[2])
-        return Recipe(*args, **more)
+    def make_ground(*args, **more):
+        made.append(args[1].values)
+        return NoiseGround(*args, **more)
 
-    monkeypatch.setattr("skygal.simulate.Recipe", make_recipe)
+    monkeypatch.setattr("skygal.simulate.NoiseGround", make_ground)
     skygal.simulate_fields(make_wcs(), noise=rising(), chunks=100, **{**NONE, "frequency": [1, 2, 3] * u.GHz})
     assert len(made) == 3 and made[0] is made[1] is made[2]
 
@@ -261,7 +261,7 @@ def test_units(unit, per_jy_beam, tmp_path):
             "las": 10 * u.arcsec, "unit": unit}
     maps = [true * u.Jy / u.beam, per_jy_beam * true, path]
     for rms in maps:
-        truth = skygal.inject(image, 9, rms=rms, **more).truth
+        truth = skygal.inject(image, 9, noise=rms, **more).truth
         x, y = (np.rint(np.asarray(truth[k])).astype(int) for k in "xy")
         np.testing.assert_allclose(truth["local_rms"].to_value(u.Jy / u.beam), true[y, x], rtol=0.01)
     # a map's own beam and pixels are those that it is in
@@ -270,7 +270,7 @@ def test_units(unit, per_jy_beam, tmp_path):
         # four times the beam: a fourth of the kelvins, and as many pixels to a beam
         data = rising(coarse, coarse.array_shape) * per_jy_beam / (4 if unit == "K" else 1)
         path = write_map(tmp_path / "own.fits", data, coarse, unit, BMAJ=2 * BEAM / 3600, BMIN=2 * BEAM / 3600, BPA=0.0)
-        found = skygal.inject(image, 9, rms=path, **more).truth["local_rms"].to_value(u.Jy / u.beam)
+        found = skygal.inject(image, 9, noise=path, **more).truth["local_rms"].to_value(u.Jy / u.beam)
         np.testing.assert_allclose(found, true[y, x], rtol=0.01)
 
 
@@ -280,17 +280,17 @@ def test_an_injection_with_a_map(tmp_path):
     image[:50] = np.nan
     more = {"wcs": make_wcs(), "beam": BEAM * u.arcsec, "frequency": 1.4 * u.GHz, "unit": "Jy/beam", "seed": 1,
             "las": 10 * u.arcsec}
-    field = skygal.inject(image, 20, rms=write_map(tmp_path / "rms.fits", true, make_wcs()), **more)
+    field = skygal.inject(image, 20, noise=write_map(tmp_path / "rms.fits", true, make_wcs()), **more)
     x, y = (np.rint(np.asarray(field.truth[k])).astype(int) for k in "xy")
     np.testing.assert_allclose(field.truth["local_rms"].value, true[y, x], rtol=0.02)
     # the default range of fluxes is that of the map's median
-    flat = skygal.inject(image, 20, rms=np.median(true[50:]) * u.Jy, **more)
+    flat = skygal.inject(image, 20, noise=np.median(true[50:]) * u.Jy, **more)
     np.testing.assert_allclose(field.truth["flux_requested"], flat.truth["flux_requested"], rtol=1e-5)
-    assert field.provenance["configuration"]["rms"].endswith("rms.fits")
+    assert field.provenance["configuration"]["noise"].endswith("rms.fits")
     # where the map has nothing, the nearest value is taken, and that is said
     half = np.where(np.arange(SHAPE[1]) < 200, true, np.nan)
-    with pytest.warns(UserWarning, match="rms map has no values for 35000 of 85000 pixels of the image"):
-        other = skygal.inject(image, 20, rms=half, flux=5 * u.mJy, **more)
+    with pytest.warns(UserWarning, match="noise map has no values for 35000 of 85000 pixels of the image"):
+        other = skygal.inject(image, 20, noise=half, flux=5 * u.mJy, **more)
     x, y = (np.rint(np.asarray(other.truth[k])).astype(int) for k in "xy")
     np.testing.assert_allclose(other.truth["local_rms"].value, true[y, np.minimum(x, 199)], rtol=0.02)
 
@@ -318,10 +318,11 @@ def test_command_line(tmp_path, capsys):
     # again, from what was written; and on, into it
     assert main(["simulate", "--config", str(out / "skygal.yaml"), "--output", str(tmp_path / "again")]) == 0
     np.testing.assert_array_equal(read_image(tmp_path / "again" / "field.fits").data, image)
-    assert main(["inject", str(out / "field.fits"), "--rms", str(path), "--output", str(tmp_path / "on"), *words]) == 0
-    assert f"rms: {path}" in (tmp_path / "on" / "skygal.yaml").read_text()
+    assert main(["inject", str(out / "field.fits"), "--noise", str(path), "--output", str(tmp_path / "on"),
+                 *words]) == 0
+    assert f"noise: {path}" in (tmp_path / "on" / "skygal.yaml").read_text()
     for command in (["simulate", "--size", "64", "--pixel-scale", "1.8 arcsec", "--noise"],
-                    ["inject", str(out / "field.fits"), "--rms"]):
+                    ["inject", str(out / "field.fits"), "--noise"]):
         assert main([*command, "missing.fits", "--output", str(tmp_path / "no")]) != 0
         assert "map 'missing.fits' does not exist" in capsys.readouterr().err
     assert not (tmp_path / "no").exists()
@@ -347,15 +348,15 @@ def changed(value):
     (np.ones(SHAPE, bool), TypeError, "noise map must be an array of numbers, got dtype bool"),
     (np.full(SHAPE, "1"), TypeError, "noise map must be an array of numbers, got dtype <U1"),
     ("missing.fits", FileNotFoundError, "noise map 'missing.fits' does not exist"),
-    ("faint", TypeError, "noise must be a Quantity in units of Jy / beam, got 'faint'"),
+    ("faint", ValueError, "noise must be a number with a unit such as .*, got 'faint'"),
     (0.1, TypeError, "noise must be a Quantity in units of Jy / beam, got 0.1"),
 ])
 def test_bad_maps(noise, error, message):
     with pytest.raises(error, match=message):
         skygal.simulate_field(make_wcs(), noise=noise, **NONE)
     if "Quantity" not in message and not isinstance(noise, str):
-        with pytest.raises(error, match=message.replace("noise", "rms")):
-            skygal.inject(np.ones(SHAPE), 1, rms=noise, wcs=make_wcs(), beam=BEAM * u.arcsec, unit="Jy/beam",
+        with pytest.raises(error, match=message):
+            skygal.inject(np.ones(SHAPE), 1, noise=noise, wcs=make_wcs(), beam=BEAM * u.arcsec, unit="Jy/beam",
                           frequency=1.4 * u.GHz)
 
 
@@ -392,7 +393,7 @@ def test_no_fits(tmp_path):
 
 def test_a_map_without_a_place_where_the_image_is_not_blank():
     image = np.where(np.arange(340) < 170, 1e-4, np.nan) * np.ones(SHAPE)
-    with pytest.raises(ValueError, match="rms map must have values where the image is not blank, got none"):
-        skygal.inject(image, 1, rms=np.where(np.isnan(image), 1e-4, np.nan), wcs=make_wcs(), beam=Beam(BEAM * u.arcsec),
-                      unit="Jy/beam", frequency=1.4 * u.GHz)
+    with pytest.raises(ValueError, match="noise map must have values where the image is not blank, got none"):
+        skygal.inject(image, 1, noise=np.where(np.isnan(image), 1e-4, np.nan), wcs=make_wcs(),
+                      beam=Beam(BEAM * u.arcsec), unit="Jy/beam", frequency=1.4 * u.GHz)
 

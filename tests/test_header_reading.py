@@ -17,9 +17,9 @@ import skygal
 from skygal import injection, simulate
 from skygal.cli import words as options
 from skygal.io.header_frequency import read_frequency
-from skygal.io.header_wcs import read_celestial
+from skygal.io.header_wcs import celestial, read_celestial
 from skygal.io.images import parse_unit, read_image
-from skygal.wcs import celestial, pixel_to_icrs
+from skygal.wcs import pixel_to_icrs
 
 PIXELS = np.random.default_rng(0).normal(0, 1e-3, (NY, NX)).astype(np.float32)
 X, Y = np.meshgrid(np.linspace(0, NX - 1, 5), np.linspace(0, NY - 1, 5))

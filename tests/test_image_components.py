@@ -13,11 +13,10 @@ from radio_beam import Beam
 from scipy.special import erf
 
 import skygal
-from skygal.morphology.components import Rule, find_components, share_out
 from skygal.observation.ellipse import FWHM
-from skygal.rendering import drawing, transform
-from skygal.scene import image_components
-from skygal.scene.image_components import COARSE, FLOOR, LEAST_PEAK, PROMINENCE
+from skygal.rendering import drawing, image_components, transform
+from skygal.rendering.hills import Rule, find_components, share_out
+from skygal.rendering.image_components import COARSE, FLOOR, LEAST_PEAK, PROMINENCE
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* sources have stamps coarser", "ignore:.* lie outside the image",
                                         "ignore:No local peaks")
@@ -221,14 +220,14 @@ def test_sidelobes_are_no_components():
     table = QTable({"x": np.arange(8) * 60.0 + 40, "y": np.full(8, 60.0), "flux": np.full(8, 0.1) * u.Jy,
                     "las": np.full(8, 2.0) * u.arcsec})
     wcs = make_wcs((120, 500))
-    dirty = skygal.simulate_field(wcs, table=table, beam=dirty_beam(), noise=False, seed=2)
+    dirty = skygal.simulate_field(wcs, table=table, psf=dirty_beam(), noise=False, seed=2)
     assert (dirty.truth["n_components"] == 1).all()
     peaks = find_peaks(dirty.model.astype(float), 0.01 * dirty.model.max(), box_size=3)
     assert len(peaks) > 30
     # and with structure, as many as through the Gaussian of the main lobe
     table["las"] = np.full(8, 80.0) * u.arcsec
     table["y"] = 60.3
-    dirty = skygal.simulate_field(wcs, table=table, beam=dirty_beam(), noise=False, seed=2)
+    dirty = skygal.simulate_field(wcs, table=table, psf=dirty_beam(), noise=False, seed=2)
     clean = skygal.simulate_field(wcs, table=table, beam=Beam.from_fits_header(dirty.header), noise=False, seed=2)
     assert (clean.truth["n_components"] > 1).sum() >= 4
     assert abs(np.mean(clean.truth["n_components"]) - np.mean(dirty.truth["n_components"])) <= 0.5
@@ -290,7 +289,7 @@ def test_a_source_too_large_to_be_drawn_whole_has_the_same_components(monkeypatc
         np.testing.assert_allclose(one["flux_fraction"], two["flux_fraction"], atol=0.1)
 
 
-@pytest.mark.parametrize("options", [{}, {"beam": dirty_beam(0.05)}])
+@pytest.mark.parametrize("options", [{}, {"psf": dirty_beam(0.05)}])
 def test_peaks_and_signal_to_noise_are_those_in_the_image(options):
     """One source at a time, at every distance from the border, against the pixels."""
     rms = 1e-4
@@ -317,9 +316,9 @@ def test_peaks_on_blank_pixels_do_not_count():
     galaxies = QTable({**places, "las": [20, 20, 20] * u.arcsec})
     faint = QTable({**places, "kind": ["point"] * 3})
     options = {"wcs": make_wcs(64), "beam": 5.4 * u.arcsec, "unit": "Jy/beam", "frequency": 1.4 * u.GHz,
-               "rms": 0.1 * u.mJy, "seed": 1}
+               "noise": 0.1 * u.mJy, "seed": 1}
     for row in range(3):
-        for field in (skygal.inject(image, galaxies[row:row + 1], **options),
+        for field in (skygal.inject(image, table=galaxies[row:row + 1], **options),
                       skygal.inject(image, 0, faint=faint[row:row + 1], **options)):
             seen = np.where(np.isnan(image), 0, field.model)
             truth = field.truth[0]

@@ -16,8 +16,8 @@ from radio_beam import Beam
 
 import skygal
 from skygal.cli.main import main
-from skygal.injection import local_rms
 from skygal.io.images import read_image
+from skygal.observation.local_rms import local_rms
 from skygal.truth import read_truth
 
 # sources larger than the model's largest, which there are now and then
@@ -176,7 +176,7 @@ def test_psf_image_in_surface_brightness():
     y, x = np.mgrid[-40:41, -40:41]
     psf = np.exp(-(x**2 + y**2) / 4.0) + 0.03 * np.exp(-(x**2 + y**2) / 300.0)
     data = np.random.default_rng(0).normal(0, 1, (NY, NX))
-    field = inject(data, wcs=make_header("Jy/sr"), beam=psf, flux=(0.1 * u.Jy, 1 * u.Jy))
+    field = inject(data, wcs=make_header("Jy/sr"), psf=psf, flux=(0.1 * u.Jy, 1 * u.Jy))
     flux = field.model.sum(dtype=float) * np.radians(PIXEL / 3600) ** 2
     assert flux == pytest.approx(field.truth["flux_in_image"].sum().value, rel=1e-4)
 
@@ -229,7 +229,7 @@ def test_local_rms_of_few_pixels():
 
 def test_rms_given(mosaic):
     for rms in (0.3 * u.mJy, 0.3 * u.mJy / u.beam):
-        field = inject(mosaic, rms=rms)
+        field = inject(mosaic, noise=rms)
         np.testing.assert_allclose(field.truth["local_rms"].to_value(u.Jy / u.beam), 3e-4)
         # fluxes start at the noise
         assert 3e-4 * (1 - 1e-4) < field.truth["flux"].min().to_value(u.Jy) < 9e-4
@@ -278,13 +278,13 @@ def test_a_table_of_ones_own(mosaic, columns, tmp_path):
     else:
         sky = read_image(mosaic).wcs.pixel_to_world(x, y)
         table["ra"], table["dec"] = sky.ra, sky.dec
-    field = skygal.inject(mosaic, table, seed=1)
+    field = skygal.inject(mosaic, table=table, seed=1)
     np.testing.assert_allclose([field.truth["x"], field.truth["y"]], [x, y], atol=1e-6)
     np.testing.assert_allclose(field.truth["flux"].to_value(u.Jy), [0.05, 0.2], rtol=1e-4)
     assert field.truth["source_id"].tolist() == [7, 9] and set(np.unique(field.segmentation)) == {0, 7, 9}
     assert field.truth["fr_class"].tolist() == ["FRI", "FRII"]
     table.write(tmp_path / "own.ecsv")
-    np.testing.assert_array_equal(skygal.inject(mosaic, tmp_path / "own.ecsv", seed=1).image, field.image)
+    np.testing.assert_array_equal(skygal.inject(mosaic, table=tmp_path / "own.ecsv", seed=1).image, field.image)
 
 
 def test_number_from_the_counts(mosaic):
@@ -309,7 +309,7 @@ def test_command_line(mosaic, tmp_path, capsys):
     assert main(["inject", str(bare), "--n-sources", "3", "--output", str(tmp_path / "no")]) == 2
     assert "beam must be given, since the image's header has none" in capsys.readouterr().err
     assert not (tmp_path / "no").exists()
-    assert main(["inject", str(bare), "--n-sources", "1", "--beam", "5.4arcsec", "--rms", "0.1 mJy", "--no-progress",
+    assert main(["inject", str(bare), "--n-sources", "1", "--beam", "5.4arcsec", "--noise", "0.1 mJy", "--no-progress",
                  "--output", str(tmp_path / "yes")]) == 0, capsys.readouterr().err
     assert fits.getval(tmp_path / "yes" / "field.fits", "BMAJ") == pytest.approx(FWHM / 3600)
 
@@ -351,15 +351,18 @@ NO_WCS = fits.PrimaryHDU(make_pixels())
     ({"unit": u.arcsec}, u.UnitConversionError, "unit must be a brightness such as Jy/beam.* got arcsec"),
     ({"unit": object}, TypeError, "unit must be an astropy unit or a string"),
     ({"unit": "MJY/BEAM"}, ValueError, "unit must say which of mJy and MJy it is, got 'MJY/BEAM'"),
-    ({"rms": -1 * u.mJy / u.beam}, ValueError, r"rms must be positive, got -0\.001 Jy"),
-    ({"rms": 1 * u.arcsec}, u.UnitConversionError, "rms must be in units convertible to Jy"),
-    ({"rms": 0.1}, TypeError, "rms must be a Quantity in units of Jy, got 0.1"),
+    ({"noise": -1 * u.mJy / u.beam}, ValueError, r"noise must be positive, got -0\.001 Jy"),
+    ({"noise": 1 * u.arcsec}, u.UnitConversionError, "noise must be in units convertible to Jy"),
+    ({"noise": 0.1}, TypeError, "noise must be a Quantity in units of Jy, got 0.1"),
     ({"beam": 0 * u.arcsec}, ValueError, "beam must be positive"),
     ({"frequency": 1 * u.m}, u.UnitConversionError, "frequency must be in units convertible to Hz"),
-    ({"sources": -1}, ValueError, "sources must be at least 0, got -1"),
-    ({"sources": 1.5}, TypeError, "sources must be a whole number, got 1.5"),
-    ({"sources": "nowhere.csv"}, FileNotFoundError, "table must be an existing file, got 'nowhere.csv'"),
-    ({"sources": Table({"flux": [-1.0] * u.Jy})}, ValueError, "table must have positive, finite flux"),
+    ({"n_sources": -1}, ValueError, "n_sources must be at least 0, got -1"),
+    ({"n_sources": 1.5}, TypeError, "n_sources must be a whole number, got 1.5"),
+    ({"table": "nowhere.csv", "n_sources": None}, FileNotFoundError,
+     "table must be an existing file, got 'nowhere.csv'"),
+    ({"table": Table({"flux": [-1.0] * u.Jy}), "n_sources": None}, ValueError, "table must have positive, finite flux"),
+    ({"n_sources": Table({"flux": [1.0] * u.Jy})}, TypeError,
+     "n_sources must be a whole number, got a Table: give it as table"),
     ({"flux": (1 * u.Jy, 1 * u.mJy)}, ValueError, "flux must have low < high"),
     ({"latents": "prio"}, ValueError, "latents must be one of .*did you mean 'prior'"),
     ({"clip_sigma": 0}, ValueError, "clip_sigma must be positive"),
@@ -367,17 +370,17 @@ NO_WCS = fits.PrimaryHDU(make_pixels())
     ({"seed": -1}, ValueError, "seed must be at least 0, got -1"),
 ])
 def test_bad_input(change, error, message):
-    given = {"image": make_pixels(), "wcs": make_header(), "sources": 2, "seed": 1, **change}
+    given = {"image": make_pixels(), "wcs": make_header(), "n_sources": 2, "seed": 1, **change}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(error, match=message):
-            skygal.inject(given.pop("image"), given.pop("sources"), **given)
+            skygal.inject(given.pop("image"), **given)
 
 
 def test_a_distribution_needs_a_number(mosaic):
     from skygal.population import LogUniform
 
-    with pytest.raises(ValueError, match="sources must be given where flux is a distribution, .* got None"):
+    with pytest.raises(ValueError, match="n_sources must be given where flux is a distribution, .* got None"):
         skygal.inject(mosaic, flux=LogUniform(1 * u.mJy, 1 * u.Jy), seed=1)
 
 

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from skygal.checks import show
-from skygal.cli.words import parse_latents
 from skygal.data.readers import read_stamps
 from skygal.io import inputs
 from skygal.io.config import dump_config, load_config, parse_yaml
 from skygal.io.inputs import check_file, open_file, read_bytes, read_npy, read_npz, read_text
 from skygal.io.provenance import read_provenance
-from skygal.observation.psf_files import read_psf_image
+from skygal.io.words import parse_latents
+from skygal.observation.psf import read_psf_image
 from skygal.observation.surveys import read_survey
 
 MiB = 2**20
@@ -68,7 +68,7 @@ def test_arrays(tmp_path, what):
     path = tmp_path / "x.npy"
     path.write_bytes(ARRAYS[what])
     refuse(lambda: read_npy(path, "latents file"), "latents file '", "x.npy' cannot be read as an array: ")
-    refuse(lambda: parse_latents(str(path)), "latents file '")
+    refuse(lambda: parse_latents("latents", str(path)), "latents file '")
     refuse(lambda: read_psf_image(path), "psf file '")
     with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
         archive.writestr("image.npy", ARRAYS[what])
@@ -90,7 +90,7 @@ def test_archives_that_unpack_without_end(tmp_path, monkeypatch):
     path = tmp_path / "x.npz"
     bomb(path, [300 * MiB])
     refuse(lambda: read_stamps(path), "stamps '", "unpacks from", "more than 100 times")
-    monkeypatch.setattr(inputs, "UNPACKED", 4 * MiB)
+    monkeypatch.setattr(inputs, "LARGEST_UNPACKED", 4 * MiB)
     bomb(path, [2 * MiB] * 8)
     refuse(lambda: read_stamps(path), "unpacks from")
     # of the arrays that are asked for alone
@@ -144,7 +144,7 @@ def no_files(tmp_path):
 
 
 def test_what_is_no_file(no_files):
-    for ending, call in ((".npy", lambda path: parse_latents(str(path))), (".npz", read_stamps),
+    for ending, call in ((".npy", lambda path: parse_latents("latents", str(path))), (".npz", read_stamps),
                          (".yaml", lambda path: load_config(path, ["a"])),
                          (".txt", lambda path: read_text(path, "file")),
                          (".bin", lambda path: check_file(path, "file"))):
@@ -255,7 +255,7 @@ def test_images_that_are_none(tmp_path, data):
 
 
 def test_wheels_that_unpack_without_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(inputs, "UNPACKED", 4 * MiB)
+    monkeypatch.setattr(inputs, "LARGEST_UNPACKED", 4 * MiB)
     bomb(tmp_path / "x.whl", [8 * MiB], "firstgalaxydata/galaxy_data.zip")
     refuse(lambda: read_stamps(tmp_path / "x.whl"), "x.whl'", "unpacks from")
 
@@ -263,7 +263,8 @@ def test_wheels_that_unpack_without_end(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("name", "value"), [("wcs", 1), ("psf", 0), ("psf", [1, None])])
 def test_numbers_are_no_paths(tmp_path, name, value):
     """They would be the files that a process has open: 0 is what it is told, 1 and 2 what it says."""
-    from skygal.cli.words import parse_each, parse_path, parse_wcs
+    from skygal.cli.words import parse_wcs
+    from skygal.io.words import parse_path
 
-    call = (lambda: parse_wcs(wcs=value)) if name == "wcs" else lambda: parse_each(name, value, parse_path)
+    call = (lambda: parse_wcs(wcs=value)) if name == "wcs" else lambda: parse_path(name, value)
     refuse(call, f"{name} must be a path, got ")

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from skygal.morphology.conditions import ConditionTable
-from skygal.morphology.latents import Latents, check_latents, draw_conditions, draw_latents, largest_extent
+from skygal.morphology.latents import Latents, check_latents, largest_extent, sample_conditions, sample_latent_values
 from skygal.seeds import Seeds, key_generator
 
 KEYS = Seeds(11).keys("latent", 2000)
@@ -24,20 +24,20 @@ def test_keys_do_not_depend_on_their_number():
 
 @pytest.mark.parametrize("name", ["balanced", "prior", "pairs"])
 def test_normal(name):
-    values = draw_latents(name, KEYS, 8)
+    values = sample_latent_values(name, KEYS, 8)
     assert values.shape == (2000, 8) and values.dtype == np.float32
     assert stats.kstest(values.ravel(), "norm").pvalue > 1e-3
-    np.testing.assert_array_equal(draw_latents(name, KEYS[5:7], 8), values[5:7])
+    np.testing.assert_array_equal(sample_latent_values(name, KEYS[5:7], 8), values[5:7])
 
 
 def test_uniform_fills_the_box():
-    values = draw_latents("uniform", KEYS, 8)
+    values = sample_latent_values("uniform", KEYS, 8)
     assert stats.kstest(values.ravel(), "uniform", args=(-4, 8)).pvalue > 1e-3
 
 
 def test_own_values():
     own = np.arange(8.0)
-    np.testing.assert_array_equal(draw_latents(check_latents(own, 8), KEYS[:3], 8), np.tile(own, (3, 1)))
+    np.testing.assert_array_equal(sample_latent_values(check_latents(own, 8), KEYS[:3], 8), np.tile(own, (3, 1)))
     with pytest.raises(ValueError, match=r"latents must have shape \(3, 8\) or \(8,\), got \(2, 8\)"):
         check_latents(np.zeros((2, 8)), 8, 3)
     with pytest.raises(ValueError, match=r"latents must have shape \(n_sources, 8\) or \(8,\), got \(7,\)"):
@@ -58,37 +58,37 @@ def test_unknown_name():
 
 def test_extents_follow_the_class_and_the_least_allowed():
     classes = np.resize(["FRI", "FRII"], KEYS.size)
-    extent, _ = draw_conditions(MODEL, classes, KEYS)
+    extent, _ = sample_conditions(MODEL, classes, KEYS)
     # the largest 2 per cent of the training set are left out
     assert stats.kstest(extent[::2], "uniform", args=(5, 0.98 * 55)).pvalue > 1e-3
     assert stats.kstest(extent[1::2], "uniform", args=(3, 0.98 * 77)).pvalue > 1e-3
-    large, _ = draw_conditions(MODEL, classes, KEYS, least=30.0)
+    large, _ = sample_conditions(MODEL, classes, KEYS, least=30.0)
     assert large.min() >= 30 - 1e-4
     assert stats.kstest(large[::2], "uniform", args=(30, 58.9 - 30)).pvalue > 1e-3
-    some, _ = draw_conditions(MODEL, classes, KEYS, least=30.0, most=35.0)
+    some, _ = sample_conditions(MODEL, classes, KEYS, least=30.0, most=35.0)
     assert some.min() >= 30 - 1e-4 and some.max() <= 35 + 1e-4
     assert stats.kstest(some, "uniform", args=(30, 5)).pvalue > 1e-3
     for least in (500.0, np.full(KEYS.size, 500.0)):
-        largest, _ = draw_conditions(MODEL, classes, KEYS, least=least)
+        largest, _ = sample_conditions(MODEL, classes, KEYS, least=least)
         np.testing.assert_allclose(largest[::2], largest_extent(MODEL, "FRI"))
         np.testing.assert_allclose(largest[1::2], largest_extent(MODEL, "FRII"))
-    np.testing.assert_allclose(draw_conditions(MODEL, classes, KEYS, most=1.0)[0][::2], 5)
+    np.testing.assert_allclose(sample_conditions(MODEL, classes, KEYS, most=1.0)[0][::2], 5)
     assert largest_extent(MODEL, "FRI") == pytest.approx(5 + 0.98 * 55)
 
 
 def test_bendings_go_either_way_and_keep_their_limits():
     classes = np.resize(["FRI", "FRII"], KEYS.size)
-    _, bending = draw_conditions(MODEL, classes, KEYS)
+    _, bending = sample_conditions(MODEL, classes, KEYS)
     assert stats.kstest(bending, "uniform", args=(-1, 2)).pvalue > 1e-3
-    _, some = draw_conditions(MODEL, classes, KEYS, bending=(0.3, 0.5))
+    _, some = sample_conditions(MODEL, classes, KEYS, bending=(0.3, 0.5))
     assert stats.kstest(np.abs(some), "uniform", args=(0.3, 0.2)).pvalue > 1e-3
     assert (np.sign(some) == np.sign(bending)).all()
 
 
 def test_extent_bending_and_latents_are_independent():
     classes = np.full(KEYS.size, "FRI")
-    extent, bending = draw_conditions(MODEL, classes, KEYS)
-    values = draw_latents("prior", KEYS, 4)
+    extent, bending = sample_conditions(MODEL, classes, KEYS)
+    values = sample_latent_values("prior", KEYS, 4)
     rho = np.abs(np.corrcoef(np.column_stack([extent, bending, np.abs(bending), values]).T))
     rho[1:3, 1:3] = 0
     assert (rho - np.diag(np.diag(rho))).max() < 0.1
@@ -96,20 +96,21 @@ def test_extent_bending_and_latents_are_independent():
 
 def test_a_source_is_drawn_from_its_key_alone():
     classes = np.resize(["FRI", "FRII"], KEYS.size)
-    whole = draw_conditions(MODEL, classes, KEYS)
-    part = draw_conditions(MODEL, classes[[7, 3]], KEYS[[7, 3]])
+    whole = sample_conditions(MODEL, classes, KEYS)
+    part = sample_conditions(MODEL, classes[[7, 3]], KEYS[[7, 3]])
     for all_of_them, some in zip(whole, part, strict=True):
         np.testing.assert_array_equal(all_of_them[[7, 3]], some)
 
 
 def test_no_sources():
-    extent, bending = draw_conditions(MODEL, np.zeros(0, str), KEYS[:0])
+    extent, bending = sample_conditions(MODEL, np.zeros(0, str), KEYS[:0])
     assert extent.shape == bending.shape == (0,)
 
 
 def test_latents_are_cut_and_joined():
     classes = np.resize(["FRI", "FRII"], 6)
-    whole = Latents(draw_latents("prior", KEYS[:6], 4), classes, *draw_conditions(MODEL, classes, KEYS[:6]), KEYS[:6])
+    values, conditions = sample_latent_values("prior", KEYS[:6], 4), sample_conditions(MODEL, classes, KEYS[:6])
+    whole = Latents(values, classes, *conditions, KEYS[:6])
     again = Latents.join([whole[:2], whole[np.array([2, 3])], whole[4:]])
     assert len(again) == 6
     for name in ("values", "fr_class", "extent", "bending", "keys"):

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import FWHM, Blobs, angle_between
 
-from skygal.morphology.components import find_components
 from skygal.morphology.measure import ISOPHOTE, Shapes, measure_stamps
+from skygal.rendering.hills import find_components
 
 Y, X = np.mgrid[:81, :121]
 
@@ -94,3 +94,22 @@ def test_ripples_are_no_components():
 def test_empty_stamp_is_refused():
     with pytest.raises(ValueError, match="stamps must have flux, got 1 without any"):
         measure(point(60, 40), np.zeros(X.shape))
+
+
+def test_a_core_is_within_a_fifth_of_the_size_of_the_centre():
+    """A peak farther off is a hot spot: the centre stands in."""
+    def peaked(at):
+        # two lobes 80 pixels apart, 86 from end to end, and a peak between them that hardly moves the centre
+        return point(20, 40, 0.45) + point(100, 40, 0.45) + point(at, 40, 0.1)
+
+    shapes, _ = measure(peaked(74.0), peaked(82.0))
+    near, far = (shapes.core[k] - shapes.centre[k] for k in (0, 1))
+    assert near[0] == pytest.approx(0.9 * 14, abs=0.1) and shapes.core_frac[0] == pytest.approx(0.1, rel=0.05)
+    np.testing.assert_allclose(far, 0, atol=1e-9)
+    assert shapes.core_frac[1] == 0 and (shapes.n_components == 3).all()
+
+
+def test_no_more_than_all_flux_is_in_the_core():
+    # a peak that is sharper than the beam has more than its flux, were it a beam's
+    shapes, _ = measure(point(60, 40, sigma=0.7 * 3 / FWHM))
+    assert shapes.core_frac[0] == 1

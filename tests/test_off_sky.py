@@ -111,7 +111,7 @@ def test_injection_into_zeros_off_the_sky(fields):
     """What has a number but no place on the sky gets no sources, and stays what it is."""
     field = fields["zero"]
     sky = is_sky(field.wcs)
-    more = skygal.inject(field.image, 60, wcs=field.header, seed=5, rms=0.1 * u.Jy, flux=(3 * u.Jy, 9 * u.Jy),
+    more = skygal.inject(field.image, 60, wcs=field.header, seed=5, noise=0.1 * u.Jy, flux=(3 * u.Jy, 9 * u.Jy),
                          las=2 * u.deg)
     assert near_sky(sky, more.truth).all()
     assert (more.image[~sky] == 0).all() and (more.segmentation[~sky] == 0).all()
@@ -137,7 +137,7 @@ def test_several_frequencies_and_faint_sources():
 def test_a_psf_image_beside_the_edge_of_the_sky():
     y, x = np.mgrid[-15:16, -15:16]
     psf = np.exp(-(x**2 + y**2) / 5) + 0.03 * np.cos(np.hypot(x, y)) * np.exp(-np.hypot(x, y) / 5)
-    wcs, given = GRIDS["SIN"], {**ARGUMENTS, "beam": psf}
+    wcs, given = GRIDS["SIN"], {**ARGUMENTS, "beam": None, "psf": psf}
     field = skygal.simulate_field(wcs, noise=0.1 * u.Jy, **given)
     sky = is_sky(wcs)
     assert np.isnan(field.image[~sky]).all() and np.isfinite(field.image[sky]).all()

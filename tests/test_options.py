@@ -12,69 +12,73 @@ from hypothesis import strategies as st
 from radio_beam import Beam
 
 from skygal.cli import words as options
+from skygal.io import words
 from skygal.io.config import as_plain
 from skygal.io.headers import field_header
+from skygal.settings import View
 from skygal.wcs import make_wcs, pixel_to_icrs
 
 
 def test_quantities():
-    assert options.parse_quantity("noise", "0.15 mJy") == 0.15 * u.mJy
-    assert options.parse_quantity("las", "5.4arcsec") == 5.4 * u.arcsec
-    for bad in ("5.4", 5.4, "arcsec?", "", None):
+    assert words.parse_quantity("noise", "0.15 mJy") == 0.15 * u.mJy
+    assert words.parse_quantity("las", "5.4arcsec") == 5.4 * u.arcsec
+    for bad in ("5.4", "arcsec?", ""):
         with pytest.raises(ValueError, match="noise must be a number with a unit such as '5.4 arcsec', got"):
-            options.parse_quantity("noise", bad)
+            words.parse_quantity("noise", bad)
+    # what is no word is left to whoever uses it
+    assert words.parse_quantity("noise", 5.4) == 5.4 and words.parse_quantity("noise", None) is None
 
 
 def test_numbers():
-    assert options.parse_number("clip_sigma", "2.5") == 2.5
-    for bad in ("x", None, True, [1]):
+    assert words.parse_number("clip_sigma", "2.5") == 2.5
+    for bad in ("x", "", "1 2"):
         with pytest.raises(ValueError, match="clip_sigma must be a number, got"):
-            options.parse_number("clip_sigma", bad)
+            words.parse_number("clip_sigma", bad)
 
 
 def test_ranges():
     pair = (1 * u.mJy, 1 * u.Jy)
-    assert options.parse_range("flux", "1 mJy, 1 Jy") == pair
-    assert options.parse_range("flux", "1mJy,1Jy") == pair
-    assert options.parse_range("flux", ["1 mJy", "1 Jy"]) == pair
-    assert options.parse_range("flux", "1 mJy") == 1 * u.mJy
-    assert options.parse_range("index", -0.7, plain=True) == -0.7
-    assert options.parse_range("index", "-0.9,-0.6", plain=True) == (-0.9, -0.6)
+    assert words.parse_range("flux", "1 mJy, 1 Jy") == pair
+    assert words.parse_range("flux", "1mJy,1Jy") == pair
+    assert words.parse_range("flux", ["1 mJy", "1 Jy"]) == pair
+    assert words.parse_range("flux", "1 mJy") == 1 * u.mJy
+    assert words.parse_numbers("index", -0.7) == -0.7
+    assert words.parse_numbers("index", "-0.9,-0.6") == (-0.9, -0.6)
     with pytest.raises(ValueError, match="flux must be a pair LOW,HIGH, got '1 mJy, 2 mJy, 3 mJy'"):
-        options.parse_range("flux", "1 mJy, 2 mJy, 3 mJy")
+        words.parse_range("flux", "1 mJy, 2 mJy, 3 mJy")
     with pytest.raises(ValueError, match="flux must be a number with a unit"):
-        options.parse_range("flux", "1, 2")
+        words.parse_range("flux", "1, 2")
 
 
 def test_open_range():
     pair = (60 * u.arcsec, 2 * u.arcmin)
-    assert options.parse_open_range("las", "60 arcsec, 2 arcmin") == pair
-    assert options.parse_open_range("las", ["60 arcsec", "2 arcmin"]) == pair
-    for words in ("60 arcsec,", "60 arcsec", "60 arcsec, none", ["60 arcsec", None], ["60 arcsec"]):
-        assert options.parse_open_range("las", words) == (60 * u.arcsec, None)
-    for words in (", 10 deg", "none, 10 deg", [None, "10 deg"]):
-        assert options.parse_open_range("bending", words) == (None, 10 * u.deg)
+    assert words.parse_open_range("las", "60 arcsec, 2 arcmin") == pair
+    assert words.parse_open_range("las", ["60 arcsec", "2 arcmin"]) == pair
+    for each in ("60 arcsec,", "60 arcsec", "60 arcsec, none", ["60 arcsec", None], ["60 arcsec"]):
+        assert words.parse_open_range("las", each) == (60 * u.arcsec, None)
+    for each in (", 10 deg", "none, 10 deg", [None, "10 deg"]):
+        assert words.parse_open_range("bending", each) == (None, 10 * u.deg)
     with pytest.raises(ValueError, match=r"las must be a pair LOW,HIGH, got '1 deg, 2 deg, 3 deg'"):
-        options.parse_open_range("las", "1 deg, 2 deg, 3 deg")
+        words.parse_open_range("las", "1 deg, 2 deg, 3 deg")
     with pytest.raises(ValueError, match="las .*'60'"):
-        options.parse_open_range("las", "60,")
+        words.parse_open_range("las", "60,")
 
 
 def test_sizes():
-    assert options.parse_size("1024") == options.parse_size(1024) == (1024, 1024)
-    assert options.parse_size("300x200") == options.parse_size([300, 200]) == (200, 300)
+    assert words.parse_size("size", "1024") == words.parse_size("size", 1024) == (1024, 1024)
+    assert words.parse_size("size", "300x200") == words.parse_size("size", [300, 200]) == (200, 300)
     for bad in ("0", "-4", "1.5", 1.5, "axb", "1x2x3", [], None, True):
         with pytest.raises(ValueError, match="size must be a number of pixels N or NXxNY, got"):
-            options.parse_size(bad)
+            words.parse_size("size", bad)
 
 
 def test_a_relation_of_sizes_has_a_name():
-    assert options.parse_sizes(" mirabest ") == "mirabest"
-    assert options.parse_sizes("10 arcsec, 1 arcmin") == (10 * u.arcsec, 1 * u.arcmin)
-    assert options.parse_sizes(["10 arcsec", "20 arcsec"]) == (10 * u.arcsec, 20 * u.arcsec)
-    assert options.parse_sizes("7 arcsec") == 7 * u.arcsec
-    with pytest.raises(ValueError, match="las must be a number with a unit such as .*, got 7"):
-        options.parse_sizes(7)
+    assert words.parse_sizes("las", " mirabest ") == "mirabest"
+    assert words.parse_sizes("las", "10 arcsec, 1 arcmin") == (10 * u.arcsec, 1 * u.arcmin)
+    assert words.parse_sizes("las", ["10 arcsec", "20 arcsec"]) == (10 * u.arcsec, 20 * u.arcsec)
+    assert words.parse_sizes("las", "7 arcsec") == 7 * u.arcsec
+    with pytest.raises(ValueError, match="las must be a number with a unit such as .*, got '7'"):
+        words.parse_sizes("las", "7")
 
 
 @pytest.mark.parametrize("text, expected", [
@@ -82,7 +86,7 @@ def test_a_relation_of_sizes_has_a_name():
     ("6x5arcsec,30deg", (6, 5, 30)), ("0.1arcmin", (6, 6, 0)), ("6.0x5.0 arcsec, -30.5 deg", (6, 5, -30.5)),
     ("6arcsec x 5arcsec, 1rad", (6, 5, 57.29578))])
 def test_beams(text, expected):
-    beam = options.parse_beam(text)
+    beam = words.parse_beam("beam", text)
     assert (beam.major.to_value("arcsec"), beam.minor.to_value("arcsec"), beam.pa.to_value("deg")) == \
         pytest.approx(expected)
 
@@ -90,7 +94,7 @@ def test_beams(text, expected):
 @given(st.floats(0.01, 1e4), st.floats(0.01, 1), st.floats(-180, 180))
 def test_a_beam_written_to_a_configuration_is_read_back(major, ratio, pa):
     beam = Beam(major * u.arcsec, major * ratio * u.arcsec, pa * u.deg)
-    back = options.parse_beam(as_plain(beam))
+    back = words.parse_beam("beam", as_plain(beam))
     assert (back.major.value, back.minor.value, back.pa.value) == \
         pytest.approx((beam.major.to_value("arcsec"), beam.minor.to_value("arcsec"), pa), rel=1e-12)
 
@@ -104,29 +108,29 @@ def test_a_beam_written_to_a_configuration_is_read_back(major, ratio, pa):
     ("1..2arcsec", "beam must be a FWHM")])
 def test_bad_beams(text, message):
     with pytest.raises(ValueError, match=message):
-        options.parse_beam(text)
+        words.parse_beam("beam", text)
 
 
 def test_mixes():
-    assert options.parse_mix("balanced") == "balanced" and options.parse_mix("survey") == "survey"
-    assert options.parse_mix("FRI:0.3, FRII:0.7") == options.parse_mix({"FRI": 0.3, "FRII": "0.7"}) == \
+    assert words.parse_mix("fr_mix", "balanced") == "balanced" and words.parse_mix("fr_mix", "survey") == "survey"
+    assert words.parse_mix("fr_mix", "FRI:0.3, FRII:0.7") == words.parse_mix("fr_mix", {"FRI": 0.3, "FRII": "0.7"}) == \
         {"FRI": 0.3, "FRII": 0.7}
     with pytest.raises(ValueError, match="fr_mix must be 'balanced', 'survey' or shares"):
-        options.parse_mix("half")
+        words.parse_mix("fr_mix", "FRI:0.5:FRII")
     with pytest.raises(ValueError, match="fr_mix must be a number, got 'x'"):
-        options.parse_mix("FRI:x")
+        words.parse_mix("fr_mix", "FRI:x")
 
 
 def test_arrays(tmp_path):
     np.save(tmp_path / "a.npy", np.eye(3))
-    np.testing.assert_array_equal(options.parse_latents(str(tmp_path / "a.npy")), np.eye(3))
-    np.testing.assert_array_equal(options.parse_latents([[1, 2]]), [[1.0, 2.0]])
-    assert options.parse_latents("prior") == "prior"
+    np.testing.assert_array_equal(words.parse_latents("latents", str(tmp_path / "a.npy")), np.eye(3))
+    np.testing.assert_array_equal(words.parse_latents("latents", [[1, 2]]), [[1.0, 2.0]])
+    assert words.parse_latents("latents", "prior") == "prior"
     with pytest.raises(FileNotFoundError, match="latents file '.*no.npy' does not exist"):
-        options.parse_latents(str(tmp_path / "no.npy"))
+        words.parse_latents("latents", str(tmp_path / "no.npy"))
     np.save(tmp_path / "object.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match="latents file '.*' cannot be read as an array"):
-        options.parse_latents(str(tmp_path / "object.npy"))
+        words.parse_latents("latents", str(tmp_path / "object.npy"))
 
 
 def test_wcs_from_words():
@@ -201,31 +205,33 @@ def test_make_wcs_of_several_positions():
 
 
 def test_frequencies():
-    assert options.parse_frequencies(None) is None
+    assert words.parse_frequencies("frequency", None) is None
     for one in ("1.4 GHz", ["1.4 GHz"], "1400 MHz"):
-        assert options.parse_frequencies(one) == 1.4 * u.GHz
+        assert words.parse_frequencies("frequency", one) == 1.4 * u.GHz
     for several in ("1 GHz, 1.4 GHz", "1GHz,1400MHz", ["1 GHz", "1.4 GHz"]):
-        assert options.parse_frequencies(several) == [1 * u.GHz, 1.4 * u.GHz]
-    for bad in ("1, 2", "1 GHz,", 1.4, [1.4]):
+        assert words.parse_frequencies("frequency", several) == [1 * u.GHz, 1.4 * u.GHz]
+    for bad in ("1, 2", "1 GHz,", "1.4", ["1.4"]):
         with pytest.raises(ValueError, match="frequency must be a number with a unit"):
-            options.parse_frequencies(bad)
+            words.parse_frequencies("frequency", bad)
 
 
 def test_one_for_each():
-    assert options.parse_each("noise", None, options.parse_quantity) is None
-    assert options.parse_each("noise", "1 mJy", options.parse_quantity) == 1 * u.mJy
+    given = {"frequency": "1 GHz, 2 GHz", "noise": "1 mJy", "beam": None, "psf": None, "primary_beam": None}
+    assert [view["noise"] for view in View.of_each(given)] == [1 * u.mJy, 1 * u.mJy]
     for several in ("1 mJy; 2 mJy", "1mJy;2mJy", ["1 mJy", "2 mJy"]):
-        assert options.parse_each("noise", several, options.parse_quantity) == [1 * u.mJy, 2 * u.mJy]
+        assert [view["noise"] for view in View.of_each({**given, "noise": several})] == [1 * u.mJy, 2 * u.mJy]
     with pytest.raises(ValueError, match="noise must be a number with a unit such as '5.4 arcsec', got 'x'"):
-        options.parse_each("noise", "1 mJy; x", options.parse_quantity)
+        View.of_each({**given, "noise": "1 mJy; x"})
+    with pytest.raises(ValueError, match="noise must be one for all or one for each of 2 frequencies, got 3"):
+        View.of_each({**given, "noise": "1 mJy; 2 mJy; 3 mJy"})
 
 
 def test_a_table_of_beams_is_a_path():
     for name in ("beams.ecsv", "some/beams.vot", "b.xml"):
-        assert str(options.parse_beam(name)) == name and not isinstance(options.parse_beam(name), str)
+        assert str(words.parse_beam("beam", name)) == name and not isinstance(words.parse_beam("beam", name), str)
 
 
 def test_sides_of_chunks():
-    assert options.parse_size("64x32", name="chunks") == (32, 64)
+    assert words.parse_size("chunks", "64x32") == (32, 64)
     with pytest.raises(ValueError, match="chunks must be a number of pixels N or NXxNY, got '-1'"):
-        options.parse_size("-1", name="chunks")
+        words.parse_size("chunks", "-1")

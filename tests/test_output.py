@@ -6,6 +6,7 @@ import errno
 import os
 import resource
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from skygal.io.atomic import MANIFEST, check_writable, whole_directory, whole_fi
 from skygal.io.headers import field_header
 from skygal.io.images import parse_unit, read_image, write_image
 from skygal.io.provenance import make_provenance, read_provenance
-from skygal.observation.psf_files import read_psf_image
+from skygal.observation.psf import read_psf_image
 from skygal.wcs import make_wcs
 
 BEAM = Beam(6 * u.arcsec, 5 * u.arcsec, 30 * u.deg)
@@ -192,7 +193,7 @@ def test_header_without_a_beam(wcs):
 
 def test_provenance_survives_a_file(wcs, tmp_path):
     provenance = make_provenance(
-        seed=2**62 + 1, model="m" * 90, model_sha256="0f" * 32, frequency=FREQUENCY,
+        seed=2**62 + 1, model=SimpleNamespace(name="m" * 90, sha256="0f" * 32), frequency=FREQUENCY,
         configuration={"flux": (1 * u.mJy, 1 * u.Jy), "note": "it's  " * 40, "accent": "é", "small": 1e-30,
                        "clean": "CLEAN BMAJ= 1 BMIN= 1 BPA= 0", "nothing": None, "like": "1e5", "nan": [1, "a"]})
     path = tmp_path / "a.fits"

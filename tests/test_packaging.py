@@ -147,7 +147,8 @@ def test_make_installs_once(tmp_path):
     (tmp_path / ".venv" / "bin" / "python").write_text("")
     (tmp_path / ".venv" / ".installed").write_text("")
     second = run(["make", "-n", "test"], cwd=tmp_path, env=clean_environment())
-    assert second.stdout.strip().splitlines() == [".venv/bin/python -m pytest -n 2 --dist loadfile"]
+    assert second.stdout.strip().splitlines() == [
+        ".venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder"]
     assert run(["make", "-n", "demo", "lint", "docs", "test-slow"], cwd=tmp_path,
                env=clean_environment()).returncode == 0
 

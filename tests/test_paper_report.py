@@ -6,14 +6,13 @@ import pytest
 import torch
 from frdeep_images import make_images, write_arrays
 
+from skygal.bastien2021 import experiments, paper_tables
 from skygal.bastien2021 import experiments as paper_experiments
-from skygal.bastien2021 import samples as paper_samples
-from skygal.bastien2021 import tables as paper_tables
 from skygal.bastien2021.experiments import add_noise, blank_edge, blur_images, run_experiments
 from skygal.bastien2021.networks import PaperArchitecture, PaperModel
+from skygal.bastien2021.paper_tables import curve_table, read_runs, result_table, target_table, time_to_target
 from skygal.bastien2021.report import write_paper_report
 from skygal.bastien2021.settings import PaperSettings
-from skygal.bastien2021.tables import curve_table, read_runs, result_table, target_table, time_to_target
 from skygal.bastien2021.train import train_paper_model
 from skygal.cli.main import main
 from skygal.evaluation.ramis import PaperClassifier
@@ -86,10 +85,10 @@ def test_profile_lies_along_the_source():
     angle = 0.6
     along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
     image = sum(np.exp(-((along - s)**2 + across**2) / 18) for s in (-20, 20))
-    offset, profile = paper_samples.axis_profile(image)
+    offset, profile = experiments.axis_profile(image)
     assert profile[np.abs(offset) == 20] == pytest.approx(1, abs=0.05)
     assert profile[offset == 0] < 0.01
-    _, other = paper_samples.axis_profile(image.T, of=image)
+    _, other = experiments.axis_profile(image.T, of=image)
     assert other.max() < 0.5
 
 
@@ -100,32 +99,32 @@ def model():
 
 
 def test_map_and_twins(model):
-    grid = paper_samples.decode_grid(model, fr_class="FRII")
+    grid = experiments.decode_grid(model)
     assert grid.shape == (21, 21, 100, 100)
-    corner = paper_samples.make_twins(model, [[4.0, -4.0], [-4.0, 4.0]])
-    assert np.abs(grid[0, -1] - corner[1, 0]).max() < 1e-6          # first latent along the second axis
-    assert np.abs(grid[-1, 0] - corner[1, 1]).max() < 1e-6
+    corner = experiments.make_twins(model, [[4.0, -4.0], [-4.0, 4.0]])
+    assert np.abs(grid[0, -1] - corner[0, 0]).max() < 1e-6          # first latent along the second axis
+    assert np.abs(grid[-1, 0] - corner[0, 1]).max() < 1e-6
     assert not np.array_equal(corner[0], corner[1])
     with pytest.raises(ValueError, match="model must have 2 latents for a map, got 3"):
-        paper_samples.decode_grid(PaperModel(PaperArchitecture(latent_dim=3, widths=(9, 8, 7, 6, 5))))
+        experiments.decode_grid(PaperModel(PaperArchitecture(latent_dim=3, widths=(9, 8, 7, 6, 5))))
 
 
 def test_balance_leaves_things_as_they_were(model):
     judge = PaperClassifier()
     state = torch.random.get_rng_state()
     model.eval()
-    first = paper_samples.class_balance(model, judge, n=3)
+    first = experiments.class_balance(model, judge, n=3)
     assert not model.training and torch.equal(state, torch.random.get_rng_state())
-    assert first == paper_samples.class_balance(model, judge, n=3)
+    assert first == experiments.class_balance(model, judge, n=3)
     assert set(first) == {"uniform", "prior"}
     row = first["prior"]
     assert row["called_fri"] == pytest.approx((row["fri_as_fri"] + 1 - row["frii_as_frii"]) / 2)
-    assert paper_samples.floor_share([[0, 1e-5, 1e-4, 1]]) == 0.5
+    assert experiments.floor_share([[0, 1e-5, 1e-4, 1]]) == 0.5
 
 
 def test_reconstruction_goes_through_the_location(model):
     images = np.random.default_rng(3).random((2, 100, 100)).astype(np.float32)
-    made = paper_samples.reconstruct(model, images, np.array([0, 1]))
+    made = experiments.reconstruct(model, images, np.array([0, 1]))
     flat, labels = torch.from_numpy(images.reshape(2, -1)), torch.eye(2)
     with torch.no_grad():
         model.eval()
@@ -138,8 +137,8 @@ def test_loss_over_many_draws(model):
 
     rng = np.random.default_rng(4)
     images, labels = rng.random((3, 100, 100)).astype(np.float32), np.array([0, 1, 1])
-    loss, error = paper_samples.measure_test_loss(model, images, labels, draws=30)
-    assert (loss, error) == paper_samples.measure_test_loss(model, images, labels, draws=30)
+    loss, error = experiments.measure_test_loss(model, images, labels, draws=30)
+    assert (loss, error) == experiments.measure_test_loss(model, images, labels, draws=30)
     model.train()
     with torch.no_grad():
         other = np.mean([Trace_ELBO().loss(model.model, model.guide, torch.from_numpy(images.reshape(3, -1)),
@@ -150,7 +149,7 @@ def test_loss_over_many_draws(model):
 def test_runs_are_read_in_order(home):
     runs = read_runs(home / "runs")
     assert [(run.name, run.kind, run.settings.latent_dim) for run in runs] == [("vae-d2", "VAE", 2),
-                                                                              ("cvae-d32", "CVAE", 32)]
+                                                                               ("cvae-d32", "CVAE", 32)]
     assert [row["epoch"] for row in runs[0].rows] == [1, 2] and set(runs[0].seconds) == {1, 2}
     assert runs[0].passes == pytest.approx(2 / 36)      # turned once, not by 36 angles
     assert runs[0].minutes == runs[0].seconds[2] / 60 and replace(runs[0], seconds={}).minutes is None
@@ -205,11 +204,11 @@ def test_curves_are_compared_at_equal_passes(home):
 def test_pictures_have_a_palette(tmp_path):
     from PIL import Image
 
-    from skygal.bastien2021.figures import draw_reconstructions
+    from skygal.bastien2021.figures import plot_reconstructions
 
     images = np.random.default_rng(0).random((3, 20, 20))
     path = tmp_path / "made.png"
-    draw_reconstructions(images, [("CVAE, d = 2\nfast, 4 passes", images), ("VAE", images)], path)
+    plot_reconstructions(images, [("CVAE, d = 2\nfast, 4 passes", images), ("VAE", images)], path)
     with Image.open(path) as seen:
         assert seen.mode == "P" and min(seen.size) > 200
 
@@ -296,7 +295,7 @@ def test_commands(home, tmp_path, capsys, monkeypatch):
 
     with monkeypatch.context() as patch:
         # the network at its own size takes a while
-        patch.setattr("skygal.bastien2021.rate.search_rate", search)
+        patch.setattr("skygal.bastien2021.train.search_rate", search)
         assert main(["search-rate", frdeep, "--rates", "0.001,0.002", "--epochs", "3", "--images", "16",
                      "--latent-dim", "2", "--preset", "bastien2021-vae", "--rotations", "4", "--no-progress",
                      "--output", str(rates)]) == 0

@@ -157,7 +157,6 @@ def test_the_faint_end_that_is_not_asked_for():
     ({"las": 3 * u.Jy}, u.UnitConversionError, "las must be in units convertible to arcsec"),
     ({"n": None, "flux": Constant(1 * u.Jy)}, ValueError, "n_sources must be given where flux is a distribution"),
     ({"mask": np.ones((3, 3), bool)}, ValueError, "mask must have the image's shape"),
-    ({"margin": -1}, ValueError, "margin must be at least 0"),
 ])
 def test_bad_arguments(options, error, message):
     with pytest.raises(error, match=message):

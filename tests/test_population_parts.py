@@ -22,7 +22,7 @@ from skygal.population import (
     read_counts,
 )
 from skygal.population.classes import check_mix, sample_classes
-from skygal.population.distributions import as_distribution, draw
+from skygal.population.distributions import as_distribution, sample_values
 
 N = 4000
 P = (np.arange(N) + 0.5) / N
@@ -89,9 +89,9 @@ def test_constant_and_cut_lognormal():
     (lambda: as_distribution("las", "wide", u.arcsec), TypeError,
      "las must be a Quantity in units of arcsec, got 'wide'"),
     (lambda: as_distribution("las", -3 * u.arcsec, u.arcsec), ValueError, "las must be positive, got -3.0 arcsec"),
-    (lambda: draw("flux", Scipy(stats.norm(), MJY), 50, rng(), u.Jy), ValueError,
+    (lambda: sample_values("flux", Scipy(stats.norm(), MJY), 50, rng(), u.Jy), ValueError,
      r"flux \(as drawn\) must be positive, got -"),
-    (lambda: draw("flux", Scipy(stats.gamma(2)), 5, rng(), u.Jy), u.UnitConversionError, "convertible to Jy"),
+    (lambda: sample_values("flux", Scipy(stats.gamma(2)), 5, rng(), u.Jy), u.UnitConversionError, "convertible to Jy"),
 ])
 def test_errors(make, error, message):
     with pytest.raises(error, match=message):
@@ -104,7 +104,7 @@ def test_a_distribution_that_returns_the_wrong_number():
             return np.ones(n + 1) * u.Jy
 
     with pytest.raises(TypeError, match=r"flux \(as drawn\) must be 3 values, got an array of shape \(4,\)"):
-        draw("flux", Wrong(), 3, rng(), u.Jy)
+        sample_values("flux", Wrong(), 3, rng(), u.Jy)
 
 
 @pytest.mark.parametrize(("name", "a", "b", "sigma"), [("FRI", 4.14, 0.38, 0.57), ("FRII", 3.39, 0.40, 0.85)])

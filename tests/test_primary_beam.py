@@ -16,7 +16,7 @@ from scipy.integrate import quad
 from scipy.special import j0
 
 import skygal
-from skygal.observation.observe import observe
+from skygal.observation.observe import make_frame
 from skygal.observation.primary_beam import (
     AiryPrimaryBeam,
     GaussianPrimaryBeam,
@@ -172,7 +172,7 @@ def test_ways_to_give_one():
 
 def test_an_observation_carries_one():
     def see(**options):
-        return observe(GRID, (512, 512), survey=None, frequency=GHZ, beam=30 * u.arcsec, noise=None, **options)
+        return make_frame(GRID, (512, 512), frequency=GHZ, beam=30 * u.arcsec, **options)
 
     assert see().primary_beam is None
     seen = pickle.loads(pickle.dumps(see(primary_beam=25 * u.m)))

@@ -179,17 +179,17 @@ def test_faint_sources_too(table):
 def test_injection(table):
     blank = np.zeros((SIDE, SIDE))
     given = {"wcs": make_wcs(), "beam": PIXEL * FWHM * u.arcsec, "unit": "mJy/beam", "frequency": 1.4 * u.GHz,
-             "rms": 0.1 * u.mJy, "seed": 3}
-    field = skygal.inject(blank, table, primary_beam="25 m", **given)
+             "noise": 0.1 * u.mJy, "seed": 3}
+    field = skygal.inject(blank, table=table, primary_beam="25 m", **given)
     gain = airy(field.truth["ra"], field.truth["dec"], 1.4e9, 25)
     np.testing.assert_allclose(field.truth["flux_apparent"] / field.truth["flux"], gain, rtol=1e-4, atol=1e-7)
     simulated = simulate(table, primary_beam="25 m")
     np.testing.assert_allclose(field.image, simulated.model * 1e3, rtol=1e-5, atol=1e-6)
     assert "AiryPrimaryBeam" in field.provenance["configuration"]["primary_beam"]
-    plain = skygal.inject(blank, table, **given)
+    plain = skygal.inject(blank, table=table, **given)
     np.testing.assert_array_equal(plain.truth["flux"], plain.truth["flux_apparent"])
     with pytest.raises(FileNotFoundError, match="primary beam 'dish' is neither a file nor a dish's diameter"):
-        skygal.inject(blank, table, primary_beam="dish", **given)
+        skygal.inject(blank, table=table, primary_beam="dish", **given)
 
 
 @pytest.mark.parametrize(("beam", "error", "message"), [

@@ -1,5 +1,7 @@
 """PSF images: resampled to any grid, read with their grids, split into a Gaussian and the rest."""
 
+import pickle
+
 import numpy as np
 import pytest
 from astropy import units as u
@@ -12,9 +14,8 @@ from scipy.signal import fftconvolve
 
 import skygal
 from skygal.observation.beam import TargetBeam
-from skygal.observation.observe import observe
-from skygal.observation.psf import centred_psf, remainder, resample_psf
-from skygal.observation.psf_files import read_psf_image
+from skygal.observation.observe import make_frame
+from skygal.observation.psf import centred_psf, read_psf_image, resample_psf
 
 #: baselines of a small array, in cycles per pixel, and the weight that each is given
 UV = np.random.default_rng(4).normal(scale=0.07, size=(12, 2))
@@ -79,7 +80,7 @@ def test_a_file_with_pixels_of_its_own(tmp_path, scale, turn):
     # the grid of the image has pixels of 2"
     wcs = skygal.make_wcs("2h00m00s -30d00m00s", 256, 2 * u.arcsec)
     write(tmp_path / "psf.fits", dirty(*grid(170, 181, 90, 84)), scale=scale, turn=turn)
-    target = observe(wcs, (256, 256), survey=None, frequency=None, beam=tmp_path / "psf.fits", noise=None).beam
+    target = make_frame(wcs, (256, 256), psf=tmp_path / "psf.fits").beam
     half = target.psf.shape[0] // 2
     x, y = grid(*target.psf.shape, half, half)
     # by hand: a pixel of the image is 2" west and north; the PSF's pixels are turned against that
@@ -96,7 +97,7 @@ def test_a_file_with_the_pixels_of_the_image_is_taken_as_it_is(tmp_path):
     wcs = skygal.make_wcs("2h00m00s -30d00m00s", 256, 2 * u.arcsec)
     psf = dirty(*grid(171, 171, 85, 85))
     write(tmp_path / "psf.fits", psf, scale=2.0 * (1 + 1e-6), crpix=(86, 86))
-    found = observe(wcs, (256, 256), survey=None, frequency=None, beam=tmp_path / "psf.fits", noise=None).beam.psf
+    found = make_frame(wcs, (256, 256), psf=tmp_path / "psf.fits").beam.psf
     np.testing.assert_array_equal(found, psf / psf.max())
 
 
@@ -132,7 +133,7 @@ def test_a_peak_between_pixels(tmp_path, shape, place, form, ripple):
     if form == "fits":
         beam = tmp_path / "psf.fits"
         write(beam, psf, scale=1.8, crpix=(place[1] + 1, place[0] + 1))
-    field = skygal.simulate_field(skygal.make_wcs("150 2", 200, 1.8 * u.arcsec), table=PLACES, beam=beam, seed=1)
+    field = skygal.simulate_field(skygal.make_wcs("150 2", 200, 1.8 * u.arcsec), table=PLACES, psf=beam, seed=1)
     check_places(field)
     # rings make the lobe narrower
     header, error = field.header, 0.03 if ripple else 1e-3
@@ -151,7 +152,7 @@ def test_a_peak_between_the_pixels_of_another_grid(tmp_path, turn, flip, angle, 
                           "PC2_1": np.sin(t)})
     fits.PrimaryHDU(lobe((64, 64), 31.5, 31.5), header).writeto(tmp_path / "psf.fits")
     field = skygal.simulate_field(skygal.make_wcs("150 2", 200, 1.8 * u.arcsec), table=PLACES,
-                                  beam=tmp_path / "psf.fits", seed=1)
+                                  psf=tmp_path / "psf.fits", seed=1)
     check_places(field)
     assert np.array([field.header["BMAJ"], field.header["BMIN"]]) * 3600 == pytest.approx([7.2, 5.4], rel=1e-3)
     assert field.header["BPA"] == pytest.approx(angle, abs=0.1)
@@ -201,7 +202,7 @@ def test_a_grid_that_cannot_be_read(tmp_path, cards):
 def test_drawn_gaussian_and_remainder_make_the_psf():
     psf = dirty(*grid(161, 161, 80, 80))
     target = TargetBeam.from_psf(psf, np.diag([-1.0, 1.0]))
-    rest = remainder(target)
+    rest = target.remainder
     assert all(n % 2 for n in rest.shape)
     x, y = grid(101, 101, 50, 50)
     (a, b), (_, c) = np.linalg.inv(target.covariance)
@@ -210,6 +211,16 @@ def test_drawn_gaussian_and_remainder_make_the_psf():
     half = made.shape[0] // 2
     np.testing.assert_allclose(made[half - 80:half + 81, half - 80:half + 81], psf, atol=2e-4)
     assert rest.sum() == pytest.approx(target.area, rel=1e-6)
+
+
+def test_the_remainder_is_made_once_and_not_sent_along():
+    target = TargetBeam.from_psf(dirty(*grid(161, 161, 80, 80)), np.diag([-1.0, 1.0]))
+    plain = len(pickle.dumps(target))
+    rest = target.remainder
+    assert target.remainder is rest
+    sent = pickle.dumps(target)
+    assert len(sent) == plain
+    np.testing.assert_array_equal(pickle.loads(sent).remainder, rest)
 
 
 def ring(total):

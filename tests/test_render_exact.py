@@ -14,7 +14,7 @@ from render_cases import NATIVE, paint, worst_errors
 
 import skygal
 from skygal.morphology.batches import make_stamps
-from skygal.morphology.latents import draw_sources, largest_extent
+from skygal.morphology.latents import largest_extent, sample_latents
 from skygal.observation.beam import TargetBeam, ellipse_covariance
 from skygal.rendering.drawing import Stamps
 from skygal.rendering.matching import matching_kernel
@@ -90,7 +90,7 @@ def against_waves(stamp, centre, affine, beam, rng):
 def model_stamps():
     """Return stamps of the shipped model, clipped, that are not too long for the oracle."""
     model, n = skygal.load_model(), 128
-    plan = draw_sources(model, "prior", np.where(np.arange(n) % 2, "FRI", "FRII"), Seeds(3).keys("latent", n))
+    plan = sample_latents(model, "prior", np.where(np.arange(n) % 2, "FRI", "FRII"), Seeds(3).keys("latent", n))
     batch = next(iter(make_stamps(model, plan, 3.0)))
     rows, columns = batch.stamps.any(axis=2).sum(axis=1), batch.stamps.any(axis=1).sum(axis=1)
     some = np.flatnonzero((np.maximum(rows, columns) < 60) & (columns > 30))[:6]

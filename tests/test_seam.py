@@ -13,8 +13,9 @@ from astropy.wcs import WCS
 from radio_beam import Beam
 
 import skygal
+from skygal.io.header_wcs import celestial
 from skygal.io.headers import field_header
-from skygal.wcs import celestial, icrs_to_pixel, on_sky, pixel_affine, pixel_to_icrs
+from skygal.wcs import icrs_to_pixel, on_sky, pixel_affine, pixel_to_icrs
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* sources have stamps coarser")
 

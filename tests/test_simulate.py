@@ -202,11 +202,11 @@ def test_four_dimensional_header():
 def test_psf_image(tmp_path):
     y, x = np.mgrid[-40:41, -40:41]
     psf = np.exp(-(x**2 + y**2) / 6.0) - 0.04 * np.exp(-(np.hypot(x, y) - 12) ** 2 / 8)
-    field = skygal.simulate_field(make_wcs(), 10, beam=psf, frequency=1.4 * u.GHz, seed=1)
+    field = skygal.simulate_field(make_wcs(), 10, psf=psf, frequency=1.4 * u.GHz, seed=1)
     assert field.image.sum(dtype=float) / psf.sum() == pytest.approx(field.truth["flux_in_image"].sum().value, rel=1e-5)
     assert field.image.min() < 0
     fits.PrimaryHDU(psf[None, None]).writeto(tmp_path / "psf.fits")
-    again = skygal.simulate_field(make_wcs(), 10, beam=tmp_path / "psf.fits", frequency=1.4 * u.GHz, seed=1)
+    again = skygal.simulate_field(make_wcs(), 10, psf=tmp_path / "psf.fits", frequency=1.4 * u.GHz, seed=1)
     np.testing.assert_array_equal(again.image, field.image)
     assert field.header["BMAJ"] * 3600 == pytest.approx(np.sqrt(3) * 2.3548 * 1.8, rel=0.03)
 
@@ -270,14 +270,16 @@ GOOD = {"survey": "FIRST", "seed": 1}
     ({"noise": np.nan * u.Jy}, ValueError, "noise must be finite, got nan Jy / beam"),
     ({"noise": 1 * u.arcsec}, u.UnitConversionError, "noise must be in units convertible to Jy / beam, got 1.0 arcsec"),
     ({"noise": 0.1}, TypeError, "noise must be a Quantity in units of Jy / beam, got 0.1"),
-    ({"noise": "loud"}, TypeError, "noise must be a Quantity in units of Jy / beam, got 'loud'"),
+    ({"noise": "loud"}, ValueError, "noise must be a number with a unit such as .*, got 'loud'"),
     ({"latents": "pairs", "fr_mix": {"FRI": 1.0}}, ValueError,
      "latents='pairs' must have one source of each class in each pair, got FRI and FRI as sources 0 and 1"),
     ({"n_sources": None, "table": QTable({"flux": [1] * u.Jy}), "flux": (1 * u.mJy, 1 * u.Jy)}, ValueError,
      "flux must be left out where the table has the column 'flux'"),
-    ({"beam": 5.4}, TypeError, "beam must be a radio_beam.Beam, a Quantity .* or a PSF image"),
+    ({"beam": 5.4}, TypeError, "beam must be a radio_beam.Beam, a Quantity .* or a function of"),
+    ({"beam": np.zeros((9, 9))}, TypeError, "beam must be a Gaussian: a PSF image is given as psf"),
+    ({"beam": 5 * u.arcsec, "psf": np.ones((9, 9))}, ValueError, "beam must be left out where psf is given"),
     ({"beam": -5 * u.arcsec}, ValueError, "beam must be positive"),
-    ({"beam": np.zeros((9, 9))}, ValueError, "psf must have a positive peak and sum"),
+    ({"beam": None, "psf": np.zeros((9, 9))}, ValueError, "psf must have a positive peak and sum"),
     ({"frequency": 0 * u.GHz}, ValueError, "frequency must be positive"),
     ({"flux": (2 * u.mJy, 1 * u.mJy)}, ValueError, "flux must have low < high"),
     ({"flux": (np.nan * u.mJy, 1 * u.Jy)}, ValueError, "flux .*finite"),

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import grids
 
-from skygal.wcs import celestial, icrs_to_pixel, image_shape, make_wcs, pixel_affine, pixel_area, pixel_to_icrs
+from skygal.io.header_wcs import celestial
+from skygal.wcs import icrs_to_pixel, image_shape, make_wcs, pixel_affine, pixel_area, pixel_to_icrs
 
 
 def wcs_of(projection, crval, *, scale=1.8 / 3600, names=("RA--", "DEC-"), turn=0.0, flip=False, lat_first=False,

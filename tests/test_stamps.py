@@ -10,9 +10,9 @@ from oracles import angle_between, position_angle
 
 import skygal
 from skygal.morphology import batches as stamps_module
-from skygal.morphology.batches import Limits, draw_within
+from skygal.morphology.batches import Limits, make_stamps_within
 from skygal.morphology.conditions import measure_bending
-from skygal.morphology.latents import Latents, draw_conditions, draw_latents
+from skygal.morphology.latents import Latents, sample_conditions, sample_latent_values
 from skygal.morphology.measure import largest_size
 from skygal.seeds import Seeds
 from skygal.truth import read_truth
@@ -204,7 +204,7 @@ def test_some_were_drawn_anew_and_can_be_made_from_the_table(within):
     table = within.table
     first = Seeds(8).keys_of("stamp", np.full(70, "FRI"))
     assert 0 < np.count_nonzero(table["latent_seed"] != first) < 70
-    again = draw_latents("prior", np.asarray(table["latent_seed"]), model.latent_dim)
+    again = sample_latent_values("prior", np.asarray(table["latent_seed"]), model.latent_dim)
     assert np.isclose(again, table["latents"], rtol=1e-6).all(axis=1).mean() > 0.1
 
 
@@ -227,9 +227,10 @@ def test_limits_that_all_meet_change_nothing(stamps):
     np.testing.assert_array_equal(wide.images, stamps.images)
 
 
-def test_limits_out_of_reach():
+def test_limits_out_of_reach(monkeypatch):
+    monkeypatch.setattr(stamps_module, "DRAWS", 30)
     with pytest.raises(ValueError, match="las and bending must be in reach of the model, got none of class compact "
-                                         "with las 240 to inf arcsec and bending 0 to 180 deg in 200 draws; the last "
+                                         "with las 240 to inf arcsec and bending 0 to 180 deg in 30 draws; the last "
                                          r"had \d+\.\d arcsec and \d+\.\d deg"):
         skygal.sample_stamps(3, fr_class="compact", las=(240 * u.arcsec, None), seed=1)
     with pytest.raises(ValueError, match="las must be at most 259.2 arcsec, the length of the model's stamps, "
@@ -242,12 +243,13 @@ def test_batches_within_limits():
     limits = Limits(las=(40.0, 80.0))
 
     def draw(fr_class, keys):
-        return Latents(draw_latents("prior", keys, model.latent_dim), fr_class,
-                       *draw_conditions(model, fr_class, keys, least=12.0, most=24.0), keys)
+        return Latents(sample_latent_values("prior", keys, model.latent_dim), fr_class,
+                       *sample_conditions(model, fr_class, keys, least=12.0, most=24.0), keys)
 
     size = stamps_module.BATCH
     plan = draw(np.resize(["FRI", "FRII"], size + 6), Seeds(1).keys("latent", size + 6))
-    batches = list(draw_within(model, plan, 3.0, limits, redraw=draw))
+    batches = list(make_stamps_within(model, plan, 3.0, limits,
+                                      redraw=lambda rows, keys: draw(plan.fr_class[rows], keys)))
     assert [batch.start for batch in batches] == [0, size] and [len(batch.stamps) for batch in batches] == [size, 6]
     assert np.concatenate([batch.latents.fr_class for batch in batches]).tolist() == plan.fr_class.tolist()
     for batch in batches:

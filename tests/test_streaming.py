@@ -131,7 +131,8 @@ sys.exit(main())
 
 
 @pytest.mark.parametrize(("number", "status", "format"), [
-    (signal.SIGINT, 130, "fits"), (signal.SIGKILL, -9, "fits"), (signal.SIGINT, 130, "zarr"),
+    (signal.SIGKILL, -9, "fits"), (signal.SIGINT, 130, "zarr"),
+    pytest.param(signal.SIGINT, 130, "fits", marks=pytest.mark.slow),
     pytest.param(signal.SIGHUP, 129, "zarr", marks=pytest.mark.slow),
     pytest.param(signal.SIGTERM, 143, "fits", marks=pytest.mark.slow)])
 def test_a_run_that_is_stopped_leaves_nothing_that_looks_finished(tmp_path, number, status, format):
@@ -169,17 +170,17 @@ def test_no_wcs_travels_with_the_tasks():
     seen = []
     wcs = skygal.make_wcs("12h00m00s +30d00m00s", 200, 2 * u.arcsec)
     y, x = np.mgrid[-9:10, -9:10]
-    for options in ({"beam": beam}, {"beam": np.exp(-(x**2 + y**2) / 9.0)}, {"primary_beam": "25 m"}):
+    for options in ({"beam": beam}, {"psf": np.exp(-(x**2 + y**2) / 9.0)}, {"primary_beam": "25 m"}):
         lazy = skygal.simulate_field(wcs, 4, seed=1, chunks=100, noise=1 * u.mJy, las=30 * u.arcsec, **options)
         with pytest.MonkeyPatch.context() as patch:
-            draw = chunked._planes
+            draw = chunked._chunk
 
-            def spy(recipe, window, model, draw=draw):
-                Pickler(io.BytesIO()).dump((recipe, window))
+            def spy(scene, window, device, *shared, draw=draw):
+                Pickler(io.BytesIO()).dump((scene, window))
                 seen.append(window)
-                return draw(recipe, window, model)
+                return draw(scene, window, device, *shared)
 
-            patch.setattr(chunked, "_planes", spy)
+            patch.setattr(chunked, "_chunk", spy)
             lazy = skygal.simulate_field(wcs, 4, seed=1, chunks=100, noise=1 * u.mJy, las=30 * u.arcsec, **options)
             lazy.image.compute(scheduler="synchronous")
     assert len(seen) == 12

@@ -7,11 +7,11 @@ import torch
 from skygal.evaluation.shapes import BANDS as COARSE
 from skygal.evaluation.shapes import band_power
 from skygal.morphology.networks import Architecture
-from skygal.training import structure
-from skygal.training.structure import LEAST_POWER, StructureNet, measure_structure
+from skygal.training import discriminators
+from skygal.training.discriminators import LEAST_POWER, StructureDiscriminator, measure_structure
 
 NY, NX, FWHM = 40, 64, 3.0
-N_BANDS = len(structure.BANDS) - 1
+N_BANDS = len(discriminators.BANDS) - 1
 
 
 def spots(*places, sigma=2.0, shift=(0.0, 0.0)):
@@ -36,7 +36,7 @@ SLANTED = spots((-9, 3, 1), (9, -3, 1))              # odd in x and y: half a tu
 
 @pytest.mark.parametrize(("stamp", "some", "none"), [
     (SYMMETRIC, (0,), (1, 2, 3)), (UNEVEN, (0, 2), (1, 3)), (BENT, (0, 1), (2, 3)), (SLANTED, (0, 3), (1, 2))],
-    ids=["symmetric", "uneven", "bent", "slanted"])
+                         ids=["symmetric", "uneven", "bent", "slanted"])
 def test_power_goes_where_the_symmetry_says(stamp, some, none):
     # even, even in x only, even in y only, odd in both
     power, _ = measure(stamp)
@@ -51,19 +51,19 @@ def test_the_parts_add_up_to_the_power_spectrum(seed):
     whole = measure(stamp)[0].sum(dim=0).numpy()
     k = np.hypot(np.fft.fftfreq(NY)[:, None], np.fft.rfftfreq(NX)[None]) * FWHM
     power = np.abs(np.fft.rfft2(stamp[0].numpy() / stamp.sum().item())) ** 2
-    for b, (low, high) in enumerate(zip(structure.BANDS[:-1], structure.BANDS[1:], strict=True)):
+    for b, (low, high) in enumerate(zip(discriminators.BANDS[:-1], discriminators.BANDS[1:], strict=True)):
         # a transform of real numbers: columns within the first count once, mirrored ones are averaged
         assert whole[b] == pytest.approx(power[(k >= low) & (k < high)].mean(), rel=1e-6, abs=1e-9)
 
 
 def test_bands_are_those_of_the_evaluation_and_finer():
-    assert structure.BANDS[-1] == COARSE[-1][1] and structure.BANDS[0] < COARSE[0][0]
-    low, high = structure.BANDS[5], structure.BANDS[7]
+    assert discriminators.BANDS[-1] == COARSE[-1][1] and discriminators.BANDS[0] < COARSE[0][0]
+    low, high = discriminators.BANDS[5], discriminators.BANDS[7]
     assert (low, high) == COARSE[-1]
     stamp = UNEVEN
     k = np.hypot(np.fft.fftfreq(NY)[:, None], np.fft.rfftfreq(NX)[None]) * FWHM
     count = np.array([((k >= a) & (k < b)).sum()
-                      for a, b in zip(structure.BANDS[5:7], structure.BANDS[6:8], strict=True)])
+                      for a, b in zip(discriminators.BANDS[5:7], discriminators.BANDS[6:8], strict=True)])
     fine = (measure(stamp)[0].sum(dim=0)[5:].numpy() * count).sum() / count.sum()
     assert np.log10(fine) == pytest.approx(band_power(stamp.numpy(), beam_fwhm=FWHM)[0, 2], abs=1e-3)
 
@@ -113,15 +113,15 @@ class TestNet:
 
     def test_standardises_by_real_stamps(self):
         real = torch.from_numpy(np.random.default_rng(0).normal(3.0, 2.0, (500, 33))).float()
-        net = StructureNet(self.ARCH, real)
+        net = StructureDiscriminator(self.ARCH, real)
         standard = net.standardise(real)
         assert float(standard.mean()) == pytest.approx(0, abs=0.01)
         assert float(standard.std()) == pytest.approx(1, abs=0.1)
-        assert float(net.standardise(real + 1e6).max()) <= structure.MOST
+        assert float(net.standardise(real + 1e6).max()) <= discriminators.MOST
 
     def test_score_depends_on_structure_and_condition(self):
         torch.manual_seed(0)
-        net = StructureNet(self.ARCH, torch.randn(50, 33))
+        net = StructureDiscriminator(self.ARCH, torch.randn(50, 33))
         one, other = torch.randn(2, 5, 33)
         condition = self.ARCH.condition(torch.eye(2)[[0, 1, 0, 1, 0]], torch.full((5,), 12.0), torch.zeros(5))
         scores = net(one, condition)

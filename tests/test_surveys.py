@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from astropy import units as u
 
@@ -36,7 +37,9 @@ def test_first():
 def test_each_is_whole(name):
     survey = read_survey(name)
     assert survey.name == name and survey.description
-    assert set(survey.references) == {"frequency", "beam", "pixel_scale", "noise"}
+    told = set(survey.references) | set(survey.notes)
+    assert {"frequency", "beam", "noise"} <= set(survey.references) and "pixel_scale" in told
+    assert all(getattr(survey, key) is None or key in survey.references for key in ("area", "completeness"))
     # a beam that its pixels sample
     assert survey.beam.minor / survey.pixel_scale >= 2
     assert read_survey(name.lower()).name == name
@@ -44,7 +47,52 @@ def test_each_is_whole(name):
 
 def test_the_list():
     assert set(list_surveys()) == {"FIRST", "NVSS", "VLASS", "LoTSS", "RACS_low", "EMU", "MIGHTEE", "DEEP2", "SDC1_B1",
-                                   "SDC1_B2", "SDC1_B5"}
+                                   "SDC1_B2", "SDC1_B5", "LoLSS", "RACS_mid", "RACS_high", "TGSS", "Apertif",
+                                   "VLA_COSMOS_3GHz", "MIGHTEE_5arcsec", "LoTSS_Deep", "SUMSS"}
+
+
+@pytest.mark.parametrize(("name", "dec", "minor", "major"), [
+    ("SUMSS", -30, 45, 90), ("SUMSS", -90, 45, 45), ("Apertif", 30, 11.6, 23.2), ("TGSS", 60, 25, 25),
+    ("TGSS", -41, 25, 50), ("LoTSS", -10, 6, 6)])
+def test_beams_that_grow_with_declination(name, dec, minor, major):
+    found = [axis.to_value("arcsec") for axis in read_survey(name).beam_at(np.array([10.0]), np.array([dec]))[:2]]
+    assert found == [pytest.approx([major]), pytest.approx([minor])]
+
+
+def test_where_a_beam_would_have_no_end():
+    with pytest.raises(ValueError, match=r"dec must be within 80 deg of -90 deg for the survey's beam, got -5"):
+        read_survey("SUMSS").beam_at(np.array([0.0, 0.0]), np.array([-50.0, -5.0]))
+
+
+def test_a_field_has_the_beam_of_its_declination():
+    wcs = skygal.make_wcs("12h00m00s +30d00m00s", 64, 3 * u.arcsec)
+    field = skygal.simulate_field(wcs, 0, survey="Apertif", seed=1)
+    assert field.header["BMAJ"] * 3600 == pytest.approx(23.2, rel=1e-3)
+    assert field.header["BMIN"] * 3600 == pytest.approx(11.6, rel=1e-3)
+    assert abs(field.header["BPA"] % 180 - 90) == pytest.approx(90, abs=0.1)
+
+
+def test_area_and_completeness(tmp_path):
+    lotss = read_survey("LoTSS")
+    assert lotss.area == 5634 * u.deg**2 and lotss.completeness.flux == 0.8 * u.mJy
+    assert lotss.completeness.share == 0.9 and read_survey("SUMSS").completeness.share is None
+    text = OWN + "area: 3 deg2\ncompleteness: {value: 1 mJy, share: 0.5}\n"
+    assert read_survey(own(tmp_path, text)).completeness.share == 0.5
+    for old, new, message in (("3 deg2", "3 deg", "area in .* must be in units convertible to deg2"),
+                              ("share: 0.5", "share: 5", "share of completeness .* above 0 and at most 1, got 5"),
+                              ("1 mJy,", "1 mJy / beam,", "completeness in .* must be in units convertible to Jy")):
+        with pytest.raises(ValueError, match=message):
+            read_survey(own(tmp_path, text.replace(old, new)))
+
+
+@pytest.mark.parametrize(("beam", "message"), [
+    ("{major: 8 arcsec, minor: 6 arcsec, stretch: {from: 9 deg, towards: south}}", "must be that of a round beam"),
+    ("{major: 8 arcsec, stretch: {from: 9 deg, towards: up}}", "towards of stretch .* must be one of 'north', 'south'"),
+    ("{major: 8 arcsec, stretch: {from: 9 deg}}", "must have the key 'towards'"),
+    ("{major: 8 arcsec, stretch: 3}", "stretch of beam in .* must be a mapping")])
+def test_bad_stretches(tmp_path, beam, message):
+    with pytest.raises(ValueError, match=message):
+        read_survey(own(tmp_path, OWN.replace("{major: 8 arcsec, minor: 6 arcsec, pa: 20 deg}", beam)))
 
 
 def test_listing_needs_no_radio_beam():
@@ -63,7 +111,7 @@ def test_one_of_your_own(tmp_path):
 
 
 def test_unknown():
-    with pytest.raises(ValueError, match=r"survey must be one of 'DEEP2', .* got 'LoTS' \(did you mean 'LoTSS'\?\)"):
+    with pytest.raises(ValueError, match=r"survey must be one of 'Apertif', .* got 'LoTS' \(did you mean 'LoTSS'\?\)"):
         read_survey("LoTS")
     with pytest.raises(TypeError, match="survey must be a name or a path to a YAML file, got 3"):
         read_survey(3)

@@ -16,7 +16,7 @@ from astropy.table import QTable, Table
 from astropy.time import Time
 
 from skygal.io.table_files import read_table
-from skygal.observation.observe import observe
+from skygal.observation.observe import make_frame
 from skygal.population.tables import as_table
 from skygal.truth.tables import read_truth
 from skygal.wcs import make_wcs
@@ -90,8 +90,7 @@ def test_votables(tmp_path, what):
         with refused(f"{name}'", said):
             as_table(tmp_path / name)
     with refused("beam table '", "t.vot'", said):
-        observe(make_wcs("1 2", 8, 2 * u.arcsec), (8, 8), survey=None, frequency=None, noise=None,
-                beam=tmp_path / "t.vot")
+        make_frame(make_wcs("1 2", 8, 2 * u.arcsec), (8, 8), beam=tmp_path / "t.vot")
 
 
 def test_a_votable_with_links(tmp_path):

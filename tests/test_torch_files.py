@@ -8,8 +8,8 @@ import pytest
 import torch
 from training_stamps import PLAIN, write_npz
 
-from skygal.bastien2021.convert import read_state_dict
-from skygal.morphology.torch_files import check_moments, read_torch
+from skygal.bastien2021.weights import read_state_dict
+from skygal.io.torch_files import check_moments, read_torch
 
 
 def refuse(path, *words, load=lambda path: read_torch(path, "checkpoint")):

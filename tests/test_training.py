@@ -16,7 +16,7 @@ from skygal.data.readers import read_stamps
 from skygal.io.atomic import whole_directory
 from skygal.morphology.checkpoint import load_model
 from skygal.morphology.networks import Architecture
-from skygal.training import loop
+from skygal.training import loop, train
 from skygal.training.augment import FARTHEST, StampBatches
 from skygal.training.loop import Trainer, quiet_torch
 from skygal.training.settings import TrainSettings
@@ -26,6 +26,23 @@ from skygal.training.train import load_training_set, train_model
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return write_npz(tmp_path_factory.mktemp("stamps") / "stamps.npz", 90)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def prepared_once():
+    """Read and prepare the stamps of a file once for all runs, where neither is what is tested."""
+    plain, known = train.load_training_set, {}
+
+    def load(sources, settings, *, progress=False):
+        changes = {"epochs": 4, "adversarial_epochs": 2, "checkpoint_every": 2, "seed": 3, "sigma": SMALL.sigma}
+        key = tuple(map(str, sources)), replace(settings, **changes)
+        if progress or key not in known:
+            known[key] = plain(sources, settings, progress=progress)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "load_training_set", load)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,12 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from training_stamps import blob, source, stamps
 
+from skygal.data.cutouts import make_cutouts
 from skygal.data.isolate import find_source, restore_source
 from skygal.data.prepare import prepare_stamps, split_by_sky
-from skygal.data.stamps import make_stamps
 from skygal.morphology.conditions import measure_bending
 from skygal.morphology.moments import measure_moments
-from skygal.rendering.survey_noise import draw_noise
+from skygal.stamps.survey_view import sample_noise
 
 SIGMA = 3 / 2.3548200450309493
 
@@ -24,7 +24,7 @@ def cutouts(images, fr_class=None, **columns):
     n = len(images)
     rng = np.random.default_rng(5)
     given = {"ra": rng.uniform(0, 360, n), "dec": rng.uniform(-30, 60, n), "rms": np.full(n, 0.01), **columns}
-    return make_stamps(list(images), fr_class if fr_class is not None else np.where(np.arange(n) % 2, "FRII", "FRI"),
+    return make_cutouts(list(images), fr_class if fr_class is not None else np.where(np.arange(n) % 2, "FRII", "FRI"),
                        **given)
 
 
@@ -71,7 +71,7 @@ class TestRestoreSource:
     def test_a_bright_point_is_as_sharp_as_it_was_seen(self):
         for shift in (0.0, 0.5):
             clean = blob(shift, shift, 1.0, 48, SIGMA)
-            noisy = clean + 0.001 * draw_noise(1, (48, 48), beam_sigma=SIGMA, rng=np.random.default_rng(2))[0]
+            noisy = clean + 0.001 * sample_noise(1, (48, 48), beam_sigma=SIGMA, rng=np.random.default_rng(2))[0]
             mask = find_source(noisy, 0.003)
             again = seen_again(restore_source(noisy, mask, 0.003, beam_sigma=SIGMA))
             # flux over peak goes as the width squared
@@ -81,7 +81,7 @@ class TestRestoreSource:
         rng = np.random.default_rng(3)
         y, x = np.indices((96, 96)) - 47.5
         clean = np.exp(-(x**2 / 18**2 + y**2 / 10**2) / 2)
-        noise = 0.08 * draw_noise(1, clean.shape, beam_sigma=SIGMA, rng=rng)[0]
+        noise = 0.08 * sample_noise(1, clean.shape, beam_sigma=SIGMA, rng=rng)[0]
         mask = find_source(clean + noise, 0.24)
         again = seen_again(restore_source(clean + noise, mask, 0.24, beam_sigma=SIGMA))
 
@@ -96,7 +96,7 @@ class TestRestoreSource:
         first, second = [], []
         for _ in range(12):
             clean = sum(blob(at, 0.02 * at**2, rng.uniform(0.2, 1), 96, 1.6) for at in np.linspace(-20, 20, 9))
-            fields = 0.02 * clean.max() * draw_noise(2, clean.shape, beam_sigma=SIGMA, rng=rng)
+            fields = 0.02 * clean.max() * sample_noise(2, clean.shape, beam_sigma=SIGMA, rng=rng)
             clip = 0.06 * clean.max()
             mask = find_source(clean + fields[0], clip)
             again = seen_again(restore_source(clean + fields[0], mask, clip, beam_sigma=SIGMA))
@@ -168,7 +168,7 @@ class TestPrepare:
         # a source along x, in the middle of its pixels' grid
         image = np.round(255 * (blob(-6, 0, 0.7, 65) + blob(0, 0, 1, 65) + blob(6, 0, 0.7, 65)))
         image[image < 8] = 0
-        data = prepare_stamps(make_stamps([image, image[::-1].copy()], np.array(["FRI", "FRII"])), shape=(41, 65))
+        data = prepare_stamps(make_cutouts([image, image[::-1].copy()], np.array(["FRI", "FRII"])), shape=(41, 65))
         steps = 255 * data.seen[0][data.seen[0] > 0]
         np.testing.assert_allclose(steps, np.round(steps), atol=1e-3)
         assert data.seen[0].max() == 1 and np.count_nonzero(data.seen[0]) <= np.count_nonzero(image)

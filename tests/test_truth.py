@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from astropy.table import QTable, Table
 from skygal.io.provenance import make_provenance
 from skygal.truth import COMPONENTS, TRUTH, make_components, make_truth, read_truth, write_truth
 
-META = make_provenance(seed=2**61, model="m", model_sha256="ab" * 32, frequency=144 * u.MHz,
+META = make_provenance(seed=2**61, model=SimpleNamespace(name="m", sha256="ab" * 32), frequency=144 * u.MHz,
                        configuration={"flux": (1 * u.mJy, 1 * u.Jy), "note": "it's long " * 30})
 
 

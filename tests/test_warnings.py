@@ -15,9 +15,9 @@ from radio_beam import Beam
 from training_stamps import write_npz
 
 import skygal
-from skygal.bastien2021.generator import save_paper_model
-from skygal.bastien2021.images import FRDEEP_SIDE, read_frdeep
+from skygal.bastien2021.frdeep import FRDEEP_SIDE, read_frdeep
 from skygal.bastien2021.networks import PaperArchitecture, PaperModel
+from skygal.bastien2021.weights import save_paper_model
 from skygal.checks import warn_caller
 from skygal.data.readers import read_stamps
 from skygal.observation.beam import TargetBeam
@@ -59,7 +59,7 @@ def files(tmp_path_factory):
     ("sample_population(wcs, (64, 64), 1, seeds=Seeds(1), frequency=1.4 * u.GHz, flux=1 * u.nJy)", "flux starts at"),
     ("skygal.simulate_field(wcs, survey='FIRST', table=far, seed=1)", "1 of 1 sources lie outside the image"),
     ("skygal.simulate_field(wcs, survey='FIRST', beam=3.7 * u.arcsec, table=large, seed=1)", "stamps coarser than the"),
-    ("skygal.inject(np.zeros((64, 64)), far, wcs=wcs, beam=6 * u.arcsec, unit='Jy/beam', rms=1 * u.mJy, seed=1,"
+    ("skygal.inject(np.zeros((64, 64)), table=far, wcs=wcs, beam=6 * u.arcsec, unit='Jy/beam', noise=1 * u.mJy, seed=1,"
      " frequency=1 * u.GHz)", "1 of 1 sources lie outside the image"),
     ("skygal.inject(files / 'made' / 'field.fits', 1, **given)", "seed should be another than that of the image's own"),
     ("skygal.load_model(files / 'vae.safetensors')", "model 'v' is a VAE without classes"),

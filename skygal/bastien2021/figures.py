@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from skygal.bastien2021.experiments import PUBLISHED
-from skygal.bastien2021.samples import axis_profile
+from skygal.bastien2021.experiments import PUBLISHED, axis_profile
+from skygal.bastien2021.paper_tables import AUTHORS_CURVES, PAPER_EPOCHS, PAPER_TABLES, TARGET, Run
 from skygal.bastien2021.settings import LATENT_DIMS
-from skygal.bastien2021.tables import AUTHORS_CURVES, PAPER_EPOCHS, PAPER_TABLES, TARGET, Run
 
-__all__ = ["draw_curves", "draw_experiments", "draw_floor", "draw_map", "draw_rates", "draw_reconstructions",
-           "draw_twins"]
+__all__ = ["plot_curves", "plot_experiments", "plot_floor", "plot_map", "plot_rates", "plot_reconstructions",
+           "plot_twins"]
 
 DPI = 90
 #: colours of a file: pictures stay as they look, in a third of the bytes or less
@@ -54,8 +53,8 @@ def _show(axes: Any, image: np.ndarray, title: str = "") -> None:
         axes.set_title(title, fontsize=8)
 
 
-def draw_curves(runs: Sequence[Run], path: Path) -> None:
-    """Draw our test losses and RAMIS against passes, beside the authors' logs and what their tables end at."""
+def plot_curves(runs: Sequence[Run], path: Path) -> None:
+    """Plot our test losses and RAMIS against passes, beside the authors' logs and what their tables end at."""
     from matplotlib.lines import Line2D
 
     figure, rows = _figure(2, 2, figsize=(9, 6.5), sharex=True)
@@ -92,8 +91,8 @@ def _colour(latent_dim: int) -> str:
     return f"C{LATENT_DIMS.index(latent_dim)}" if latent_dim in LATENT_DIMS else "grey"
 
 
-def draw_experiments(results: Sequence[dict[str, list[tuple[float, float]]]], path: Path) -> None:
-    """Draw the three experiments for each of several classifiers, and what the paper's text says."""
+def plot_experiments(results: Sequence[dict[str, list[tuple[float, float]]]], path: Path) -> None:
+    """Plot the three experiments for each of several classifiers, and what the paper's text says."""
     figure, panels = _figure(1, 3, figsize=(9, 3), sharey=True)
     names = {"blur": "side of the Gaussian kernel / pixels", "noise": "noise amplitude",
              "edge": "blanked edge / pixels"}
@@ -108,8 +107,8 @@ def draw_experiments(results: Sequence[dict[str, list[tuple[float, float]]]], pa
     _save(figure, path)
 
 
-def draw_reconstructions(images: np.ndarray, reconstructed: Sequence[tuple[str, np.ndarray]], path: Path) -> None:
-    """Draw real images in the first row and each model's reconstructions below, with its label."""
+def plot_reconstructions(images: np.ndarray, reconstructed: Sequence[tuple[str, np.ndarray]], path: Path) -> None:
+    """Plot real images in the first row and each model's reconstructions below, with its label."""
     n = len(images)
     figure, rows = _figure(1 + len(reconstructed), n, figsize=(0.9 * n + 1.2, 0.94 * (1 + len(reconstructed))),
                            squeeze=False)
@@ -127,10 +126,10 @@ def _label(axes: Any, text: str) -> None:
     axes.set_ylabel(text, fontsize=7, rotation=0, ha="right", va="center")
 
 
-def draw_map(grid: np.ndarray, path: Path, *, side: int = 60, thin: int = 2) -> None:
-    """Draw the map of two latents as one mosaic: of each image the middle ``side`` pixels, every ``thin``-th."""
-    edge = max(0, (grid.shape[-1] - side) // 2)
-    inner = grid[:, :, edge:grid.shape[2] - edge:thin, edge:grid.shape[3] - edge:thin]
+def plot_map(grid: np.ndarray, path: Path) -> None:
+    """Plot the map of two latents as one mosaic: of each image the middle 60 pixels, every other one."""
+    edge = max(0, (grid.shape[-1] - 60) // 2)
+    inner = grid[:, :, edge:grid.shape[2] - edge:2, edge:grid.shape[3] - edge:2]
     mosaic = np.concatenate([np.concatenate(list(row), axis=1) for row in inner], axis=0)
     figure, axes = _figure(figsize=(8, 8))
     axes.imshow(mosaic ** POWER, cmap="inferno", origin="lower", extent=(-4.2, 4.2, -4.2, 4.2))
@@ -138,8 +137,8 @@ def draw_map(grid: np.ndarray, path: Path, *, side: int = 60, thin: int = 2) -> 
     _save(figure, path, dpi=80)
 
 
-def draw_twins(twins: np.ndarray, path: Path) -> None:
-    """Draw the same latents as FRI and FRII, and both profiles along the FRI's principal axis."""
+def plot_twins(twins: np.ndarray, path: Path) -> None:
+    """Plot the same latents as FRI and FRII, and both profiles along the FRI's principal axis."""
     n = twins.shape[1]
     figure, rows = _figure(n, 3, figsize=(6, 1.7 * n), squeeze=False, width_ratios=(1, 1, 1.8))
     for i, (first, second, third) in enumerate(rows):
@@ -155,8 +154,8 @@ def draw_twins(twins: np.ndarray, path: Path) -> None:
     _save(figure, path)
 
 
-def draw_floor(image: np.ndarray, path: Path) -> None:
-    """Draw a generated image as it is and its floor on a logarithmic scale, saturated at the 95th percentile."""
+def plot_floor(image: np.ndarray, path: Path) -> None:
+    """Plot a generated image as it is and its floor on a logarithmic scale, saturated at the 95th percentile."""
     figure, (left, right) = _figure(1, 2, figsize=(6, 2.9))
     _show(left, image, "square root")
     top = max(float(np.quantile(image, 0.95)), 1e-12)
@@ -167,8 +166,8 @@ def draw_floor(image: np.ndarray, path: Path) -> None:
     _save(figure, path)
 
 
-def draw_rates(rates: dict[str, list[dict[str, float]]], path: Path) -> None:
-    """Draw train loss against learning rate for each search."""
+def plot_rates(rates: dict[str, list[dict[str, float]]], path: Path) -> None:
+    """Plot train loss against learning rate for each search."""
     figure, axes = _figure(figsize=(4.5, 3))
     for name, rows in rates.items():
         axes.plot([1e3 * row["learning_rate"] for row in rows], [row["train_loss"] for row in rows], ".-", label=name)

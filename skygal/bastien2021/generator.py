@@ -1,37 +1,32 @@
-"""The trained networks of Bastien et al. (2021) as files, and as a generator of stamps."""
+"""The trained decoder of Bastien et al. (2021) as a generator of stamps."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Mapping
-from pathlib import Path
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skygal.checks import check_choice, shorten, show
-from skygal.morphology.weights_files import PAPER
+from skygal.checks import show
+from skygal.morphology.generator import Generator
+from skygal.morphology.weights_checks import check_parts, check_quantiles, count_dense, fill_module
 from skygal.rendering.threads import each_block
 
 if TYPE_CHECKING:
-    from skygal.bastien2021.networks import PaperArchitecture, PaperDecoder, PaperModel
+    from skygal.bastien2021.networks import PaperArchitecture, PaperDecoder
     from skygal.morphology.conditions import ConditionTable
 
-__all__ = ["FORMAT", "PaperGenerator", "build_paper_generator", "load_paper_model", "save_paper_model",
-           "write_paper_weights"]
+__all__ = ["FORMAT", "PaperGenerator", "build_generator", "check_paper_tensors"]
 
-#: the word in a weights file by which `skygal.load_model` tells it from others
-FORMAT, FORMAT_VERSION = PAPER
+#: name and version in a weights file by which `skygal.load_model` tells it from others
+FORMAT = ("skygal-bastien2021", 1)
 #: rows that are decoded together
 BLOCK = 64
-#: stamps of each class from which the extents are measured
-EXTENT_STAMPS = 192
-CLIP = 3.0
 
 
-class PaperGenerator:
-    """A trained decoder of the paper's; it takes the place of a `skygal.morphology.generator.Generator`.
+class PaperGenerator(Generator):
+    """A trained decoder of the paper's.
 
     Attributes
     ----------
@@ -57,14 +52,12 @@ class PaperGenerator:
                  extents: Mapping[str, np.ndarray], metadata: dict, device: str) -> None:
         from skygal.bastien2021.networks import CLASSES
 
-        self.arch, self.name, self.sha256, self.metadata, self.device = arch, name, sha256, metadata, device
-        self.classes, self.latent_dim, self.shape = CLASSES, arch.latent_dim, (arch.side, arch.side)
-        self.pixel_scale, self.beam_fwhm = arch.pixel_scale, arch.beam_fwhm
-        self.tables = {key: _table(float(np.median(value))) for key, value in extents.items()}
+        super().__init__(name=name, sha256=sha256, classes=CLASSES, latent_dim=arch.latent_dim,
+                         shape=(arch.side, arch.side), pixel_scale=arch.pixel_scale, beam_fwhm=arch.beam_fwhm,
+                         tables={key: _table(float(np.median(value))) for key, value in extents.items()},
+                         metadata=metadata, device=device, conditional=arch.conditional)
+        self.arch = arch
         self._decoder = decoder.eval().to(device)
-
-    def __repr__(self) -> str:
-        return f"PaperGenerator({self.name!r}, sha256={self.sha256[:12]!r}, device={self.device!r})"
 
     @property
     def extents(self) -> dict[str, np.ndarray]:
@@ -101,17 +94,8 @@ class PaperGenerator:
         """
         import torch
 
-        latents, fr_class = np.asarray(latents, np.float32), np.asarray(fr_class)
-        if latents.ndim != 2 or latents.shape[1] != self.latent_dim:
-            raise ValueError(f"latents must have shape (n, {self.latent_dim}), got {latents.shape}")
-        if not np.isfinite(latents).all():
-            raise ValueError(f"latents must be finite, got {latents[~np.isfinite(latents)][0]}")
-        n = len(latents)
-        if fr_class.shape != (n,):
-            raise ValueError(f"fr_class must have shape ({n},), got {fr_class.shape}")
-        one_hot = fr_class[:, None] == np.asarray(self.classes)[None, :]
-        if not one_hot.any(axis=1).all():
-            check_choice("fr_class", str(fr_class[~one_hot.any(axis=1)][0]), self.classes)
+        latents = self._check_latents(latents)
+        n, one_hot = len(latents), self._one_hot(fr_class, len(latents))
         out = np.empty((n, *self.shape), np.float32)
 
         def run(start: int) -> None:
@@ -141,84 +125,21 @@ def _table(extent: float) -> ConditionTable:
     return ConditionTable(np.full(QUANTILES, extent, np.float32), np.tile(straight, (GROUPS, 1)))
 
 
-def _measured_extents(arch: PaperArchitecture, decoder: PaperDecoder, seed: int = 0) -> dict[str, np.ndarray]:
-    """Return the median extent (arcsec) of each class's stamps: root of the larger second moment, clipped."""
-    from skygal.bastien2021.networks import CLASSES
-    from skygal.morphology.clip import clip_stamps
-
-    device = next(decoder.parameters()).device
-    maker = PaperGenerator(arch, decoder, name="", sha256="", extents={}, metadata={}, device=str(device))
-    z = np.random.default_rng(seed).standard_normal((EXTENT_STAMPS, arch.latent_dim))
-    grid = np.arange(arch.side) - (arch.side - 1) / 2
-    out = {}
-    for name in CLASSES:
-        raw = maker.decode(z, np.full(len(z), name))
-        stamps = clip_stamps(raw, CLIP, beam_fwhm=arch.beam_fwhm / arch.pixel_scale).astype(float)
-        flux = stamps.sum(axis=(1, 2))
-        x, y = ((stamps.sum(axis=axis) @ grid) / flux for axis in (1, 2))
-        xx, yy = ((stamps.sum(axis=axis) @ grid**2) / flux - mean**2 for axis, mean in ((1, x), (2, y)))
-        xy = np.einsum("nij,i,j->n", stamps, grid, grid) / flux - x * y
-        larger = (xx + yy) / 2 + np.hypot((xx - yy) / 2, xy)
-        found = float(np.median(np.sqrt(larger[np.isfinite(larger)]))) * arch.pixel_scale
-        out[name] = np.full(2, found, np.float32)
-    return out
+def check_paper_tensors(arch: PaperArchitecture, tensors: Mapping[str, np.ndarray], classes: Sequence[str]) -> None:
+    """Do for the paper's networks what `skygal.morphology.weights_checks.check_tensors` does for the package's."""
+    if not isinstance(arch.conditional, bool):
+        raise ValueError(f"conditional must be true or false, got {show(arch.conditional)}")
+    ends = 2 * count_dense(arch.widths[-1], arch.latent_dim)
+    sizes = {"decoder": count_dense(arch.latent_dim + arch.labels, *arch.widths[::-1], arch.pixels),
+             "encoder": count_dense(arch.pixels + arch.labels, *arch.widths) + ends}
+    check_parts(tensors, sizes, optional={"encoder"}, others={f"extents.{name}" for name in classes})
+    for name in classes:
+        check_quantiles(f"extents.{name}", tensors, ndim=1, low=0.0, high=math.inf)
 
 
-def write_paper_weights(tensors: Mapping[str, np.ndarray], arch: PaperArchitecture, path: str | os.PathLike, *,
-                        name: str, metadata: Mapping[str, Any], overwrite: bool = False) -> Path:
-    """Write weights of the paper's networks as a file for `skygal.load_model`.
-
-    Parameters
-    ----------
-    tensors : mapping of str to `~numpy.ndarray`
-        ``decoder.fc7.weight`` ... and, if they are kept, ``encoder.fc1.weight`` ...; float32, written as they are.
-    arch : PaperArchitecture
-        Their architecture.
-    path : path
-        The file; it appears whole or not at all.
-    name : str
-        The model's name.
-    metadata : mapping
-        JSON-able: where the weights come from.
-    overwrite : bool
-        Whether a file that is there may be replaced.
-
-    Returns
-    -------
-    `~pathlib.Path`
-        The file's path.
-    """
-    import torch
-    from safetensors.numpy import save
-
-    from skygal.bastien2021.networks import PaperDecoder
-    from skygal.io.atomic import whole_file
-    from skygal.morphology.weights_files import digest
-
-    with torch.random.fork_rng():
-        decoder = PaperDecoder(arch)
-    decoder.load_state_dict({key.removeprefix("decoder."): torch.from_numpy(np.array(value, np.float32))
-                             for key, value in tensors.items() if key.startswith("decoder.")})
-    kept = {key: np.ascontiguousarray(value, np.float32) for key, value in tensors.items()}
-    kept |= {f"extents.{key}": value for key, value in _measured_extents(arch, decoder).items()}
-    description = json.dumps({"name": name, "format": FORMAT, "format_version": FORMAT_VERSION,
-                              "architecture": arch.to_dict(), "metadata": dict(metadata)}, sort_keys=True)
-    data = save(kept, metadata={"description": description, "sha256": digest(kept, description)})
-    with whole_file(path, overwrite=overwrite) as temporary:
-        temporary.write_bytes(data)
-    return Path(path)
-
-
-def save_paper_model(model: PaperModel, path: str | os.PathLike, *, name: str, metadata: Mapping[str, Any],
-                     overwrite: bool = False) -> Path:
-    """Write a trained model, encoder and decoder; see `write_paper_weights`."""
-    tensors = {key: value.detach().cpu().numpy() for key, value in model.state_dict().items()}
-    return write_paper_weights(tensors, model.arch, path, name=name, metadata=metadata, overwrite=overwrite)
-
-
-def build_paper_generator(path: Path, tensors: Mapping[str, np.ndarray], description: dict[str, Any], sha256: str,
-                          device: str) -> PaperGenerator:
-    """Return the generator that a checked file describes.
+def build_generator(tensors: Mapping[str, np.ndarray], description: Mapping[str, Any], sha256: str,
+                    device: str) -> PaperGenerator:
+    """Return the generator that the tensors and the description of a file make.
 
     Raises
     ------
@@ -227,52 +148,12 @@ def build_paper_generator(path: Path, tensors: Mapping[str, np.ndarray], descrip
     """
     from skygal.bastien2021.networks import CLASSES, PaperArchitecture, PaperDecoder
     from skygal.morphology.networks import Unset
-    from skygal.morphology.weights_files import check_paper_tensors, fill_module
 
-    try:
-        arch = PaperArchitecture.from_dict(description["architecture"])
-        check_paper_tensors(arch, tensors, CLASSES)
-        with Unset():
-            decoder = PaperDecoder(arch)
-        fill_module(decoder, "decoder", tensors)
-        extents = {name: tensors[f"extents.{name}"] for name in CLASSES}
-    except Exception as error:  # what is too large for torch, or of no kind that it has
-        reason = shorten(str(error).split("\n")[0])
-        raise ValueError(f"model file {show(str(path))} does not fit its architecture: {reason}") from None
-    return PaperGenerator(arch, decoder, name=description["name"], sha256=sha256, extents=extents,
+    arch = PaperArchitecture.from_dict(description["architecture"])
+    check_paper_tensors(arch, tensors, CLASSES)
+    with Unset():
+        decoder = PaperDecoder(arch)
+    fill_module(decoder, "decoder", tensors)
+    return PaperGenerator(arch, decoder, name=description["name"], sha256=sha256,
+                          extents={name: tensors[f"extents.{name}"] for name in CLASSES},
                           metadata=description["metadata"], device=device)
-
-
-def load_paper_model(path: str | os.PathLike) -> PaperModel:
-    """Read encoder and decoder of a model that was trained here.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the file is missing.
-    ValueError
-        If it is damaged, of another kind, or has no encoder.
-    """
-    import torch
-
-    from skygal.bastien2021.networks import CLASSES, PaperArchitecture, PaperModel
-    from skygal.morphology.weights_files import FORMATS, check_paper_tensors, fill_module, read_weights
-
-    shown = f"model file {show(os.fspath(path))}"
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"{shown} not found")
-    tensors, description, _ = read_weights(Path(path), FORMATS)
-    if description["format"] != FORMAT:
-        raise ValueError(f"{shown} must be of a bastien2021 preset, got {description['format']}")
-    if "encoder.fc1.weight" not in tensors:
-        raise ValueError(f"{shown} must hold an encoder, got a decoder alone")
-    try:
-        arch = PaperArchitecture.from_dict(description["architecture"])
-        check_paper_tensors(arch, tensors, CLASSES)
-        with torch.random.fork_rng():
-            model = PaperModel(arch)
-        fill_module(model, "", {key: value for key, value in tensors.items() if not key.startswith("extents.")})
-    except Exception as error:
-        reason = shorten(str(error).split("\n")[0])
-        raise ValueError(f"{shown} does not fit its architecture: {reason}") from None
-    return model

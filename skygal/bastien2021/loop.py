@@ -17,14 +17,14 @@ import pyro
 import torch
 from pyro.infer import SVI, Trace_ELBO
 
-from skygal.bastien2021.images import PaperImages, crop_images, rotate_and_crop
-from skygal.bastien2021.initial import spread_weights
-from skygal.bastien2021.networks import CLASSES, PaperArchitecture, PaperModel
+from skygal.bastien2021.frdeep import PaperImages, crop_images, rotate_and_crop
+from skygal.bastien2021.networks import CLASSES, PaperArchitecture, PaperModel, spread_weights
 from skygal.bastien2021.settings import PaperSettings
-from skygal.checks import shorten, show
+from skygal.checks import show
 from skygal.evaluation.ramis import PaperClassifier, ramis
 from skygal.io.atomic import whole_file
-from skygal.morphology.torch_files import check_moments, read_torch
+from skygal.io.torch_files import check_moments, read_torch
+from skygal.training.run_files import restoring
 
 __all__ = ["BOX", "PaperTrainer", "keep_freed_memory", "sample_paper_images"]
 
@@ -275,12 +275,9 @@ class PaperTrainer:
             raise ValueError(f"checkpoint {shown} must be of this architecture, {different}")
         if fingerprint != self.fingerprint:
             raise ValueError(f"checkpoint {shown} must be of the same settings and images, got one of another run")
-        try:
+        with restoring(path):
             self.model.load_state_dict(state["model"])
             self.optimizer.inner.load_state_dict(state["optimizer"])
             check_moments(self.optimizer.inner)
             self.optimizer.step, self.epoch = int(state["step"]), int(state["epoch"])
             self.rows, self.seconds = list(state["rows"]), list(state["seconds"])
-        except Exception as error:  # of entries that are missing, or made for other networks
-            raise ValueError(f"checkpoint {shown} is damaged: {type(error).__name__}: "
-                             f"{shorten(' '.join(str(error).split()))}") from None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skygal.bastien2021.tables import (
+from skygal.bastien2021.paper_tables import (
     Run,
     as_markdown,
     curve_table,
@@ -22,7 +22,7 @@ from skygal.bastien2021.tables import (
 from skygal.checks import show
 
 if TYPE_CHECKING:
-    from skygal.bastien2021.images import PaperImages
+    from skygal.bastien2021.frdeep import PaperImages
     from skygal.evaluation.ramis import PaperClassifier
 
 __all__ = ["write_paper_report"]
@@ -44,10 +44,10 @@ def write_paper_report(runs: str | os.PathLike, frdeep: str | os.PathLike, outpu
     ----------
     runs : path
         The folder with finished runs: ``NAME.safetensors``, ``NAME.csv`` and ``NAME.seconds.csv`` of each, searches for
-        the learning rate (``NAME.rates.csv``, of `skygal.bastien2021.rate.search_rate`), and classifiers
+        the learning rate (``NAME.rates.csv``, of `skygal.bastien2021.train.search_rate`), and classifiers
         (``*.classifier.safetensors``).
     frdeep : path
-        FRDEEP; see `skygal.bastien2021.images.read_frdeep`.
+        FRDEEP; see `skygal.bastien2021.frdeep.read_frdeep`.
     output : path
         The folder to write.
     classifiers : sequence of path
@@ -81,17 +81,15 @@ def write_paper_report(runs: str | os.PathLike, frdeep: str | os.PathLike, outpu
     from tqdm import tqdm
 
     from skygal.checks import as_count
+    from skygal.evaluation.report import check_pictures
     from skygal.io.atomic import check_writable, whole_directory
 
     samples = as_count("samples", samples, minimum=1)
     check_writable(output, overwrite=overwrite)
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise ModuleNotFoundError("the report's pictures need matplotlib: pip install 'skygal[plot]'") from None
+    check_pictures()
     from skygal.bastien2021.experiments import run_experiments
-    from skygal.bastien2021.figures import draw_curves, draw_experiments, draw_rates
-    from skygal.bastien2021.images import read_frdeep
+    from skygal.bastien2021.figures import plot_curves, plot_experiments, plot_rates
+    from skygal.bastien2021.frdeep import read_frdeep
 
     found = read_runs(runs)
     rates = {path.name.removesuffix(".rates.csv"): _read_rates(path) for path in sorted(Path(runs).glob("*.rates.csv"))}
@@ -100,10 +98,10 @@ def write_paper_report(runs: str | os.PathLike, frdeep: str | os.PathLike, outpu
     scores = [_score_classifier(judge, data) for judge in judges]
     experiments = [run_experiments(judge, data.train, seed=seed, progress=progress) for judge in judges]
     with whole_directory(output, overwrite=overwrite) as folder:
-        draw_curves(found, folder / "curves.png")
-        draw_experiments(experiments, folder / "experiments.png")
+        plot_curves(found, folder / "curves.png")
+        plot_experiments(experiments, folder / "experiments.png")
         if rates:
-            draw_rates(rates, folder / "rates.png")
+            plot_rates(rates, folder / "rates.png")
         models: dict[str, Any] = {}
         pictures = _Pictures(folder, data)
         for run in tqdm(found, desc="models", disable=not progress):
@@ -138,7 +136,7 @@ def _classifiers(runs: str | os.PathLike, given: Sequence[str | os.PathLike], da
 
 def _score_classifier(judge: PaperClassifier, data: PaperImages) -> dict[str, float]:
     """Return accuracies and RAMIS on FRDEEP."""
-    from skygal.bastien2021.images import crop_images
+    from skygal.bastien2021.frdeep import crop_images
     from skygal.evaluation.ramis import ramis
 
     out = {"test_accuracy": float((judge.classify(data.test).argmax(axis=1) == data.test_label).mean())}
@@ -155,7 +153,7 @@ class _Pictures:
     """Draws what each model makes, and keeps of it what goes into one picture of all."""
 
     def __init__(self, folder: Path, data: PaperImages) -> None:
-        from skygal.bastien2021.images import crop_images
+        from skygal.bastien2021.frdeep import crop_images
 
         self.folder = folder
         # evenly over the images, so that both classes are shown
@@ -171,29 +169,29 @@ class _Pictures:
 
     def add(self, run: Run, judge: PaperClassifier, samples: int, seed: int) -> dict[str, Any]:
         """Draw a run's own pictures; return its figures."""
+        from skygal.bastien2021 import experiments
         from skygal.bastien2021 import figures as paper_figures
-        from skygal.bastien2021 import samples as paper_samples
-        from skygal.bastien2021.generator import load_paper_model
+        from skygal.bastien2021.weights import load_paper_model
 
         model = load_paper_model(run.weights)
-        self.reconstructed.append((run.label, paper_samples.reconstruct(model, self.images, self.labels)))
-        out: dict[str, Any] = paper_samples.class_balance(model, judge, n=samples, seed=seed)
-        out["test_loss"], out["test_loss_error"] = paper_samples.measure_test_loss(model, self.test, self.test_label,
-                                                                           draws=DRAWS, seed=seed)
-        twins = paper_samples.make_twins(model, paper_samples.locate(model, self.twinned, self.twinned_label))
-        out["floor_without_dropout"] = paper_samples.floor_share(twins)
+        self.reconstructed.append((run.label, experiments.reconstruct(model, self.images, self.labels)))
+        out: dict[str, Any] = experiments.class_balance(model, judge, n=samples, seed=seed)
+        out["test_loss"], out["test_loss_error"] = experiments.measure_test_loss(model, self.test, self.test_label,
+                                                                                 draws=DRAWS, seed=seed)
+        twins = experiments.make_twins(model, experiments.locate(model, self.twinned, self.twinned_label))
+        out["floor_without_dropout"] = experiments.floor_share(twins)
         if run.settings.latent_dim == 2:
-            paper_figures.draw_map(paper_samples.decode_grid(model), self.folder / f"{run.name}-map.png")
+            paper_figures.plot_map(experiments.decode_grid(model), self.folder / f"{run.name}-map.png")
         if run.settings.conditional and run.settings.latent_dim == 32:
-            paper_figures.draw_twins(twins, self.folder / f"{run.name}-twins.png")
-            paper_figures.draw_floor(twins[0, 0], self.folder / f"{run.name}-floor.png")
+            paper_figures.plot_twins(twins, self.folder / f"{run.name}-twins.png")
+            paper_figures.plot_floor(twins[0, 0], self.folder / f"{run.name}-floor.png")
         return out
 
     def finish(self) -> None:
         """Draw the reconstructions of all."""
-        from skygal.bastien2021.figures import draw_reconstructions
+        from skygal.bastien2021.figures import plot_reconstructions
 
-        draw_reconstructions(self.images, self.reconstructed, self.folder / "reconstructions.png")
+        plot_reconstructions(self.images, self.reconstructed, self.folder / "reconstructions.png")
 
 
 def _text(runs: Sequence[Run], record: dict[str, Any], folder: Path) -> str:

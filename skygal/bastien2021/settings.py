@@ -35,7 +35,7 @@ class PaperSettings:
         Number of latents.
     schedule : str
         "paper": PyTorch's own first weights, Adagrad at a constant initial learning rate. "fast": first weights that
-        hand the image on (`skygal.bastien2021.initial`), AdamW whose rate rises over a twentieth of the run
+        hand the image on (`skygal.bastien2021.networks`), AdamW whose rate rises over a twentieth of the run
         and falls along a cosine, and dropout and the Kullback-Leibler term come in over the first part.
     epochs : int
         Passes over the rotated training images.

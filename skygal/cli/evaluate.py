@@ -38,11 +38,11 @@ def evaluate(**given: Any) -> None:
         raise ValueError("sources must name at least one file, folder or package of stamps, "
                          f"got none beside {given['model']!r}")
     from skygal.cli.words import parse_settings
-    from skygal.evaluation.bench import Effort
     from skygal.evaluation.evaluate import evaluate_model
     from skygal.evaluation.ramis import load_paper_classifier
+    from skygal.evaluation.reference import Effort
     from skygal.evaluation.report import check_pictures, write_report
-    from skygal.evaluation.rows import format_rows
+    from skygal.evaluation.results import format_results
 
     if given["classifier"] is not None and given["frdeep"] is not None:
         raise ValueError(f"frdeep must be left out where classifier is given, got {given['frdeep']!r}")
@@ -56,7 +56,7 @@ def evaluate(**given: Any) -> None:
                            effort=Effort.quick() if given["quick"] else Effort(), device=given["device"],
                            progress=given["progress"])
     written = write_report(found, given["output"], overwrite=given["overwrite"])
-    click.echo(format_rows(found.rows))
+    click.echo(format_results(found.results))
     click.echo(f"{written}")
 
 

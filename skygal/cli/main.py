@@ -24,12 +24,13 @@ from skygal.cli.shared import (
     WHOLE,
     WORDS,
     add_options,
+    add_settings,
     add_training_options,
     check_ready,
-    decoding,
     kept,
     named_inputs,
 )
+from skygal.settings import Morphology
 
 __all__ = ["cli", "main"]
 
@@ -70,23 +71,24 @@ def _training_ready(given: dict[str, Any]) -> None:
 @click.option("--format", default="fits", show_default=True,
               help="'fits' (a cube and its table), 'npz', or 'png' (a folder of images for each class).")
 @click.option("--bits", type=WHOLE, default=8, show_default=True, help="8 or 16, of PNG images.")
-@add_options("latents", "clip_sigma", "model", *RUN)
+@add_settings(Morphology, leave=("bending",))
+@add_options(*RUN)
 def stamps(**given: Any) -> None:
     """Sample labelled postage stamps of radio galaxies."""
     check_ready(given, folder=given["format"] != "npz")
     arguments = {name: given[name] for name in ("fr_class", "scale", "orientation", "size", "model", "seed",
-                                                "device", "progress")} | decoding(given)
+                                                "device", "progress")}
     from skygal.checks import as_count, as_seed
-    from skygal.cli import words as options
+    from skygal.io.words import parse_clip, parse_latents, parse_mix, parse_open_range
     from skygal.stamps.files import check_format, write_stamps
     from skygal.stamps.sample import iter_stamps
 
     check_format(given["output"], given["format"], given["bits"])
     as_count("n", given["n"], minimum=1)
     arguments["seed"] = seed = as_seed("seed", given["seed"])
-    arguments["fr_mix"] = None if given["fr_mix"] is None else options.parse_mix(given["fr_mix"])
-    for name in ("las", "bending"):
-        arguments[name] = None if given[name] is None else options.parse_open_range(name, given[name])
+    for name, parse in (("fr_mix", parse_mix), ("las", parse_open_range), ("bending", parse_open_range),
+                        ("latents", parse_latents), ("clip_sigma", parse_clip)):
+        arguments[name] = None if given[name] is None else parse(name, given[name])
     write_stamps(iter_stamps(given["n"], **arguments), given["output"], n=given["n"],
                  meta={"skygal_version": __version__, "command": "stamps", "options": kept(given, seed)},
                  **{name: given[name] for name in ("format", "bits", "overwrite")})

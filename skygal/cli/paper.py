@@ -117,8 +117,8 @@ def search_rate(**given: Any) -> None:
     """
     check_ready(given, folder=False)
     settings = _settings(given)
-    from skygal.bastien2021.rate import RATES, best_rate
-    from skygal.bastien2021.rate import search_rate as run
+    from skygal.bastien2021.train import RATES, best_rate
+    from skygal.bastien2021.train import search_rate as run
 
     rates = RATES
     if given["rates"] is not None:
@@ -142,6 +142,6 @@ def convert_weights(**given: Any) -> None:
     The file is read as tensors alone; no code that it may hold is run.
     """
     check_ready(given, folder=False)
-    from skygal.bastien2021.convert import convert_weights as run
+    from skygal.bastien2021.weights import convert_weights as run
 
     click.echo(f"{run(**given)}")

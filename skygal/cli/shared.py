@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import fields
 from typing import Any
 
 import click
 
-__all__ = ["POPULATION", "RUN", "RUN_ONLY", "TRAINING", "WHOLE", "WORDS", "add_options", "add_training_options",
-           "check_ready", "decoding", "kept", "named_inputs"]
+from skygal.settings import Settings
+
+__all__ = [
+    "RUN",
+    "RUN_ONLY",
+    "TRAINING",
+    "WHOLE",
+    "WORDS",
+    "add_options",
+    "add_settings",
+    "add_training_options",
+    "check_ready",
+    "kept",
+    "named_inputs",
+]
 
 #: options that say how a command runs, not what it makes
 RUN_ONLY = {"config", "output", "overwrite", "progress", "plot", "device", "workers", "chunks"}
@@ -17,10 +31,8 @@ RUN_ONLY = {"config", "output", "overwrite", "progress", "plot", "device", "work
 FILES = ("image", "table", "faint", "beam", "psf", "primary_beam", "wcs", "latents", "model", "classifier", "config",
          "state_dict")
 FOLDERS = ("sources", "source", "frdeep", "paper")
-#: names for `add_options`: of every command, and of those that draw a population
+#: names for `add_options`, of every command
 RUN = ("seed", "device", "output", "overwrite", "progress", "config")
-POPULATION = ("n_sources", "table", "faint", "flux", "las", "fr_mix", "spectral_index", "curvature", "latents",
-              "clip_sigma", "model")
 #: settings of a training run (`skygal.training.settings.TrainSettings`) and what they are
 TRAINING = {
     "classes": "Classes to learn, such as 'FRI,FRII'.",
@@ -78,7 +90,17 @@ class _Words(click.ParamType):
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, _LeftOut):
+            raise ValueError(f"{value.name} must be given: config file {value.path!r} comes from a call in Python, in "
+                             "which it was an object that no file can hold")
         return value
+
+
+class _LeftOut:
+    """What a file of settings could not hold."""
+
+    def __init__(self, name: str, path: str) -> None:
+        self.name, self.path = name, path
 
 
 WHOLE, WORDS = _Whole(), _Words()
@@ -90,7 +112,8 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: str | None) -
         from skygal.io.config import load_config
 
         names = {option.name for option in ctx.command.params if option.name} - {"config"}
-        found = load_config(path, names)
+        found = load_config(path, names | {"left_out"})
+        found.update({str(name): _LeftOut(str(name), path) for name in found.pop("left_out", ())})
         for option in ctx.command.params:
             # one of a list of arguments may be written without the list
             if option.nargs == -1 and isinstance(found.get(option.name or ""), str):
@@ -102,42 +125,25 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: str | None) -
     return path
 
 
+def add_settings(*parts: type[Settings], leave: Collection[str] = (), only: Collection[str] = ()) -> Callable:
+    """Add an option for each setting, but those to ``leave``; or ``only`` some."""
+    found = [one for part in parts for one in fields(part) if one.name not in leave and (not only or one.name in only)]
+
+    def add(function: Callable) -> Callable:
+        for one in reversed(found):
+            kind = WHOLE if one.name in ("n_sources", "workers") else WORDS
+            function = click.option(f"--{one.name.replace('_', '-')}", one.name, type=kind, default=one.default,
+                                    show_default=one.default is not None, help=one.metadata["help"])(function)
+        return function
+
+    return add
+
+
 def add_options(*names: str) -> Callable:
     """Add the options that several commands share, in the order given."""
     shared = {
-        "frequency": click.option("--frequency", type=WORDS,
-                                  help="Observing frequency, such as '1.4 GHz'; the header's if left out."),
-        "frequencies": click.option("--frequency", type=WORDS,
-                                    help="Observing frequency, such as '1.4 GHz', or several: '1 GHz, 1.4 GHz'."),
-        "beam": click.option("--beam", type=WORDS,
-                             help="FWHM of the beam: '5.4arcsec', '6x5arcsec' or '6x5arcsec,30deg'; or a table of "
-                             "beams (*.ecsv, *.vot or *.xml) with columns ra, dec, bmaj, bmin and bpa."),
-        "psf": click.option("--psf", type=WORDS, help="PSF image (FITS or .npy) instead of a Gaussian beam."),
-        "primary_beam": click.option("--primary-beam", type=WORDS,
-                                     help="Primary beam: the diameter of a dish, '25 m', or a FITS image of power."),
-        "n_sources": click.option("--n-sources", type=WHOLE,
-                                  help="Number of sources; drawn from the source counts if left out."),
-        "table": click.option("--table", type=WORDS, help="A population of your own (FITS, ECSV or CSV)."),
-        "faint": click.option("--faint", type=WORDS, help="Points, Gaussians and discs in bulk (FITS, ECSV or CSV)."),
-        "flux": click.option("--flux", type=WORDS, help="Range of fluxes, '1 mJy, 1 Jy', or the least one.  "
-                             "[default: from the noise up]"),
-        "las": click.option("--las", type=WORDS,
-                            help="Range of largest angular sizes, '20 arcsec, 60 arcsec', or 'mirabest': those of "
-                            "galaxies that can be classified.  [default: those of all sources]"),
-        "fr_mix": click.option("--fr-mix", type=WORDS,
-                               help="Classes: 'balanced', 'survey' or 'FRI:0.3,FRII:0.7'."),
-        "spectral_index": click.option("--spectral-index", type=WORDS,
-                                       help="Spectral index, or its range: '-0.9,-0.6'."),
-        "curvature": click.option("--curvature", type=WORDS, help="Curvature of the spectra; 0 if left out."),
-        "latents": click.option("--latents", type=WORDS, default="balanced", show_default=True,
-                                help="'balanced', 'prior', 'uniform', 'pairs' or a .npy file."),
-        "clip_sigma": click.option("--clip-sigma", type=WORDS, default=3.0, show_default=True,
-                                   help="Clip of the generator's noise floor, or 'none'."),
-        "model": click.option("--model", type=WORDS, help="A shipped model's name or a weights file."),
         "seed": click.option("--seed", type=WHOLE, help="The same seed gives the same result."),
         "device": click.option("--device", default="cpu", show_default=True, help="'cpu' or 'cuda'."),
-        "workers": click.option("--workers", type=WHOLE, default=2, show_default=True,
-                                help="Threads; the result does not depend on them."),
         "format": click.option("--format", default="fits", show_default=True, help="Of the images: 'fits' or 'zarr'."),
         "plot": click.option("--plot/--no-plot", default=False, help="Draw a picture too (needs matplotlib)."),
         "output": click.option("--output", type=click.Path(), required=True, help="What to write."),
@@ -180,15 +186,6 @@ def check_ready(given: dict[str, Any], *, folder: bool = True) -> None:
             import matplotlib  # noqa: F401
         except ImportError:
             raise ModuleNotFoundError("plot needs matplotlib: pip install 'skygal[plot]'") from None
-
-
-def decoding(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments that say how stamps are made."""
-    from skygal.cli import words as options
-
-    clip = given["clip_sigma"]
-    return {"latents": options.parse_latents(given["latents"]),
-            "clip_sigma": None if clip in (None, "none") else options.parse_number("clip_sigma", clip)}
 
 
 def kept(given: dict[str, Any], seed: int) -> dict[str, Any]:

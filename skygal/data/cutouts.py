@@ -1,177 +1,157 @@
-"""Stamps as FITS or PNG cutouts, one file each."""
+"""Real stamps as read: one form for all readers, and what their labels mean."""
 
 from __future__ import annotations
 
-import re
-import warnings
-from collections.abc import Iterable
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
-from skygal.checks import show
-from skygal.data.png import LARGEST as LARGEST_PNG
-from skygal.data.png import read_png
-from skygal.data.stamps import CLASSES, NAMED, Stamps, make_stamps, read_labels
-from skygal.io.inputs import read_bytes
+from skygal.checks import show_fields
 
-__all__ = ["is_fits", "parse_name", "read_cutouts", "read_folder"]
+__all__ = ["CLASSES", "MORPHOLOGIES", "Cutouts", "join_cutouts", "make_cutouts", "read_labels",
+           "select_cutouts"]
 
-#: MiraBest's file names: label, right ascension, declination, redshift, angular size
-NAME = re.compile(r"^(?P<label>\d{3})_(?P<ra>\d+\.\d+)(?P<dec>[+-]\d+\.\d+)_(?P<redshift>\d*\.\d*)"
-                  r"_(?P<las>\d*\.\d*?)(\.(fits?|png)(\.gz)?)?$")
-SUFFIXES = (".fits", ".fit", ".fits.gz")
-#: what ``skygal stamps`` writes
-CUBE, TABLE = "stamps.fits", "table.fits"
-
-
-def is_fits(path: Path) -> bool:
-    """Return whether a file's name says that it is FITS."""
-    return path.name.lower().endswith(SUFFIXES)
-
-
-def parse_name(name: str) -> dict[str, float] | None:
-    """Return label, ra and dec (deg), redshift and las (arcsec) of a MiraBest file name, or None."""
-    found = NAME.match(name)
-    if found is None:
-        return None
-    out = {}
-    for key, text in found.groupdict().items():
-        try:
-            out[key] = float(text)
-        except ValueError:
-            out[key] = np.nan
-    return out
+#: Every class a reader may name; models are trained on some of them.
+CLASSES = ("FRI", "FRII", "compact", "bent", "hybrid")
+#: What a label may say beyond the class; empty where it says nothing.
+MORPHOLOGIES = ("", "bent", "wide-angle tail", "head-tail", "double-double")
+#: class and morphology of MiraBest's three-digit labels (2017MNRAS.466.4346M, 2023RASTI...2..293P)
+MIRABEST = {100: ("FRI", ""), 102: ("FRI", "wide-angle tail"), 104: ("FRI", "head-tail"), 110: ("FRI", ""),
+            112: ("FRI", "wide-angle tail"), 200: ("FRII", ""), 201: ("FRII", "double-double"), 210: ("FRII", ""),
+            300: ("hybrid", ""), 310: ("hybrid", "")}
+#: the labels in MiraBest's batches are places in this order of the three-digit ones (10.5281/zenodo.4288837)
+MIRABEST_BATCHES = dict(enumerate(MIRABEST.values()))
+#: labels of the Radio Galaxy Dataset (10.5281/zenodo.7689127); FRDEEP (10.5281/zenodo.4255826) has the first two
+SMALL = {0: ("FRI", ""), 1: ("FRII", ""), 2: ("compact", ""), 3: ("bent", "bent")}
+#: classes given by name
+NAMED = {name.lower(): (name, "bent" if name == "bent" else "") for name in CLASSES}
+#: columns of `Cutouts`: numbers, NaN where unknown, and texts
+NUMBERS, TEXTS = ("ra", "dec", "pixel_scale", "rms", "las"), ("fr_class", "name", "morphology")
 
 
-def read_folder(folder: Path) -> Stamps:
-    """Read a folder of cutouts, named as MiraBest's or kept in a subfolder for each class, or of skygal's own.
+@dataclass(frozen=True, eq=False)
+class Cutouts:
+    """Cutouts as read.
 
-    Raises
-    ------
-    FileNotFoundError
-        If there are neither FITS nor PNG files.
-    ValueError
-        If a file's class cannot be told, or it cannot be read.
+    Attributes
+    ----------
+    images : list of `~numpy.ndarray`
+        Each (ny, nx), any unit, the source near the middle; sizes may differ.
+    fr_class : `~numpy.ndarray` of str
+        Shape (n,), out of `CLASSES`.
+    ra, dec : `~numpy.ndarray`
+        Shape (n,), degrees, ICRS; NaN where unknown.
+    pixel_scale : `~numpy.ndarray`
+        Shape (n,), arcsec; NaN where unknown.
+    rms : `~numpy.ndarray`
+        Shape (n,), noise rms in the image's unit; NaN for cutouts that are clipped already.
+    las : `~numpy.ndarray`
+        Shape (n,), largest angular size in arcsec; NaN where unknown.
+    name : `~numpy.ndarray` of str
+        Shape (n,).
+    morphology : `~numpy.ndarray` of str
+        Shape (n,), out of `MORPHOLOGIES`: what the label says beyond the class.
+    skipped : int
+        Cutouts that were left out, since they are blank, constant or nowhere finite.
     """
-    if all((folder / name).is_file() for name in (CUBE, TABLE)):
-        return read_cube(folder)
-    files = sorted(path for path in folder.rglob("*")
-                   if path.is_file() and (is_fits(path) or path.suffix.lower() == ".png"))
-    if not files:
-        raise FileNotFoundError(
-            f"stamps {show(str(folder))} hold no FITS or PNG cutouts and no batches (data_batch_1, test_batch)")
-    return read_cutouts(files)
+
+    images: list[np.ndarray]
+    fr_class: np.ndarray
+    ra: np.ndarray
+    dec: np.ndarray
+    pixel_scale: np.ndarray
+    rms: np.ndarray
+    las: np.ndarray
+    name: np.ndarray
+    morphology: np.ndarray
+    skipped: int = 0
+
+    __repr__ = show_fields
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def filled(self, row: int) -> np.ndarray:
+        """Return one image, float64, with zeros where it is not finite."""
+        return np.nan_to_num(np.asarray(self.images[row], float), nan=0.0, posinf=0.0, neginf=0.0)
 
 
-def read_cube(folder: Path) -> Stamps:
-    """Read the cube and table that ``skygal stamps`` writes.
-
-    Raises
-    ------
-    ValueError
-        If they are damaged or do not fit.
-    """
-    from skygal.io.fits_files import read_first
-    from skygal.io.table_files import read_table
-
-    shown = show(str(folder))
-    try:
-        images, header = read_first(folder / CUBE, f"file {show(CUBE)}")
-        images, scale = images.astype(np.float32), 3600 * float(header["CDELT2"])
-        table = read_table(folder / TABLE, "table", hdu=1)
-        labels, las = np.asarray(table["fr_class"]).astype(str), np.asarray(table["las"], float)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"stamps {shown} cannot be read as a cube and its table: {error}") from None
-    if images.ndim != 3 or len(images) != len(labels):
-        raise ValueError(f"stamps {shown} must hold a cube (n, ny, nx) and a table of n rows, got {images.shape} and "
-                         f"{len(labels)} rows")
-    fr_class, morphology = read_labels(labels, shown)
-    return make_stamps(images, fr_class, morphology=morphology, las=las, pixel_scale=np.full(len(images), scale))
-
-
-def read_cutouts(files: Iterable[Path]) -> Stamps:
-    """Read FITS or PNG cutouts.
+def make_cutouts(images: list[np.ndarray] | np.ndarray, fr_class: np.ndarray, **columns: np.ndarray) -> Cutouts:
+    """Return stamps from what a reader found.
 
     Parameters
     ----------
-    files : iterable of path
-        Each named ``label_ra+dec_redshift_las.fits`` (or ``.png``), or in a folder named after its class.
+    images : list of `~numpy.ndarray`
+        The cutouts.
+    fr_class : `~numpy.ndarray` of str
+        Shape (n,).
+    **columns : `~numpy.ndarray`
+        Any other column of `Cutouts`, shape (n,). Unknown numbers are NaN, an unknown morphology is empty.
 
     Returns
     -------
-    Stamps
-        The noise rms is measured on each image, outside its bright pixels; an image of which half
-        or more is zero counts as clipped.
+    Cutouts
+        Without the cutouts that show nothing: blank, constant or nowhere finite.
+    """
+    n = len(images)
+    filled = {key: np.asarray(columns.get(key, np.full(n, np.nan)), float) for key in NUMBERS}
+    texts = {"fr_class": fr_class, "name": columns.get("name", [f"stamp {i}" for i in range(n)]),
+             "morphology": columns.get("morphology", np.full(n, ""))}
+    good = np.asarray([_shows_something(np.asarray(image)) for image in images], bool)
+    return Cutouts([np.asarray(image) for image, ok in zip(images, good, strict=True) if ok],
+                   **{key: np.asarray(value, str)[good] for key, value in texts.items()},
+                   **{key: value[good] for key, value in filled.items()}, skipped=int((~good).sum()))
+
+
+def _shows_something(image: np.ndarray) -> bool:
+    finite = image[np.isfinite(image)] if image.dtype.kind == "f" else image
+    return finite.size > 0 and bool(finite.max() > max(0, finite.min()))
+
+
+def join_cutouts(parts: list[Cutouts]) -> Cutouts:
+    """Return the stamps of several sources as one."""
+    return Cutouts([image for part in parts for image in part.images],
+                   **{key: np.concatenate([getattr(part, key) for part in parts]) for key in (*NUMBERS, *TEXTS)},
+                   skipped=sum(part.skipped for part in parts))
+
+
+def select_cutouts(stamps: Cutouts, rows: np.ndarray) -> Cutouts:
+    """Return the chosen stamps (an index or a boolean array); ``skipped`` stays."""
+    rows = np.arange(len(stamps))[rows]
+    return Cutouts([stamps.images[i] for i in rows],
+                   **{key: getattr(stamps, key)[rows] for key in (*NUMBERS, *TEXTS)}, skipped=stamps.skipped)
+
+
+def read_labels(labels: np.ndarray, source: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return classes and morphologies that integer or text labels stand for.
+
+    Parameters
+    ----------
+    labels : `~numpy.ndarray`
+        Shape (n,): MiraBest's three digits, or 0 to 3 as in the Radio Galaxy Dataset, or names of classes.
+    source : str
+        Where they come from, for the message.
+
+    Returns
+    -------
+    fr_class, morphology : `~numpy.ndarray` of str
+        Shape (n,), out of `CLASSES` and `MORPHOLOGIES`.
 
     Raises
     ------
     ValueError
-        If a file cannot be read, holds no image, or its class cannot be told.
+        If a label is unknown.
     """
-    images, classes, rows = [], [], []
-    for path in files:
-        found = parse_name(path.name) or {}
-        if "label" in found:
-            ((fr_class,), (morphology,)) = read_labels(np.asarray([int(found["label"])]), repr(str(path)))
-            classes.append((fr_class, morphology))
-        elif path.parent.name.lower() in NAMED:
-            classes.append(NAMED[path.parent.name.lower()])
-        else:
-            raise ValueError(f"class of {show(str(path))} must be told by a name like 'label_ra+dec_redshift_las.fits' "
-                             f"or by a folder named {', '.join(CLASSES)}, got {show(path.name)} in "
-                             f"{show(path.parent.name)}")
-        image, header = _read_image(path) if is_fits(path) else (
-            read_png(read_bytes(path, "stamps", largest=LARGEST_PNG), str(path)),
-            dict.fromkeys(("ra", "dec", "pixel_scale"), np.nan))
-        images.append(image)
-        rows.append({"ra": found.get("ra", header["ra"]), "dec": found.get("dec", header["dec"]),
-                     "las": found.get("las", np.nan), "pixel_scale": header["pixel_scale"],
-                     "rms": measure_rms(image)})
-    columns = {key: np.asarray([row[key] for row in rows], float)
-               for key in ("ra", "dec", "las", "pixel_scale", "rms")}
-    fr_class, morphology = np.asarray(classes, str).reshape(-1, 2).T
-    return make_stamps(images, fr_class, morphology=morphology, name=np.asarray([path.name for path in files]),
-                       **columns)
-
-
-def _read_image(path: Path) -> tuple[np.ndarray, dict[str, float]]:
-    """Return the first image of a FITS file, and its centre and pixel scale (NaN if it has no WCS)."""
-    from astropy.wcs.utils import proj_plane_pixel_scales
-
-    from skygal.io.fits_files import read_first
-    from skygal.io.header_wcs import read_celestial
-
-    place = {"ra": np.nan, "dec": np.nan, "pixel_scale": np.nan}
-    with warnings.catch_warnings():
-        # SkyView writes tabs into comment cards, and old headers have old keywords
-        warnings.simplefilter("ignore")
-        try:
-            pixels, header = read_first(path, "the file")
-        except ValueError as error:
-            raise ValueError(f"stamps {show(str(path))} cannot be read as a FITS image: {error}") from None
-        image = np.squeeze(pixels.astype(np.float32))
-        if image.ndim != 2:
-            raise ValueError(f"stamps {show(str(path))} must hold a 2-d image, got shape {image.shape}")
-        try:
-            wcs, _ = read_celestial(header)
-        except ValueError:
-            return image, place     # where on the sky it is is not known
-        scale = proj_plane_pixel_scales(wcs)
-        middle = wcs.pixel_to_world((image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2).icrs
-        place = {"ra": middle.ra.deg, "dec": middle.dec.deg, "pixel_scale": float(scale.mean() * 3600)}
-    return image, place
-
-
-def measure_rms(image: np.ndarray) -> float:
-    """Return the noise rms of a cutout, by clipping at 3 sigma; NaN for one that is clipped already."""
-    values = image[np.isfinite(image)]
-    if values.size == 0 or (values == 0).mean() >= 0.5:
-        return float("nan")
-    for _ in range(10):
-        middle = np.median(values)
-        kept = values[np.abs(values - middle) < 3 * max(values.std(), 1e-30)]
-        if kept.size == values.size or kept.size == 0:
-            break
-        values = kept
-    return float(values.std())
+    labels = np.asarray(labels)
+    if labels.dtype.kind in "iu":
+        table: dict = MIRABEST if labels.size and labels.max() >= 100 else SMALL
+    else:
+        labels, table = labels.astype(str), NAMED
+    out = []
+    for label in labels.tolist():
+        key = label.lower() if isinstance(label, str) else label
+        if key not in table:
+            raise ValueError(f"labels in {source} must be one of {', '.join(map(str, table))}, got {label}")
+        out.append(table[key])
+    fr_class, morphology = np.asarray(out, str).reshape(-1, 2).T
+    return fr_class, morphology

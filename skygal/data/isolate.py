@@ -22,6 +22,8 @@ UNLIT = 0.75
 SKY_SHARE = 0.2
 #: residuals of signal may be so many rms of the noise
 SETTLED = 0.15
+#: iterations at most; they end earlier where that is reached
+ITERATIONS = 40
 #: most of the last change that an iteration goes on by
 MOST_SPEED = 0.95
 
@@ -87,7 +89,7 @@ def find_source(image: np.ndarray, clip: float, *, las: float = float("nan")) ->
 
 
 def restore_source(image: np.ndarray, mask: np.ndarray, clip: float, *, beam_sigma: float,
-                   limit: float | None = None, iterations: int = 40) -> np.ndarray:
+                   limit: float | None = None) -> np.ndarray:
     """Restore a source from its noisy, clipped islands, sharper than it was seen.
 
     Parameters
@@ -103,8 +105,6 @@ def restore_source(image: np.ndarray, mask: np.ndarray, clip: float, *, beam_sig
     limit : float, optional
         The brightness below which the cutout says nothing; by default ``clip``. Where whole numbers were published it
         is a step above it.
-    iterations : int
-        The most to make; they end earlier where the residuals of what is signal are down to 0.15 of the noise.
 
     Returns
     -------
@@ -114,12 +114,12 @@ def restore_source(image: np.ndarray, mask: np.ndarray, clip: float, *, beam_sig
 
     Notes
     -----
-    Richardson-Lucy iterations (1972JOSA...62...55R, 1974AJ.....79..745L) for a non-negative sky, a fifth of the beam's
-    variance still in it, so that pixels can show points between them. They come from the smooth side: they start at
-    the cutout, once more convolved. What they follow is signal alone: the residuals are split into scales of
-    one, two and four beams and more, and on each scale but the last only those count where the cutout itself
-    stands out of the noise (Murtagh, Starck & Bijaoui 1995, 1995A&AS..112..179M). So a bright core gets as sharp as
-    it was seen, and faint emission stays as smooth as nothing speaks against. Each iteration goes on a little in the
+    At most 40 Richardson-Lucy iterations (1972JOSA...62...55R, 1974AJ.....79..745L) for a non-negative sky, a fifth of
+    the beam's variance still in it, so that pixels can show points between them. They come from the smooth side: they
+    start at the cutout, once more convolved. What they follow is signal alone: the residuals are split into scales of
+    one, two and four beams and more, and on each scale but the last only those count where the cutout itself stands
+    out of the noise (Murtagh, Starck & Bijaoui 1995, 1995A&AS..112..179M). So a bright core gets as sharp as it was
+    seen, and faint emission stays as smooth as nothing speaks against. Each iteration goes on a little in the
     direction of the last (Biggs & Andrews 1997, ApOpt 36, 1766).
 
     Outside the mask the data say only that the source is fainter than ``limit``: there the current model stands in for
@@ -133,16 +133,16 @@ def restore_source(image: np.ndarray, mask: np.ndarray, clip: float, *, beam_sig
     box = tuple(slice(max(where[0] - margin, 0), where[-1] + margin + 1) for where in (rows, columns))
     out = np.zeros(image.shape)
     out[box] = _richardson_lucy(image[box], mask[box], clip / 3, UNLIT * (clip if limit is None else limit),
-                                beam_sigma, iterations)
+                                beam_sigma)
     return out
 
 
 @lru_cache(maxsize=8)
-def _scale_noise(beam_sigma: float, size: int = 128) -> tuple[float, ...]:
+def _scale_noise(beam_sigma: float) -> tuple[float, ...]:
     """Return the rms on each scale of survey noise of rms 1."""
-    from skygal.rendering.survey_noise import noise_power
+    from skygal.stamps.survey_view import noise_power
 
-    k = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.fftfreq(size)[None])
+    k = np.hypot(np.fft.fftfreq(128)[:, None], np.fft.fftfreq(128)[None])
     power = noise_power(k, beam_sigma)
     power[0, 0] = 0.0
     passed = [np.exp(-2 * (np.pi * k * width * beam_sigma) ** 2) for width in (0.0, *SCALES)]
@@ -166,8 +166,8 @@ def _split(image: np.ndarray, beam_sigma: float) -> tuple[list[np.ndarray], np.n
     return parts, image
 
 
-def _richardson_lucy(image: np.ndarray, mask: np.ndarray, rms: float, unlit: float, beam_sigma: float,
-                     iterations: int) -> np.ndarray:
+def _richardson_lucy(image: np.ndarray, mask: np.ndarray, rms: float, unlit: float,
+                     beam_sigma: float) -> np.ndarray:
     from scipy import ndimage
 
     def seen(sky: np.ndarray) -> np.ndarray:
@@ -190,7 +190,7 @@ def _richardson_lucy(image: np.ndarray, mask: np.ndarray, rms: float, unlit: flo
               for part, noise in zip(parts, _scale_noise(beam_sigma), strict=True)]
     last, start = sky, sky
     change: np.ndarray | None = None
-    for _ in range(iterations):
+    for _ in range(ITERATIONS):
         model = seen(start)
         residual = np.where(mask, data, np.minimum(model, unlit)) - model
         parts, rest = _split(residual, beam_sigma)

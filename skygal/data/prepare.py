@@ -9,12 +9,15 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from skygal.checks import show_fields
+from skygal.data.clipped_cutouts import estimate_clipped_noise, has_clip_subtracted, restore_clip
+from skygal.data.cross_match import fill_positions, match_cutouts
+from skygal.data.cutouts import Cutouts
 from skygal.data.isolate import find_source, restore_source
-from skygal.data.matching import fill_positions, match_cutouts
-from skygal.data.pedestal import estimate_noise, has_pedestal_removed, restore_pedestal
-from skygal.data.stamps import Stamps
 from skygal.morphology.conditions import measure_extent_bending
 from skygal.morphology.moments import measure_moments
+from skygal.observation.ellipse import FWHM
+from skygal.stamps.survey_view import CLIP, WHITE, clip_to_white, turn_image
+from skygal.wcs import unit_vectors
 
 __all__ = ["TrainingSet", "prepare_stamps", "sky_cells", "split_by_sky"]
 
@@ -27,8 +30,6 @@ CELL = 4.0
 SAME_SOURCE = 60.0
 #: a principal axis shorter than this times the beam's sigma is no resolved source
 LEAST_EXTENT = 1.25
-#: grey levels of the sets that are published as 8-bit images
-STEPS = 255
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,50 +142,36 @@ def _repeats(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
 
     repeat = np.zeros(len(ra), bool)
     known = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
-    lon, lat = np.radians(ra[known]), np.radians(dec[known])
-    xyz = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
     if known.size:
-        for a, b in sorted(cKDTree(xyz).query_pairs(np.radians(SAME_SOURCE / 3600))):
+        for a, b in sorted(cKDTree(unit_vectors(ra[known], dec[known])).query_pairs(np.radians(SAME_SOURCE / 3600))):
             if not repeat[known[a]]:
                 repeat[known[b]] = True
     return repeat
 
 
-def _as_seen(stamps: Stamps, i: int) -> tuple[np.ndarray, float, float]:
+def _as_seen(stamps: Cutouts, i: int) -> tuple[np.ndarray, float, float]:
     """Return a cutout, three times its noise, and the brightness below which it says nothing.
 
     The last two are 0 where the cutout was set to zero below: its faintest pixel tells. A clip that was subtracted
     from a cutout is put back, and half a step, since values were cut to whole steps.
     """
-    image = np.nan_to_num(np.asarray(stamps.images[i], float), nan=0.0, posinf=0.0, neginf=0.0)
+    image = stamps.filled(i)
     if np.isfinite(stamps.rms[i]):
-        return image, 3 * stamps.rms[i], 3 * stamps.rms[i]
-    if has_pedestal_removed(image):
-        rms = estimate_noise(image)
-        step = (1 - 3 * rms) / STEPS
-        return np.where(image > 0, restore_pedestal(image, rms) + 0.5 * step, 0.0), 3 * rms, 3 * rms + step
+        return image, CLIP * stamps.rms[i], CLIP * stamps.rms[i]
+    if has_clip_subtracted(image):
+        rms = estimate_clipped_noise(image)
+        step = (1 - CLIP * rms) / WHITE
+        return np.where(image > 0, restore_clip(image, rms) + 0.5 * step, 0.0), CLIP * rms, CLIP * rms + step
     return image, 0.0, 0.0
 
 
 def _clipped(image: np.ndarray, mask: np.ndarray, level: float) -> np.ndarray:
     """Return what rises above ``level`` in the mask, peak 1, in whole steps."""
-    peak = image[mask].max()
     # published values are whole already, but for rounding
-    return np.where(mask, np.floor(STEPS * np.maximum(image - level, 0) / max(peak - level, 1e-12) + 1e-6), 0) / STEPS
+    return np.where(mask, clip_to_white(image, level, image[mask].max(), slack=1e-6), 0) / WHITE
 
 
-def _turn(image: np.ndarray, shape: tuple[int, int], centre: np.ndarray, axis: np.ndarray, order: int) -> np.ndarray:
-    """Return an image with ``axis`` (x, y) along the rows and ``centre`` (x, y) in the middle of a frame."""
-    from scipy import ndimage
-
-    cos, sin = axis
-    y, x = np.indices(shape, float)
-    x, y = x - (shape[1] - 1) / 2, y - (shape[0] - 1) / 2
-    return ndimage.map_coordinates(image, [centre[1] + sin * x + cos * y, centre[0] + cos * x - sin * y], order=order,
-                                   mode="constant")
-
-
-def prepare_stamps(stamps: Stamps, *, classes: tuple[str, ...] = ("FRI", "FRII", "hybrid", "compact", "bent"),
+def prepare_stamps(stamps: Cutouts, *, classes: tuple[str, ...] = ("FRI", "FRII", "hybrid", "compact", "bent"),
                    shape: tuple[int, int] = (80, 144), beam_fwhm: float = 5.4,
                    pixel_scale: float = 1.8, exclude: tuple[str, ...] = (),
                    progress: bool = False) -> TrainingSet:
@@ -192,7 +179,7 @@ def prepare_stamps(stamps: Stamps, *, classes: tuple[str, ...] = ("FRI", "FRII",
 
     Parameters
     ----------
-    stamps : Stamps
+    stamps : Cutouts
         The cutouts, as read.
     classes : tuple of str
         The classes to keep.
@@ -216,7 +203,7 @@ def prepare_stamps(stamps: Stamps, *, classes: tuple[str, ...] = ("FRI", "FRII",
     """
     from tqdm import tqdm
 
-    sigma = beam_fwhm / pixel_scale / 2.3548200450309493
+    sigma = beam_fwhm / pixel_scale / FWHM
     same = match_cutouts(stamps, progress=progress)
     stamps = fill_positions(stamps, same)
     # without a position, an entry repeats an earlier one if it shows the same pixels
@@ -247,7 +234,7 @@ def prepare_stamps(stamps: Stamps, *, classes: tuple[str, ...] = ("FRI", "FRII",
                        dict(why))
 
 
-def _prepare(stamps: Stamps, i: int, shape: tuple[int, int], sigma: float,
+def _prepare(stamps: Cutouts, i: int, shape: tuple[int, int], sigma: float,
              pixel_scale: float) -> tuple[np.ndarray, ...] | str:
     """Return a source restored and as seen, its extent (pixels), bending and noise over peak, or what is wrong."""
     from scipy import ndimage
@@ -262,7 +249,7 @@ def _prepare(stamps: Stamps, i: int, shape: tuple[int, int], sigma: float,
     sharp = restore_source(image, mask, level, beam_sigma=sigma, limit=max(limit, level))
     _, centre, covariance = measure_moments(sharp[None])
     values, vectors = np.linalg.eigh(covariance[0])
-    turned = np.maximum(_turn(sharp, shape, centre[0], vectors[:, 1], 3), 0.0)
+    turned = np.maximum(turn_image(sharp, shape, centre[0], vectors[:, 1]), 0.0)
     if turned.sum() < 0.99 * sharp.sum():
         return "too large for the frame"
     # the beam still adds half of its variance
@@ -270,6 +257,6 @@ def _prepare(stamps: Stamps, i: int, shape: tuple[int, int], sigma: float,
         return "unresolved"
     full = ndimage.gaussian_filter(turned, sigma * np.sqrt(0.5), mode="constant")
     peak = full.max()
-    seen = _turn(_clipped(image, mask, level), shape, centre[0], vectors[:, 1], 1)
+    seen = turn_image(_clipped(image, mask, level), shape, centre[0], vectors[:, 1], order=1)
     extent, bending = measure_extent_bending(full[None], *(np.arange(size) - (size - 1) / 2 for size in shape[::-1]))
-    return (turned / peak).astype(np.float32), seen.astype(np.float32), extent[0], bending[0], level / 3 / peak
+    return (turned / peak).astype(np.float32), seen.astype(np.float32), extent[0], bending[0], level / CLIP / peak

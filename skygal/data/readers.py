@@ -1,19 +1,23 @@
-"""Readers of published and own stamps: which one a file or a folder is for."""
+"""Readers of published and own stamps: which one a file or a folder is for, and NPZ files."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+import numpy as np
+
 from skygal.checks import show, warn_caller
-from skygal.data import batches, cutouts, wheel
-from skygal.data.arrays import read_arrays
-from skygal.data.stamps import Stamps
+from skygal.data import cifar_batches, image_files
+from skygal.data.cutouts import MORPHOLOGIES, NUMBERS, Cutouts, make_cutouts, read_labels
+from skygal.io.inputs import read_npz
 
-__all__ = ["read_stamps"]
+__all__ = ["read_arrays", "read_stamps"]
+
+COLUMNS = ("ra", "dec", "pixel_scale", "rms", "las", "name", "morphology")
 
 
-def read_stamps(path: str | os.PathLike) -> Stamps:
+def read_stamps(path: str | os.PathLike) -> Cutouts:
     """Read stamps, whatever their format.
 
     Parameters
@@ -26,7 +30,7 @@ def read_stamps(path: str | os.PathLike) -> Stamps:
 
     Returns
     -------
-    Stamps
+    Cutouts
 
     Warns
     -----
@@ -60,23 +64,66 @@ def read_stamps(path: str | os.PathLike) -> Stamps:
     return stamps
 
 
-def _read(path: str | os.PathLike) -> Stamps:
+def _read(path: str | os.PathLike) -> Cutouts:
 
     shown = os.fspath(path)
-    if shown == wheel.PACKAGE:
-        return wheel.read_wheel(wheel.find_installed())
+    if shown == image_files.PACKAGE:
+        return image_files.read_wheel(image_files.find_installed())
     path = Path(shown)
     if not path.exists():
-        raise FileNotFoundError(f"stamps {shown!r} not found; give a file, a folder or {wheel.PACKAGE!r}")
+        raise FileNotFoundError(f"stamps {shown!r} not found; give a file, a folder or {image_files.PACKAGE!r}")
     if path.is_dir():
-        if found := batches.find_batches(path):
-            return batches.read_batches(found)
-        return cutouts.read_folder(path)
+        if found := cifar_batches.find_batches(path):
+            return cifar_batches.read_batches(found)
+        return image_files.read_folder(path)
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return read_arrays(path)
     if suffix in (".whl", ".zip"):
-        return wheel.read_wheel(path)
-    if cutouts.is_fits(path) or suffix == ".png":
-        return cutouts.read_cutouts([path])
-    return batches.read_batch(path)
+        return image_files.read_wheel(path)
+    if image_files.is_fits(path) or suffix == ".png":
+        return image_files.read_image_files([path])
+    return cifar_batches.read_batch(path)
+
+
+def read_arrays(path: Path) -> Cutouts:
+    """Read an ``.npz`` file in the layout that `skygal.data.readers.read_stamps` describes.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged, or an array is missing or of the wrong shape.
+    """
+    data = read_npz(path, "stamps")
+    if "train_image" in data:
+        for key in ("image", "label", "name"):
+            found = [data[f"{part}_{key}"] for part in ("train", "test") if f"{part}_{key}" in data]
+            if found:
+                data[key] = np.concatenate(found)
+    if "name" not in data and "source" in data:
+        data["name"] = np.asarray([f"{source} {i}" for i, source in enumerate(data["source"].tolist())])
+    if "image" not in data or not ("label" in data or "fr_class" in data):
+        raise ValueError(f"stamps {show(str(path))} must hold 'image' and 'label' or 'fr_class', got {sorted(data)}")
+    image = data["image"]
+    if image.ndim != 3:
+        raise ValueError(f"'image' in {show(str(path))} must have shape (n, ny, nx), got {image.shape}")
+    for key in ("image", "scale", *NUMBERS):
+        if key in data and data[key].dtype.kind not in "uif":
+            raise ValueError(f"{key!r} in {show(str(path))} must hold real numbers, got {data[key].dtype}")
+    labels = data["fr_class"] if "fr_class" in data else data["label"]
+    columns = {key: data[key] for key in COLUMNS if key in data}
+    for key, value in {"labels": labels, "scale": data.get("scale", labels), **columns}.items():
+        if value.shape != image.shape[:1]:
+            raise ValueError(f"{key!r} in {show(str(path))} must have shape {image.shape[:1]}, got {value.shape}")
+    images = image
+    if image.dtype == np.int16:
+        images = np.where(image == -32768, np.float32(np.nan), image)
+    if "scale" in data:
+        images = images * np.asarray(data["scale"], np.float32)[:, None, None]
+    fr_class, morphology = read_labels(labels, repr(str(path)))
+    given = columns.setdefault("morphology", morphology)
+    unknown = np.setdiff1d(given, MORPHOLOGIES)
+    if unknown.size:
+        raise ValueError(f"'morphology' in {show(str(path))} must be one of {', '.join(map(repr, MORPHOLOGIES))}, "
+                         f"got {show(str(unknown[0]))}")
+    return make_cutouts(images, fr_class, **columns)

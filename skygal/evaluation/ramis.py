@@ -23,6 +23,8 @@ __all__ = ["FRAME", "PaperClassifier", "load_paper_classifier", "paste_in_frame"
 FRAME = 150
 #: validation images in 550 training ones
 VALIDATION_SHARE = 110 / 550
+#: weights of FRI and FRII in the cross entropy, Adagrad's rate, and images to a step
+CLASS_WEIGHTS, LEARNING_RATE, BATCH_SIZE = (0.6, 0.4), 1e-3, 16
 CHANNELS = (6, 16, 24, 24, 16)
 KERNELS = (11, 5, 3, 3, 3)
 POOLS = (2, 3, 1, 1, 5)
@@ -71,20 +73,18 @@ def ramis(probabilities: Any) -> float:
     return float(np.exp((p * np.log(ratio)).sum(axis=1).mean()))
 
 
-def paste_in_frame(images: Any, side: int = FRAME) -> np.ndarray:
+def paste_in_frame(images: Any) -> np.ndarray:
     """Return images pasted into the middle of frames of zeros.
 
     Parameters
     ----------
     images : array_like
-        Shape (n, ny, nx), neither side over ``side``.
-    side : int
-        The frame's side, pixels.
+        Shape (n, ny, nx), neither side over 150 pixels.
 
     Returns
     -------
     `~numpy.ndarray`
-        Shape (n, side, side), float32.
+        Shape (n, 150, 150), float32.
 
     Raises
     ------
@@ -92,11 +92,11 @@ def paste_in_frame(images: Any, side: int = FRAME) -> np.ndarray:
         If the shape is another, or a value is not finite.
     """
     images = np.asarray(images, np.float32)
-    if images.ndim != 3 or max(images.shape[1:]) > side:
-        raise ValueError(f"images must have shape (n, ny, nx) with sides of at most {side} pixels, got {images.shape}")
+    if images.ndim != 3 or max(images.shape[1:]) > FRAME:
+        raise ValueError(f"images must have shape (n, ny, nx) with sides of at most {FRAME} pixels, got {images.shape}")
     if not np.isfinite(images).all():
         raise ValueError(f"images must be finite, got {np.count_nonzero(~np.isfinite(images))} values that are not")
-    y, x = (side - size for size in images.shape[1:])
+    y, x = (FRAME - size for size in images.shape[1:])
     return np.pad(images, ((0, 0), (y // 2, y - y // 2), (x // 2, x - x // 2)))
 
 
@@ -173,15 +173,11 @@ class PaperClassifier(nn.Module):
         """Write the weights (``*.safetensors``), whole or not at all."""
         import json
 
-        from safetensors.torch import save
+        from skygal.io.weights import write_tensors
 
-        from skygal.io.atomic import whole_file
-
-        tensors = {key: value.detach().cpu().contiguous() for key, value in self.state_dict().items()}
-        data = save(tensors, metadata={"format": "skygal-paper-classifier", "history": json.dumps(self.history)})
-        with whole_file(path, overwrite=overwrite) as part:
-            part.write_bytes(data)
-        return Path(path)
+        tensors = {key: value.detach().cpu().contiguous().numpy() for key, value in self.state_dict().items()}
+        return write_tensors(path, tensors, {"format": "skygal-paper-classifier", "history": json.dumps(self.history)},
+                             overwrite=overwrite)
 
 
 def load_paper_classifier(path: str | os.PathLike) -> PaperClassifier:
@@ -196,7 +192,8 @@ def load_paper_classifier(path: str | os.PathLike) -> PaperClassifier:
     """
     import json
 
-    from skygal.morphology.weights_files import fill_module, read_tensors
+    from skygal.io.weights import read_tensors
+    from skygal.morphology.weights_checks import fill_module
 
     shown = f"classifier file {show(os.fspath(path))}"
     if not os.path.exists(path):
@@ -236,9 +233,8 @@ def _checked_labels(labels: Any, n: int) -> torch.Tensor:
     return torch.from_numpy(label.astype(np.int64))
 
 
-def train_paper_classifier(images: Any, labels: Any, *, seed: int, epochs: int = 30, batch_size: int = 16,
-                           learning_rate: float = 1e-3, class_weights: tuple[float, float] = (0.6, 0.4),
-                           validation: float = VALIDATION_SHARE, progress: bool = False) -> PaperClassifier:
+def train_paper_classifier(images: Any, labels: Any, *, seed: int, epochs: int = 30,
+                           progress: bool = False) -> PaperClassifier:
     """Train the paper's classifier.
 
     Parameters
@@ -249,21 +245,15 @@ def train_paper_classifier(images: Any, labels: Any, *, seed: int, epochs: int =
         Shape (n,), 0 for FRI, 1 for FRII.
     seed : int
         Of weights, split, order, rotations and dropout.
-    epochs, batch_size : int
+    epochs : int
         The length of the training.
-    learning_rate : float
-        Adagrad's.
-    class_weights : tuple of float
-        Weights of FRI and FRII in the cross entropy.
-    validation : float
-        Share of the images kept out for validation; the paper's 110 of 550.
     progress : bool
         Whether to show a progress bar.
 
     Returns
     -------
     PaperClassifier
-        With the weights of the epoch with the least validation loss (of the last one without validation).
+        With the weights of the epoch with the least loss on the fifth of the images that is kept out for validation.
 
     Raises
     ------
@@ -274,20 +264,16 @@ def train_paper_classifier(images: Any, labels: Any, *, seed: int, epochs: int =
 
     framed = torch.from_numpy(paste_in_frame(images))
     label = _checked_labels(labels, len(framed))
-    epochs, batch_size = as_count("epochs", epochs, minimum=1), as_count("batch_size", batch_size, minimum=2)
-    if not 0 <= validation < 1:
-        raise ValueError(f"validation must be at least 0 and below 1, got {validation}")
-    if not learning_rate > 0:
-        raise ValueError(f"learning_rate must be positive, got {learning_rate}")
-    held = round(validation * len(framed))
-    if len(framed) - held < batch_size:
-        raise ValueError(f"images must suffice for a batch of {batch_size}, got {len(framed) - held} after validation")
-    weight = torch.tensor(class_weights)
+    epochs = as_count("epochs", epochs, minimum=1)
+    held = round(VALIDATION_SHARE * len(framed))
+    if len(framed) - held < BATCH_SIZE:
+        raise ValueError(f"images must suffice for a batch of {BATCH_SIZE}, got {len(framed) - held} after validation")
+    weight = torch.tensor(CLASS_WEIGHTS)
     generator = torch.Generator().manual_seed(as_seed("seed", seed))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         classifier = PaperClassifier()
-        optimizer = torch.optim.Adagrad(classifier.parameters(), lr=learning_rate)
+        optimizer = torch.optim.Adagrad(classifier.parameters(), lr=LEARNING_RATE)
         order = torch.randperm(len(framed), generator=generator)
         kept_out, train = order[:held], order[held:]
         best: tuple[float, dict[str, torch.Tensor]] | None = None
@@ -295,7 +281,7 @@ def train_paper_classifier(images: Any, labels: Any, *, seed: int, epochs: int =
             classifier.train()
             total = 0.0
             # the last few images join the last batch: a batch of one has no statistics
-            parts = train[torch.randperm(len(train), generator=generator)].tensor_split(len(train) // batch_size)
+            parts = train[torch.randperm(len(train), generator=generator)].tensor_split(len(train) // BATCH_SIZE)
             for rows in parts:
                 loss = functional.cross_entropy(classifier(_turned(framed[rows], generator)), label[rows],
                                                 weight=weight)

@@ -12,7 +12,7 @@ from astropy.io.fits.verify import VerifyError
 __all__ = ["Cards"]
 
 #: characters of a value that a message shows
-SHOWN = 60
+SHOWN_CHARACTERS = 60
 
 
 class Cards:
@@ -121,4 +121,4 @@ class Cards:
 
 def _cut(value: Any) -> str:
     text = repr(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN - 3]}..."
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS - 3]}..."

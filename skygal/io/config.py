@@ -8,53 +8,38 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 from astropy import units as u
+from astropy.table import Table
 
 from skygal.checks import nearest_names, shorten, show
 from skygal.io.inputs import read_text
 
-__all__ = ["as_plain", "dump_config", "load_config", "parse_yaml", "resolve_config"]
+__all__ = ["INPUTS", "as_plain", "check_nesting", "dump_config", "load_config", "parse_yaml"]
 
 
+#: where, in the folder of what was made, lie tables and arrays that settings were given as
+INPUTS = "inputs"
 #: how deep lists and mappings may lie in each other
 DEEPEST = 20
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe loader that reads 1e-3 as a number, and refuses aliases, deep nesting and a key given twice."""
-
-    def __init__(self, stream: Any) -> None:
-        super().__init__(stream)
-        self._depth = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Return the next node, if it is none that stands for another one."""
-        event = self.peek_event()
-        if isinstance(event, yaml.AliasEvent):
-            # nine lists of nine aliases to lists ... of a few hundred bytes are more than a machine's memory
-            raise yaml.composer.ComposerError(None, None, "aliases are not admitted", event.start_mark)
-        self._depth += 1
-        if self._depth > DEEPEST:
-            raise yaml.composer.ComposerError(None, None, f"it is nested deeper than {DEEPEST}", event.start_mark)
-        node = super().compose_node(parent, index)
-        self._depth -= 1
-        return node
+    """A safe loader that reads 1e-3 as a number and refuses a key given twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         """Return the mapping of a node whose keys are all different."""
-        seen = set()
+        seen: set[str | int | float | None] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str | int | float | None):
-                raise yaml.constructor.ConstructorError(None, None, f"a key must be a word, got {show(key)}",
-                                                        key_node.start_mark)
-            if isinstance(key, str) and key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{show(key)} is given twice",
-                                                        key_node.start_mark)
+            wrong = not isinstance(key, str | int | float | None)
+            if wrong or key in seen:
+                problem = f"a key must be a word, got {show(key)}" if wrong else f"{show(key)} is given twice"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
 
@@ -62,27 +47,35 @@ class _Loader(yaml.SafeLoader):
 class _Dumper(yaml.SafeDumper):
     """A dumper that quotes what `_Loader` would take for a number."""
 
-    def ignore_aliases(self, data: Any) -> bool:
-        """Return that everything is written out."""
-        return True
 
-
+# YAML 1.1 takes 1e-3 for a string, since it has no point, and 12:30:00.5 for a number
 _FLOAT = re.compile(r"^[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+"
                     r"|\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$")
 for _class in (_Loader, _Dumper):
-    # YAML 1.1 takes 1e-3 for a string, since it has no point
     _class.yaml_implicit_resolvers = {
         first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:float"]
         for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()}
     _class.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+# on one line, with escapes: header cards lose lines that are empty and blanks that end one
+_Dumper.add_representer(str, lambda dumper, text: dumper.represent_scalar(
+    "tag:yaml.org,2002:str", text, style='"' if "\n" in text else None))
 
 
-def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    # on one line, with escapes: header cards lose lines that are empty and blanks that end one
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if "\n" in text else None)
+def check_nesting(text: str, deepest: int, *, aliases: bool) -> None:
+    """Check a YAML text before anything is made of it: how deep it goes, and whether values stand for others.
 
-
-_Dumper.add_representer(str, _represent_text)
+    Raises
+    ------
+    yaml.YAMLError
+        If lists and mappings lie deeper in each other than ``deepest``, or there are aliases and there must be none: a
+        few hundred bytes, nine lists of nine aliases to lists ..., would be more than a machine's memory.
+    """
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > deepest or isinstance(event, yaml.AliasEvent) and not aliases:
+            problem = "aliases are not admitted" if depth <= deepest else f"it is nested deeper than {deepest}"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
 
 
 def parse_yaml(text: str) -> Any:
@@ -94,6 +87,7 @@ def parse_yaml(text: str) -> Any:
         If it is no YAML, has aliases, a key twice or lists nested too deep; the caller names the text.
     """
     try:
+        check_nesting(text, DEEPEST, aliases=False)
         return yaml.load(text, Loader=_Loader)
     except Exception as error:  # constructors raise whatever their conversions do: of no date, of thousands of digits
         raise ValueError(shorten(" ".join(str(error).split()) or type(error).__name__)) from None
@@ -139,6 +133,7 @@ def load_config(path: str | os.PathLike, allowed: Iterable[str]) -> dict[str, An
         content = content["options"]
         if not isinstance(content, dict):
             raise ValueError(f"options in config file {name} must be keys and values, got {show(content)}")
+    home = Path(path).parent
     allowed = sorted(allowed)
     settings: dict[str, Any] = {}
     for key, value in content.items():
@@ -148,24 +143,9 @@ def load_config(path: str | os.PathLike, allowed: Iterable[str]) -> dict[str, An
             raise ValueError(f"config file {name} has an unknown key {show(str(key))}{hint}")
         if plain in settings:
             raise ValueError(f"config file {name} has the key {show(plain)} twice")
-        settings[plain] = value
-    return settings
-
-
-def resolve_config(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return one mapping from several, a later one winning; a value of None leaves an earlier one.
-
-    Examples
-    --------
-    >>> from skygal.io.config import resolve_config
-    >>> resolve_config({"survey": "FIRST", "seed": None}, {"seed": 1}, {"seed": None})
-    {'survey': 'FIRST', 'seed': 1}
-    """
-    settings: dict[str, Any] = {}
-    for layer in layers:
-        for key, value in layer.items():
-            if value is not None or key not in settings:
-                settings[key] = value
+        # tables and arrays that something was made from lie beside the file
+        there = isinstance(value, str) and value.startswith(f"{INPUTS}/") and (home / value).is_file()
+        settings[plain] = os.fspath(home / value) if there else value
     return settings
 
 
@@ -173,7 +153,7 @@ def as_plain(value: Any) -> Any:
     """Return a value as the plain types that YAML and headers can hold.
 
     Quantities become strings with their unit, arrays lists, beams ``"MAJORxMINOR arcsec, PA deg"``,
-    and anything else its ``repr``. A large array becomes a note of its shape.
+    and anything else its ``repr``. A large array becomes a note of its shape, a table one of its rows and columns.
 
     Examples
     --------
@@ -205,6 +185,8 @@ def as_plain(value: Any) -> Any:
         return [as_plain(item) for item in value]
     if isinstance(value, os.PathLike):
         return os.fspath(value)
+    if isinstance(value, Table):
+        return f"table of {len(value)} rows with the columns {', '.join(value.colnames)}"
     return repr(value)
 
 

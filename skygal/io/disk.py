@@ -22,9 +22,9 @@ _SAID_FULL = re.compile(r"no space left|not enough space|requested and.*written|
 # a system or file system without an operation says so in one of these ways
 _LACKING = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF}
 #: files that are synced at once: a journal takes many for the price of one
-SYNCS = 8
+SYNCS_AT_ONCE = 8
 #: bytes of a probe that finds out what ran out
-PROBE = 1 << 20
+PROBE_BYTES = 1 << 20
 
 _AT_FDCWD, _RENAME_EXCHANGE, _RENAME_SWAP = -100, 2, 2
 _ACCESS_LISTS = ("system.posix_acl_access", "system.posix_acl_default")
@@ -51,11 +51,11 @@ def sync_file(path: str | os.PathLike) -> None:
 
 def sync_files(paths: Sequence[Path]) -> None:
     """Return when the bytes of all of these files are on disk."""
-    if len(paths) < SYNCS:
+    if len(paths) < SYNCS_AT_ONCE:
         for path in paths:
             sync_file(path)
         return
-    with ThreadPoolExecutor(SYNCS) as pool:
+    with ThreadPoolExecutor(SYNCS_AT_ONCE) as pool:
         for _ in pool.map(sync_file, paths):
             pass
 
@@ -202,7 +202,7 @@ def _probe(folder: Path) -> int | None:
     path = folder / ".probe"
     try:
         with open(path, "wb", buffering=0) as file:
-            rest = memoryview(bytes(PROBE))
+            rest = memoryview(bytes(PROBE_BYTES))
             while rest:
                 rest = rest[file.write(rest):]
             os.fsync(file.fileno())

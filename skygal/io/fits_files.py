@@ -28,17 +28,17 @@ from skygal.io.cards import Cards
 
 __all__ = ["FitsHdu", "choose_image", "open_hdus", "read_first", "read_pixels"]
 
-BLOCK, CARD = 2880, 80
+FITS_BLOCK, FITS_CARD = 2880, 80
 #: blocks of one header at most: 100 MB
-LONGEST = 36_000
+LONGEST_HEADER = 36_000
 #: axes at most, those of NumPy before its second version
 MOST_AXES = 32
 #: pixels at most of a header that stands alone, without any
-MOST_BARE = 2**32
+MOST_BARE_PIXELS = 2**32
 #: deflate makes no data smaller than by this factor
-DEFLATE = 1032
+DEFLATE_RATIO = 1032
 #: first bytes of compressed files, what opens them, and by how much they may shrink data
-_PACKED: tuple[tuple[bytes, Any, float], ...] = ((b"\x1f\x8b", gzip.open, DEFLATE), (b"BZh", bz2.open, math.inf),
+_PACKED: tuple[tuple[bytes, Any, float], ...] = ((b"\x1f\x8b", gzip.open, DEFLATE_RATIO), (b"BZh", bz2.open, math.inf),
                                                  (b"\xfd7zXZ\x00", lzma.open, math.inf))
 _BYTES = {8: 1, 16: 2, 32: 4, 64: 8, -32: 4, -64: 8}
 
@@ -163,22 +163,22 @@ class OpenFits:
                 return
             found = _inspect(text, index, offset + len(text), f"{self.name}, HDU {index}")
             yield found
-            offset = found.body + -(-found.size // BLOCK) * BLOCK
+            offset = found.body + -(-found.size // FITS_BLOCK) * FITS_BLOCK
             index += 1
 
     def _read_header(self, index: int) -> bytes | None:
         """Return the blocks of the header that begins here, cleaned; None if there is none."""
         text = bytearray()
-        for _ in range(LONGEST):
-            block = self.stream.read(BLOCK)
+        for _ in range(LONGEST_HEADER):
+            block = self.stream.read(FITS_BLOCK)
             if not text and not block.startswith(b"XTENSION=" if index else b"SIMPLE  ="):
                 if index:
                     return None
                 raise ValueError(f"{self.name} is not a FITS file: it does not begin with SIMPLE")
-            text += _clean(block.ljust(BLOCK))
-            if any(text[k:k + 8] == b"END     " for k in range(len(text) - BLOCK, len(text), CARD)):
+            text += _clean(block.ljust(FITS_BLOCK))
+            if any(text[k:k + 8] == b"END     " for k in range(len(text) - FITS_BLOCK, len(text), FITS_CARD)):
                 return bytes(text)
-            if len(block) < BLOCK:
+            if len(block) < FITS_BLOCK:
                 break
         raise ValueError(f"{self.name}, HDU {index}, is not FITS: its header has no END card")
 
@@ -198,7 +198,7 @@ class OpenFits:
             Naming the cards.
         """
         there = self.length * self.shrink if self.packed else max(self.length - hdu.body, 0)
-        alone = bare and math.prod(hdu.shape) <= MOST_BARE and (self.packed or there == 0)
+        alone = bare and math.prod(hdu.shape) <= MOST_BARE_PIXELS and (self.packed or there == 0)
         if hdu.size > there and not alone:
             raise ValueError(f"{self.name}, HDU {hdu.index}, is truncated: {_declared(hdu)} need {hdu.size:g} bytes, "
                              f"got {there:g}")

@@ -15,9 +15,9 @@ from skygal.io.cards import Cards
 __all__ = ["beam_table", "read_beam"]
 
 #: FWHM in pixels of beams in headers: beyond these, the unit is another than degrees
-NARROWEST, WIDEST = 0.5, 150.0
+NARROWEST_BEAM, WIDEST_BEAM = 0.5, 150.0
 #: axes that agree to this part are those of a round beam, rounded; rows of a table, those of one beam
-ROUND, SAME = 1e-3, 1e-2
+ROUND_TO, SAME_TO = 1e-3, 1e-2
 _AXES = ("BMAJ", "BMIN", "BPA")
 _AIPS = re.compile(r"CLEAN\s+BMAJ\s*=\s*(\S+?)[\s,;]*BMIN\s*=\s*(\S+?)[\s,;]*BPA\s*=\s*([^\s,;]+)", re.IGNORECASE)
 
@@ -94,11 +94,11 @@ def _beam(values: dict[str, float | None], where: dict[str, str], scale: float |
             raise ValueError(f"{where[key]} must be positive")
     major, minor = float(values["BMAJ"] or 0), float(values["BMIN"] or 0)
     both = where["BMAJ"] if where["BMAJ"] == where["BMIN"] else f"{where['BMAJ']} and {where['BMIN']}"
-    if minor > major * (1 + ROUND):
+    if minor > major * (1 + ROUND_TO):
         raise ValueError(f"{both} must have BMAJ >= BMIN")
     angle = values["BPA"]
     if angle is None:
-        if major > minor * (1 + ROUND):
+        if major > minor * (1 + ROUND_TO):
             raise ValueError(f"BPA is missing beside {both}, which differ")
         angle = 0.0
     if abs(angle) > 360:
@@ -111,11 +111,11 @@ def _beam(values: dict[str, float | None], where: dict[str, str], scale: float |
 def _check_plausible(major: float, minor: float, both: str, scale: float | None, shape: tuple[int, ...] | None) -> None:
     if scale is None or not scale > 0:
         return
-    widest = min(WIDEST, max(shape)) if shape else WIDEST
-    if NARROWEST * scale <= minor and major <= widest * scale:
+    widest = min(WIDEST_BEAM, max(shape)) if shape else WIDEST_BEAM
+    if NARROWEST_BEAM * scale <= minor and major <= widest * scale:
         return
     text = (f"{both}, in degrees as FITS has them, would be {major / scale:.3g} by {minor / scale:.3g} pixels, which "
-            f"must be from {NARROWEST:g} to {widest:g}")
+            f"must be from {NARROWEST_BEAM:g} to {widest:g}")
     for unit in ("arcsec", "arcmin", "radian"):
         sides = [axis * u.Unit(unit).to(u.deg) / scale for axis in (major, minor)]
         if 1 <= sides[1] and sides[0] <= min(widest, 50):
@@ -177,7 +177,7 @@ def _row(table: Any, header: fits.Header) -> tuple[dict[str, float | None], str]
         raise ValueError("table BEAMS must have a row, got none")
     first = {key: float(axes[key][rows[0]]) for key in _AXES}
     differ = [key for key in ("BMAJ", "BMIN")
-              if not (np.abs(axes[key][rows[1:]] - first[key]) <= SAME * abs(first[key])).all()]
+              if not (np.abs(axes[key][rows[1:]] - first[key]) <= SAME_TO * abs(first[key])).all()]
     if differ:
         raise ValueError(f"table BEAMS has {len(rows)} rows that differ in {differ[0]} and the header of this one "
                          "plane does not say which is its own")

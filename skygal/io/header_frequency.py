@@ -17,7 +17,7 @@ from skygal.io.header_wcs import axis_types, matrix_row
 __all__ = ["read_frequency", "spectral_axes", "write_frequency_axis"]
 
 #: frequencies of radio images, Hz: what lies outside was given in another unit than it says
-LOWEST, HIGHEST = 5e6, 1e13
+LOWEST_FREQUENCY, HIGHEST_FREQUENCY = 5e6, 1e13
 #: spectral types of Greisen et al. 2006 (2006A&A...446..747G), with AIPS's FELO
 _TYPES = r"FREQ|ENER|WAVN|VRAD|WAVE|VOPT|ZOPT|AWAV|VELO|BETA|FELO"
 #: and what may follow: an algorithm there, or a frame in AIPS and others
@@ -112,11 +112,12 @@ def write_frequency_axis(header: fits.Header, axis: int, hertz: float, step: flo
 
 def _plausible(hertz: float, said: str) -> u.Quantity:
     hertz = float(hertz)
-    if not LOWEST <= hertz <= HIGHEST:
+    if not LOWEST_FREQUENCY <= hertz <= HIGHEST_FREQUENCY:
         meant = next((unit for unit, factor in (("MHz", 1e6), ("GHz", 1e9), ("kHz", 1e3))
                       if 1e7 <= hertz * factor <= 1e12), None)
-        raise ValueError(f"{said} must be a frequency from {LOWEST / 1e6:g} MHz to {HIGHEST / 1e12:g} THz, got "
-                         f"{hertz:.10g} Hz{f' (perhaps {meant} were meant)' if meant else ''}")
+        raise ValueError(f"{said} must be a frequency from {LOWEST_FREQUENCY / 1e6:g} MHz to "
+                         f"{HIGHEST_FREQUENCY / 1e12:g} THz, got {hertz:.10g} Hz"
+                         f"{f' (perhaps {meant} were meant)' if meant else ''}")
     return hertz * u.Hz
 
 

@@ -1,4 +1,4 @@
-"""The celestial grid of a FITS header, from the cards of its two celestial axes alone.
+"""The celestial grid of a FITS header or WCS, from its two celestial axes alone.
 
 What other axes hold does not matter, and each card that does matter is checked: a reader that takes its default for a
 card that it cannot parse makes a sky of one degree a pixel.
@@ -14,11 +14,13 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 from astropy.wcs import wcs as astropy_wcs
+from astropy.wcs.wcs import WcsError
 
 from skygal.checks import warn_caller
 from skygal.io.cards import Cards
+from skygal.wcs import sky_frame
 
-__all__ = ["axis_types", "celestial_axes", "matrix_row", "read_celestial"]
+__all__ = ["axis_types", "celestial", "celestial_axes", "matrix_row", "read_celestial"]
 
 #: projection codes of Calabretta & Greisen 2002 (2002A&A...395.1077C), those of HEALPix (2007MNRAS.381..865C), and
 #: what wcslib reads beside them; with the parameters PVi_m of the latitude axis that each has
@@ -30,7 +32,7 @@ PROJECTIONS: dict[str, int] = {
 FRAMES = {"ICRS": "ICRS", "FK5": "FK5", "FK4": "FK4", "FK4-NO-E": "FK4-NO-E", "J2000": "FK5", "J2000.0": "FK5",
           "B1950": "FK4", "B1950.0": "FK4"}
 #: axes looked for, at most
-MOST_AXES = 99
+LAST_AXIS = 99
 _LONGITUDE = re.compile(r"(RA|[A-Z]LON|[A-Z]{2}LN)(?:-+([A-Z0-9]{3}))?(-SIP)?")
 _LATITUDE = re.compile(r"(DEC|[A-Z]LAT|[A-Z]{2}LT)(?:-+([A-Z0-9]{3}))?(-SIP)?")
 #: cards of a distortion by polynomials (Shupe et al. 2005, 2005ASPC..347..491S)
@@ -39,9 +41,9 @@ _ANGLES = {"": 1.0, "DEG": 1.0, "DEGREE": 1.0, "DEGREES": 1.0, "D": 1.0, "ARCMIN
            "ASEC": 1 / 3600, "MAS": 1 / 3.6e6, "UAS": 1 / 3.6e9, "RAD": np.degrees(1.0), "RADIAN": np.degrees(1.0),
            "RADIANS": np.degrees(1.0)}
 #: pixels are between these, degrees
-SMALLEST, LARGEST = 1e-13, 90.0
+SMALLEST_PIXEL, LARGEST_PIXEL = 1e-13, 90.0
 #: pixels from the image to its reference point
-FARTHEST = 1e12
+FARTHEST_REFERENCE = 1e12
 
 
 def axis_types(header: fits.Header) -> dict[int, str]:
@@ -169,9 +171,9 @@ def read_celestial(header: fits.Header, name: str = "wcs") -> tuple[WCS, tuple[i
     axes = (min(pair), max(pair))
     types = axis_types(header)
     plain = fits.Header()
-    names = _write_types(plain, cards, types, axes)
+    names = _write_types(plain, types, axes)
     _write_linear(plain, cards, axes, pair)
-    _write_frame(plain, cards, names, pair)
+    _write_frame(plain, cards, names)
     _write_parameters(plain, cards, axes, pair, types, name)
     sky = _as_wcs(plain, cards, axes)
     sides = [cards.whole(f"NAXIS{axis}") for axis in axes]
@@ -180,7 +182,7 @@ def read_celestial(header: fits.Header, name: str = "wcs") -> tuple[WCS, tuple[i
     return sky, axes
 
 
-def _write_types(plain: fits.Header, cards: Cards, types: dict[int, str], axes: tuple[int, int]) -> list[str]:
+def _write_types(plain: fits.Header, types: dict[int, str], axes: tuple[int, int]) -> list[str]:
     names = []
     for k, axis in enumerate(axes, 1):
         match = _LONGITUDE.fullmatch(types[axis]) or _LATITUDE.fullmatch(types[axis])
@@ -227,9 +229,10 @@ def _write_linear(plain: fits.Header, cards: Cards, axes: tuple[int, int], pair:
         if axis not in axes and rows[:, column].any():
             with np.errstate(over="ignore", invalid="ignore"):
                 reference -= np.linalg.solve(square, rows[:, column] * steps * (1 - _reference(cards, axis)))
-            if not np.all(np.abs(reference) < FARTHEST):
+            if not np.all(np.abs(reference) < FARTHEST_REFERENCE):
                 raise ValueError(f"PC{axes[0]}_{axis} and PC{axes[1]}_{axis} must leave the reference point within "
-                                 f"{FARTHEST:g} pixels of the image, got {rows[0, column]:g} and {rows[1, column]:g}")
+                                 f"{FARTHEST_REFERENCE:g} pixels of the image, got {rows[0, column]:g} and "
+                                 f"{rows[1, column]:g}")
     if turn:
         plain[f"CROTA{axes.index(pair[1]) + 1}"] = turn
     for k in (0, 1):
@@ -248,8 +251,9 @@ def _check_matrix(square: np.ndarray, cards: Cards, axes: tuple[int, int]) -> np
                                                                   for other in axes))]
     named = ", ".join(cards.show(name) for name in names if name in cards)
     scale = np.hypot(*square.T)
-    if not np.all((scale > SMALLEST) & (scale < LARGEST)):
-        raise ValueError(f"CDELT must make pixels between {SMALLEST:g} and {LARGEST:g} degrees, got {named}")
+    if not np.all((scale > SMALLEST_PIXEL) & (scale < LARGEST_PIXEL)):
+        raise ValueError(f"CDELT must make pixels between {SMALLEST_PIXEL:g} and {LARGEST_PIXEL:g} degrees, "
+                         f"got {named}")
     if abs(np.linalg.det(square / scale[:, None])) < 1e-9:
         raise ValueError(f"PC or CD must have rows that can be told apart, got {named}")
     return square
@@ -257,12 +261,12 @@ def _check_matrix(square: np.ndarray, cards: Cards, axes: tuple[int, int]) -> np
 
 def _reference(cards: Cards, axis: int) -> float:
     value = cards.number(f"CRPIX{axis}", 0.0) or 0.0
-    if abs(value) > FARTHEST:
-        raise cards.refusal(f"CRPIX{axis}", f"within {FARTHEST:g} pixels of the image")
+    if abs(value) > FARTHEST_REFERENCE:
+        raise cards.refusal(f"CRPIX{axis}", f"within {FARTHEST_REFERENCE:g} pixels of the image")
     return value
 
 
-def _write_frame(plain: fits.Header, cards: Cards, names: list[str], pair: tuple[int, int]) -> None:
+def _write_frame(plain: fits.Header, cards: Cards, names: list[str]) -> None:
     """Write the frame, its equinox, the poles and the date."""
     if "RA" in names:
         given = next((key for key in ("RADESYS", "RADECSYS") if key in cards), None)
@@ -374,3 +378,78 @@ def _as_wcs(plain: fits.Header, cards: Cards, axes: tuple[int, int]) -> WCS:
     said = [f"{name} = {plain[name]}" for name in shown[:8]]
     raise ValueError(f"{cards.show(f'CTYPE{axes[0]}')} and {cards.show(f'CTYPE{axes[1]}')} must make a projection of "
                      f"the sky, got none with {', '.join(said)}")
+
+
+def celestial(wcs: WCS | fits.Header) -> WCS:
+    """Return the two-dimensional celestial part of a WCS or FITS header.
+
+    Parameters
+    ----------
+    wcs : `~astropy.wcs.WCS` or `~astropy.io.fits.Header`
+        Any WCS with a celestial pair of axes, such as a 4-d radio header.
+
+    Raises
+    ------
+    TypeError
+        If it is neither.
+    ValueError
+        If there is no celestial pair of axes, or its frame is not one of the sky's.
+    """
+    if isinstance(wcs, fits.Header):
+        sky = _from_header(wcs)
+    elif isinstance(wcs, WCS):
+        sky = _celestial_part(wcs)
+    else:
+        raise TypeError(f"wcs must be an astropy.wcs.WCS or a FITS header, got {type(wcs).__name__}")
+    sky_frame(sky)
+    return sky
+
+
+def _celestial_part(wcs: WCS) -> WCS:
+    """Return the celestial pair of axes of a WCS, whatever its others are."""
+    try:
+        part = wcs.celestial
+        part.wcs.set()
+        with np.errstate(invalid="ignore"):
+            numbers = [part.wcs.crval, part.wcs.crpix, *part.pixel_scale_matrix]
+        if wcs.has_celestial and np.isfinite(numbers).all():
+            return part
+    except (WcsError, ValueError, RuntimeError, MemoryError):
+        pass
+    if wcs.has_distortion:
+        raise ValueError(f"wcs must have no distortion beside axes that wcslib refuses, got axes {_axes(wcs)}")
+    # wcslib sets up all axes or none: the cards of the pair may still do
+    header = fits.Header()
+    matrix = ("CD", wcs.wcs.cd) if wcs.wcs.has_cd() else ("PC", wcs.wcs.pc)
+    for axis in range(1, wcs.naxis + 1):
+        values = {"CTYPE": str(wcs.wcs.ctype[axis - 1]), "CUNIT": str(wcs.wcs.cunit[axis - 1]),
+                  "CRVAL": wcs.wcs.crval[axis - 1], "CRPIX": wcs.wcs.crpix[axis - 1]}
+        if matrix[0] == "PC":
+            values["CDELT"] = wcs.wcs.cdelt[axis - 1]
+        if wcs.pixel_shape is not None and wcs.pixel_shape[axis - 1] is not None:
+            values["NAXIS"] = int(wcs.pixel_shape[axis - 1])
+        cards = {f"{name}{axis}": value for name, value in values.items()}
+        cards |= {f"{matrix[0]}{axis}_{k}": value for k, value in enumerate(matrix[1][axis - 1], 1)}
+        for name, value in cards.items():
+            # a header holds no NaN, but a word that is refused as one
+            header[name] = value if isinstance(value, (str, int)) else \
+                float(value) if np.isfinite(value) else repr(float(value))
+    for axis, m, value in wcs.wcs.get_pv():
+        header[f"PV{axis}_{m}"] = value
+    for name in ("lonpole", "latpole", "equinox"):
+        if np.isfinite(getattr(wcs.wcs, name)):
+            header[name] = getattr(wcs.wcs, name)
+    if wcs.wcs.radesys:
+        header["RADESYS"] = wcs.wcs.radesys
+    return _from_header(header)
+
+
+def _axes(wcs: WCS) -> list[str]:
+    return [str(ctype) for ctype in wcs.wcs.ctype]
+
+
+def _from_header(header: fits.Header) -> WCS:
+    try:
+        return read_celestial(header)[0]
+    except ValueError as error:
+        raise ValueError(str(error) if str(error).startswith("wcs ") else f"wcs cannot be used: {error}") from None

@@ -22,9 +22,9 @@ from astropy.wcs.wcs import WcsError
 from skygal.checks import as_quantity
 from skygal.io.cards import Cards
 from skygal.io.header_frequency import spectral_axes
-from skygal.io.header_wcs import SIP, axis_types
+from skygal.io.header_wcs import SIP, axis_types, celestial
 from skygal.io.provenance import write_provenance
-from skygal.wcs import celestial, image_shape, pixel_to_icrs, sky_frame
+from skygal.wcs import image_shape, pixel_to_icrs, sky_frame, unit_vectors
 
 __all__ = ["field_header", "primary_header", "restate_wcs", "unwritable"]
 
@@ -279,12 +279,6 @@ def _frame_cards(sky: WCS) -> list[tuple[str, Any]]:
     return cards
 
 
-def _vectors(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
-    """Return unit vectors to ICRS positions in degrees: how far apart two are does not depend on where."""
-    a, d = np.radians(ra), np.radians(dec)
-    return np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)])
-
-
 def _check_same(sky: WCS, header: fits.Header, ny: int, nx: int) -> None:
     """Refuse a WCS that the header does not reproduce (conventions outside the standard)."""
     if not _is_same(sky, header, ny, nx):
@@ -307,7 +301,8 @@ def _is_same(sky: WCS, header: fits.Header, ny: int, nx: int) -> bool:
     x, y = (grid.ravel() for grid in np.meshgrid(np.linspace(0, nx - 1, 7), np.linspace(0, ny - 1, 7)))
     sky.array_shape = back.array_shape = (ny, nx)
     try:
-        first, second = (_vectors(*pixel_to_icrs(each, x, y)) for each in (sky, back))
+        # how far apart two vectors are does not depend on where on the sky they point
+        first, second = (unit_vectors(*pixel_to_icrs(each, x, y)) for each in (sky, back))
     except ValueError:
         return False
     scale = np.radians(np.sqrt(abs(np.linalg.det(sky.pixel_scale_matrix))))

@@ -19,9 +19,9 @@ from skygal.io.cards import Cards
 from skygal.io.fits_files import choose_image, open_hdus, read_pixels
 from skygal.io.header_beam import beam_table, read_beam
 from skygal.io.header_frequency import read_frequency
-from skygal.io.header_wcs import read_celestial
+from skygal.io.header_wcs import celestial, read_celestial
 from skygal.io.headers import primary_header
-from skygal.wcs import celestial
+from skygal.io.pixel_file import PixelFile, locate_pixels
 
 __all__ = ["SkyImage", "choose_hdu", "describe_plane", "parse_unit", "read_image", "write_image"]
 
@@ -32,7 +32,7 @@ class SkyImage:
 
     Attributes
     ----------
-    data : ndarray, shape (ny, nx)
+    data : ndarray or PixelFile, shape (ny, nx)
         Pixel values, in ``unit``; NaN where blank.
     wcs : `~astropy.wcs.WCS`
         The 2-d celestial WCS, with its array shape.
@@ -52,7 +52,7 @@ class SkyImage:
         Why there is no beam, unit or frequency, where the header says something of it that cannot be used.
     """
 
-    data: np.ndarray
+    data: Any = field(repr=False)
     wcs: WCS
     beam: Any
     unit: u.UnitBase | None
@@ -106,7 +106,7 @@ def write_image(path: str | os.PathLike, data: np.ndarray, header: fits.Header, 
 
 
 def read_image(source: str | os.PathLike | fits.PrimaryHDU | fits.ImageHDU, *,
-               hdu: int | str | None = None, beams: fits.BinTableHDU | None = None) -> SkyImage:
+               hdu: int | str | None = None, beams: fits.BinTableHDU | None = None, lazy: bool = False) -> SkyImage:
     """Read one plane of sky from a FITS file.
 
     Parameters
@@ -118,6 +118,8 @@ def read_image(source: str | os.PathLike | fits.PrimaryHDU | fits.ImageHDU, *,
         files compressed by tiles, the only image after it.
     beams : `~astropy.io.fits.BinTableHDU`, optional
         The table of beams (BEAMS) beside an HDU; a file's own is found.
+    lazy : bool
+        Whether the pixels may stay in the file, where they lie there as floats, uncompressed.
 
     Returns
     -------
@@ -142,8 +144,9 @@ def read_image(source: str | os.PathLike | fits.PrimaryHDU | fits.ImageHDU, *,
         found = choose_image(hdus, hdu, name)
         file.check_pixels(found)
         header = found.image_header()
-        return _read_plane(header, found.shape, lambda: read_pixels(file, found), f"{name}, HDU {found.index},",
-                           _file_beams(source, header))
+        label, beams = f"{name}, HDU {found.index},", _file_beams(source, header)
+        there = locate_pixels(source, file, found) if lazy else None
+        return _read_plane(header, found.shape, lambda: read_pixels(file, found), label, beams, there)
 
 
 def choose_hdu(hdus: fits.HDUList, hdu: int | str | None) -> Any:
@@ -171,7 +174,7 @@ def choose_hdu(hdus: fits.HDUList, hdu: int | str | None) -> Any:
 
 
 def _read_plane(header: fits.Header, shape: Sequence[int], pixels: Callable[[], np.ndarray], name: str,
-                beams: Any = None) -> SkyImage:
+                beams: Any = None, there: PixelFile | None = None) -> SkyImage:
     """Return the image of a header; its pixels are asked for when the header has been found good."""
     try:
         sky, axes = read_celestial(header, name.rstrip(","))
@@ -183,6 +186,8 @@ def _read_plane(header: fits.Header, shape: Sequence[int], pixels: Callable[[], 
     extra = [length for axis, length in enumerate(shape) if axis not in keep]
     if keep[0] < 0 or any(length != 1 for length in extra):
         raise ValueError(f"{name} must hold one plane of sky, got the shape {tuple(shape)}")
+    if there is not None:
+        return describe_plane(there, sky, axes, header, name.rstrip(","), beams)
     try:
         data = pixels()
     except (OSError, ValueError, TypeError) as error:
@@ -194,7 +199,7 @@ def _read_plane(header: fits.Header, shape: Sequence[int], pixels: Callable[[], 
     return describe_plane(plane, sky, axes, header, name.rstrip(","), beams)
 
 
-def describe_plane(plane: np.ndarray, sky: WCS, axes: tuple[int, int], header: fits.Header, name: str,
+def describe_plane(plane: Any, sky: WCS, axes: tuple[int, int], header: fits.Header, name: str,
                    beams: Any = None) -> SkyImage:
     """Return the image that pixels, their WCS and what else their header says make up."""
     sky.array_shape = plane.shape

@@ -14,6 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -21,14 +22,14 @@ import numpy as np
 from skygal.checks import shorten, show
 
 __all__ = ["check_file", "check_layout", "check_texts", "check_unpacked", "open_file", "read_bytes", "read_npy",
-           "read_npz", "read_text"]
+           "read_npz", "read_text", "write_input"]
 
 #: bytes of settings, at most
-SETTINGS = 2**18
+LARGEST_SETTINGS = 2**18
 #: bytes of arrays that are held in memory, at most
-ARRAYS = 2**36
+LARGEST_ARRAYS = 2**36
 #: an archive may unpack to this many bytes, or to that many times its own
-UNPACKED, RATIO = 2**28, 100
+LARGEST_UNPACKED, LARGEST_RATIO = 2**28, 100
 #: entries along an axis of an array without values
 LONGEST_EMPTY = 2**16
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # Windows has none
@@ -109,9 +110,9 @@ def read_bytes(path: str | os.PathLike, name: str, *, largest: int) -> bytes:
             raise ValueError(f"{_named(name, path)} cannot be read: {_reason(error)}") from None
 
 
-def read_text(path: str | os.PathLike, name: str, *, largest: int = SETTINGS) -> str:
-    """Return the text (UTF-8) of an ordinary file; see `check_file` for the parameters and what is raised."""
-    data = read_bytes(path, name, largest=largest)
+def read_text(path: str | os.PathLike, name: str) -> str:
+    """Return the text (UTF-8) of a file of settings; see `check_file` for the parameters and what is raised."""
+    data = read_bytes(path, name, largest=LARGEST_SETTINGS)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -158,12 +159,12 @@ def _check_header(file: Any, size: int) -> None:
     check_layout(shape, dtype, size - file.tell())
 
 
-def read_npy(path: str | os.PathLike, name: str, *, largest: int = ARRAYS) -> np.ndarray:
+def read_npy(path: str | os.PathLike, name: str) -> np.ndarray:
     """Return the array of numbers or texts in an NPY file.
 
     Parameters
     ----------
-    path, name, largest
+    path, name
         See `check_file`.
 
     Raises
@@ -173,7 +174,7 @@ def read_npy(path: str | os.PathLike, name: str, *, largest: int = ARRAYS) -> np
     ValueError
         If it is no such file, or its header does not fit its bytes.
     """
-    with open_file(path, name, largest=largest) as file:
+    with open_file(path, name, largest=LARGEST_ARRAYS) as file:
         try:
             _check_header(file, os.fstat(file.fileno()).st_size)
             file.seek(0)
@@ -182,8 +183,7 @@ def read_npy(path: str | os.PathLike, name: str, *, largest: int = ARRAYS) -> np
             raise ValueError(f"{_named(name, path)} cannot be read as an array: {_one_line(error)}") from None
 
 
-def read_npz(path: str | os.PathLike, name: str, *, only: Collection[str] | None = None,
-             largest: int = ARRAYS) -> dict[str, np.ndarray]:
+def read_npz(path: str | os.PathLike, name: str, *, only: Collection[str] | None = None) -> dict[str, np.ndarray]:
     """Return the arrays of numbers or texts in an NPZ file.
 
     Parameters
@@ -192,8 +192,6 @@ def read_npz(path: str | os.PathLike, name: str, *, only: Collection[str] | None
         See `check_file`.
     only : collection of str, optional
         The arrays to read, where they are there; by default all.
-    largest : int
-        Bytes that all of them may unpack to.
 
     Raises
     ------
@@ -208,7 +206,7 @@ def read_npz(path: str | os.PathLike, name: str, *, only: Collection[str] | None
                 members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()
                            if info.filename.endswith(".npy")}
                 members = {key: info for key, info in members.items() if only is None or key in only}
-                check_unpacked(members.values(), os.fstat(file.fileno()).st_size, largest)
+                check_unpacked(members.values(), os.fstat(file.fileno()).st_size)
                 return {key: _member(archive, info, key) for key, info in members.items()}
         except (ValueError, OSError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile,
                 zlib.error) as error:
@@ -216,7 +214,7 @@ def read_npz(path: str | os.PathLike, name: str, *, only: Collection[str] | None
                              f"{_one_line(error)}") from None
 
 
-def check_unpacked(members: Iterable[zipfile.ZipInfo], size: int, largest: int = ARRAYS) -> None:
+def check_unpacked(members: Iterable[zipfile.ZipInfo], size: int, largest: int = LARGEST_ARRAYS) -> None:
     """Check what the members of an archive of ``size`` bytes say that they unpack to.
 
     Raises
@@ -225,8 +223,8 @@ def check_unpacked(members: Iterable[zipfile.ZipInfo], size: int, largest: int =
         If it is more than ``largest``, or over 256 MiB and 100 times the archive.
     """
     total = sum(info.file_size for info in members)
-    if total > max(UNPACKED, RATIO * size):
-        raise ValueError(f"unpacks from {size} to {total} bytes, more than {RATIO} times as much")
+    if total > max(LARGEST_UNPACKED, LARGEST_RATIO * size):
+        raise ValueError(f"unpacks from {size} to {total} bytes, more than {LARGEST_RATIO} times as much")
     if total > largest:
         raise ValueError(f"unpacks to {total} bytes, more than {largest}")
 
@@ -239,3 +237,12 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, key: str) -> np.nda
             return check_texts(np.lib.format.read_array(file, allow_pickle=False))
     except ValueError as error:
         raise ValueError(f"{show(key)} {error}") from None
+
+
+def write_input(given: Any, path: Path) -> None:
+    """Write a table (``.ecsv``) or an array (``.npy``) that something was made from into a new folder."""
+    path.parent.mkdir(exist_ok=True)
+    if path.suffix == ".npy":
+        np.save(path, given, allow_pickle=False)
+    else:
+        given.write(path, format="ascii.ecsv")

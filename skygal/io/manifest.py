@@ -16,7 +16,7 @@ __all__ = ["MANIFEST", "Tree", "dump_manifest", "find_foreign", "read_manifest",
 
 #: The file that lists what was written into a folder; only a folder with it is ever replaced.
 MANIFEST = ".skygal"
-FORMAT = 2
+MANIFEST_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def walk(folder: str | os.PathLike) -> Tree:
 def dump_manifest(tree: Tree) -> bytes:
     """Return the list's text. It is sealed with its own hash, against damage rather than malice."""
     content = {"files": tree.files, "folders": tree.folders}
-    return json.dumps({"skygal": FORMAT, "sha256": _seal(content), **content}, indent=0).encode()
+    return json.dumps({"skygal": MANIFEST_FORMAT, "sha256": _seal(content), **content}, indent=0).encode()
 
 
 def _seal(content: dict[str, Any]) -> str:
@@ -78,7 +78,7 @@ def read_manifest(folder: str | os.PathLike) -> Tree | None:
         text = _read_own(Path(folder) / MANIFEST)
         found = json.loads(text)
         content = {key: found[key] for key in ("files", "folders")}
-        if found["skygal"] != FORMAT or found["sha256"] != _seal(content):
+        if found["skygal"] != MANIFEST_FORMAT or found["sha256"] != _seal(content):
             return None
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None

@@ -22,9 +22,9 @@ from skygal.io.manifest import MANIFEST, read_manifest, remove_written
 __all__ = ["Part", "clear_parts", "hidden_name", "longest_name", "remove_replaced"]
 
 #: seconds in which a library may still write into a folder that is being removed
-SETTLE = 10.0
+SETTLE_SECONDS = 10.0
 #: bytes that a name gets around it while it is hidden
-AROUND = len(b"..01234567.part")
+HIDING_BYTES = len(b"..01234567.part")
 
 
 class Part:
@@ -101,7 +101,7 @@ class Part:
 def hidden_name(final: Path, token: str, kind: str) -> str:
     """Return the name that an output has while it is not in place, no longer than the file system allows."""
     name = final.name
-    room = longest_name(final.parent) - AROUND
+    room = longest_name(final.parent) - HIDING_BYTES
     if len(os.fsencode(name)) > room:
         mark = "~" + hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
         while len(os.fsencode(name)) > room - len(mark):
@@ -188,7 +188,7 @@ def _is_left_behind(part: Path) -> bool | None:
 
 def _remove(path: Path) -> None:
     """Remove a hidden folder, its `MANIFEST` last, by which the next run knows it if this one is killed now."""
-    end = time.monotonic() + SETTLE
+    end = time.monotonic() + SETTLE_SECONDS
     while os.path.lexists(path):
         with suppress(OSError):
             for entry in list(os.scandir(path)):

@@ -12,7 +12,7 @@ from astropy.io import fits
 import skygal
 from skygal.io.config import as_plain, dump_config, parse_yaml
 
-__all__ = ["describe_table", "input_files", "make_provenance", "read_provenance", "restore_provenance",
+__all__ = ["input_files", "make_provenance", "read_provenance", "restore_provenance",
            "write_provenance"]
 
 # key in the mapping, keyword in a header, comment
@@ -27,13 +27,6 @@ _WIDTH = 64
 _VALUE = 66
 
 
-def describe_table(table: Any) -> Any:
-    """Return what tells a user's table in a configuration: its path, or its rows and columns."""
-    if table is None or isinstance(table, (str, os.PathLike)):
-        return table
-    return f"table of {len(table)} rows with the columns {', '.join(table.colnames)}"
-
-
 def input_files(provenance: Mapping[str, Any]) -> list[str]:
     """Return the files that a run has read, as far as its settings name them."""
     settings = provenance.get("configuration") or {}
@@ -41,29 +34,32 @@ def input_files(provenance: Mapping[str, Any]) -> list[str]:
             and os.path.isfile(value)]
 
 
-def make_provenance(*, seed: int, model: str, model_sha256: str, frequency: u.Quantity,
-                    configuration: Mapping[str, Any]) -> dict[str, Any]:
+def make_provenance(*, seed: int, model: Any, frequency: u.Quantity, configuration: Mapping[str, Any],
+                    options: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the metadata of one run.
 
     Parameters
     ----------
     seed : int
         The seed, resolved.
-    model, model_sha256 : str
-        Name and SHA-256 of the generator.
+    model : Generator
+        Its ``name`` and ``sha256`` are kept.
     frequency : `~astropy.units.Quantity`
         The field's frequency.
     configuration : mapping
         Every setting of the run, resolved. Made plain by `skygal.io.config.as_plain`.
+    options : mapping, optional
+        The settings as they were given, plain, from which the run can be made again.
 
     Returns
     -------
     dict
-        Keys ``skygal_version seed model model_sha256 frequency configuration``.
+        Keys ``skygal_version seed model model_sha256 frequency configuration``, and ``options`` if there are any.
     """
-    return {"skygal_version": skygal.__version__, "seed": int(seed), "model": str(model),
-            "model_sha256": str(model_sha256), "frequency": frequency.to(u.Hz),
-            "configuration": as_plain(configuration)}
+    kept = {} if options is None else {"options": {**options, "seed": int(seed)}}
+    return {"skygal_version": skygal.__version__, "seed": int(seed), "model": str(model.name),
+            "model_sha256": str(model.sha256), "frequency": frequency.to(u.Hz),
+            "configuration": as_plain(configuration), **kept}
 
 
 def write_provenance(header: fits.Header, provenance: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from skygal.io.headers import primary_header
 __all__ = ["Plane", "iter_bands", "stream_fits", "stream_zarr"]
 
 #: rows at a time of an image that is in memory
-ROWS = 1024
+ROWS_AT_ONCE = 1024
 
 #: an image's pixels (an array, or a lazy one), its header, and the type that they are stored as
 Plane = tuple[Any, fits.Header, type]
@@ -25,7 +25,8 @@ Plane = tuple[Any, fits.Header, type]
 def iter_bands(arrays: list[Any], progress: bool) -> Iterator[tuple[slice, list[np.ndarray]]]:
     """Yield bands of rows and their pixels: rows of chunks of lazy arrays, where what these share is made once."""
     rows = arrays[0].shape[0]
-    sides = getattr(arrays[0], "chunks", (tuple(min(ROWS, rows - first) for first in range(0, rows, ROWS)),))[0]
+    even = tuple(min(ROWS_AT_ONCE, rows - first) for first in range(0, rows, ROWS_AT_ONCE))
+    sides = getattr(arrays[0], "chunks", (even,))[0]
     lazy = hasattr(arrays[0], "dask")
     with tqdm(total=rows, desc="rows", disable=not progress, delay=2) as bar:
         first = 0
@@ -92,7 +93,7 @@ def stream_zarr(path: Path, arrays: Mapping[str, Any], attributes: Mapping[str, 
     stored = []
     for name, array in arrays.items():
         chunks = tuple(max(sides) for sides in array.chunks) if hasattr(array, "chunks") else \
-            tuple(min(ROWS, side) for side in array.shape)
+            tuple(min(ROWS_AT_ONCE, side) for side in array.shape)
         stored.append(group.create_array(name, shape=array.shape, chunks=chunks, dtype=array.dtype))
     # Zarr writes in threads of its own, which an interrupt would leave at work in a folder that is being removed:
     # so that a write that has begun ends first

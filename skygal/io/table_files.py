@@ -21,25 +21,26 @@ from astropy.io.ascii.ecsv import EcsvHeader
 from astropy.table import Table
 
 from skygal.checks import shorten, show, warn_caller
+from skygal.io.config import check_nesting
 from skygal.io.fits_files import FitsHdu, open_hdus
-from skygal.io.inputs import SETTINGS, UNPACKED, open_file, read_bytes
+from skygal.io.inputs import LARGEST_SETTINGS, LARGEST_UNPACKED, open_file, read_bytes
 
 __all__ = ["read_table", "table_hdu"]
 
 #: bytes of a table of text at most
-LARGEST = 2**32
+LARGEST_TEXT = 2**32
 #: columns at most; FITS allows 999
-COLUMNS = 10_000
+MOST_COLUMNS = 10_000
 #: how deep elements of a VOTable, or the YAML of a header, may lie in each other
 DEEPEST = 50
 #: nodes of a header's YAML, all aliases written out
-NODES = 200_000
+MOST_NODES = 200_000
 #: characters of an attribute in a VOTable
-ATTRIBUTE = 4096
+LONGEST_ATTRIBUTE = 4096
 #: bytes in memory for each of a VOTable, if they are more than 256 MiB: texts of few letters have wide columns
-WIDENED = 250
+MOST_WIDENED = 250
 #: frames of positions: to others the way leads over tables of the Earth's rotation, which are fetched
-FRAMES = ("icrs", "fk4", "fk4noeterms", "fk5", "galactic", "supergalactic")
+TABLE_FRAMES = ("icrs", "fk4", "fk4noeterms", "fk5", "galactic", "supergalactic")
 #: what the end of a file's name says that it is
 _ENDINGS = (((".fits", ".fit", ".fits.gz"), ("FITS",)), ((".vot", ".xml"), ("VOTable",)), ((".ecsv",), ("ECSV",)),
             ((".csv",), ("CSV", "ECSV")))
@@ -84,7 +85,7 @@ def read_table(path: str | os.PathLike, name: str, *, hdu: str | int | None = No
         if kind == "FITS":
             table = _read_fits(path, shown, hdu)
         else:
-            data = read_bytes(path, name, largest=LARGEST)
+            data = read_bytes(path, name, largest=LARGEST_TEXT)
             table = _read_votable(data) if kind == "VOTable" else _read_text(data, kind)
     except FileNotFoundError:
         raise
@@ -96,8 +97,8 @@ def read_table(path: str | os.PathLike, name: str, *, hdu: str | int | None = No
                          ) from None
     for column in table.colnames:
         frame = getattr(getattr(table[column], "frame", None), "name", "icrs")
-        if frame not in FRAMES:
-            raise ValueError(f"{shown} must have its positions in one of {', '.join(FRAMES)}, "
+        if frame not in TABLE_FRAMES:
+            raise ValueError(f"{shown} must have its positions in one of {', '.join(TABLE_FRAMES)}, "
                              f"got column {show(column)} in {show(frame)}")
     return table
 
@@ -123,24 +124,9 @@ def _read_text(data: bytes, kind: str) -> Table:
     first = next((line for line in lines if line.strip() and not line.lstrip().startswith("#")), "")
     if "\0" in first or not first:
         raise ValueError("it is no table of text" if first else "it is empty")
-    if max(first.count(","), first.count(" ")) >= COLUMNS:
-        raise ValueError(f"it has more than {COLUMNS} columns")
+    if max(first.count(","), first.count(" ")) >= MOST_COLUMNS:
+        raise ValueError(f"it has more than {MOST_COLUMNS} columns")
     return ascii.read(lines, format=kind.lower(), guess=False)
-
-
-class _Graph(yaml.SafeLoader):
-    """Composes nodes, without making anything of them."""
-
-    depth = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Return the next node, if it does not lie too deep."""
-        self.depth += 1
-        if self.depth > DEEPEST:
-            raise ValueError(f"its YAML is nested deeper than {DEEPEST}")
-        node = super().compose_node(parent, index)
-        self.depth -= 1
-        return node
 
 
 def check_yaml(text: str) -> None:
@@ -152,8 +138,8 @@ def check_yaml(text: str) -> None:
         If it is too long, or nested or repeated without end, or would make more than astropy's units, times, angles and
         positions.
     """
-    if len(text) > SETTINGS:
-        raise ValueError(f"its header has more than {SETTINGS} characters")
+    if len(text) > LARGEST_SETTINGS:
+        raise ValueError(f"its header has more than {LARGEST_SETTINGS} characters")
     sizes: dict[int, int] = {}
 
     def size(node: yaml.Node, above: tuple[int, ...] = ()) -> int:
@@ -166,12 +152,13 @@ def check_yaml(text: str) -> None:
             inner = [item for pair in node.value for item in pair] if isinstance(node, yaml.MappingNode) else (
                 node.value if isinstance(node, yaml.SequenceNode) else [])
             sizes[id(node)] = 1 + sum(size(item, (*above, id(node))) for item in inner)
-            if sizes[id(node)] > NODES:
-                raise ValueError(f"its YAML has more than {NODES} values, aliases written out")
+            if sizes[id(node)] > MOST_NODES:
+                raise ValueError(f"its YAML has more than {MOST_NODES} values, aliases written out")
         return sizes[id(node)]
 
     try:
-        node = yaml.compose(text, Loader=_Graph)
+        check_nesting(text, DEEPEST, aliases=True)
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise ValueError(f"its header is not valid YAML: {error}") from None
     if node is not None:
@@ -297,7 +284,7 @@ class _Scan:
             raise ValueError(f"it is no whole VOTable: {error}") from None
         # a char has four bytes in memory, and no number more than sixteen; a mask has one more
         self._table_ends()
-        if self.cells > max(UNPACKED, WIDENED * len(data)):
+        if self.cells > max(LARGEST_UNPACKED, MOST_WIDENED * len(data)):
             raise ValueError(f"its arraysize and nrows ask for {self.cells} bytes, {len(data)} are there")
 
     def _doctype(self, *_: Any) -> None:
@@ -317,8 +304,8 @@ class _Scan:
         if self.depth > DEEPEST:
             raise ValueError(f"its elements are nested deeper than {DEEPEST}")
         for key, value in attributes.items():
-            if len(value) > ATTRIBUTE:
-                raise ValueError(f"{key} of {show(tag)} has more than {ATTRIBUTE} characters")
+            if len(value) > LONGEST_ATTRIBUTE:
+                raise ValueError(f"{key} of {show(tag)} has more than {LONGEST_ATTRIBUTE} characters")
         if tag in ("FITS", "PARQUET") or tag == "STREAM" and "href" in attributes:
             raise ValueError("it must hold its rows itself, got " + (
                 f"a STREAM of {show(attributes['href'])}" if tag == "STREAM" else f"an element {tag}"))
@@ -332,8 +319,8 @@ class _Scan:
 
     def _field(self, attributes: dict[str, str]) -> None:
         self.fields += 1
-        if self.fields > COLUMNS:
-            raise ValueError(f"it has more than {COLUMNS} columns")
+        if self.fields > MOST_COLUMNS:
+            raise ValueError(f"it has more than {MOST_COLUMNS} columns")
         sides = attributes.get("arraysize", "1").strip()
         count = math.prod(_whole(side, "arraysize") for side in sides.removesuffix("*").removesuffix("x").split("x")
                           if side)

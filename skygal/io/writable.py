@@ -18,7 +18,7 @@ from skygal.io.parts import clear_parts, hidden_name, longest_name
 __all__ = ["check_writable", "check_writable_now"]
 
 #: bytes of a path that must be free for the names in an output
-INSIDE = 64
+BYTES_INSIDE = 64
 _SAID = {errno.EROFS: "it is on a read-only file system", errno.ELOOP: "its symbolic links form a loop",
          errno.EACCES: "no permission to write in", errno.EPERM: "no permission to write in"}
 
@@ -150,7 +150,7 @@ def _nearest(shown: str, final: Path) -> Path:
         size = len(os.fsencode(name))
         if size > longest:
             raise ValueError(f"output must have names of at most {longest} bytes, got one of {size}: {name[:40]!r}...")
-    room = _longest_path(parent) - len(os.fsencode(final)) - len(os.fsencode(final.name)) - INSIDE
+    room = _longest_path(parent) - len(os.fsencode(final)) - len(os.fsencode(final.name)) - BYTES_INSIDE
     if room < 0:
         raise ValueError(f"output must be a shorter path, by {-room} bytes: the system would not find the files in it")
     return parent

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from skygal.checks import show_fields
 from skygal.morphology.clip import clip_stamps
-from skygal.morphology.components import Components
 from skygal.morphology.conditions import measure_bending
-from skygal.morphology.generator import BLOCK
+from skygal.morphology.generator import DECODE_BLOCK
 from skygal.morphology.latents import Latents
 from skygal.morphology.measure import Shapes, largest_size, measure_stamps
+from skygal.rendering.hills import Components
 from skygal.seeds import next_keys
 
 if TYPE_CHECKING:
-    from skygal.bastien2021.generator import PaperGenerator
     from skygal.morphology.generator import Generator
 
-__all__ = ["Batch", "Limits", "decode_at", "draw_within", "make_stamps", "stamps_within"]
+__all__ = ["Batch", "Limits", "decode_at", "decode_within", "make_stamps", "make_stamps_within"]
 
 #: stamps to a batch; a multiple of the generator's block
 BATCH = 512
 #: how often one that is not as asked for is drawn, the first time included
-DRAWS = 200
+MOST_DRAWS = 200
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Batch:
     __repr__ = show_fields
 
 
-def make_stamps(model: Generator | PaperGenerator, latents: Latents, clip_sigma: float | None) -> Iterator[Batch]:
+def make_stamps(model: Generator, latents: Latents, clip_sigma: float | None) -> Iterator[Batch]:
     """Decode, clip and measure stamps, a bounded batch at a time.
 
     Parameters
@@ -95,7 +95,7 @@ def make_stamps(model: Generator | PaperGenerator, latents: Latents, clip_sigma:
 
 
 def _measured(start: int, part: Latents, stamps: np.ndarray, las: np.ndarray, bending: np.ndarray,
-              model: Generator | PaperGenerator) -> Batch:
+              model: Generator) -> Batch:
     """Return the batch of clipped stamps."""
     shapes, components = measure_stamps(stamps, beam_fwhm=model.beam_fwhm / model.pixel_scale, las=las)
     unit = stamps / shapes.flux[:, None, None].astype(np.float32)
@@ -104,20 +104,26 @@ def _measured(start: int, part: Latents, stamps: np.ndarray, las: np.ndarray, be
     return Batch(start, part, bending, unit, shapes, found, model.pixel_scale)
 
 
-def draw_within(model: Generator | PaperGenerator, plan: Latents, clip_sigma: float | None, limits: Limits, *,
+def make_stamps_within(model: Generator, plan: Latents, clip_sigma: float | None, limits: Limits, *,
                 redraw: Callable[[np.ndarray, np.ndarray], Latents]) -> Iterator[Batch]:
-    """Decode, clip and measure stamps that are all within limits, a bounded batch at a time: see `stamps_within`.
+    """Decode, clip and measure stamps that are all within limits, a bounded batch at a time: see `decode_within`.
 
     Yields
     ------
     Batch
     """
     for start in range(0, len(plan), BATCH):
-        part, stamps = stamps_within(model, plan[start:start + BATCH], clip_sigma, limits, redraw=redraw)
+        here = partial(_redraw_from, redraw, start)
+        part, stamps = decode_within(model, plan[start:start + BATCH], clip_sigma, limits, redraw=here)
         yield _measured(start, part, stamps, largest_size(stamps), measure_bending(stamps), model)
 
 
-def stamps_within(model: Generator | PaperGenerator, plan: Latents, clip_sigma: float | None, limits: Limits, *,
+def _redraw_from(redraw: Callable[[np.ndarray, np.ndarray], Latents], start: int, rows: np.ndarray,
+                 keys: np.ndarray) -> Latents:
+    return redraw(rows + start, keys)
+
+
+def decode_within(model: Generator, plan: Latents, clip_sigma: float | None, limits: Limits, *,
                   redraw: Callable[[np.ndarray, np.ndarray], Latents]) -> tuple[Latents, np.ndarray]:
     """Decode and clip stamps that are all within limits.
 
@@ -128,7 +134,7 @@ def stamps_within(model: Generator | PaperGenerator, plan: Latents, clip_sigma: 
     limits : Limits
         What each stamp must measure.
     redraw : callable
-        Returns fresh latents for classes and keys.
+        Returns fresh latents for rows of the plan, and their new keys.
 
     Returns
     -------
@@ -140,7 +146,7 @@ def stamps_within(model: Generator | PaperGenerator, plan: Latents, clip_sigma: 
     Raises
     ------
     ValueError
-        If the model makes no such stamp in `DRAWS` draws, or can make none.
+        If the model makes no such stamp in `MOST_DRAWS` draws, or can make none.
     """
     frame = model.shape[1] * model.pixel_scale
     if limits.las[0] > frame:
@@ -153,19 +159,19 @@ def stamps_within(model: Generator | PaperGenerator, plan: Latents, clip_sigma: 
     return _redrawn(model, plan, clip_sigma, limits, redraw, stamps), stamps
 
 
-def _redrawn(model: Generator | PaperGenerator, part: Latents, clip_sigma: float | None, limits: Limits,
+def _redrawn(model: Generator, part: Latents, clip_sigma: float | None, limits: Limits,
              redraw: Callable[[np.ndarray, np.ndarray], Latents], stamps: np.ndarray) -> Latents:
     """Replace stamps that are not within limits by fresh ones that are, in place; return the latents of all."""
     columns = {field.name: getattr(part, field.name).copy() for field in fields(Latents)}
     las, bending = largest_size(stamps), measure_bending(stamps)
     missed = np.flatnonzero(~limits.met(las * model.pixel_scale, bending))
-    for number in range(1, DRAWS):
+    for number in range(1, MOST_DRAWS):
         if not missed.size:
             break
-        fresh = redraw(part.fr_class[missed], next_keys(part.keys[missed], number))
+        fresh = redraw(missed, next_keys(part.keys[missed], number))
         for name, column in columns.items():
             column[missed] = getattr(fresh, name)
-        stamps[missed] = clip_stamps(decode_at(model, fresh, missed % BLOCK), clip_sigma,
+        stamps[missed] = clip_stamps(decode_at(model, fresh, missed % DECODE_BLOCK), clip_sigma,
                                      beam_fwhm=model.beam_fwhm / model.pixel_scale)
         las[missed], bending[missed] = largest_size(stamps[missed]), measure_bending(stamps[missed])
         missed = missed[~limits.met(las[missed] * model.pixel_scale, bending[missed])]
@@ -174,12 +180,12 @@ def _redrawn(model: Generator | PaperGenerator, part: Latents, clip_sigma: float
         raise ValueError(
             f"las and bending must be in reach of the model, got none of class {part.fr_class[k]} with las "
             f"{limits.las[0]:g} to {limits.las[1]:g} arcsec and bending {np.degrees(limits.bending[0]):g} to "
-            f"{np.degrees(limits.bending[1]):g} deg in {DRAWS} draws; the last had "
+            f"{np.degrees(limits.bending[1]):g} deg in {MOST_DRAWS} draws; the last had "
             f"{las[k] * model.pixel_scale:.1f} arcsec and {abs(np.degrees(bending[k])):.1f} deg")
     return Latents(**columns)
 
 
-def decode_at(model: Generator | PaperGenerator, latents: Latents, place: np.ndarray) -> np.ndarray:
+def decode_at(model: Generator, latents: Latents, place: np.ndarray) -> np.ndarray:
     """Decode stamps, each at a given place in the generator's block.
 
     A stamp's rounding may depend on its place in the block, though not on the others in it. So the place has to come
@@ -188,9 +194,9 @@ def decode_at(model: Generator | PaperGenerator, latents: Latents, place: np.nda
     order = np.argsort(place, kind="stable")
     block = np.empty(len(place), int)
     block[order] = np.arange(len(place)) - np.searchsorted(place[order], place[order])
-    at = block * BLOCK + place
+    at = block * DECODE_BLOCK + place
     # empty places show the first stamp once more
-    filled = np.zeros((block.max() + 1) * BLOCK, int)
+    filled = np.zeros((block.max() + 1) * DECODE_BLOCK, int)
     filled[at] = np.arange(len(place))
     whole = latents[filled]
     return model.decode(whole.values, whole.fr_class, whole.extent, whole.bending)[at]

@@ -1,36 +1,38 @@
-"""Weights files: written whole, checked when read."""
+"""Trained models by name or file: loaded, each file once in a process, and saved."""
 
 from __future__ import annotations
 
 import copy
-import json
 import os
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skygal.bastien2021 import generator as bastien2021_generator
-from skygal.bastien2021.generator import PaperGenerator
 from skygal.checks import nearest_names, shorten, show, warn_caller
 from skygal.io.inputs import check_file
+from skygal.io.weights import read_weights, write_weights
 from skygal.morphology.conditions import ConditionTable
-from skygal.morphology.generator import Generator
-from skygal.morphology.weights_files import CVAE, FORMATS, check_tensors, fill_module, read_weights
-from skygal.morphology.weights_files import digest as _digest
+from skygal.morphology.generator import CvaeGenerator, Generator
+from skygal.morphology.weights_checks import check_tensors, fill_module
 
 if TYPE_CHECKING:
     from skygal.morphology.model import GalaxyModel
     from skygal.morphology.networks import Acceptance
 
-__all__ = ["DEFAULT_MODEL", "is_shipped", "list_models", "load_model", "save_model"]
+__all__ = ["DEFAULT_MODEL", "FORMATS", "check_device", "is_shipped", "list_models", "load_model", "save_model"]
 
 #: The model used where none is named.
 DEFAULT_MODEL = "first-cvae"
-FORMAT, FORMAT_VERSION = CVAE
+#: name and version of the format of weights files that is written here
+FORMAT = ("skygal-cvae", 2)
+#: others that are read, by the modules whose `build_generator` knows them
+BUILDERS = {("skygal-bastien2021", 1): "skygal.bastien2021.generator"}
+FORMATS = (FORMAT, *BUILDERS)
 WEIGHTS = Path(__file__).parent / "weights"
 
 
@@ -39,7 +41,7 @@ def list_models() -> list[str]:
     return sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))
 
 
-def is_shipped(model: Generator | PaperGenerator) -> bool:
+def is_shipped(model: Generator) -> bool:
     """Return whether a model is, to the bit, the one of its name that comes with the package."""
     return model.name in list_models() and _loaded(WEIGHTS / f"{model.name}.safetensors", "cpu").sha256 == model.sha256
 
@@ -75,10 +77,6 @@ def save_model(model: GalaxyModel, path: str | os.PathLike, *, name: str, tables
     Weights are stored as float16, those of the acceptance as float32. The file's own header holds the SHA-256 over the
     description and the tensors.
     """
-    from safetensors.numpy import save
-
-    from skygal.io.atomic import whole_file
-
     tensors = {}
     for part, module in (("decoder", model.decoder), ("flow", model.flow)):
         for key, value in module.state_dict().items():
@@ -90,16 +88,12 @@ def save_model(model: GalaxyModel, path: str | os.PathLike, *, name: str, tables
     for fr_class, table in tables.items():
         tensors[f"extents.{fr_class}"] = np.asarray(table.extent, np.float32)
         tensors[f"bendings.{fr_class}"] = np.asarray(table.bending, np.float32)
-    description = json.dumps({"name": name, "format": FORMAT, "format_version": FORMAT_VERSION,
-                              "architecture": model.arch.to_dict(), "metadata": dict(metadata)}, sort_keys=True)
-    data = save(tensors, metadata={"description": description, "sha256": _digest(tensors, description)})
-    with whole_file(path, overwrite=overwrite) as temporary:
-        temporary.write_bytes(data)
-    return Path(path)
+    return write_weights(path, tensors, form=FORMAT, name=name, architecture=model.arch.to_dict(), metadata=metadata,
+                         overwrite=overwrite)
 
 
-def load_model(model: str | os.PathLike | Generator | PaperGenerator | None = None, *,
-               device: str = "cpu") -> Generator | PaperGenerator:
+def load_model(model: str | os.PathLike | Generator | None = None, *,
+               device: str = "cpu") -> Generator:
     """Load a trained model.
 
     Parameters
@@ -142,7 +136,7 @@ def load_model(model: str | os.PathLike | Generator | PaperGenerator | None = No
     >>> generator.classes
     ('FRI', 'FRII', 'hybrid', 'compact')
     """
-    if isinstance(model, (Generator, PaperGenerator)):
+    if isinstance(model, Generator):
         return model
     check_device(device)
     if model is None:
@@ -160,13 +154,13 @@ def load_model(model: str | os.PathLike | Generator | PaperGenerator | None = No
     elif not os.path.exists(path):
         raise FileNotFoundError(f"model file {show(os.fspath(model))} not found")
     loaded = copy.deepcopy(_loaded(path, device))
-    if isinstance(loaded, PaperGenerator) and not loaded.arch.conditional:
+    if not loaded.conditional:
         warn_caller(f"model {loaded.name!r} is a VAE without classes: the class asked for says nothing about its "
                     "stamps")
     return loaded
 
 
-def _loaded(path: Path, device: str) -> Generator | PaperGenerator:
+def _loaded(path: Path, device: str) -> Generator:
     """Return the model in a file, which is the same object for all who ask: it must not be changed."""
     check_file(path, "model file")
     state = path.stat()
@@ -176,12 +170,16 @@ def _loaded(path: Path, device: str) -> Generator | PaperGenerator:
 
 
 @lru_cache(maxsize=4)
-def _load(path: Path, state: tuple[int, ...], device: str) -> Generator | PaperGenerator:
+def _load(path: Path, state: tuple[int, ...], device: str) -> Generator:
     """Return the model in the file that is in this state."""
-    tensors, description, sha256 = _read(path)
-    if description["format"] == bastien2021_generator.FORMAT:
-        return bastien2021_generator.build_paper_generator(path, tensors, description, sha256, device)
-    return _build(path, tensors, description, sha256, device)
+    tensors, description, sha256 = read_weights(path, FORMATS)
+    form = description["format"], description["format_version"]
+    build = build_generator if form == FORMAT else import_module(BUILDERS[form]).build_generator
+    try:
+        return build(tensors, description, sha256, device)
+    except Exception as error:  # what is too large for torch, or of no kind that it has
+        reason = shorten(str(error).split("\n")[0])
+        raise ValueError(f"model file {show(str(path))} does not fit its architecture: {reason}") from None
 
 
 def check_device(device: str) -> str:
@@ -205,29 +203,26 @@ def check_device(device: str) -> str:
     return device
 
 
-def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], str]:
-    """Return the tensors, the description and the digest of a weights file, all checked."""
-    return read_weights(path, FORMATS)
+def build_generator(tensors: Mapping[str, np.ndarray], description: Mapping[str, Any], sha256: str,
+                    device: str) -> CvaeGenerator:
+    """Return the generator that the tensors and the description of a file make.
 
-
-def _build(path: Path, tensors: dict[str, np.ndarray], description: dict[str, Any], sha256: str,
-           device: str) -> Generator:
-    """Return the generator that a checked file describes."""
+    Raises
+    ------
+    ValueError
+        If the tensors do not fit the architecture.
+    """
     from skygal.morphology.networks import Acceptance, Architecture, ConditionalFlow, Decoder, Unset
 
-    try:
-        arch = Architecture.from_dict(description["architecture"])
-        check_tensors(arch, tensors)
-        with Unset():
-            decoder, flow = Decoder(arch), ConditionalFlow(arch)
-            acceptance = Acceptance(arch) if any(key.startswith("acceptance.") for key in tensors) else None
-        for part, module in (("decoder", decoder), ("flow", flow), ("acceptance", acceptance)):
-            if module is not None:
-                fill_module(module, part, tensors)
-        tables = {fr_class: ConditionTable(tensors[f"extents.{fr_class}"], tensors[f"bendings.{fr_class}"])
-                  for fr_class in arch.classes}
-    except Exception as error:  # what is too large for torch, or of no kind that it has
-        reason = shorten(str(error).split("\n")[0])
-        raise ValueError(f"model file {show(str(path))} does not fit its architecture: {reason}") from None
-    return Generator(arch, decoder, flow, acceptance, name=description["name"], sha256=sha256,
-                     tables=tables, metadata=description["metadata"], device=device)
+    arch = Architecture.from_dict(description["architecture"])
+    check_tensors(arch, tensors)
+    with Unset():
+        decoder, flow = Decoder(arch), ConditionalFlow(arch)
+        acceptance = Acceptance(arch) if any(key.startswith("acceptance.") for key in tensors) else None
+    for part, module in (("decoder", decoder), ("flow", flow), ("acceptance", acceptance)):
+        if module is not None:
+            fill_module(module, part, tensors)
+    tables = {fr_class: ConditionTable(tensors[f"extents.{fr_class}"], tensors[f"bendings.{fr_class}"])
+              for fr_class in arch.classes}
+    return CvaeGenerator(arch, decoder, flow, acceptance, name=description["name"], sha256=sha256,
+                         tables=tables, metadata=description["metadata"], device=device)

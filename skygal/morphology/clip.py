@@ -12,6 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from skygal.checks import as_quantity
+from skygal.observation.ellipse import beam_area
 
 __all__ = ["check_clip_sigma", "clip_stamps", "noise_floor"]
 
@@ -92,7 +93,7 @@ def clip_stamps(stamps: np.ndarray, clip_sigma: float | None = 3.0, *, beam_fwhm
     plane = np.zeros(count + 1, int)
     plane[island] = lit // stamps[0].size
     total = np.bincount(plane, weights=flux, minlength=len(stamps))
-    good = (area >= np.pi / (4 * np.log(2)) * beam_fwhm**2) & (flux >= FAINTEST_ISLAND * total[plane])
+    good = (area >= beam_area(beam_fwhm)) & (flux >= FAINTEST_ISLAND * total[plane])
     brightest = np.full(len(stamps), -1)
     order = np.argsort(flux[1:], kind="stable") + 1
     brightest[plane[order]] = order

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,15 +16,15 @@ if TYPE_CHECKING:
     from skygal.morphology.conditions import ConditionTable
     from skygal.morphology.networks import Acceptance, Architecture, ConditionalFlow, Decoder
 
-__all__ = ["BLOCK", "Generator"]
+__all__ = ["DECODE_BLOCK", "CvaeGenerator", "Generator"]
 
 #: Rows that are decoded together.
-BLOCK = 128
+DECODE_BLOCK = 128
 #: Latents are drawn in from this far beyond the root of their number on, by this much at most.
 SHELL = (1.0, 0.6)
 
 
-def _draw_in(u: torch.Tensor) -> torch.Tensor:
+def _pull_in(u: torch.Tensor) -> torch.Tensor:
     """Return latents (n, d), those far outside the prior's shell moved to its outer part."""
     import torch
 
@@ -33,7 +34,7 @@ def _draw_in(u: torch.Tensor) -> torch.Tensor:
     return u * ((radius.clamp_max(edge) + give * (1 - torch.exp(-beyond / give))) / radius.clamp_min(1e-6))
 
 
-class Generator:
+class Generator(ABC):
     """A trained model that turns latents into stamps; see `skygal.morphology.checkpoint.load_model`.
 
     Attributes
@@ -45,7 +46,7 @@ class Generator:
     classes : tuple of str
         The classes it was trained on.
     latent_dim : int
-        Number of latents.
+        Number of latents; the prior is N(0, I).
     shape : tuple of int
         Rows and columns (ny, nx) of a stamp.
     pixel_scale, beam_fwhm : float
@@ -54,22 +55,84 @@ class Generator:
         For each class, how extent and bending are distributed over its training stamps.
     metadata : dict
         Where the weights come from: data, licence, seed, settings, figures.
+    device : str
+        Where it decodes.
+    conditional : bool
+        Whether stamps depend on the class that is asked for.
+    """
+
+    def __init__(self, *, name: str, sha256: str, classes: tuple[str, ...], latent_dim: int, shape: tuple[int, int],
+                 pixel_scale: float, beam_fwhm: float, tables: dict[str, ConditionTable], metadata: dict, device: str,
+                 conditional: bool = True) -> None:
+        self.name, self.sha256, self.classes, self.latent_dim, self.shape = name, sha256, classes, latent_dim, shape
+        self.pixel_scale, self.beam_fwhm, self.tables, self.metadata = pixel_scale, beam_fwhm, tables, metadata
+        self.device, self.conditional = device, conditional
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, sha256={self.sha256[:12]!r}, device={self.device!r})"
+
+    @abstractmethod
+    def decode(self, latents: np.ndarray, fr_class: np.ndarray, extent: np.ndarray,
+               bending: np.ndarray | None = None) -> np.ndarray:
+        """Decode stamps, shape (n, ny, nx), float32, unclipped, at the resolution of the beam.
+
+        Parameters
+        ----------
+        latents : array_like
+            Shape (n, latent_dim).
+        fr_class : array_like of str
+            Shape (n,); names out of `classes`.
+        extent : array_like
+            Shape (n,), arcsec: see `skygal.morphology.conditions.measure_extent_bending`.
+        bending : array_like, optional
+            Shape (n,), radians, from the same place.
+        """
+
+    @abstractmethod
+    def acceptance(self, latents: np.ndarray, fr_class: np.ndarray, extent: np.ndarray,
+                   bending: np.ndarray | None = None) -> np.ndarray:
+        """Return how likely draws from N(0, I) are to be kept, shape (n,); see `decode`."""
+
+    def _check_latents(self, latents: np.ndarray) -> np.ndarray:
+        latents = np.asarray(latents, np.float32)
+        if latents.ndim != 2 or latents.shape[1] != self.latent_dim:
+            raise ValueError(f"latents must have shape (n, {self.latent_dim}), got {latents.shape}")
+        if not np.isfinite(latents).all():
+            raise ValueError(f"latents must be finite, got {latents[~np.isfinite(latents)][0]}")
+        return latents
+
+    def _one_hot(self, fr_class: np.ndarray, n: int) -> np.ndarray:
+        """Return which class each of ``n`` rows is of, shape (n, number of classes)."""
+        fr_class = np.asarray(fr_class)
+        if fr_class.shape != (n,):
+            raise ValueError(f"fr_class must have shape ({n},), got {fr_class.shape}")
+        one_hot = fr_class[:, None] == np.asarray(self.classes)[None, :]
+        missed = ~one_hot.any(axis=1)
+        if missed.any():
+            check_choice("fr_class", str(fr_class[missed][0]), self.classes)
+        return one_hot
+
+
+class CvaeGenerator(Generator):
+    """The generator of a conditional VAE with a learnt prior, `skygal.morphology.model.GalaxyModel`.
+
+    Attributes
+    ----------
+    arch : Architecture
+        The networks' shape.
     """
 
     def __init__(self, arch: Architecture, decoder: Decoder, flow: ConditionalFlow,
                  acceptance: Acceptance | None = None, *, name: str, sha256: str,
                  tables: dict[str, ConditionTable], metadata: dict, device: str) -> None:
-        self.arch, self.metadata, self.device = arch, metadata, device
-        self.name, self.sha256, self.tables = name, sha256, tables
-        self.classes, self.latent_dim, self.shape = arch.classes, arch.latent_dim, arch.shape
-        self.pixel_scale, self.beam_fwhm = arch.pixel_scale, arch.beam_fwhm
+        super().__init__(name=name, sha256=sha256, classes=arch.classes, latent_dim=arch.latent_dim, shape=arch.shape,
+                         pixel_scale=arch.pixel_scale, beam_fwhm=arch.beam_fwhm, tables=tables, metadata=metadata,
+                         device=device)
+        self.arch = arch
         # the narrow layers, a tenth of the work, in double precision: what they round, the wide ones would enlarge
         self._decoder, self._flow = decoder.eval().to(device), flow.eval().double().to(device)
         self._decoder.body.double()
         self._acceptance = None if acceptance is None else acceptance.eval().double()
-
-    def __repr__(self) -> str:
-        return f"Generator({self.name!r}, sha256={self.sha256[:12]!r}, device={self.device!r})"
 
     def decode(self, latents: np.ndarray, fr_class: np.ndarray, extent: np.ndarray,
                bending: np.ndarray | None = None) -> np.ndarray:
@@ -116,15 +179,15 @@ class Generator:
         out = np.empty((n, *self.shape), np.float32)
 
         def run(start: int) -> None:
-            stop = min(start + BLOCK, n)
-            block = np.zeros((BLOCK, self.latent_dim + condition.shape[1]))
+            stop = min(start + DECODE_BLOCK, n)
+            block = np.zeros((DECODE_BLOCK, self.latent_dim + condition.shape[1]))
             block[:stop - start, :self.latent_dim] = latents[start:stop]
             block[:stop - start, self.latent_dim:] = condition[start:stop]
             u, given = torch.from_numpy(block).to(self.device).split([self.latent_dim, condition.shape[1]], dim=1)
-            stamps = self._decoder(self._flow(_draw_in(u), given), given)
+            stamps = self._decoder(self._flow(_pull_in(u), given), given)
             out[start:stop] = stamps[:stop - start].cpu().numpy()
 
-        each_block(run, range(0, n, BLOCK), device=self.device)
+        each_block(run, range(0, n, DECODE_BLOCK), device=self.device)
         return out
 
     def acceptance(self, latents: np.ndarray, fr_class: np.ndarray, extent: np.ndarray,
@@ -157,14 +220,11 @@ class Generator:
         """Return the checked condition, shape (n, number of classes + 2): see `Architecture.condition`."""
         import torch
 
-        if latents.ndim != 2 or latents.shape[1] != self.latent_dim:
-            raise ValueError(f"latents must have shape (n, {self.latent_dim}), got {latents.shape}")
-        if not np.isfinite(latents).all():
-            raise ValueError(f"latents must be finite, got {latents[~np.isfinite(latents)][0]}")
-        n = len(latents)
-        fr_class, extent = np.asarray(fr_class), np.asarray(extent, float)
+        n = len(self._check_latents(latents))
+        one_hot = self._one_hot(fr_class, n)
+        extent = np.asarray(extent, float)
         bending = np.zeros(n) if bending is None else np.asarray(bending, float)
-        for name, value in (("fr_class", fr_class), ("extent", extent), ("bending", bending)):
+        for name, value in (("extent", extent), ("bending", bending)):
             if value.shape != (n,):
                 raise ValueError(f"{name} must have shape ({n},), got {value.shape}")
         bad = ~(np.isfinite(extent) & (extent > 0))
@@ -173,9 +233,5 @@ class Generator:
         bad = ~(np.abs(bending) <= np.pi)
         if bad.any():
             raise ValueError(f"bending must be between -pi and pi, got {bending[bad][0]}")
-        one_hot = fr_class[:, None] == np.asarray(self.classes)[None, :]
-        missed = ~one_hot.any(axis=1)
-        if missed.any():
-            check_choice("fr_class", str(fr_class[missed][0]), self.classes)
         parts = (torch.from_numpy(np.asarray(value, float)) for value in (one_hot, extent, bending))
         return self.arch.condition(*parts).numpy()

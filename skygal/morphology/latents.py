@@ -14,21 +14,30 @@ from skygal.checks import check_choice, show_fields
 from skygal.seeds import Seeds, key_generator
 
 if TYPE_CHECKING:
-    from skygal.bastien2021.generator import PaperGenerator
     from skygal.morphology.generator import Generator
 
-__all__ = ["LATENTS", "Latents", "check_latents", "check_pairs", "default_mix", "draw_conditions", "draw_keys",
-           "draw_latents", "draw_sources", "largest_extent"]
+__all__ = [
+    "LATENTS",
+    "Latents",
+    "check_latents",
+    "check_pairs",
+    "default_mix",
+    "largest_extent",
+    "sample_conditions",
+    "sample_keys",
+    "sample_latent_values",
+    "sample_latents",
+]
 
 #: the named ways to draw latents
 LATENTS = ("balanced", "prior", "uniform", "pairs")
 #: half the side of the box of Bastien et al. (2021, 2021MNRAS.503.3351B)
-BOX = 4.0
+BOX_HALF_SIDE = 4.0
 #: no extent beyond this part of the training distribution is asked for: the few sources there are too
 #: few to learn from
 LARGEST_RANK = 0.98
 #: places in latent space that are tried for a source; the one after the last is taken as it is
-TRIES = 40
+MOST_TRIES = 40
 #: numbers of a source's stream that its condition takes
 CONDITION_DRAWS = 3
 
@@ -124,7 +133,7 @@ def check_pairs(latents: str | np.ndarray, fr_class: np.ndarray) -> None:
                              "out, or give a table with such classes")
 
 
-def draw_keys(seeds: Seeds, name: str, latents: str | np.ndarray, fr_class: np.ndarray) -> np.ndarray:
+def sample_keys(seeds: Seeds, name: str, latents: str | np.ndarray, fr_class: np.ndarray) -> np.ndarray:
     """Return the key of each source, int64 of shape (n,), from the stream ``name``.
 
     One key is shared by both of each pair with "pairs". Otherwise sources of two classes never share a key, also where
@@ -136,7 +145,7 @@ def draw_keys(seeds: Seeds, name: str, latents: str | np.ndarray, fr_class: np.n
     return seeds.keys_of(name, fr_class)
 
 
-def draw_latents(latents: str | np.ndarray, keys: np.ndarray, latent_dim: int) -> np.ndarray:
+def sample_latent_values(latents: str | np.ndarray, keys: np.ndarray, latent_dim: int) -> np.ndarray:
     """Return a place in latent space for each key.
 
     Parameters
@@ -170,16 +179,17 @@ def _places(latents: str, streams: list[np.random.Generator], latent_dim: int) -
     """Return the next place in latent space of each stream, shape (n, latent_dim)."""
     out = np.empty((len(streams), latent_dim), np.float32)
     for row, rng in zip(out, streams, strict=True):
-        row[:] = rng.uniform(-BOX, BOX, latent_dim) if latents == "uniform" else rng.standard_normal(latent_dim)
+        uniform = latents == "uniform"
+        row[:] = rng.uniform(-BOX_HALF_SIDE, BOX_HALF_SIDE, latent_dim) if uniform else rng.standard_normal(latent_dim)
     return out
 
 
-def largest_extent(model: Generator | PaperGenerator, fr_class: str) -> float:
+def largest_extent(model: Generator, fr_class: str) -> float:
     """Return the largest extent, in arcsec, that a model is asked for of a class."""
     return float(model.tables[str(fr_class)].extent_at(LARGEST_RANK))
 
 
-def draw_conditions(model: Generator | PaperGenerator, fr_class: np.ndarray, keys: np.ndarray, *, least: Any = 0.0,
+def sample_conditions(model: Generator, fr_class: np.ndarray, keys: np.ndarray, *, least: Any = 0.0,
                     most: Any = np.inf, bending: tuple[float, float] = (0.0, np.pi)) -> tuple[np.ndarray, np.ndarray]:
     """Return extent and bending of each source, from the training distributions of its class.
 
@@ -205,9 +215,9 @@ def draw_conditions(model: Generator | PaperGenerator, fr_class: np.ndarray, key
     return _conditions(model, fr_class, share, least, most, bending)
 
 
-def _conditions(model: Generator | PaperGenerator, fr_class: np.ndarray, share: np.ndarray, least: Any = 0.0,
+def _conditions(model: Generator, fr_class: np.ndarray, share: np.ndarray, least: Any = 0.0,
                 most: Any = np.inf, bending: tuple[float, float] = (0.0, np.pi)) -> tuple[np.ndarray, np.ndarray]:
-    """Return what `draw_conditions` does, of the first numbers of each source's stream."""
+    """Return what `sample_conditions` does, of the first numbers of each source's stream."""
     n = len(share)
     least, most = (np.broadcast_to(np.asarray(limit, float), n) for limit in (least, most))
     extent, bend = np.empty(n), np.empty(n)
@@ -220,7 +230,7 @@ def _conditions(model: Generator | PaperGenerator, fr_class: np.ndarray, share: 
     return extent, np.where(share[:, 2] < 0.5, -bend, bend)
 
 
-def draw_sources(model: Generator | PaperGenerator, latents: str | np.ndarray, fr_class: np.ndarray, keys: np.ndarray,
+def sample_latents(model: Generator, latents: str | np.ndarray, fr_class: np.ndarray, keys: np.ndarray,
                  **limits: Any) -> Latents:
     """Return what to decode for sources of these classes and keys.
 
@@ -229,13 +239,13 @@ def draw_sources(model: Generator | PaperGenerator, latents: str | np.ndarray, f
     model : Generator
         The trained model.
     latents : str or ndarray
-        See `draw_latents`. With "balanced" and "prior" the model's resampled prior is drawn from: a place in latent
-        space is kept with the probability that `Generator.acceptance` gives, or else the next one of the source's own
-        stream is tried, up to 40 of them.
+        See `sample_latent_values`. With "balanced" and "prior" the model's resampled prior is drawn from: a place in
+        latent space is kept with the probability that `Generator.acceptance` gives, or else the next one of the
+        source's own stream is tried, up to 40 of them.
     fr_class : ndarray of str, shape (n,)
     keys : ndarray of int, shape (n,)
     **limits
-        Of extent and bending; see `draw_conditions`.
+        Of extent and bending; see `sample_conditions`.
 
     Returns
     -------
@@ -245,12 +255,12 @@ def draw_sources(model: Generator | PaperGenerator, latents: str | np.ndarray, f
     streams, share = _streams(keys)
     extent, bending = _conditions(model, fr_class, share, **limits)
     if isinstance(latents, np.ndarray):
-        values = draw_latents(latents, keys, model.latent_dim)
+        values = sample_latent_values(latents, keys, model.latent_dim)
     else:
         values = _places(latents, streams, model.latent_dim)
     if isinstance(latents, str) and latents in ("balanced", "prior"):
         open_rows = np.arange(len(keys))
-        for _ in range(TRIES):
+        for _ in range(MOST_TRIES):
             rows = open_rows
             chance = model.acceptance(values[rows], fr_class[rows], extent[rows], bending[rows])
             open_rows = rows[np.array([streams[i].random() for i in rows], float) >= chance]

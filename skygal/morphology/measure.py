@@ -12,9 +12,9 @@ import numpy as np
 from scipy import ndimage
 
 from skygal.checks import show_fields
-from skygal.morphology.components import Components, find_components
 from skygal.morphology.moments import measure_moments
 from skygal.observation.beam import ellipse_axes, native_covariance
+from skygal.rendering.hills import Components, find_components
 
 __all__ = ["ISOPHOTE", "Shapes", "largest_size", "measure_stamps"]
 

@@ -15,15 +15,17 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from skygal.checks import show
+from skygal.observation.ellipse import FWHM
 
-__all__ = ["FWHM_PER_SIGMA", "Acceptance", "Architecture", "ConditionalFlow", "Decoder", "Encoder", "Unset",
+__all__ = ["Acceptance", "Architecture", "ConditionalFlow", "Decoder", "Encoder", "Unset",
            "beam_matrix", "stretch"]
 
-FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 #: where the square-root stretch becomes linear, in units of a stamp's peak
 SOFTENING = 1e-4
 #: widest spacing of the sky's nodes, in standard deviations of the beam
 COARSEST = 1.18
+#: in the acceptance, while training
+ACCEPTANCE_DROPOUT = 0.1
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Architecture:
     @property
     def beam_sigma(self) -> float:
         """Standard deviation of the beam in pixels."""
-        return self.beam_fwhm / self.pixel_scale / FWHM_PER_SIGMA
+        return self.beam_fwhm / self.pixel_scale / FWHM
 
     @property
     def condition_dim(self) -> int:
@@ -332,10 +334,10 @@ class Acceptance(nn.Module):
     A draw is kept with the probability exp(min(0, output - level)).
     """
 
-    def __init__(self, arch: Architecture, dropout: float = 0.1) -> None:
+    def __init__(self, arch: Architecture) -> None:
         super().__init__()
         width = arch.flow_width
-        self.body = _layers([arch.latent_dim + arch.condition_dim, width, width], dropout)
+        self.body = _layers([arch.latent_dim + arch.condition_dim, width, width], ACCEPTANCE_DROPOUT)
         self.out = nn.Linear(width, 1)
         self.register_buffer("level", torch.zeros(()))
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from skygal.observation.ellipse import FWHM
+
 __all__ = ["add_points"]
 
 #: standard deviations of the beam that a point reaches
-REACH = 4.5
-#: FWHM of a Gaussian of unit standard deviation
-FWHM = float(np.sqrt(8 * np.log(2)))
+POINT_REACH = 4.5
 
 
 def add_points(stamps: np.ndarray, place: np.ndarray, flux: np.ndarray, *, fwhm: float) -> np.ndarray:
@@ -43,5 +43,5 @@ def add_points(stamps: np.ndarray, place: np.ndarray, flux: np.ndarray, *, fwhm:
 def _profile(n: int, at: float, sigma: float) -> np.ndarray:
     """Return a Gaussian of unit sum on pixels 0 to n - 1, zero beyond its reach."""
     offset = (np.arange(n) - at) / sigma
-    profile = np.where(np.abs(offset) < REACH, np.exp(-0.5 * offset**2), 0)
+    profile = np.where(np.abs(offset) < POINT_REACH, np.exp(-0.5 * offset**2), 0)
     return profile / profile.sum()

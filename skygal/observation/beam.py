@@ -7,6 +7,8 @@ maps them, so that beam matching is a subtraction of matrices.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -15,7 +17,7 @@ from radio_beam import Beam
 from skygal.checks import show_fields, warn_caller
 from skygal.observation.beam_nodes import BeamNodes
 from skygal.observation.ellipse import FWHM, ellipse_axes, ellipse_covariance
-from skygal.observation.psf import centred_psf, fit_main_lobe, resample_psf
+from skygal.observation.psf import centred_psf, divide_gaussian, fit_main_lobe, resample_psf
 
 __all__ = ["FWHM", "TargetBeam", "ellipse_axes", "ellipse_covariance", "native_covariance"]
 
@@ -36,7 +38,7 @@ class TargetBeam:
     ----------
     covariance : ndarray, shape (2, 2)
         The Gaussian, in (x, y) pixels squared, that each source is drawn with. For a PSF image, a
-        part of it: the whole model is then convolved with the rest (`skygal.observation.psf.remainder`).
+        part of it: the whole model is then convolved with the `remainder`.
         Of a beam that varies, the one at the image's centre.
     area : float
         The beam's area in pixels: sum of the beam of unit peak. At the centre, if it varies.
@@ -77,6 +79,23 @@ class TargetBeam:
             return np.broadcast_to(self.covariance, (len(x), 2, 2)), np.full(len(x), self.area)
         covariance = self.nodes.at(x, y)
         return covariance, _area(covariance)
+
+    @cached_property
+    def remainder(self) -> np.ndarray | None:
+        """What a model drawn with `covariance` is convolved with to have a PSF image's beam; None if there is none.
+
+        See `skygal.observation.psf.divide_gaussian`. It takes longer than anything else about a large PSF.
+        """
+        return None if self.psf is None else divide_gaussian(self.psf, self.covariance)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # each task of a cluster carries a beam: it is made again there rather than sent along
+        return {name: value for name, value in self.__dict__.items() if name != "remainder"}
+
+    @property
+    def width(self) -> float:
+        """The FWHM, in pixels, of a round beam of the same area."""
+        return float(np.sqrt(4 * np.log(2) / np.pi * abs(self.area)))
 
     @property
     def narrowest(self) -> np.ndarray:

@@ -13,18 +13,17 @@ from astropy.wcs import WCS
 
 from skygal.checks import show_fields
 from skygal.observation.ellipse import ellipse_covariance
-from skygal.observation.local_frame import local_affine
-from skygal.wcs import icrs_to_pixel, pixel_to_icrs
+from skygal.wcs import icrs_to_pixel, local_affine, pixel_to_icrs
 
 __all__ = ["BeamNodes", "nodes_from_function", "nodes_from_table"]
 
 #: pixels between nodes: in images over 2048 pixels they lie at the corners of the blocks in which noise is made, so
 #: that each block has four; and cells between them along an axis, at most
-FINE, SPACING, MOST = 128, 512, 32
+FINE_SPACING, SPACING, MOST_CELLS = 128, 512, 32
 #: cells along an axis, at least, where some of an image is off the sky
-LEAST = 4
+FEWEST_CELLS = 4
 #: places along an axis that are tried for nodes that are not on the sky
-TRIED = 65
+TRIED_PLACES = 65
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,9 +63,9 @@ def _axes(shape: tuple[int, int], least: int = 1) -> tuple[np.ndarray, np.ndarra
     """Return the places of nodes along x and y: 128 pixels apart or more, or in at least so many cells, and an end."""
     axes = []
     for n in shape[::-1]:
-        step = FINE if n <= 16 * FINE else SPACING
+        step = FINE_SPACING if n <= 16 * FINE_SPACING else SPACING
         step = min(step, -(-max(n - 1, 1) // least))
-        while n > step * MOST:
+        while n > step * MOST_CELLS:
             step *= 2
         axes.append(np.append(np.arange(0.0, max(n - 1, 1), step), max(n - 1.0, 1.0)))
     return axes[0], axes[1]
@@ -113,7 +112,7 @@ def nodes_from_function(function: Callable[[np.ndarray, np.ndarray], Any], wcs: 
     xs, ys = (grid.ravel() for grid in np.meshgrid(x, y))
     affine = local_affine(wcs, xs, ys)
     if not np.isfinite(affine).all():
-        x, y = _axes(shape, LEAST)
+        x, y = _axes(shape, FEWEST_CELLS)
         xs, ys = _on_sky(wcs, shape, *(grid.ravel() for grid in np.meshgrid(x, y)))
         affine = local_affine(wcs, xs, ys)
     ra, dec = pixel_to_icrs(wcs, xs, ys)
@@ -134,7 +133,8 @@ def _on_sky(wcs: WCS, shape: tuple[int, int], x: np.ndarray, y: np.ndarray) -> t
     off = np.flatnonzero(~np.isfinite(local_affine(wcs, x, y)).all(axis=(1, 2)))
     if not off.size:
         return x, y
-    lattice = [grid.ravel() for grid in np.meshgrid(*(np.linspace(0, n - 1, min(n, TRIED)) for n in shape[::-1]))]
+    axes = (np.linspace(0, n - 1, min(n, TRIED_PLACES)) for n in shape[::-1])
+    lattice = [grid.ravel() for grid in np.meshgrid(*axes)]
     good = np.isfinite(local_affine(wcs, *lattice)).all(axis=(1, 2))
     x, y = x.copy(), y.copy()
     if good.any():

@@ -3,45 +3,46 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from skygal.checks import warn_caller
+from skygal.io.pixel_file import row_bands
 
 __all__ = ["blank_pixels", "mirrored"]
 
 #: of pixels from which values are told that come again and again
-SAMPLE = 2_000_000
+SAMPLE_PIXELS = 2_000_000
 #: magnitudes that no brightness has, in whatever unit: so large, and so many times what the other pixels are
-ABSURD, TIMES = 1e15, 1e10
+ABSURD_VALUE, ABSURD_TIMES = 1e15, 1e10
 #: constants that are looked for, at most
-MOST = 6
+MOST_CONSTANTS = 6
 #: pixels, and part of all, at least, that a value within the others' range has to have
-FEWEST, LEAST = 20, 1e-4
+FEWEST_PIXELS, LEAST_SHARE = 20, 1e-4
 #: part of the other pixels that has to lie below, and above, a value for it to be within their range
-WITHIN = 0.01
+WITHIN_SHARE = 0.01
 #: so many times further from the median than any other pixel on that side: below, where there are no sources, and above
-BELOW, ABOVE = 10.0, 100.0
+TIMES_BELOW, TIMES_ABOVE = 10.0, 100.0
 #: a border's value that is the lowest or highest of all is this many median deviations away from the others
-GAP = 1.0
+BORDER_GAP = 1.0
 #: parts of a clipped image that are at the value clipped at
-CLIPPED = 0.2, 0.75
+CLIPPED_SHARES = 0.2, 0.75
 #: pixels beside a constant area are at least this part of what the others are, where they are noise and no model
-STEEP = 0.1
+NOISE_BESIDE = 0.1
 #: side of the blocks, in pixels, in which clipped pixels get what mirrors the others; and blocks at most along a side
-BLOCK, BLOCKS = 64, 64
+MIRROR_BLOCK, MOST_MIRROR_BLOCKS = 64, 64
 
 
-def blank_pixels(data: np.ndarray, beam_pixels: float, *, sky: np.ndarray | None = None, card: Any = None,
+def blank_pixels(data: Any, beam_pixels: float, *, sky: np.ndarray | None = None, card: Any = None,
                  name: str = "image") -> np.ndarray:
     """Return which pixels of an image are blank: NaN, off the sky or by a constant.
 
     Parameters
     ----------
-    data : ndarray, shape (ny, nx)
+    data : ndarray or PixelFile, shape (ny, nx)
         Pixel values.
     beam_pixels : float
         FWHM of the beam in pixels.
@@ -69,7 +70,7 @@ def blank_pixels(data: np.ndarray, beam_pixels: float, *, sky: np.ndarray | None
     range though these do not repeat, or if it fills areas wider than beams beside areas of others that are apart from
     it or on both sides of it. The floor of a model, or of an image clipped there, has others next to it on one side.
     """
-    found = ~np.isfinite(data)
+    found = _where(data, lambda pixels: ~np.isfinite(pixels))
     if sky is not None:
         found |= ~sky
     with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -85,41 +86,76 @@ def _percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
-def _search(data: np.ndarray, blank: np.ndarray, beam_pixels: float, card: Any
+def _where(data: Any, test: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Return which pixels pass a test."""
+    found = np.empty(data.shape, bool)
+    for rows in row_bands(data.shape):
+        found[rows] = test(data[rows])
+    return found
+
+
+def _gathered(data: Any, mask: np.ndarray, most: int) -> np.ndarray:
+    """Return the first pixels of a mask, at most so many."""
+    found, have = [np.zeros(0, data.dtype)], 0
+    for rows in row_bands(data.shape):
+        found.append(data[rows][mask[rows]][:most - have])
+        have += found[-1].size
+        if have >= most:
+            break
+    return np.concatenate(found)
+
+
+def _extreme(data: Any, mask: np.ndarray, which: Any, initial: Any) -> Any:
+    """Return the least or most of the pixels of a mask and ``initial``."""
+    for rows in row_bands(data.shape):
+        initial = which.reduce(data[rows], axis=None, where=mask[rows], initial=initial)
+    return initial
+
+
+def _search(data: Any, blank: np.ndarray, beam_pixels: float, card: Any
             ) -> tuple[np.ndarray, list[tuple[float, int]]]:
     values: list[tuple[float, int]] = []
-    size = np.abs(data, dtype=float) if data.dtype.kind != "f" else np.abs(data)
-    usual = _thinned(size, blank | (size >= ABSURD))
-    absurd = ~blank & (size >= ABSURD) & (size > TIMES * (np.median(usual) if usual.size else 0))
+    usual = _thinned(data, blank, lambda pixels: _size(pixels) < ABSURD_VALUE)
+    much = ABSURD_TIMES * (np.median(_size(usual)) if usual.size else 0)
+    absurd = _where(data, lambda pixels: (_size(pixels) >= ABSURD_VALUE) & (_size(pixels) > much)) & ~blank
     if absurd.any():
-        values.append((float(data[absurd][np.argmax(size[absurd])]), int(np.count_nonzero(absurd))))
+        top = _gathered(data, absurd, data.size)
+        values.append((float(top[np.argmax(_size(top))]), int(np.count_nonzero(absurd))))
         blank = blank | absurd
-    del size, usual, absurd
     given = [] if card is None else [float(card)]
-    for _ in range(MOST):
+    for _ in range(MOST_CONSTANTS):
         seen = _Pixels(data, blank, beam_pixels)
         if seen.sample.size == 0:
             break
         mine = next((each for each in seen.constants(given) if each.any()), None)
         if mine is None:
             break
-        values.append((float(data.flat[np.argmax(mine)]) + 0.0, int(np.count_nonzero(mine))))
+        values.append((float(_gathered(data, mine, 1)[0]) + 0.0, int(np.count_nonzero(mine))))
         blank = blank | mine
     return blank, values
 
 
-def _thinned(data: np.ndarray, blank: np.ndarray) -> np.ndarray:
-    """Return some of the pixels that are not blank, from a lattice over all of the image."""
-    step = max(1, int(np.ceil(np.sqrt(data.size / SAMPLE))))
-    part = data[::step, ::step][~blank[::step, ::step]]
-    return part if part.size >= 1000 or step == 1 else data[~blank][:SAMPLE]
+def _size(pixels: np.ndarray) -> np.ndarray:
+    return np.abs(pixels, dtype=float) if pixels.dtype.kind != "f" else np.abs(pixels)
+
+
+def _thinned(data: Any, blank: np.ndarray, test: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:
+    """Return some of the pixels that are not blank, and pass a test, from a lattice over all of the image."""
+    step = max(1, int(np.ceil(np.sqrt(data.size / SAMPLE_PIXELS))))
+    pixels = data[::step, ::step]
+    good = ~blank[::step, ::step] if test is None else ~blank[::step, ::step] & test(pixels)
+    part = pixels[good]
+    if part.size >= 1000 or step == 1:
+        return part
+    good = ~blank if test is None else ~blank & _where(data, test)
+    return _gathered(data, good, SAMPLE_PIXELS)
 
 
 @dataclass
 class _Pixels:
     """The pixels of an image that are not known to be blank."""
 
-    data: np.ndarray
+    data: Any
     blank: np.ndarray
     beam_pixels: float
 
@@ -131,8 +167,8 @@ class _Pixels:
         """Yield pixels that are blank by named values, by ends that are far from all others, by frequent values."""
         for value in named:
             yield self._at(value)
-        for end, value in ((self.data.min, self.values[0]), (self.data.max, self.values[-1])):
-            value = end(where=~self.blank, initial=value)
+        for end, value in ((np.minimum, self.values[0]), (np.maximum, self.values[-1])):
+            value = _extreme(self.data, ~self.blank, end, value)
             mine, others = self._at(value), self._others(value)
             if others.size and np.count_nonzero(mine) > 1 and self._far(mine, float(value), others):
                 yield mine
@@ -140,7 +176,7 @@ class _Pixels:
             yield self._within(value)
 
     def _at(self, value: Any) -> np.ndarray:
-        return ~self.blank & (self.data == value)
+        return ~self.blank & _where(self.data, lambda pixels: pixels == value)
 
     def _others(self, value: Any) -> np.ndarray:
         return self.sample[self.sample != value].astype(float)
@@ -149,17 +185,17 @@ class _Pixels:
         """Return the pixels of a value that are blank though it is not far from others."""
         mine, others, none = self._at(value), self._others(value), np.zeros_like(self.blank)
         count = int(np.count_nonzero(mine))
-        if not others.size or count < max(FEWEST, LEAST * self.data.size):
+        if not others.size or count < max(FEWEST_PIXELS, LEAST_SHARE * self.data.size):
             return none
         offset = others - float(value)
         below = np.mean(offset < 0)
-        within = WITHIN <= below <= 1 - WITHIN
+        within = WITHIN_SHARE <= below <= 1 - WITHIN_SHARE
         repeats = self.counts[self.values != value].max()
         if within and repeats <= max(3, 1e-3 * count * self.sample.size / self.data.size):
             # dead pixels and a border are alike, unless all that is near the value was set to it
             return mine if np.mean(np.abs(offset) < 0.3 * np.median(np.abs(offset))) > 0.01 else none
         spread = np.median(np.abs(others - np.median(others)))
-        apart = not within and spread > 0 and np.quantile(np.abs(offset), 0.001) > GAP * spread
+        apart = not within and spread > 0 and np.quantile(np.abs(offset), 0.001) > BORDER_GAP * spread
         if not (within or apart) or not self._is_area(mine):
             return none
         opened = mine & _filter(_filter(mine, self._side, np.minimum, None), self._side, np.maximum, None)
@@ -175,13 +211,13 @@ class _Pixels:
     def _far(self, mine: np.ndarray, value: float, others: np.ndarray) -> bool:
         """Return whether a value is far from all other pixels."""
         rest = ~self.blank & ~mine
-        low, high = (float(end(where=rest, initial=others[0])) for end in (self.data.min, self.data.max))
+        low, high = (float(_extreme(self.data, rest, end, others[0])) for end in (np.minimum, np.maximum))
         if low == high:
-            return value < 0 <= low and int(np.count_nonzero(mine)) >= FEWEST
+            return value < 0 <= low and int(np.count_nonzero(mine)) >= FEWEST_PIXELS
         middle = float(np.median(others))
         if value < low:
-            return middle - value > BELOW * ((middle - low) or (high - middle))
-        return value > high > middle and value - middle > ABOVE * (high - middle)
+            return middle - value > TIMES_BELOW * ((middle - low) or (high - middle))
+        return value > high > middle and value - middle > TIMES_ABOVE * (high - middle)
 
     @property
     def _side(self) -> int:
@@ -206,38 +242,38 @@ def _filter(mask: np.ndarray, side: int, which: Any, outside: int | None) -> np.
     return out.astype(bool)
 
 
-def mirrored(data: np.ndarray, valid: np.ndarray) -> np.ndarray:
+def mirrored(data: Any, valid: np.ndarray) -> Any:
     """Return an image that was clipped at a value with values below it that mirror those above.
 
     Parameters
     ----------
-    data : ndarray, shape (ny, nx)
+    data : ndarray or PixelFile, shape (ny, nx)
         Pixel values.
     valid : ndarray of bool, shape (ny, nx)
         Which of them are not blank.
 
     Returns
     -------
-    ndarray, shape (ny, nx)
+    ndarray or PixelFile, shape (ny, nx)
         The image itself, unless about half of its pixels have the lowest value, as noise that was set to zero where it
         is negative: these then have the other pixels' heights above it, of the same block, below it.
     """
     if not valid.any():
         return data
-    floor = data.min(where=valid, initial=data[valid].flat[0])
-    low = valid & (data == floor)
-    high = valid & ~low
+    floor = _extreme(data, valid, np.minimum, _gathered(data, valid, 1)[0])
+    low = valid & _where(data, lambda pixels: pixels == floor)
     share = np.count_nonzero(low) / np.count_nonzero(valid)
-    if not CLIPPED[0] <= share <= CLIPPED[1]:
+    if not CLIPPED_SHARES[0] <= share <= CLIPPED_SHARES[1]:
         return data
     from scipy import ndimage
 
+    data, high = data[:, :], valid & ~low
     # a model fades out beside its floor
     beside = high & ndimage.binary_dilation(low)
-    if np.median(data[beside].astype(float) - floor) < STEEP * np.median(data[high].astype(float) - floor):
+    if np.median(data[beside].astype(float) - floor) < NOISE_BESIDE * np.median(data[high].astype(float) - floor):
         return data
     out = data.astype(float)
-    side = max(BLOCK, -(-max(data.shape) // BLOCKS))
+    side = max(MIRROR_BLOCK, -(-max(data.shape) // MOST_MIRROR_BLOCKS))
     for y in range(0, data.shape[0], side):
         for x in range(0, data.shape[1], side):
             part = np.s_[y:y + side, x:x + side]

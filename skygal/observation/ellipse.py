@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["FWHM", "ellipse_axes", "ellipse_covariance"]
+__all__ = ["FWHM", "beam_area", "ellipse_axes", "ellipse_covariance"]
 
 #: FWHM of a Gaussian of unit standard deviation
 FWHM = float(np.sqrt(8 * np.log(2)))
+
+
+def beam_area(fwhm: float) -> float:
+    """Return the sum of a round Gaussian of unit peak: its solid angle, in the square of the unit of ``fwhm``."""
+    return float(np.pi / (4 * np.log(2)) * fwhm**2)
 
 
 def ellipse_covariance(major: np.ndarray, minor: np.ndarray, pa: np.ndarray) -> np.ndarray:

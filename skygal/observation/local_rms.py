@@ -3,37 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-__all__ = ["local_rms"]
+from skygal.checks import show_fields
+from skygal.observation.ellipse import beam_area
+
+__all__ = ["LocalRms", "local_rms", "measure_rms"]
 
 #: side of the cells in which the noise is estimated: in beams, and the least in pixels that are looked at
 CELL_BEAMS, CELL_PIXELS = 6, 9
 #: pixels of an image in which all are looked at
-PLENTY = 10_000
+PLENTY_PIXELS = 10_000
 #: cells on a side at most; on larger images they are larger
 MOST_CELLS = 256
 #: fewer pixels do not make a cell, unless there is but one
-FEWEST = 24
+FEWEST_PIXELS = 24
 #: cells hold at least this part of all pixels, or larger ones are tried
-ENOUGH = 0.8
+ENOUGH_SHARE = 0.8
 #: pixels that are further off, in rms, are taken for sources
-CLIP = 3.0
+CLIP_RMS = 3.0
 #: how often they are left out anew
-TURNS = 2
+CLIP_ROUNDS = 2
 #: rms of ln(rms), times the square root of the number of beams, of a scaled median absolute deviation
-SCATTER = 0.92
+MAD_SCATTER = 0.92
 #: estimates agree if they differ by no more than this times the error of the coarser one
-AGREE = 2.0
+AGREE_ERRORS = 2.0
 #: degree, at most, of the polynomial that is fitted to all cells
 TOP_DEGREE = 4
 #: powers of the rms that are fitted, beside its logarithm: a ramp is linear, and the weights of a mosaic add up
-POWERS = (1, -2)
+RMS_POWERS = (1, -2)
 #: how far ln(rms) goes, at borders, beyond what any cell has
 MOST_BEYOND = 0.3
-#: of normal deviates, the standard deviation over the median absolute one; and that of those within `CLIP`
+#: of normal deviates, the standard deviation over the median absolute one; and that of those within `CLIP_RMS`
 MAD_TO_RMS, CLIPPED_TO_RMS = 1.482602, 1.487714
 
 
@@ -54,6 +58,69 @@ def local_rms(data: np.ndarray, beam_pixels: float) -> np.ndarray:
 
     Notes
     -----
+    See `measure_rms`.
+    """
+    finite = np.isfinite(data)
+    if not finite.any():
+        return np.full(data.shape, np.nan, np.float32)
+    rms = measure_rms(data, finite, beam_pixels).within(0, data.shape[0])
+    rms[~finite] = np.nan
+    return rms
+
+
+@dataclass(frozen=True, eq=False)
+class LocalRms:
+    """The noise of an image, known at the corners of cells.
+
+    Attributes
+    ----------
+    nodes : ndarray, shape (rows + 1, columns + 1)
+        At the corners, in the image's unit.
+    side : int
+        Of the cells, in pixels.
+    origin : (int, int)
+        Row and column of the image where the first cell begins.
+    shape : (int, int)
+        (ny, nx) of the image.
+    """
+
+    nodes: np.ndarray
+    side: int
+    origin: tuple[int, int]
+    shape: tuple[int, int]
+
+    __repr__ = show_fields
+
+    def at(self, row: np.ndarray, column: np.ndarray) -> np.ndarray:
+        """Return the noise at pixels, float32, in the shape of ``row`` and ``column`` broadcast together."""
+        ny, nx = ((n - 1) * self.side for n in self.nodes.shape)
+        y, x = np.clip(row - self.origin[0], 0, ny - 1), np.clip(column - self.origin[1], 0, nx - 1)
+        j, i = y // self.side, x // self.side
+        down, along = (y - j * self.side + 0.5) / self.side, (x - i * self.side + 0.5) / self.side
+        n = self.nodes
+        left = n[j, i] * (1 - down) + n[j + 1, i] * down
+        right = n[j, i + 1] * (1 - down) + n[j + 1, i + 1] * down
+        return (left * (1 - along) + right * along).astype(np.float32)
+
+    def within(self, first: int, stop: int) -> np.ndarray:
+        """Return the noise in rows of the image, float32."""
+        return self.at(np.arange(first, stop)[:, None], np.arange(self.shape[1]))
+
+
+def measure_rms(data: Any, valid: np.ndarray, beam_pixels: float) -> LocalRms:
+    """Return the noise of an image, which follows its gradients, up to the border and to blank areas.
+
+    Parameters
+    ----------
+    data : ndarray or PixelFile, shape (ny, nx)
+        An image.
+    valid : ndarray of bool, shape (ny, nx)
+        Which of its pixels are not blank: some of them.
+    beam_pixels : float
+        FWHM of the beam in pixels.
+
+    Notes
+    -----
     The scaled median absolute deviation in cells of 6 beams, without what is 3 rms off, says what the noise is. One
     polynomial for all of the image, of degree 4 at most, is fitted to its logarithm, to itself, and to its inverse
     square, which for a mosaic is the sum of its pointings' weights; the best of these is kept. What is left of the
@@ -68,33 +135,42 @@ def local_rms(data: np.ndarray, beam_pixels: float) -> np.ndarray:
     where they are crowded, count as noise. An image of 50 beams on a side has errors twice as large. A step is
     smeared over some 12 beams.
     """
-    finite = np.isfinite(data)
-    rms = np.full(data.shape, np.nan, np.float32)
-    if not finite.any():
-        return rms
     # cells are laid over the part that is not blank; pixels closer than the beam hardly tell more
-    part = tuple(slice(k.min(), k.max() + 1) for k in map(np.flatnonzero, (finite.any(axis=1), finite.any(axis=0))))
-    step = max(1, min(int(beam_pixels / 1.5), int(np.sqrt(data[part].size / PLENTY))))
-    thin = data[part][::step, ::step]
-    share = min(1.0, step**2 / (np.pi / (4 * np.log(2)) * max(beam_pixels, 1.0)**2))
+    part = tuple(slice(k.min(), k.max() + 1) for k in map(np.flatnonzero, (valid.any(axis=1), valid.any(axis=0))))
+    high, wide = (k.stop - k.start for k in part)
+    step = max(1, min(int(beam_pixels / 1.5), int(np.sqrt(high * wide / PLENTY_PIXELS))))
+    thin = _Thin(data, valid, part, step)
+    share = min(1.0, step**2 / beam_area(max(beam_pixels, 1.0)))
     side = max(CELL_PIXELS, round(CELL_BEAMS * beam_pixels / step), -(-max(thin.shape) // MOST_CELLS))
     while True:
         cells = _Cells(thin, side)
         first = cells.measure()
-        if max(cells.shape) == 1 or first[0][first[0] >= FEWEST].sum() > ENOUGH * first[0].sum():
+        if max(cells.shape) == 1 or first[0][first[0] >= FEWEST_PIXELS].sum() > ENOUGH_SHARE * first[0].sum():
             break
         side *= 2
-    nodes = _fitted(cells, share, *first)
-    for rows, values in _between(nodes, side * step, data[part].shape):
-        rms[part][rows] = values
-    rms[~finite] = np.nan
-    return rms
+    return LocalRms(_fitted(cells, share, *first), side * step, (part[0].start, part[1].start), data.shape)
+
+
+class _Thin:
+    """A lattice of the pixels of a part of an image, NaN where they are blank, read when they are asked for."""
+
+    def __init__(self, data: Any, valid: np.ndarray, part: tuple[slice, ...], step: int) -> None:
+        self._data, self._valid, self._part, self._step = data, valid, part, step
+        self.shape = tuple(-(-(k.stop - k.start) // step) for k in part)
+
+    def rows(self, first: int, stop: int) -> np.ndarray:
+        """Return some of its rows, of type float32 or float64."""
+        rows, columns = self._part
+        here = (slice(rows.start + first * self._step, min(rows.start + stop * self._step, rows.stop), self._step),
+                slice(columns.start, columns.stop, self._step))
+        found = self._data[here]
+        return np.where(self._valid[here], found, np.asarray(np.nan, np.result_type(found.dtype, np.float32)))
 
 
 class _Cells:
     """An image cut into square cells."""
 
-    def __init__(self, pixels: np.ndarray, side: int) -> None:
+    def __init__(self, pixels: _Thin, side: int) -> None:
         self.pixels, self.side = pixels, side
         self.shape = tuple(-(-n // side) for n in pixels.shape)
 
@@ -102,8 +178,8 @@ class _Cells:
         """Yield the pixels of a row of cells, shape (cells, pixels), NaN where there are none."""
         side, (_, across) = self.side, self.shape
         for top in range(0, self.pixels.shape[0], side):
-            row = self.pixels[top:top + side]
-            full = np.full((side, across * side), np.nan, np.result_type(row.dtype, np.float32))
+            row = self.pixels.rows(top, min(top + side, self.pixels.shape[0]))
+            full = np.full((side, across * side), np.nan, row.dtype)
             full[:row.shape[0], :row.shape[1]] = row
             full[~np.isfinite(full)] = np.nan
             yield full.reshape(side, across, side).swapaxes(0, 1).reshape(across, side * side)
@@ -116,7 +192,7 @@ class _Cells:
                 count[j], level[j] = _median(values)
                 off = np.abs(values - level[j][:, None])
                 rms[j] = MAD_TO_RMS * _median(off)[1]
-                values[off > CLIP * rms[j][:, None]] = np.nan
+                values[off > CLIP_RMS * rms[j][:, None]] = np.nan
         return count, level, rms
 
     def measure_within(self, level: np.ndarray, rms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -125,7 +201,7 @@ class _Cells:
         for j, values in enumerate(self._rows()):
             values -= level[j][:, None]
             np.abs(values, out=values)
-            values[values > CLIP * rms[j][:, None]] = np.nan
+            values[values > CLIP_RMS * rms[j][:, None]] = np.nan
             count[j], found[j] = _median(values)
         return count, CLIPPED_TO_RMS * found
 
@@ -141,18 +217,18 @@ def _median(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _fitted(cells: _Cells, share: float, count: np.ndarray, level: np.ndarray, rms: np.ndarray) -> np.ndarray:
     """Return the rms at the corners of cells of which that is known; ``share`` is how many beams a pixel stands for."""
-    fewest = min(FEWEST, int(count.max()))
+    fewest = min(FEWEST_PIXELS, int(count.max()))
     good = (count >= fewest) & (rms > 0)
     if 2 * np.count_nonzero(good) < np.count_nonzero(count >= fewest):
         return np.zeros([n + 1 for n in cells.shape])
     level = _around(np.where(good, level, np.nan), 1)
     reference = np.exp(_around(np.log(np.where(good, rms, np.nan)), 2))
-    for _ in range(TURNS):
+    for _ in range(CLIP_ROUNDS):
         count, rms = cells.measure_within(level, reference)
         good = (count >= fewest) & (rms > 0)
         if not good.any():
             good, rms = count >= count.max(), reference
-        error = SCATTER / np.sqrt(np.maximum(share * count, 1))
+        error = MAD_SCATTER / np.sqrt(np.maximum(share * count, 1))
         # the mean of a logarithm is below the logarithm of the mean
         nodes = _smooth(np.log(np.where(good, rms, 1)) + error**2 / 2, np.where(good, error**-2, 0))
         reference = np.exp((nodes[1:, 1:] + nodes[:-1, 1:] + nodes[1:, :-1] + nodes[:-1, :-1]) / 4)
@@ -178,10 +254,10 @@ def _smooth(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     found, error = (np.take_along_axis(array, order, axis=0) for array in (found, error))
     best, low, high = trend.copy(), np.full(trend.shape, -np.inf), np.full(trend.shape, np.inf)
     for f, e in zip(found, error, strict=True):
-        agrees = (f - AGREE * e <= high) & (f + AGREE * e >= low) & np.isfinite(e)
+        agrees = (f - AGREE_ERRORS * e <= high) & (f + AGREE_ERRORS * e >= low) & np.isfinite(e)
         best[agrees] = (trend + f)[agrees]
-        low[agrees] = np.maximum(low, f - AGREE * e)[agrees]
-        high[agrees] = np.minimum(high, f + AGREE * e)[agrees]
+        low[agrees] = np.maximum(low, f - AGREE_ERRORS * e)[agrees]
+        high[agrees] = np.minimum(high, f + AGREE_ERRORS * e)[agrees]
     # far from all cells a polynomial goes anywhere
     known = values[weight > 0]
     return np.clip(best, known.min() - MOST_BEYOND, known.max() + MOST_BEYOND)
@@ -197,7 +273,7 @@ def _trend(values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarr
     best = _polynomial(values, weight, used)
     middle, variance = np.median(values[used]), 1 / np.where(used, weight, 1)
     first = best[1]
-    for power in POWERS:
+    for power in RMS_POWERS:
         # the mean of a power of what scatters is not the power of the mean
         bent = np.expm1(power * (values - middle) - power**2 * variance / 2) / power
         slope = np.exp(power * (first - middle))
@@ -302,15 +378,3 @@ def _along(array: np.ndarray, kernel: np.ndarray, axis: int) -> np.ndarray:
 
     padded = np.pad(array, [(0, 1) if k == axis else (0, 0) for k in range(2)])
     return ndimage.correlate1d(padded, kernel, axis=axis, mode="constant")
-
-
-def _between(nodes: np.ndarray, side: int, shape: tuple[int, int]) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield bands of rows of pixels and their values, interpolated between corners ``side`` pixels apart."""
-    ny, nx = shape
-    column, along = np.divmod((np.arange(nx) + 0.5) / side, 1)
-    column = column.astype(int)
-    for j in range(-(-ny // side)):
-        rows = slice(j * side, min((j + 1) * side, ny))
-        down = (np.arange(rows.start, rows.stop) - rows.start + 0.5)[:, None] / side
-        line = nodes[j] * (1 - down) + nodes[j + 1] * down
-        yield rows, line[:, column] * (1 - along) + line[:, column + 1] * along

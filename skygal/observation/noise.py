@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -14,18 +14,21 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from skygal.checks import as_quantity, show, show_fields
+from skygal.io.header_wcs import celestial
 from skygal.io.images import SkyImage, read_image
+from skygal.io.words import names_file
 from skygal.observation.beam import TargetBeam
-from skygal.wcs import celestial, icrs_to_pixel, pixel_area, pixel_to_icrs
+from skygal.observation.brightness import area_ratio, jy_per_beam_in
+from skygal.wcs import icrs_to_pixel, pixel_area, pixel_to_icrs
 
-__all__ = ["NoiseMap", "area_ratio", "as_rms", "jy_per_beam_in", "names_file", "read_noise"]
+__all__ = ["NoiseMap", "as_rms", "nearest_with_value", "pixels_at", "read_noise"]
 
 #: pixels on a side, at most, that are looked at to tell where one grid lies on another
-LATTICE = 65
+GRID_LATTICE = 65
 #: pixels of one grid are no further apart than this, in pixels
-SAME = 1e-3
+SAME_PIXEL = 1e-3
 #: pixels that are reprojected at once
-AT_ONCE = 2**21
+PIXELS_AT_ONCE = 2**21
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +49,7 @@ class NoiseMap:
         What to call it: its file.
     """
 
-    values: np.ndarray
+    values: np.ndarray = field(repr=False)
     wcs: WCS = field(repr=False)
     unit: Any = u.Jy / u.beam
     beam: Any = None
@@ -70,58 +73,54 @@ class NoiseMap:
 
         For places that the projection cannot show it is the median.
         """
-        from scipy import ndimage
-
         x, y = icrs_to_pixel(self.wcs, ra, dec)
-        known = np.isfinite(x) & np.isfinite(y)
-        row, column = (np.rint(np.clip(np.where(known, place, 0), 0, n - 1)).astype(int)
-                       for place, n in zip((y, x), self.values.shape, strict=True))
+        row, column, known = pixels_at(x, y, self.values.shape)
         found = self.values[row, column].astype(float)
-        lost = np.isnan(found) & known
-        if lost.any():
-            nearest = ndimage.distance_transform_edt(np.isnan(self.values), return_distances=False,
-                                                     return_indices=True)[:, row[lost], column[lost]]
-            found[lost] = self.values[tuple(nearest)]
+        for k in np.flatnonzero(np.isnan(found) & known).tolist():
+            found[k] = self.values[nearest_with_value(row[k], column[k], self.values.shape,
+                                                      lambda part: ~np.isnan(self.values[part]))]
         return found if known.all() else np.where(known, found, self.typical())
 
 
-def jy_per_beam_in(unit: Any, solid: u.Quantity, area: float, frequency: u.Quantity) -> float:
-    """Return how many of ``unit`` one Jy/beam is.
+def pixels_at(x: np.ndarray, y: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return row and column of the pixel nearest to each place, and which places the projection can show.
+
+    Those that it cannot, NaN in ``x`` or ``y``, are given the first pixel.
+    """
+    known = np.isfinite(x) & np.isfinite(y)
+    row, column = (np.rint(np.clip(np.where(known, place, 0), 0, n - 1)).astype(int)
+                   for place, n in zip((y, x), shape, strict=True))
+    return row, column, known
+
+
+def nearest_with_value(row: int, column: int, shape: tuple[int, ...],
+                       has_value: Callable[[tuple[slice, slice]], np.ndarray]) -> tuple[int, int]:
+    """Return the pixel nearest to one that has no value; that itself if none has.
 
     Parameters
     ----------
-    unit : unit
-        A brightness.
-    solid, area : Quantity, float
-        The beam's solid angle, and its area in pixels.
-    frequency : Quantity
-        The observing frequency.
-
-    Raises
-    ------
-    astropy.units.UnitConversionError
-        If it is no brightness.
+    row, column : int
+        The pixel.
+    shape : (int, int)
+        (ny, nx) of the image.
+    has_value : callable
+        Returns which pixels of a part of the image, a pair of slices, have a value.
     """
-    known = [(u.Jy / u.beam, u.Jy / u.sr, lambda x: x / solid.value, lambda x: x * solid.value)]
-    if unit.is_equivalent(u.Jy / u.pix):
-        return float((u.Jy / u.pix).to(unit)) / area
-    try:
-        return float((1 * u.Jy / u.beam).to_value(unit, known + u.brightness_temperature(frequency, beam_area=solid)))
-    except u.UnitConversionError:
-        raise u.UnitConversionError("unit must be a brightness such as Jy/beam, mJy/beam, Jy/pixel, Jy/sr or K, "
-                                    f"got {unit}") from None
+    from scipy import ndimage
 
+    def around(reach: int) -> tuple[slice, slice]:
+        return slice(max(0, row - reach), row + reach + 1), slice(max(0, column - reach), column + reach + 1)
 
-def area_ratio(beam: TargetBeam, shape: tuple[int, int]) -> np.ndarray:
-    """Return, for each pixel, the beam's area at the image's centre over that there."""
-    ny, nx = shape
-    columns = np.arange(nx)
-    return np.stack([beam.area / beam.at(columns, np.full(nx, y))[1] for y in range(ny)])
-
-
-def names_file(words: str) -> bool:
-    """Return whether words are the name of a FITS file, that is there or not, rather than a quantity."""
-    return os.path.exists(words) or re.search(r"\.(fits?|fts|fz)(\.\w+)?$", words.lower()) is not None
+    reach = 16
+    while not has_value(around(reach)).any():
+        if reach > max(shape):
+            return row, column
+        reach *= 4
+    # one in the corner of the square lies further off than one beside it may
+    part = around(2 * reach)
+    nearest = ndimage.distance_transform_edt(~has_value(part), return_distances=False, return_indices=True)
+    y, x = nearest[:, row - part[0].start, column - part[1].start].tolist()
+    return y + part[0].start, x + part[1].start
 
 
 def read_noise(name: str, value: Any, wcs: WCS, shape: tuple[int, int]) -> Any:
@@ -231,13 +230,13 @@ def _in_jy_per_beam(given: NoiseMap) -> NoiseMap:
 
 def _onto(label: str, image: SkyImage, wcs: WCS, shape: tuple[int, int]) -> np.ndarray:
     """Return a map on the pixels of an image, float32, NaN where there is nothing."""
-    rows, columns = (np.unique(np.linspace(0, n - 1, min(n, LATTICE)).round()) for n in shape)
+    rows, columns = (np.unique(np.linspace(0, n - 1, min(n, GRID_LATTICE)).round()) for n in shape)
     x, y = np.meshgrid(columns, rows)
     place = pixel_to_icrs(wcs, x, y)
     lost = ~np.isfinite(place[0])
     across, down = (np.where(lost, np.nan, a) for a in icrs_to_pixel(image.wcs, *map(np.nan_to_num, place)))
     moved = np.nan_to_num(np.hypot(across - x, down - y)[~lost], nan=np.inf)
-    if image.data.shape == tuple(shape) and moved.max(initial=0) < SAME:
+    if image.data.shape == tuple(shape) and moved.max(initial=0) < SAME_PIXEL:
         _check_values(label, image.data)
         return _plain(image.data)
     part, sky = _cut(image, across, down)
@@ -276,7 +275,7 @@ def _reprojected(part: np.ndarray, sky: WCS, wcs: WCS, shape: tuple[int, int]) -
     source = np.where(np.isfinite(part), part, np.nan).astype(float)
     sky, onto = celestial(sky), celestial(wcs)
     values = np.full(shape, np.nan, np.float32)
-    high = max(1, AT_ONCE // shape[1])
+    high = max(1, PIXELS_AT_ONCE // shape[1])
     for top in range(0, shape[0], high):
         band = slice(top, min(top + high, shape[0]))
         onto_band = partial(reproject_interp, (source, sky), onto[band, :],
@@ -329,5 +328,5 @@ def as_rms(name: str, given: Any, beam: TargetBeam, frequency: u.Quantity, *,
         raise u.UnitConversionError(f"{name} map must be a brightness such as Jy/beam, mJy/beam, Jy/pixel, Jy/sr or "
                                     f"K, got one in {given.unit}") from None
     if beam.nodes is not None and given.beam is None:
-        scale = scale * area_ratio(beam, given.values.shape)
+        scale = scale * area_ratio(beam, (0, given.values.shape[0], 0, given.values.shape[1]))
     return replace(given, values=(given.values / scale).astype(np.float32), unit=u.Jy / u.beam)

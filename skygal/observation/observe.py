@@ -1,8 +1,7 @@
-"""How the sky is seen: beam on the grid, noise and frequency, from what was given, a survey or the defaults."""
+"""How the sky is seen, from what was given, a survey or the defaults."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any
 
@@ -11,17 +10,19 @@ from astropy import units as u
 from astropy.table import Table
 from astropy.wcs import WCS
 
-from skygal.checks import as_quantity, show, show_fields
+from skygal.checks import as_quantity, show
 from skygal.io.table_files import read_table
+from skygal.io.words import TABLE_ENDINGS, parse_beam
 from skygal.observation.beam import FWHM, TargetBeam
 from skygal.observation.beam_nodes import nodes_from_function, nodes_from_table
-from skygal.observation.local_frame import local_affine
+from skygal.observation.frame import Frame
 from skygal.observation.noise import NoiseMap, as_rms, read_noise
-from skygal.observation.primary_beam import PrimaryBeam, as_primary_beam
-from skygal.observation.psf_files import read_psf_image
+from skygal.observation.primary_beam import as_primary_beam
+from skygal.observation.psf import read_psf_image
 from skygal.observation.surveys import Survey
+from skygal.wcs import local_affine
 
-__all__ = ["Observation", "faintest_flux", "observe"]
+__all__ = ["as_noise", "faintest_flux", "make_frame"]
 
 #: without a survey, frequency or beam: L band, and a beam that the pixels sample well
 DEFAULT_FREQUENCY = 1.4 * u.GHz
@@ -33,53 +34,6 @@ FAINTEST_SNR = 1.0
 FAINTEST_FLUX = 1 * u.mJy
 #: FWHM of a beam, in pixels, at most: the blocks in which its noise is made grow with it
 WIDEST_BEAM = 1000.0
-#: of files that hold a table of beams
-TABLE_ENDINGS = (".ecsv", ".vot", ".xml")
-
-
-@dataclass(frozen=True, eq=False)
-class Observation:
-    """How the sky is seen.
-
-    Attributes
-    ----------
-    beam : TargetBeam
-        The beam on the grid.
-    noise : float
-        Standard deviation in Jy/beam; 0 for none. Of a map the median.
-    frequency : Quantity
-        In Hz.
-    primary_beam : PrimaryBeam or None
-        With its pointing; None where all of the sky is seen alike.
-    noise_map : NoiseMap or None
-        Of noise that varies, in Jy/beam; None where it is the same everywhere.
-    """
-
-    beam: TargetBeam
-    noise: float
-    frequency: u.Quantity
-    primary_beam: PrimaryBeam | None = None
-    noise_map: NoiseMap | None = None
-
-    __repr__ = show_fields
-
-    def with_noise(self, noise: NoiseMap | float) -> Observation:
-        """Return the same with other noise, Jy/beam."""
-        if isinstance(noise, NoiseMap):
-            return replace(self, noise=noise.typical(), noise_map=noise)
-        return replace(self, noise=noise, noise_map=None)
-
-    def rms(self, ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
-        """Return the noise at places (ICRS, degrees), Jy/beam."""
-        return np.full(len(ra), self.noise) if self.noise_map is None else self.noise_map.at(ra, dec)
-
-    def told_noise(self) -> Any:
-        """Return what tells the noise in a configuration: a quantity, or what the map is called."""
-        return self.noise * u.Jy / u.beam if self.noise_map is None else self.noise_map.name
-
-    def gain(self, ra: np.ndarray, dec: np.ndarray) -> np.ndarray | None:
-        """Return the primary beam at places (ICRS, degrees); None if there is none."""
-        return None if self.primary_beam is None else self.primary_beam.gain(ra, dec, self.frequency)
 
 
 def _centre_affine(wcs: WCS, shape: tuple[int, int]) -> np.ndarray:
@@ -89,8 +43,8 @@ def _centre_affine(wcs: WCS, shape: tuple[int, int]) -> np.ndarray:
     return affine[0] if np.isfinite(affine[0]).all() else affine[1]
 
 
-def observe(wcs: WCS, shape: tuple[int, int], *, survey: Survey | None, frequency: Any, beam: Any,
-            noise: Any, primary_beam: Any = None) -> Observation:
+def make_frame(wcs: WCS, shape: tuple[int, int], *, survey: Survey | None = None, frequency: Any = None,
+               beam: Any = None, psf: Any = None, primary_beam: Any = None) -> Frame:
     """Return how the sky is seen, from what was given, else the survey, else the defaults.
 
     Parameters
@@ -98,38 +52,56 @@ def observe(wcs: WCS, shape: tuple[int, int], *, survey: Survey | None, frequenc
     wcs, shape : `~astropy.wcs.WCS`, (int, int)
         The image's celestial WCS and (ny, nx).
     survey : Survey or None
-        Whose frequency, beam and noise are used where they are not given.
+        Whose frequency and beam are used where they are not given.
     frequency : Quantity or None
         Observing frequency.
-    beam : `~radio_beam.Beam`, Quantity, ndarray, path, Table, callable or None
-        An elliptical Gaussian; the FWHM of a circular one; a PSF image, on the image's pixels unless its FITS
-        header gives others; a table of Gaussians, as such or in a file ending in .ecsv, .vot or .xml, see
+    beam : `~radio_beam.Beam`, Quantity, str, path, Table, callable or None
+        An elliptical Gaussian; the FWHM of a circular one; either in words, see `skygal.io.words.parse_beam`; a table
+        of Gaussians, as such or in a file ending in .ecsv, .vot or .xml, see
         `skygal.observation.beam_nodes.nodes_from_table`; or a function of (ra, dec), see `nodes_from_function` there.
-    noise : Quantity, str, ndarray, path, HDU, NoiseMap, False or None
-        Standard deviation, Jy/beam: see `skygal.observation.noise.read_noise`.
+    psf : ndarray, path or None
+        A PSF image instead, on the image's pixels unless its FITS header gives others.
     primary_beam : PrimaryBeam, Quantity, path, HDU or None
         See `skygal.observation.primary_beam.as_primary_beam`.
 
     Raises
     ------
     TypeError, ValueError
-        For a beam, frequency, noise or primary beam that is not allowed.
+        For a beam, frequency or primary beam that is not allowed.
     """
     affine = _centre_affine(wcs, shape)
-    if beam is None and survey is not None:
-        beam = survey.beam
-    target = _target_beam(beam, wcs, shape, affine)
+    if beam is None and psf is None and survey is not None:
+        beam = survey.beam if survey.stretch is None else survey.beam_at
+    target = _target_beam(beam, wcs, shape, affine) if psf is None else _target_psf(psf, affine)
     _check_width(target, affine)
     if frequency is None:
         frequency = survey.frequency if survey is not None else DEFAULT_FREQUENCY
     frequency = as_quantity("frequency", frequency, "Hz") * u.Hz
+    return Frame(wcs, shape, target, frequency, as_primary_beam(primary_beam, wcs, shape, frequency=frequency))
+
+
+def as_noise(frame: Frame, noise: Any, survey: Survey | None = None) -> NoiseMap | float:
+    """Return the noise, Jy/beam, that was given, else the survey's, else 0 for none.
+
+    Parameters
+    ----------
+    frame : Frame
+        The image.
+    noise : Quantity, str, ndarray, path, HDU, NoiseMap, False or None
+        Standard deviation, Jy/beam: see `skygal.observation.noise.read_noise`.
+    survey : Survey or None
+        Whose noise is used where none is given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For noise that is not allowed.
+    """
     if noise is None and survey is not None:
         noise = survey.noise
-    rms: Any = 0.0
-    if noise is not None and noise is not False:
-        rms = as_rms("noise", read_noise("noise", noise, wcs, shape), target, frequency)
-    pattern = as_primary_beam(primary_beam, wcs, shape, frequency=frequency)
-    return Observation(target, 0.0, frequency, pattern).with_noise(rms)
+    if noise is None or noise is False:
+        return 0.0
+    return as_rms("noise", read_noise("noise", noise, frame.wcs, frame.shape), frame.beam, frame.frequency)
 
 
 def _check_width(target: TargetBeam, affine: np.ndarray) -> None:
@@ -145,6 +117,7 @@ def _target_beam(beam: Any, wcs: WCS, shape: tuple[int, int], affine: np.ndarray
     """Return the beam on the grid from the ways in which it may be given."""
     from radio_beam import Beam
 
+    beam = parse_beam("beam", beam)
     if beam is None:
         beam = Beam(DEFAULT_BEAM_PIXELS / np.sqrt(abs(np.linalg.det(affine))) * u.arcsec)
     if isinstance(beam, Beam):
@@ -161,16 +134,22 @@ def _target_beam(beam: Any, wcs: WCS, shape: tuple[int, int], affine: np.ndarray
             raise ValueError(f"beam table {show(str(beam))} cannot be read: it does not exist") from None
     if isinstance(beam, Table):
         return TargetBeam.from_nodes(nodes_from_table(beam, wcs, shape), affine)
-    if isinstance(beam, (str, PathLike)):
-        psf = read_psf_image(beam)
-        return TargetBeam.from_psf(psf.data, affine, psf_affine=psf.affine)
-    if isinstance(beam, (np.ndarray, list)):
-        return TargetBeam.from_psf(np.asarray(beam), affine)
+    if isinstance(beam, (np.ndarray, list, str, PathLike)):
+        raise TypeError(f"beam must be a Gaussian: a PSF image is given as psf, got {show(beam)}")
     if callable(beam):
         return TargetBeam.from_nodes(nodes_from_function(beam, wcs, shape), affine)
-    raise TypeError("beam must be a radio_beam.Beam, a Quantity (FWHM of a circular Gaussian) or a PSF image (an "
-                    "array or a file), or a table of beams or a function of (ra, dec), got "
-                    f"{type(beam).__name__}")
+    raise TypeError("beam must be a radio_beam.Beam, a Quantity (FWHM of a circular Gaussian), a table of beams or a "
+                    f"function of (ra, dec), got {type(beam).__name__}")
+
+
+def _target_psf(psf: Any, affine: np.ndarray) -> TargetBeam:
+    """Return the beam on the grid from a PSF image."""
+    if isinstance(psf, (str, PathLike)):
+        found = read_psf_image(psf)
+        return TargetBeam.from_psf(found.data, affine, psf_affine=found.affine)
+    if isinstance(psf, (np.ndarray, list)):
+        return TargetBeam.from_psf(np.asarray(psf), affine)
+    raise TypeError(f"psf must be an image of the PSF, an array or a file, got {type(psf).__name__}")
 
 
 def faintest_flux(noise: float) -> u.Quantity:

@@ -1,51 +1,59 @@
-"""PSF images: centred, resampled, fitted, and split into the Gaussian that sources are drawn with and the rest."""
+"""PSF images: read, centred, resampled, fitted, and divided by the Gaussian that sources are drawn with."""
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 import numpy as np
+from astropy import units as u
+from astropy.io import fits
+from astropy.wcs import WCS, FITSFixedWarning
 from scipy import fft, ndimage
 
+from skygal.checks import show, show_fields
+from skygal.io.cards import Cards
+from skygal.io.fits_files import read_first
+from skygal.io.header_wcs import celestial
+from skygal.io.inputs import read_npy
 from skygal.observation.ellipse import FWHM
+from skygal.wcs import local_affine
 
-if TYPE_CHECKING:
-    from skygal.observation.beam import TargetBeam
-
-__all__ = ["centred_psf", "fit_main_lobe", "remainder", "resample_psf"]
+__all__ = ["PsfImage", "centred_psf", "divide_gaussian", "fit_main_lobe", "read_psf_image", "resample_psf"]
 
 #: a sum below this part of the sum of sizes is one of zero, rounded
 SMALLEST_SUM = 1e-9
 #: pixels of nothing around a PSF that is resampled
-MARGIN = 12
+RESAMPLING_MARGIN = 12
 #: a peak this near to a pixel's centre, in pixels, is on it
 ON_PIXEL = 1e-3
 #: of a PSF that has been resampled, in pixels
 LARGEST_SIDE = 8192
 
 
-def remainder(beam: TargetBeam) -> np.ndarray:
-    """Return the kernel that turns sources drawn with a beam's Gaussian into ones with its PSF.
+def divide_gaussian(psf: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Return the kernel that turns sources drawn with a Gaussian of unit sum into ones with a PSF.
 
     Parameters
     ----------
-    beam : TargetBeam
-        Of a PSF image.
+    psf : ndarray, shape (ny, nx)
+        With odd sides, its peak in the middle.
+    covariance : ndarray, shape (2, 2)
+        The Gaussian's, in (x, y) pixels squared.
 
     Returns
     -------
     ndarray, shape (2 * ry + 1, 2 * rx + 1)
-        Sums to the beam's area. Its sides exceed the PSF's, since a division by a Gaussian's
+        With the PSF's sum. Its sides exceed the PSF's, since a division by a Gaussian's
         transform spreads the PSF's cut border.
     """
-    psf = beam.psf
-    assert psf is not None
-    margin = int(np.ceil(3 * FWHM * np.sqrt(beam.covariance.max())))
+    margin = int(np.ceil(3 * FWHM * np.sqrt(covariance.max())))
     ny, nx = (s + 2 * margin for s in psf.shape)
     spectrum = fft.rfft2(np.roll(np.pad(psf, margin), (-(ny // 2), -(nx // 2)), axis=(0, 1)))
     fy, fx = fft.fftfreq(ny)[:, None], fft.rfftfreq(nx)
-    c = beam.covariance
+    c = covariance
     exponent = 2 * np.pi**2 * (c[1, 1] * fy**2 + c[0, 0] * fx**2 + 2 * c[0, 1] * fx * fy)
     # beyond this the Gaussian lets nothing through that could be brought back
     gain = np.where(exponent < -np.log(1e-6), np.exp(np.minimum(exponent, 20)), 0)
@@ -120,7 +128,7 @@ def _own_peak(psf: np.ndarray, brightest: np.ndarray) -> np.ndarray:
     """Return the place (y, x) of the maximum between pixels next to the brightest one."""
     # what is cut off at the border would ring at the peak of a wide lobe: let it fade out
     soft = psf * np.multiply.outer(*(_fading(n) for n in psf.shape))
-    size = [fft.next_fast_len(n + 2 * MARGIN) for n in psf.shape]
+    size = [fft.next_fast_len(n + 2 * RESAMPLING_MARGIN) for n in psf.shape]
     spectrum = fft.fft2(soft, s=size)
     fy, fx = (fft.fftfreq(n) for n in size)
 
@@ -142,7 +150,7 @@ def _fading(n: int) -> np.ndarray:
 
 def _shifted(psf: np.ndarray, by: np.ndarray) -> np.ndarray:
     """Return a PSF, nothing around it, moved by (y, x) pixels."""
-    size = [fft.next_fast_len(n + 2 * MARGIN, real=True) for n in psf.shape]
+    size = [fft.next_fast_len(n + 2 * RESAMPLING_MARGIN, real=True) for n in psf.shape]
     spectrum = ndimage.fourier_shift(fft.rfft2(psf, s=size), by, n=size[1])
     return fft.irfft2(spectrum, s=size)[:psf.shape[0], :psf.shape[1]]
 
@@ -180,8 +188,8 @@ def resample_psf(psf: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-12:
         raise ValueError(f"matrix must be finite and invertible, got {matrix.tolist()}")
     fine, k = _oversampled(psf, matrix)
-    peak = _peak(fine, k * (np.array(np.unravel_index(np.argmax(psf), psf.shape)) + MARGIN))
-    own = peak / k - MARGIN                                    # (y, x) in the PSF's pixels
+    peak = _peak(fine, k * (np.array(np.unravel_index(np.argmax(psf), psf.shape)) + RESAMPLING_MARGIN))
+    own = peak / k - RESAMPLING_MARGIN                                    # (y, x) in the PSF's pixels
     # offsets of its corners, seen from the peak, on the new grid
     edges = [(-0.5 - o, n - 0.5 - o) for o, n in zip(own, psf.shape, strict=True)]
     corners = np.linalg.inv(matrix) @ np.array([(x, y) for y in edges[0] for x in edges[1]]).T
@@ -200,9 +208,10 @@ def resample_psf(psf: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 def _oversampled(psf: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, int]:
     """Return spline coefficients of a PSF, with its margin, on a grid so many times finer."""
-    size = [fft.next_fast_len(n + 2 * MARGIN) for n in psf.shape]
+    size = [fft.next_fast_len(n + 2 * RESAMPLING_MARGIN) for n in psf.shape]
     k = 4 if max(size) <= 1024 else 2
-    spectrum = fft.fft2(np.pad(psf, [(MARGIN, s - n - MARGIN) for s, n in zip(size, psf.shape, strict=True)]))
+    before = RESAMPLING_MARGIN
+    spectrum = fft.fft2(np.pad(psf, [(before, s - n - before) for s, n in zip(size, psf.shape, strict=True)]))
     fy, fx = (fft.fftfreq(n) for n in size)
     for along in matrix.T:                                      # frequencies along the new grid's axes
         spectrum[np.abs(along[0] * fx + along[1] * fy[:, None]) > 0.5] = 0
@@ -264,3 +273,74 @@ def fit_main_lobe(psf: np.ndarray) -> np.ndarray:
     if np.linalg.eigvalsh(precision)[0] <= 0:
         raise ValueError("psf must have a main lobe that falls off on every side of its peak")
     return np.linalg.inv(precision)
+
+
+@dataclass(frozen=True, eq=False)
+class PsfImage:
+    """A PSF image and its grid.
+
+    Attributes
+    ----------
+    data : ndarray, shape (ny, nx)
+        Pixel values.
+    affine : ndarray, shape (2, 2), or None
+        Pixels (x, y) per arcsec (east, north) at its brightest pixel; None where the file does not say.
+    """
+
+    data: np.ndarray = field(repr=False)
+    affine: np.ndarray | None
+
+    __repr__ = show_fields
+
+
+def read_psf_image(path: str | os.PathLike) -> PsfImage:
+    """Return the PSF image in a FITS or ``.npy`` file, axes of one pixel dropped.
+
+    A FITS header gives the grid if it has a celestial WCS, or CDELT with an angle in CUNIT (CDELT1 is
+    negative where east is left).
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it cannot be read, holds no two-dimensional image, or its header has a grid that cannot be read.
+    """
+    name = f"psf file {show(os.fspath(path))}"
+    header = None
+    if os.fspath(path).endswith(".npy"):
+        data = read_npy(path, "psf file")
+    else:
+        data, header = read_first(path, name)
+    if data.dtype.kind not in "iuf":
+        raise ValueError(f"{name} must hold numbers, got {data.dtype}")
+    if np.squeeze(data).ndim != 2:
+        raise ValueError(f"{name} must hold a two-dimensional image, got the shape {data.shape}")
+    data = np.squeeze(data).astype(float)
+    try:
+        return PsfImage(data, None if header is None else _psf_grid(header, data))
+    except ValueError as error:
+        # the library's text ends with what is wrong, after where in its own source it was found
+        reason = str(error).strip().splitlines()[-1]
+        raise ValueError(f"{name} has a grid that cannot be read: {reason}") from None
+
+
+def _psf_grid(header: fits.Header, data: np.ndarray) -> np.ndarray | None:
+    """Return pixels per arcsec (east, north) at the brightest pixel, None if the header does not say."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FITSFixedWarning)
+        wcs = WCS(header)
+    if wcs.has_celestial:
+        y, x = np.unravel_index(np.argmax(np.nan_to_num(data)), data.shape)
+        # card by card: one that is no number would be read as a degree a pixel
+        affine = local_affine(celestial(header), x, y)[0]
+        return affine if np.isfinite(affine).all() else None
+    cards = Cards(header)
+    for key in ("CDELT1", "CDELT2", "CD1_1", "CD1_2", "CD2_1", "CD2_2"):
+        cards.number(key)
+    units = [u.Unit(unit) for unit in wcs.wcs.cunit][:2]
+    if len(units) < 2 or not all(unit.is_equivalent(u.deg) for unit in units):
+        return None
+    # the steps of a plain grid: arcsec (east, north) per pixel
+    steps = wcs.pixel_scale_matrix[:2, :2] * [[unit.to(u.arcsec)] for unit in units]
+    return np.linalg.inv(steps) if np.linalg.det(steps) else None

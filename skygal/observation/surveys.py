@@ -11,19 +11,56 @@ from os.path import exists
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from astropy import units as u
 
-from skygal.checks import as_quantity, nearest_names, shorten, show
+from skygal.checks import as_quantity, check_choice, nearest_names, shorten, show
 from skygal.io.config import parse_yaml
 from skygal.io.inputs import read_text
 
 if TYPE_CHECKING:
     from radio_beam import Beam
 
-__all__ = ["Survey", "list_surveys", "read_survey"]
+__all__ = ["Completeness", "Stretch", "Survey", "list_surveys", "read_survey"]
 
 _NUMBERS = {"frequency": u.GHz, "pixel_scale": u.arcsec, "noise": u.Jy / u.beam}
-_KEYS = ("name", "description", "frequency", "beam", "pixel_scale", "noise")
+_KEYS = ("name", "description", "frequency", "beam", "pixel_scale", "noise", "area", "completeness")
+#: degrees of declination that a stretched beam reaches
+FARTHEST = 80.0
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """How a beam grows with declination, as that of an array on the ground does away from its zenith.
+
+    Its axis towards the pole is that of the round beam over cos(dec - start), on one side of ``start``.
+
+    Parameters
+    ----------
+    start : float
+        Declination, degrees, where it is round.
+    towards : "north" or "south"
+        On which side it grows; on the other it stays round.
+    """
+
+    start: float
+    towards: str
+
+    def factor(self, dec: np.ndarray) -> np.ndarray:
+        """Return how many times longer the beam is at declinations in degrees."""
+        away = np.maximum((np.asarray(dec, float) - self.start) * (1 if self.towards == "north" else -1), 0)
+        if np.any(away > FARTHEST):
+            raise ValueError(f"dec must be within {FARTHEST:g} deg of {self.start:g} deg for the survey's beam, got "
+                             f"{np.ravel(dec)[np.argmax(away)]:g}")
+        return 1 / np.cos(np.radians(away))
+
+
+@dataclass(frozen=True)
+class Completeness:
+    """The flux from which on a survey's catalogue has the share ``share`` of all sources; None if no share is told."""
+
+    flux: u.Quantity
+    share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +81,11 @@ class Survey:
         Where each number is from.
     notes : dict of str to str
         What else there is to say of one: nominal values are called so.
+    stretch : Stretch, optional
+        How the beam, which is then round, grows with declination.
+    area : `~astropy.units.Quantity`, optional
+        Of the sky that it covers.
+    completeness : Completeness, optional
     """
 
     name: str
@@ -54,10 +96,19 @@ class Survey:
     description: str = ""
     references: Mapping[str, str] = field(default_factory=dict, repr=False)
     notes: Mapping[str, str] = field(default_factory=dict, repr=False)
+    stretch: Stretch | None = None
+    area: u.Quantity | None = None
+    completeness: Completeness | None = None
 
     def __hash__(self) -> int:
         # neither beams nor mappings have one
         return hash((self.name, self.frequency, self.pixel_scale, self.noise))
+
+    def beam_at(self, ra: np.ndarray, dec: np.ndarray) -> tuple[u.Quantity, u.Quantity, u.Quantity]:
+        """Return major and minor axis and angle of the beam at ICRS positions in degrees."""
+        _, dec = np.broadcast_arrays(np.asarray(ra, float), np.asarray(dec, float))
+        factor = np.ones(dec.shape) if self.stretch is None else self.stretch.factor(dec)
+        return self.beam.major * factor, self.beam.minor * np.ones(dec.shape), self.beam.pa * np.ones(dec.shape)
 
 
 @cache
@@ -86,8 +137,9 @@ def read_survey(name: str | PathLike) -> Survey:
     ----------
     name : str or path
         A shipped survey's name, in capitals or not, or a path to a YAML file (.yaml, .yml) with the
-        keys name, frequency, beam (major, minor, pa), pixel_scale and noise. Each is a string with a
-        unit, or a mapping with ``value``, ``reference`` and ``note``.
+        keys name, frequency, beam (major, minor, pa), pixel_scale and noise, and, if known, area and completeness. Each
+        is a string with a unit, or a mapping with ``value``, ``reference`` and ``note``; completeness may have a
+        ``share``. A round beam may have a ``stretch``: ``{from: -90 deg, towards: north}`` for 1 / cos(dec + 90 deg).
 
     Returns
     -------
@@ -168,7 +220,7 @@ def _parse(text: str, file: str) -> Survey:
             if kind in entry:
                 into[key] = str(entry[kind])
 
-    values = {}
+    values: dict[str, Any] = {}
     for key, unit in _NUMBERS.items():
         entry = data[key]
         if isinstance(entry, dict):
@@ -176,14 +228,46 @@ def _parse(text: str, file: str) -> Survey:
             cite(key, entry)
             entry = entry["value"]
         values[key] = _number(f"{key} in {where}", entry, unit)
+    area, completeness = data.get("area"), data.get("completeness")
+    if area is not None:
+        entry = _valued(f"area in {where}", area)
+        cite("area", entry)
+        values["area"] = _number(f"area in {where}", entry["value"], u.deg**2)
+    if completeness is not None:
+        entry = _valued(f"completeness in {where}", completeness, "share")
+        cite("completeness", entry)
+        values["completeness"] = _completeness(f"completeness in {where}", entry)
     entry = data["beam"]
     entry = {"major": entry} if isinstance(entry, str) else entry
-    entry = _check_keys(f"beam in {where}", entry, ("major", "minor", "pa", "reference", "note"), ("major",))
+    entry = _check_keys(f"beam in {where}", entry, ("major", "minor", "pa", "stretch", "reference", "note"), ("major",))
     cite("beam", entry)
     major = _number(f"beam major in {where}", entry["major"], u.arcsec)
     minor = _number(f"beam minor in {where}", entry.get("minor", entry["major"]), u.arcsec)
     pa = _number(f"beam pa in {where}", entry.get("pa", "0 deg"), u.deg, positive=False)
     if minor > major:
         raise ValueError(f"beam in {where} must have major >= minor, got {major} and {minor}")
+    if "stretch" in entry:
+        values["stretch"] = _stretch(f"stretch of beam in {where}", entry["stretch"], major == minor)
     return Survey(name=data["name"], beam=Beam(major, minor, pa), description=str(data.get("description", "")),
                   references=references, notes=notes, **values)
+
+
+def _valued(where: str, entry: Any, *others: str) -> dict[str, Any]:
+    """Return a mapping with a value, from one or from the value alone."""
+    entry = {"value": entry} if isinstance(entry, str) else entry
+    return _check_keys(where, entry, ("value", *others, "reference", "note"), ("value",))
+
+
+def _completeness(where: str, entry: dict[str, Any]) -> Completeness:
+    share = entry.get("share")
+    if share is not None and (isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share <= 1):
+        raise ValueError(f"share of {where} must be above 0 and at most 1, got {show(share)}")
+    return Completeness(_number(where, entry["value"], u.Jy), share)
+
+
+def _stretch(where: str, entry: Any, is_round: bool) -> Stretch:
+    entry = _check_keys(where, entry, ("from", "towards"), ("from", "towards"))
+    if not is_round:
+        raise ValueError(f"{where} must be that of a round beam, got one with two axes")
+    start = _number(f"from of {where}", entry["from"], u.deg, positive=False).to_value(u.deg)
+    return Stretch(float(start), check_choice(f"towards of {where}", entry["towards"], ("north", "south")))

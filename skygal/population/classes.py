@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
-import yaml
 from astropy import units as u
 
 from skygal.checks import as_quantity, check_choice, show
+from skygal.io.config import parse_yaml
 from skygal.population.distributions import uniforms
 
 __all__ = ["FR_CLASSES", "check_mix", "frii_fraction", "sample_classes"]
@@ -19,8 +19,8 @@ __all__ = ["FR_CLASSES", "check_mix", "frii_fraction", "sample_classes"]
 FR_CLASSES = ("FRI", "FRII")
 
 
-def check_mix(fr_mix: Any) -> str | dict[str, float]:
-    """Return a class mix as ``"balanced"``, ``"survey"`` or the share of each class.
+def check_mix(fr_mix: Any, classes: Sequence[str] = FR_CLASSES) -> str | dict[str, float]:
+    """Return a class mix as ``"balanced"``, ``"survey"`` or the share of each of the ``classes``.
 
     Raises
     ------
@@ -34,9 +34,9 @@ def check_mix(fr_mix: Any) -> str | dict[str, float]:
     if not isinstance(fr_mix, Mapping):
         raise TypeError("fr_mix must be None, 'balanced', 'survey' or a dict such as {'FRI': 0.3, 'FRII': 0.7}, "
                         f"got {show(fr_mix)}")
-    shares = dict.fromkeys(FR_CLASSES, 0.0)
+    shares = dict.fromkeys(classes, 0.0)
     for name, share in fr_mix.items():
-        check_choice("fr_mix (class)", name, FR_CLASSES)
+        check_choice("fr_mix (class)", name, classes)
         shares[name] = as_quantity(f"fr_mix[{name!r}]", share, u.one, positive=False, minimum=0)
     total = sum(shares.values())
     if abs(total - 1) > 1e-6:
@@ -46,7 +46,7 @@ def check_mix(fr_mix: Any) -> str | dict[str, float]:
 
 @cache
 def _relation() -> dict[str, float]:
-    return yaml.safe_load(files("skygal.catalogs").joinpath("class_mix.yaml").read_text(encoding="utf-8"))
+    return parse_yaml(files("skygal.catalogs").joinpath("class_mix.yaml").read_text(encoding="utf-8"))
 
 
 def frii_fraction(flux: u.Quantity, redshift: Any = None) -> np.ndarray:
@@ -114,7 +114,10 @@ def sample_classes(mix: str | Mapping[str, float], flux: np.ndarray, redshift: n
     if mix == "balanced":
         first = uniforms((n + 1) // 2, rng) < 0.5
         second_class = np.stack([first, ~first], axis=1).ravel()[:n]
-    else:
-        share = frii_fraction(flux * u.Jy, redshift) if isinstance(mix, str) else mix["FRII"]
-        second_class = uniforms(n, rng) < share
-    return np.where(second_class, FR_CLASSES[1], FR_CLASSES[0])
+        return np.where(second_class, FR_CLASSES[1], FR_CLASSES[0])
+    if isinstance(mix, str):
+        return np.where(uniforms(n, rng) < frii_fraction(flux * u.Jy, redshift), FR_CLASSES[1], FR_CLASSES[0])
+    # FRIs take what the others leave
+    names = [name for name, share in mix.items() if name == FR_CLASSES[1] or (share > 0 and name != FR_CLASSES[0])]
+    ends = np.cumsum([mix[name] for name in names])
+    return np.array([*names, FR_CLASSES[0]])[np.searchsorted(ends, uniforms(n, rng), side="right")]

@@ -1,8 +1,8 @@
 """Columns of a user's table of sources: which are used, in which units, and which must not be overlooked.
 
 A column is used if its name is a known one; upper and lower case are the same, and blanks around it do not count. Sky
-positions may also have the names of `PLACES`, or be one column of `~astropy.coordinates.SkyCoord`. A column that is not
-used but holds what would otherwise be drawn at random is refused, all others are named in a warning.
+positions may also have the names of `POSITION_NAMES`, or be one column of `~astropy.coordinates.SkyCoord`. A column
+that is not used but holds what would otherwise be drawn at random is refused, all others are named in a warning.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from astropy.table import Table
 from skygal.checks import show, warn_caller
 from skygal.population.lookalikes import bare_name, holds_flux, holds_position, nearest_missing
 
-__all__ = ["LARGEST_ID", "PLACES", "as_column", "bad_ids", "describe_bad", "read_columns"]
+__all__ = ["LARGEST_ID", "POSITION_NAMES", "as_column", "bad_ids", "describe_bad", "read_columns"]
 
 #: the segmentation holds 32-bit integers
 LARGEST_ID = 2**31 - 1
 #: names of right ascension and declination, the first found counts; J2000 and ICRS differ by 0.03" at most
-PLACES = (("ra", "dec"), ("raj2000", "dej2000"), ("raj2000", "decj2000"), ("ra_j2000", "dec_j2000"),
+POSITION_NAMES = (("ra", "dec"), ("raj2000", "dej2000"), ("raj2000", "decj2000"), ("ra_j2000", "dec_j2000"),
           ("ra_icrs", "de_icrs"), ("ra_icrs", "dec_icrs"))
 #: rows and columns that a message shows
-SHOWN = 10
+MOST_SHOWN = 10
 _PLACE = ("ra", "dec", "x", "y")
 
 
@@ -85,14 +85,14 @@ def _by_name(table: Table, units: Mapping[str, Any], what: str) -> dict[str, str
     for name in table.colnames:
         named.setdefault(str(name).strip().lower(), []).append(name)
     for name, own in named.items():
-        if len(own) > 1 and (name in units or any(name in pair for pair in PLACES)):
+        if len(own) > 1 and (name in units or any(name in pair for pair in POSITION_NAMES)):
             raise ValueError(f"{what} must have one column {name}, in upper or lower case, got {_listed(own)}")
     return {name: own[0] for name, own in named.items()}
 
 
 def _find_place(table: Table, names: Mapping[str, str], what: str) -> dict[str, str]:
     """Return the columns that say where sources are; those of ra and dec are one where it holds coordinates."""
-    for a, b in PLACES:
+    for a, b in POSITION_NAMES:
         if a in names and b in names:
             return {"ra": names[a], "dec": names[b]}
     objects = [name for name in table.colnames if isinstance(table[name], (SkyCoord, BaseCoordinateFrame))]
@@ -140,13 +140,13 @@ def _refuse_overlooked(table: Table, rest: Sequence[str], missing: Collection[st
 
 
 def _warn_unused(rest: Sequence[str], missing: Sequence[str], what: str) -> None:
-    shown = ", ".join(f"{name!r}{nearest_missing(name, missing)}" for name in rest[:SHOWN])
-    more = f" and {len(rest) - SHOWN} more" if len(rest) > SHOWN else ""
+    shown = ", ".join(f"{name!r}{nearest_missing(name, missing)}" for name in rest[:MOST_SHOWN])
+    more = f" and {len(rest) - MOST_SHOWN} more" if len(rest) > MOST_SHOWN else ""
     warn_caller(f"{what} has columns that are not used: {shown}{more}")
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:SHOWN])) + (" and others" if len(names) > SHOWN else "")
+    return ", ".join(map(repr, names[:MOST_SHOWN])) + (" and others" if len(names) > MOST_SHOWN else "")
 
 
 def as_column(column: Any, name: str, unit: Any) -> np.ndarray:
@@ -205,5 +205,5 @@ def bad_ids(values: np.ndarray) -> list[tuple[str, np.ndarray]]:
 def describe_bad(rule: str, bad: np.ndarray) -> str:
     """Return what a table must have, and which rows do not."""
     rows = np.flatnonzero(bad)
-    shown = ", ".join(map(str, rows[:SHOWN])) + (", ..." if rows.size > SHOWN else "")
+    shown = ", ".join(map(str, rows[:MOST_SHOWN])) + (", ..." if rows.size > MOST_SHOWN else "")
     return f"{rule}, got {rows.size} bad {'row' if rows.size == 1 else 'rows'} of {bad.size} (counted from 0: {shown})"

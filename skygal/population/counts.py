@@ -104,7 +104,8 @@ class SourceCounts:
 
     def _pieces(self, low: float, high: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return lower end, width in ln S, slope of S dN/dS and integral of each piece of [low, high]."""
-        inside = self.flux[(self.flux > low) & (self.flux < high)]
+        # an end that is a point of the table but for rounding makes no piece of its own
+        inside = self.flux[(self.flux > low * (1 + 1e-12)) & (self.flux < high * (1 - 1e-12))]
         edges = np.r_[low, inside, high]
         log = np.log(edges)
         per_log = np.interp(log, np.log(self.flux), np.log(self.counts)) - 1.5 * log

@@ -14,7 +14,7 @@ from astropy import units as u
 from skygal.checks import as_quantity, as_range
 
 __all__ = ["Constant", "Distribution", "LogNormal", "LogUniform", "Normal", "PowerLaw", "Scipy", "Uniform",
-           "as_distribution", "draw", "inverse_power", "truncated_normal", "uniforms"]
+           "as_distribution", "inverse_power", "sample_values", "truncated_normal", "uniforms"]
 
 
 @runtime_checkable
@@ -260,8 +260,8 @@ def as_distribution(name: str, value: Any, unit: u.UnitBase | str, *, positive: 
     return Constant(as_quantity(name, value, unit, positive=positive) * u.Unit(unit))
 
 
-def draw(name: str, distribution: Distribution, n: int, rng: np.random.Generator, unit: u.UnitBase | str, *,
-         positive: bool = True) -> np.ndarray:
+def sample_values(name: str, distribution: Distribution, n: int, rng: np.random.Generator, unit: u.UnitBase | str, *,
+                  positive: bool = True) -> np.ndarray:
     """Return ``n`` draws in ``unit``, checked.
 
     Raises

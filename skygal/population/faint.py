@@ -11,26 +11,27 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 
 from skygal.checks import as_count, as_quantity, as_seed
+from skygal.io.header_wcs import celestial
 from skygal.population.columns import LARGEST_ID, bad_ids, describe_bad, read_columns
 from skygal.population.counts import COUNTS_SPECTRAL_INDEX, CountedFlux, read_counts
-from skygal.population.distributions import draw
-from skygal.population.positions import image_area, sample_positions
-from skygal.population.sample import as_flux
+from skygal.population.distributions import sample_values
+from skygal.population.positions import sample_positions
+from skygal.population.sample import as_flux, sample_number
 from skygal.population.spectra import SPECTRAL_INDEX, SPECTRAL_SCATTER
 from skygal.population.tables import as_table
 from skygal.rendering.analytic.sources import EXPONENTIAL, GAUSSIAN, KINDS, POINT
 from skygal.seeds import Seeds
-from skygal.wcs import celestial, image_shape, pixel_to_icrs
+from skygal.wcs import image_shape, pixel_to_icrs
 
 __all__ = ["check_faint", "counted_to", "number_apart", "sample_faint"]
 
-#: Jy at 1.4 GHz: where half of the sources are powered by jets, the share of which is 1 / (1 + JETS / S). So it is a
-#: quarter at 0.1 mJy, where star-forming galaxies are half of all sources, and radio-quiet nuclei, which are like them,
-#: as many as radio-loud ones (Padovani et al. 2015, 2015MNRAS.452.1263P), and 6 % at 20 uJy. In the first SKA Science
-#: Data Challenge at 560 MHz, of mostly fainter sources, it is 5 % (Bonaldi et al. 2021, 2021MNRAS.500.3821B).
-JETS = 3e-4
+#: Jy at 1.4 GHz: where half of the sources are powered by jets, the share of which is 1 / (1 + JET_FLUX / S). So it is
+#: a quarter at 0.1 mJy, where star-forming galaxies are half of all sources, and radio-quiet nuclei, which are like
+#: them, as many as radio-loud ones (Padovani et al. 2015, 2015MNRAS.452.1263P), and 6 % at 20 uJy. In the first SKA
+#: Science Data Challenge at 560 MHz, of mostly fainter sources, it is 5 % (Bonaldi et al. 2021, 2021MNRAS.500.3821B).
+JET_FLUX = 3e-4
 #: what part of those is compact, with a flat spectrum: 0.020 of 0.051 in that challenge, taken for all fluxes
-COMPACT = 0.39
+COMPACT_SHARE = 0.39
 #: median FWHM, arcsec, of microjansky sources, most of them star-forming, and scatter of its logarithm: 0.3 +- 0.1 with
 #: an rms of at most 0.3 (Cotton et al. 2018, 2018ApJ...856...67C)
 DISC_SIZE, DISC_SCATTER = 0.3, 0.7
@@ -40,13 +41,13 @@ DISC_FWHM, HALF_LIGHT = 2.43, 1.678
 #: 2018A&A...618L...8B), nearly the same at all redshifts; the scatter is taken from the discs
 JET_SIZE = 0.25
 #: axis ratio of a disc that is seen from the side (Hubble 1926, 1926ApJ....64..321H)
-THICKNESS = 0.2
+DISC_THICKNESS = 0.2
 #: spectral index of compact cores, nominal
 FLAT_INDEX = -0.1
 #: axis ratios of the Gaussians, nominal
 LEAST_RATIO, LARGEST_RATIO = 0.4, 0.85
 #: by default counts end here: brighter sources are mostly radio galaxies
-BRIGHTEST = 1 * u.mJy
+BRIGHTEST_FLUX = 1 * u.mJy
 #: in a table's meta, as FITS keeps it: the flux in Jy up to which its sources follow the source counts
 COUNTED_TO = "COUNTSTO"
 
@@ -115,29 +116,24 @@ def sample_faint(wcs: WCS, shape: Sequence[int] | None = None, n: int | None = N
     seeds = Seeds(as_seed("seed", seed))
     hertz = as_quantity("frequency", frequency, u.Hz) * u.Hz
     counts = read_counts().at(hertz.to(u.GHz))
-    fluxes = as_flux((counts.low, min(BRIGHTEST, counts.high)) if flux is None else flux, counts)
-    if n is None:
-        if not isinstance(fluxes, CountedFlux):
-            raise ValueError("n must be given where flux is a distribution, since only the source counts say how many "
-                             "there are, got None")
-        expected = fluxes.number.to_value(1 / u.sr) * image_area(wcs, shape)
-        n = int(seeds.generator("faint: number").poisson(expected))
-    n = as_count("n", n)
+    fluxes = as_flux((counts.low, min(BRIGHTEST_FLUX, counts.high)) if flux is None else flux, counts)
+    n = sample_number("n", fluxes, wcs, shape, seeds.generator("faint: number")) if n is None else as_count("n", n)
 
     def stream(name: str) -> np.random.Generator:
         return seeds.generator(f"faint: {name}")
 
     ra, dec = sample_positions(wcs, shape, n, stream("position"))
-    flux = draw("flux", fluxes, n, stream("flux"), u.Jy)
+    flux = sample_values("flux", fluxes, n, stream("flux"), u.Jy)
     at_1400 = flux * (1400 / hertz.to_value(u.MHz)) ** COUNTS_SPECTRAL_INDEX
-    jets = 1 / (1 + JETS / at_1400)
+    jets = 1 / (1 + JET_FLUX / at_1400)
     chance = stream("kind").random(n)
-    kind = np.array(KINDS)[np.where(chance < COMPACT * jets, POINT, np.where(chance < jets, GAUSSIAN, EXPONENTIAL))]
+    compact = chance < COMPACT_SHARE * jets
+    kind = np.array(KINDS)[np.where(compact, POINT, np.where(chance < jets, GAUSSIAN, EXPONENTIAL))]
     disc = kind == "exponential"
     median = np.select([disc, kind == "gaussian"], [DISC_SIZE / (DISC_FWHM * HALF_LIGHT), JET_SIZE], 0.0)
     major = median * np.exp(DISC_SCATTER * stream("size").standard_normal(n))
     share = stream("axis ratio").random(n)
-    inclined = np.sqrt(share**2 * (1 - THICKNESS**2) + THICKNESS**2)
+    inclined = np.sqrt(share**2 * (1 - DISC_THICKNESS**2) + DISC_THICKNESS**2)
     ratio = np.where(disc, inclined, LEAST_RATIO + (LARGEST_RATIO - LEAST_RATIO) * share)
     index = np.where(kind == "point", FLAT_INDEX, SPECTRAL_INDEX)
     index = index + SPECTRAL_SCATTER * stream("spectra").standard_normal(n)

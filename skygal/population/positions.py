@@ -9,18 +9,18 @@ import numpy as np
 from astropy.wcs import WCS
 
 from skygal.checks import as_quantity
-from skygal.wcs import icrs_to_pixel, pixel_area, pixel_to_icrs
+from skygal.wcs import icrs_to_pixel, pixel_area, pixel_to_icrs, unit_vectors
 
 __all__ = ["check_mask", "image_area", "sample_positions"]
 
 #: points on a side at which the image's geometry is looked at
-GRID = 65
+GRID_SIDE = 65
 #: where the pixels' solid angles differ by more than this, positions are drawn on the sphere
-EVEN = 2.0
+EVEN_AREAS = 2.0
 #: draws at a time, and how many such lots without a single success before giving up
-CHUNK, PATIENCE = 65536, 16
+DRAWS_AT_ONCE, MOST_FAILURES = 65536, 16
 #: points of the lattice that measures the solid angle of wide images
-LATTICE = 400_000
+LATTICE_POINTS = 400_000
 
 
 def check_mask(mask: Any, shape: Sequence[int]) -> np.ndarray | None:
@@ -65,30 +65,25 @@ class _Geometry:
 
     def __init__(self, wcs: WCS, shape: Sequence[int], margin: float) -> None:
         ny, nx = shape
-        x, y = np.meshgrid(np.linspace(-0.5 - margin, nx - 0.5 + margin, GRID),
-                           np.linspace(-0.5 - margin, ny - 0.5 + margin, GRID))
+        x, y = np.meshgrid(np.linspace(-0.5 - margin, nx - 0.5 + margin, GRID_SIDE),
+                           np.linspace(-0.5 - margin, ny - 0.5 + margin, GRID_SIDE))
         area = pixel_area(wcs, x, y)
         self.largest = 1.02 * area.max()
-        self.even = bool(area.min() > 0 and area.max() < EVEN * area.min())
+        self.even = bool(area.min() > 0 and area.max() < EVEN_AREAS * area.min())
         self.cap = (np.array([0.0, 0.0, 1.0]), -1.0)
         if self.even or not (area > 0).any():
             return
         ra, dec = pixel_to_icrs(wcs, x, y)
-        on = _vectors(ra, dec)
+        on = unit_vectors(ra, dec)
         centre = np.nanmean(on, axis=(0, 1))
         length = np.linalg.norm(centre)
         if length > 0.1 and (area > 0).all():
             centre = centre / length
             lowest = float((on @ centre).min())
             # between grid points the image may reach farther from its centre
-            slack = np.pi / GRID
+            slack = np.pi / GRID_SIDE
             radius = np.arccos(np.clip(lowest, -1, 1)) + slack
             self.cap = (centre, float(np.cos(min(radius, np.pi))))
-
-
-def _vectors(ra: Any, dec: Any) -> np.ndarray:
-    a, d = np.radians(ra), np.radians(dec)
-    return np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], axis=-1)
 
 
 def _on_cap(cap: tuple[np.ndarray, float], p: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -144,7 +139,7 @@ def sample_positions(wcs: WCS, shape: Sequence[int], n: int, rng: np.random.Gene
     found: list[np.ndarray] = []
     have, fails = 0, 0
     while have < n:
-        draws = rng.random((CHUNK if fails else min(CHUNK, max(1024, 2 * (n - have))), 4))
+        draws = rng.random((DRAWS_AT_ONCE if fails else min(DRAWS_AT_ONCE, max(1024, 2 * (n - have))), 4))
         if geometry.even:
             if before is not None and mask is not None:
                 x, y = _in_mask(mask, before, draws)
@@ -160,7 +155,7 @@ def sample_positions(wcs: WCS, shape: Sequence[int], n: int, rng: np.random.Gene
         found.append(np.stack([ra[good], dec[good]]))
         have += int(good.sum())
         fails = 0 if have else fails + 1
-        if fails > PATIENCE:
+        if fails > MOST_FAILURES:
             raise ValueError("wcs must have sky inside the image" + (" where mask is True" if mask is not None else "")
                              + f", got none in an image of shape {tuple(shape)}")
     ra, dec = np.concatenate(found, axis=1)[:, :n] if found else np.empty((2, 0))
@@ -202,7 +197,7 @@ def image_area(wcs: WCS, shape: Sequence[int], *, mask: np.ndarray | None = None
             pixels = np.add.reduceat(by_row, columns[:-1], axis=1)
         return float((pixel_area(wcs, x, y) * pixels).sum())
     golden = (np.sqrt(5) - 1) / 2
-    k = np.arange(LATTICE)
-    ra, dec = _on_cap(geometry.cap, (k + 0.5) / LATTICE, (k * golden) % 1)
+    k = np.arange(LATTICE_POINTS)
+    ra, dec = _on_cap(geometry.cap, (k + 0.5) / LATTICE_POINTS, (k * golden) % 1)
     inside = _allowed(*icrs_to_pixel(wcs, ra, dec), shape, mask, 0.0)
     return float(2 * np.pi * (1 - geometry.cap[1]) * inside.mean())

@@ -9,16 +9,16 @@ from importlib.resources import files
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-import yaml
 from astropy import units as u
 
 from skygal.checks import as_range, check_choice, show
+from skygal.io.config import parse_yaml
 from skygal.population.distributions import Distribution, as_distribution, truncated_normal
 
 __all__ = ["MiraBestSizes", "SizeRelation", "WindhorstSizes", "as_sizes"]
 
 #: without a range, sizes are cut at this many standard deviations on either side of the median
-CUT = 3.0
+CUT_SIGMAS = 3.0
 
 
 @runtime_checkable
@@ -31,7 +31,7 @@ class SizeRelation(Protocol):
 
 @cache
 def _relations() -> dict[str, Any]:
-    return yaml.safe_load(files("skygal.catalogs").joinpath("sizes.yaml").read_text(encoding="utf-8"))
+    return parse_yaml(files("skygal.catalogs").joinpath("sizes.yaml").read_text(encoding="utf-8"))
 
 
 def _range(low: Any, high: Any) -> tuple[float, float]:
@@ -67,6 +67,11 @@ class MiraBestSizes:
     def sizes(self, p: np.ndarray, flux: np.ndarray, fr_class: np.ndarray) -> np.ndarray:
         """Return LAS in arcsec: the quantiles ``p``, for ``flux`` in Jy at 1.4 GHz."""
         relation = _relations()["mirabest"]
+        unknown = sorted(set(np.unique(fr_class).tolist()) - set(relation["classes"]))
+        if unknown:
+            known = ", ".join(relation["classes"])
+            raise ValueError(f"las must be another than MiraBestSizes, which are of {known}, for the class "
+                             f"{show(unknown[0])}")
         pivot = u.Quantity(relation["flux"]).to_value(u.Jy)
         mean, sigma = np.empty(len(flux)), np.empty(len(flux))
         for name, fit in relation["classes"].items():
@@ -75,7 +80,7 @@ class MiraBestSizes:
             sigma[mine] = fit["sigma"]
         low, high = _range(self.low, self.high)
         if low == 0:
-            return np.exp(truncated_normal(p, mean, sigma, mean - CUT * sigma, mean + CUT * sigma))
+            return np.exp(truncated_normal(p, mean, sigma, mean - CUT_SIGMAS * sigma, mean + CUT_SIGMAS * sigma))
         return np.exp(truncated_normal(p, mean, sigma, np.log(low), np.log(high)))
 
 
@@ -115,7 +120,7 @@ class WindhorstSizes:
 
 
 #: relations by the names that stand for them
-RELATIONS: dict[str, Callable[[], SizeRelation]] = {"windhorst": WindhorstSizes, "mirabest": MiraBestSizes}
+SIZE_RELATIONS: dict[str, Callable[[], SizeRelation]] = {"windhorst": WindhorstSizes, "mirabest": MiraBestSizes}
 
 
 def as_sizes(las: Any = None) -> SizeRelation | Distribution:
@@ -134,7 +139,7 @@ def as_sizes(las: Any = None) -> SizeRelation | Distribution:
     if las is None:
         return WindhorstSizes()
     if isinstance(las, str) and las.isalpha():
-        return RELATIONS[check_choice("las", las.lower(), RELATIONS)]()
+        return SIZE_RELATIONS[check_choice("las", las.lower(), SIZE_RELATIONS)]()
     if isinstance(las, (tuple, list)) or (isinstance(las, u.Quantity) and las.ndim > 0):
         if len(las) != 2:
             raise TypeError(f"las must be a (low, high) pair of quantities, got {show(las)}")

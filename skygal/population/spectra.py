@@ -20,7 +20,7 @@ SPECTRAL_SCATTER = 0.2
 #: of cores, which are flat (Begelman, Blandford & Rees 1984, 1984RvMP...56..255B)
 CORE_INDEX = 0.0
 #: no lobes are steeper than their source by more than this: a source that is nearly all core has its index itself
-STEEPER = 0.5
+STEEPEST_LOBES = 0.5
 
 
 def as_spectra(spectral_index: Any = None) -> Distribution:
@@ -113,7 +113,7 @@ class Colours:
         lobe_part = 1 - core_frac
         core = np.maximum(spectral_index, CORE_INDEX)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            lobe, steepest = (spectral_index - core_frac * core) / lobe_part, spectral_index - STEEPER
+            lobe, steepest = (spectral_index - core_frac * core) / lobe_part, spectral_index - STEEPEST_LOBES
             # where lobes cannot be as steep as a flat core would have it, the core is not flat
             core = np.where(lobe >= steepest, core, (spectral_index - lobe_part * steepest) / core_frac)
             lobe = np.maximum(lobe, steepest)

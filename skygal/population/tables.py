@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ COLUMN_UNITS = {"source_id": u.one, "ra": u.deg, "dec": u.deg, "x": u.one, "y": 
                 "pa": u.deg, "fr_class": None, "spectral_index": u.one, "curvature": u.one, "redshift": u.one}
 
 
-def read_population(table: Any, wcs: WCS) -> dict[str, np.ndarray]:
+def read_population(table: Any, wcs: WCS, classes: Sequence[str] = FR_CLASSES) -> dict[str, np.ndarray]:
     """Return the columns of a population that a table has.
 
     Parameters
@@ -36,6 +37,8 @@ def read_population(table: Any, wcs: WCS) -> dict[str, np.ndarray]:
         `skygal.io.table_files.read_table`: FITS, ECSV, CSV, VOTable.
     wcs : `~astropy.wcs.WCS`
         For x and y.
+    classes : sequence of str
+        Those that may be in fr_class.
 
     Returns
     -------
@@ -63,7 +66,7 @@ def read_population(table: Any, wcs: WCS) -> dict[str, np.ndarray]:
     if not columns:
         raise ValueError(f"table must have at least one of the columns {', '.join(COLUMN_UNITS)}, "
                          f"got {', '.join(map(str, data.colnames)) or 'none'}")
-    problems = [describe_bad(*found) for found in _bad_rows(columns) if found[1].any()]
+    problems = [describe_bad(*found) for found in _bad_rows(columns, classes) if found[1].any()]
     if not problems and "x" in columns:
         columns["ra"], columns["dec"] = pixel_to_icrs(wcs, columns["x"], columns["y"])
         off = ~np.isfinite(columns["ra"])
@@ -96,12 +99,12 @@ def as_table(table: Any, name: str = "table") -> Table:
                          f"read: {str(error).partition(' cannot be read: ')[2] or error}") from None
 
 
-def _bad_rows(columns: dict[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:
+def _bad_rows(columns: dict[str, np.ndarray], classes: Sequence[str]) -> list[tuple[str, np.ndarray]]:
     """Return what each column must be, and which rows are not."""
     checks: list[tuple[str, np.ndarray]] = []
     for name, values in columns.items():
         if name == "fr_class":
-            checks.append((f"fr_class one of {', '.join(FR_CLASSES)}", ~np.isin(values, FR_CLASSES)))
+            checks.append((f"fr_class one of {', '.join(classes)}", ~np.isin(values, classes)))
             continue
         finite = np.isfinite(values)
         if name == "source_id":

@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 
 from skygal.observation.beam import TargetBeam
-from skygal.observation.psf import remainder
 from skygal.rendering.analytic.bulk import Analytic, draw, label
 from skygal.rendering.blocks import Blocks, Window, convolve_window
 from skygal.rendering.drawing import Drawn
@@ -43,7 +42,7 @@ class Canvas:
                  valid: np.ndarray | None = None) -> None:
         self.window = y0, y1, x0, x1 = window
         self._valid = valid
-        self._rest = None if beam.psf is None else remainder(beam)
+        self._rest = beam.remainder
         self.reach = self.reach_of(window, shape, beam)
         self.segmentation = _blank((y1 - y0, x1 - x0), np.int32)
         self._brightest = _blank((y1 - y0, x1 - x0), np.float32)
@@ -52,10 +51,10 @@ class Canvas:
     @staticmethod
     def reach_of(window: Window, shape: tuple[int, int], beam: TargetBeam) -> Window:
         """Return (y0, y1, x0, x1) of what matters to a window of an image of ``shape``."""
-        if beam.psf is None:
+        if beam.remainder is None:
             return window
         # the blocks of the convolution that meet the window, with what is around them
-        margin = tuple(side // 2 for side in remainder(beam).shape)
+        margin = tuple(side // 2 for side in beam.remainder.shape)
         blocks = Blocks((margin[0], margin[1]))
         edges = []
         for begin, end, side, size, far, length in zip(window[::2], window[1::2], blocks.sides, blocks.size, margin,

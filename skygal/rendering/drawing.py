@@ -9,7 +9,6 @@ import numpy as np
 from scipy import signal
 
 from skygal.observation.beam import TargetBeam
-from skygal.observation.psf import remainder
 from skygal.rendering.matching import matching_kernel
 from skygal.rendering.plan import PatchPlan, plan_patches
 from skygal.rendering.transform import Patches, render_blocks
@@ -24,7 +23,7 @@ LARGEST_PATCH = 2**22
 SINGULAR = 1e-12
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stamps:
     """Sources that are to be drawn.
 
@@ -68,7 +67,7 @@ class Stamps:
         return Stamps(*(getattr(self, field.name)[part] for field in fields(self)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Drawn:
     """Sources ``start`` to ``stop`` of a batch, drawn.
 
@@ -149,7 +148,7 @@ def draw_stamps(sources: Stamps, beam: TargetBeam, native: np.ndarray, shape: tu
     limited[rows] = is_limited
     plan = plan_patches(sources.stamps[rows], sources.centre[rows], sources.position[rows], sources.affine[rows],
                         kernel, native)
-    rest = None if beam.psf is None else remainder(beam)
+    rest = beam.remainder
     margin = (0, 0) if rest is None else tuple(s // 2 for s in rest.shape)
     image = np.array([-margin[0], shape[0] + margin[0], -margin[1], shape[1] + margin[1]])
     pixels = plan.size.prod(axis=1, dtype=float)

@@ -13,7 +13,7 @@ __all__ = ["Footprints"]
 
 
 class Footprints:
-    """The brightness of sources on an image, two bytes a pixel; a `skygal.rendering.neighbours.Layer`."""
+    """The brightness of sources on an image, two bytes a pixel; a `skygal.rendering.neighbours.HasPixels`."""
 
     def __init__(self) -> None:
         self._values: list[np.ndarray] = []

@@ -2,101 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-
 import numpy as np
-from scipy import signal
 
-from skygal.observation.beam import TargetBeam
-from skygal.observation.psf import remainder
+from skygal.observation.frame import Frame
 from skygal.rendering.drawing import Drawn
 from skygal.rendering.footprints import Footprints
 
-__all__ = ["FAINTEST", "Frame", "Measured", "least_seen", "mask_ends", "matters_above"]
+__all__ = ["FAINTEST", "Measured", "hidden", "least_seen", "mask_ends", "matters_above"]
 
 #: a source's pixels are those above this part of its peak, or above the noise if that is more
 FAINTEST = 0.01
-
-
-@dataclass(frozen=True)
-class Frame:
-    """The image that sources are measured in.
-
-    Attributes
-    ----------
-    shape : (int, int)
-        (ny, nx).
-    beam : TargetBeam
-        Its beam.
-    valid : ndarray of bool, shape (ny, nx), or None
-        Where it has pixels at all; None for everywhere.
-    """
-
-    shape: tuple[int, int]
-    beam: TargetBeam
-    valid: np.ndarray | None = None
-
-    @cached_property
-    def margin(self) -> tuple[int, int]:
-        """How far, in rows and columns, a PSF image spreads a source beyond what is added up."""
-        return (0, 0) if self.beam.psf is None else tuple(s // 2 for s in remainder(self.beam).shape)  # type: ignore[return-value]
-
-    @cached_property
-    def _share(self) -> np.ndarray:
-        """What part of the flux of each pixel, margin included, ends up in the image's valid part."""
-        window = np.ones(self.shape) if self.valid is None else self.valid.astype(float)
-        return signal.fftconvolve(window, remainder(self.beam)[::-1, ::-1], mode="full") / self.beam.area
-
-    @cached_property
-    def _cumulative(self) -> np.ndarray:
-        rest = remainder(self.beam)
-        return np.pad(rest, [(1, 0), (1, 0)]).cumsum(axis=0).cumsum(axis=1) / self.beam.area
-
-    def interior(self, x0: np.ndarray, y0: np.ndarray, x1: np.ndarray, y1: np.ndarray) -> np.ndarray:
-        """Return which boxes, ends included, lie where all of their flux is in the image."""
-        (ny, nx), (py, px) = self.shape, self.margin
-        inside = (x0 >= px) & (y0 >= py) & (x1 < nx - px) & (y1 < ny - py)
-        return inside if self.valid is None else np.zeros_like(inside)
-
-    def flux_within(self, x: int, y: int, data: np.ndarray) -> float:
-        """Return the sum of the pixels of a patch, its first one at (x, y), as far as they end up in the image."""
-        (ny, nx), (py, px), (h, w) = self.shape, self.margin, data.shape
-        x0, x1, y0, y1 = max(x, -px), min(x + w, nx + px), max(y, -py), min(y + h, ny + py)
-        if x0 >= x1 or y0 >= y1:
-            return 0.0
-        part = data[y0 - y:y1 - y, x0 - x:x1 - x].astype(float)
-        if self.beam.psf is None:
-            return float(part.sum() if self.valid is None else part[self.valid[y0:y1, x0:x1]].sum())
-        if self.valid is not None:
-            return float((part * self._share[y0 + py:y1 + py, x0 + px:x1 + px]).sum())
-        row, column = np.arange(y0, y1), np.arange(x0, x1)
-        sums = self._cumulative
-        top, bottom = np.clip(ny - row + py, 0, 2 * py + 1), np.clip(py - row, 0, 2 * py + 1)
-        right, left = np.clip(nx - column + px, 0, 2 * px + 1), np.clip(px - column, 0, 2 * px + 1)
-        share = (sums[np.ix_(top, right)] - sums[np.ix_(bottom, right)] - sums[np.ix_(top, left)]
-                 + sums[np.ix_(bottom, left)])
-        return float((part * share).sum())
-
-    def visible(self, x: int, y: int, data: np.ndarray) -> tuple[int, int, np.ndarray]:
-        """Return where the part of a patch that lies in the image starts, and that part, 0 where the image is blank.
-
-        The patch's first pixel is at (x, y).
-        """
-        (ny, nx), (h, w) = self.shape, data.shape
-        x0, x1, y0, y1 = max(x, 0), min(x + w, nx), max(y, 0), min(y + h, ny)
-        if x0 >= x1 or y0 >= y1:
-            return 0, 0, np.zeros((0, 0), data.dtype)
-        part = data[y0 - y:y1 - y, x0 - x:x1 - x]
-        return x0, y0, part if self.valid is None else part * self.valid[y0:y1, x0:x1]
-
-    def holds(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Return which pixels the image has, not blank."""
-        ny, nx = self.shape
-        inside = (x >= 0) & (x < nx) & (y >= 0) & (y < ny)
-        if self.valid is not None:
-            inside[inside] = self.valid[y[inside], x[inside]]
-        return inside
 
 
 class Measured:
@@ -235,3 +150,10 @@ def least_seen(peak: np.ndarray, rms: np.ndarray) -> np.ndarray:
 def matters_above(peak: np.ndarray, rms: np.ndarray) -> np.ndarray:
     """Return above what brightness a neighbour matters to a source, Jy/beam: the noise, without it 1 % of its peak."""
     return np.where(rms > 0, rms, FAINTEST * peak)
+
+
+def hidden(flux: np.ndarray, position: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Return which sources in an image are not seen at all: a primary beam lets nothing of them through."""
+    size = np.array(shape[::-1])
+    with np.errstate(invalid="ignore"):
+        return (flux == 0) & (np.abs(position - (size - 1) / 2) < size / 2).all(axis=1)

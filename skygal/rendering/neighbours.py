@@ -10,7 +10,7 @@ import numpy as np
 
 from skygal.rendering.blocks import Window
 
-__all__ = ["Layer", "Marks", "Neighbours", "Pixels", "find_neighbours"]
+__all__ = ["HasPixels", "Marks", "Neighbours", "Pixels", "find_neighbours"]
 
 #: rows of the image that are looked at together, and pixels at most
 ROWS, PIXELS = 1024, 2**23
@@ -18,7 +18,7 @@ ROWS, PIXELS = 1024, 2**23
 CELL = 32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pixels:
     """Pixels of sources in a window.
 
@@ -81,7 +81,7 @@ class Marks:
                 + s[begin[:, 0], begin[:, 1]]) > 0
 
 
-class Layer(Protocol):
+class HasPixels(Protocol):
     """Sources of one kind, as their neighbours see them. Windows are (y0, y1, x0, x1) in the image."""
 
     @property
@@ -105,7 +105,7 @@ class Layer(Protocol):
         """Return their brightness at marked pixels."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Neighbours:
     """What neighbours add to sources.
 
@@ -124,12 +124,12 @@ class Neighbours:
     share: np.ndarray
 
 
-def find_neighbours(layers: Sequence[Layer], shape: tuple[int, int]) -> Neighbours:
+def find_neighbours(layers: Sequence[HasPixels], shape: tuple[int, int]) -> Neighbours:
     """Return what the neighbours of each source add to it.
 
     Parameters
     ----------
-    layers : sequence of Layer
+    layers : sequence of HasPixels
         All sources.
     shape : (int, int)
         (ny, nx) of the image.

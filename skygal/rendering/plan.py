@@ -27,7 +27,7 @@ BLOCK = 512
 FAR = 2**40
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Blocks:
     """Parts of patches that are to be computed.
 
@@ -47,7 +47,7 @@ class Blocks:
         return Blocks(self.source[part], self.corner[part], self.size[part])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PatchPlan:
     """Geometry of ``n`` patches.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skygal.checks import show
-from skygal.scene.recipe import Recipe
+from skygal.scene.scene import Scene
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -66,28 +66,26 @@ def _shipped(name: str, device: str) -> Any:
     return load_model(name, device=device)
 
 
-def _planes(recipe: Recipe, window: tuple[int, int, int, int], model: Any) -> np.ndarray:
+def _chunk(scene: Scene, window: tuple[int, int, int, int], device: str, *shared: Any) -> np.ndarray:
     """Return a chunk, of type `PLANES`."""
-    if isinstance(model, str):
-        model = _shipped(model, recipe.device)
     out = np.empty((window[1] - window[0], window[3] - window[2]), PLANES)
-    drawn, out["segmentation"] = recipe.draw(window, model)
-    out["image"], out["model"] = recipe.observe(window, drawn)
+    known = [_shipped(one, device) if isinstance(one, str) else one for one in shared]
+    out["image"], out["model"], out["segmentation"] = scene.planes(window, known)
     return out
 
 
-def chunked_planes(recipe: Recipe, model: Any, chunks: tuple[tuple[int, ...], tuple[int, ...]]) -> da.Array:
-    """Return a field as a lazy array of type `PLANES`.
+def chunked_planes(scene: Scene, chunks: tuple[tuple[int, ...], tuple[int, ...]], *, device: str = "cpu") -> da.Array:
+    """Return a scene as a lazy array of type `PLANES`.
 
     Parameters
     ----------
-    recipe : Recipe
-        The field. Each chunk's task carries the part of it that the chunk needs.
-    model : Generator
-        The trained model. One that comes with the package is loaded by each process that draws; another
-        is sent to each once.
+    scene : Scene
+        Each chunk's task carries the part of it that the chunk needs. A model that comes with the package is loaded by
+        each process that draws; what else layers share is sent to each once.
     chunks : (tuple of int, tuple of int)
         From `check_chunks`.
+    device : str
+        Where models are loaded: "cpu" or "cuda".
     """
     import dask
     import dask.array as da
@@ -95,14 +93,16 @@ def chunked_planes(recipe: Recipe, model: Any, chunks: tuple[tuple[int, ...], tu
     from skygal.morphology.checkpoint import is_shipped
 
     token = secrets.token_hex(8)
-    source = model.name if is_shipped(model) else dask.delayed(model, name=f"skygal-model-{token}", traverse=False)
-    make = dask.delayed(_planes, pure=False, traverse=False)
+    shared = [one if one is None else one.name if is_shipped(one) else
+              dask.delayed(one, name=f"skygal-shared-{k}-{token}", traverse=False)
+              for k, one in enumerate(layer.shared for layer in scene.layers)]
+    make = dask.delayed(_chunk, pure=False, traverse=False)
     bottom, rows = 0, []
     for i, high in enumerate(chunks[0]):
         left, row = 0, []
         for j, wide in enumerate(chunks[1]):
             window = bottom, bottom + high, left, left + wide
-            part = make(recipe.within(window), window, source, dask_key_name=f"skygal-chunk-{token}-{i}-{j}")
+            part = make(scene.within(window), window, device, *shared, dask_key_name=f"skygal-chunk-{token}-{i}-{j}")
             row.append(da.from_delayed(part, (high, wide), PLANES))
             left += wide
         bottom += high

@@ -1,80 +1,156 @@
-"""A cast to pixels and truth: the part that a blank field and an injection share."""
+"""Galaxies in a frame: stamps brought onto the sky, measured there, and drawn again in any window."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 from astropy import units as u
+from astropy.table import QTable
 
 from skygal.checks import warn_caller
-from skygal.morphology.batches import Batch, make_stamps
+from skygal.morphology.batches import Batch, decode_at
+from skygal.morphology.clip import clip_stamps
+from skygal.morphology.generator import DECODE_BLOCK
+from skygal.morphology.latents import Latents
 from skygal.morphology.point import add_points
 from skygal.observation.beam import TargetBeam, native_covariance
+from skygal.observation.frame import Frame
 from skygal.population.spectra import Colours
+from skygal.rendering.blocks import Window
 from skygal.rendering.canvas import Canvas
 from skygal.rendering.drawing import Stamps, draw_stamps
-from skygal.rendering.measured import Frame, Measured
-from skygal.scene.cast import Cast
-from skygal.scene.image_components import Hills, SeenSources, find_hills
-from skygal.scene.recipe import Placements
-from skygal.wcs import pixel_to_icrs
+from skygal.rendering.image_components import Hills, SeenSources, find_hills
+from skygal.rendering.measured import Measured, hidden
+from skygal.scene.layer import within_boxes
+from skygal.scene.sources import Galaxies
+from skygal.wcs import icrs_to_pixel, pixel_affine, pixel_to_icrs
 
-__all__ = ["Scene", "View", "draw_scene", "hidden", "stamp_affines"]
+__all__ = ["GalaxyLayer", "StampPlaces", "place_stamps", "stamp_affines"]
 
 MORPHOLOGIES = {1: "single", 2: "double", 3: "triple"}
 #: power of a primary beam below which pixels, in single precision, no longer tell the flux
 HARDLY = 1e-20
+#: sources that are decoded at once
+AT_ONCE = 512
 
 
-@dataclass(frozen=True)
-class View:
-    """How a cast is seen.
+@dataclass(frozen=True, eq=False)
+class StampPlaces:
+    """What it takes to draw the same stamps in the same places again, bit by bit, without their pixels.
 
     Attributes
     ----------
-    beam : TargetBeam
-        The image's beam.
-    rms : ndarray, shape (n,)
-        Noise at each source, Jy/beam; 0 for none.
-    ratio : float
-        The frequency over the one that the population's fluxes are for.
-    gain : ndarray, shape (n,), or None
-        The primary beam at each source; None for 1.
-    valid : ndarray of bool, shape (ny, nx), or None
-        Where the image has pixels at all; None for everywhere.
+    number : ndarray of int, shape (n,)
+        Each source's number in the population, from 0, rising.
+    latents : Latents
+        What its stamp is decoded from.
+    total : ndarray, shape (n,)
+        Sum of the decoded and clipped stamp.
+    centre, position, affine, flux : ndarray
+        See `skygal.rendering.drawing.Stamps`.
+    core : ndarray, shape (n, 2)
+        Its core (x, y), in stamp pixels.
+    extra : ndarray, shape (n,)
+        Unresolved flux that is added to the stamp there, in parts of its own.
+    limits : ndarray, shape (n,), float32
+        Jy/beam above which a pixel is labelled as the source's.
+    labels : ndarray of int, shape (n,)
+        Its ``source_id``.
+    box : ndarray of int, shape (n, 4)
+        (y0, y1, x0, x1) of its pixels, one past the last row and column; four zeros for none.
     """
 
-    beam: TargetBeam
-    rms: np.ndarray
-    ratio: float = 1.0
-    gain: np.ndarray | None = None
-    valid: np.ndarray | None = None
+    number: np.ndarray
+    latents: Latents
+    total: np.ndarray
+    centre: np.ndarray
+    core: np.ndarray
+    extra: np.ndarray
+    position: np.ndarray
+    affine: np.ndarray
+    flux: np.ndarray
+    limits: np.ndarray
+    labels: np.ndarray
+    box: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+    def __getitem__(self, part: slice | np.ndarray) -> StampPlaces:
+        return StampPlaces(*(getattr(self, column.name)[part] for column in fields(self)))
+
+    @classmethod
+    def join(cls, parts: list[StampPlaces]) -> StampPlaces:
+        """Return several sets as one."""
+        if not parts:
+            whole, number, pair = np.zeros(0, int), np.zeros(0), np.zeros((0, 2))
+            latents = Latents(np.zeros((0, 0), np.float32), np.zeros(0, str), number, number, whole)
+            return cls(whole, latents, number, pair, pair, number, pair, np.zeros((0, 2, 2)), number,
+                       number.astype(np.float32), whole, np.zeros((0, 4), int))
+        columns: dict[str, Any] = {}
+        for column in fields(cls):
+            values = [getattr(part, column.name) for part in parts]
+            columns[column.name] = Latents.join(values) if column.name == "latents" else np.concatenate(values)
+        return cls(**columns)
 
 
-@dataclass(frozen=True)
-class Scene:
-    """What is in a noiseless sky.
+@dataclass(frozen=True, eq=False)
+class GalaxyLayer:
+    """Galaxies that a model decodes, in a frame: a `skygal.scene.layer.Layer`.
 
     Attributes
     ----------
-    truth, components : dict of str to ndarray
-        Columns, in the units of `skygal.truth.schema`; what neighbours add is yet to come.
-    measured : Measured
-        The sources' pixels.
-    placements : Placements
-        What it takes to draw any part of it again.
+    places : StampPlaces
+        What it takes to draw them.
     shape : (int, int)
         (ny, nx) of the image.
+    beam : TargetBeam
+        Its beam.
+    clip_sigma : float or None
+        See `skygal.morphology.clip.clip_stamps`.
+    device : str
+        Where stamps are rendered: "cpu" or "cuda".
+    truth, components, pixels, shared
+        See `skygal.scene.layer.Layer`; what is shared is the model.
     """
 
-    truth: dict[str, np.ndarray]
-    components: dict[str, np.ndarray]
-    measured: Measured
-    placements: Placements
+    places: StampPlaces
     shape: tuple[int, int]
+    beam: TargetBeam
+    clip_sigma: float | None
+    device: str = "cpu"
+    truth: dict[str, np.ndarray] = field(default_factory=dict)
+    components: dict[str, np.ndarray] = field(default_factory=dict)
+    pixels: Any = None
+    shared: Any = None
+
+    def within(self, window: Window) -> GalaxyLayer:
+        """Return what it takes to draw a window."""
+        places = self.places[within_boxes(self.places.box, window)]
+        return GalaxyLayer(places, self.shape, self.beam, self.clip_sigma, self.device)
+
+    def draw(self, canvas: Canvas, shared: Any) -> None:
+        """Decode the sources again and add them to a canvas."""
+        mine = self.places[within_boxes(self.places.box, canvas.reach)]
+        fwhm = shared.beam_fwhm / shared.pixel_scale
+        for start in range(0, len(mine), AT_ONCE):
+            part = mine[start:start + AT_ONCE]
+            stamps = decode_at(shared, part.latents, part.number % DECODE_BLOCK)
+            stamps = clip_stamps(stamps, self.clip_sigma, beam_fwhm=fwhm)
+            stamps /= part.total[:, None, None].astype(np.float32)
+            for drawn in draw_stamps(_sources(part, stamps, fwhm), self.beam, native_covariance(fwhm), self.shape,
+                                     window=canvas.reach, device=self.device):
+                canvas.add(drawn, part.limits, part.labels)
+
+
+def _sources(places: StampPlaces, stamps: np.ndarray, fwhm: float) -> Stamps:
+    """Return stamps of unit sum, whose beam has a FWHM in pixels, where they are placed."""
+    return Stamps(add_points(stamps, places.core, places.extra, fwhm=fwhm), places.centre, places.position,
+                  places.affine, places.flux)
 
 
 def stamp_affines(jacobian: np.ndarray, turn: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -95,13 +171,20 @@ def stamp_affines(jacobian: np.ndarray, turn: np.ndarray, scale: np.ndarray) -> 
     return jacobian @ (on_sky * scale[:, None, None])
 
 
-def draw_scene(cast: Cast, view: View, *, progress: Callable[[int], object], canvas: Canvas | None = None,
-               device: str = "cpu") -> Scene:
-    """Draw a cast, measure it, and keep what is needed to draw it again.
+def place_stamps(galaxies: Galaxies, frame: Frame, rms: np.ndarray, *, ratio: float,
+                 progress: Callable[[int], object], canvas: Canvas | None = None, device: str = "cpu") -> GalaxyLayer:
+    """Draw galaxies in a frame, measure them, and keep what is needed to draw them again.
 
     Parameters
     ----------
-    cast, view : Cast, View
+    galaxies : Galaxies
+        What is to be drawn.
+    frame : Frame
+        The image.
+    rms : ndarray, shape (n,)
+        Noise at each, Jy/beam; 0 for none.
+    ratio : float
+        The frequency over the one that the population's fluxes are for.
     progress : callable
         Called with the number of sources that have just been drawn.
     canvas : Canvas, optional
@@ -115,57 +198,52 @@ def draw_scene(cast: Cast, view: View, *, progress: Callable[[int], object], can
         With the number of sources whose stamps are coarser than the image's beam, and of those
         that lie wholly outside the image.
     """
-    n, population, model = len(cast), cast.population, cast.model
+    population, model = galaxies.population, galaxies.model
     las, pa = population["las"].to_value(u.arcsec), population["pa"].to_value(u.rad)
-    ids = np.asarray(population["source_id"])
-    asked = population["flux"].to_value(u.Jy)
-    gain = np.ones(n) if view.gain is None else view.gain
-    beam, native = view.beam, native_covariance(model.beam_fwhm / model.pixel_scale)
-    frame = Frame(cast.shape, beam, view.valid)
-    measured = Measured(frame, asked * gain, view.rms, ids)
+    ids, asked = np.asarray(population["source_id"]), population["flux"].to_value(u.Jy)
+    place = population["ra"].to_value(u.deg), population["dec"].to_value(u.deg)
+    positions, jacobian = np.stack(icrs_to_pixel(frame.wcs, *place), axis=-1), pixel_affine(frame.wcs, *place)
+    gain = frame.gain(*place)
+    gain = np.ones(len(population)) if gain is None else gain
+    beam, fwhm = frame.beam, model.beam_fwhm / model.pixel_scale
+    native = native_covariance(fwhm)
+    measured = Measured(frame, asked * gain, rms, ids)
     columns: list[dict[str, np.ndarray]] = []
     parts: list[dict[str, np.ndarray]] = []
-    kept: list[Placements] = []
-    for batch in _ahead(make_stamps(model, cast.plan, cast.clip_sigma)):
+    kept: list[StampPlaces] = []
+    for batch in _ahead(galaxies.stamps()):
         here, shapes = slice(batch.start, batch.start + len(batch.stamps)), batch.shapes
         scale = las[here] / shapes.las
-        affine = stamp_affines(cast.jacobian[here], pa[here] - np.radians(shapes.pa), scale)
+        affine = stamp_affines(jacobian[here], pa[here] - np.radians(shapes.pa), scale)
         index, bend = (np.asarray(population[name], float)[here] for name in ("spectral_index", "curvature"))
-        colours = Colours.of(index, shapes.core_frac, view.ratio, curvature=bend)
-        flux, position = asked[here] * gain[here] * colours.lobes, cast.position[here]
+        colours = Colours.of(index, shapes.core_frac, ratio, curvature=bend)
+        flux, position = asked[here] * gain[here] * colours.lobes, positions[here]
         measured.flux[here] = flux * (1 + colours.extra)
         found = _describe(batch, colours, scale, affine, position)
         found["flux"] = asked[here] * colours.lobes * (1 + colours.extra)
-        stamps = add_points(batch.stamps, shapes.core, colours.extra, fwhm=model.beam_fwhm / model.pixel_scale)
-        sources = Stamps(stamps, shapes.centre, position, affine, flux)
+        places = StampPlaces(np.arange(here.start, here.stop), batch.latents, shapes.flux, shapes.centre, shapes.core,
+                             colours.extra, position, affine, flux, measured.limits[here], ids[here],
+                             np.zeros((len(batch.stamps), 4), int))
+        sources = _sources(places, batch.stamps, fwhm)
         seen = SeenSources(sources, *(np.stack([found[f"x{end}"], found[f"y{end}"]], axis=1) for end in ("_core", "")))
-        found["n_components"] = np.zeros(len(sources), int)
-        box = np.zeros((len(sources), 4), int)
-        area = beam.at(*np.nan_to_num(position).T)[1] if beam.psf is None else np.ones(len(sources))
-        for drawn in draw_stamps(sources, beam, native, cast.shape, device=device):
+        found["n_components"] = np.zeros(len(places), int)
+        area = beam.at(*np.nan_to_num(position).T)[1] if beam.psf is None else np.ones(len(places))
+        for drawn in draw_stamps(sources, beam, native, frame.shape, device=device):
             measured.add(drawn, batch.start, area)
             hills = find_hills(drawn, seen, frame, native, measured.peak_flux[here])
-            found["n_components"] += np.bincount(hills.source, minlength=len(sources))
+            found["n_components"] += np.bincount(hills.source, minlength=len(places))
             parts.append(_components(hills, colours, shapes.core_frac, bend, ids[here]))
-            drawn.boxes(box)
+            drawn.boxes(places.box)
             if canvas is not None:
-                canvas.add(drawn, measured.limits[here], ids[here])
+                canvas.add(drawn, places.limits, places.labels)
             progress(drawn.stop - drawn.start)
         columns.append(found)
-        kept.append(Placements(np.arange(here.start, here.stop), batch.latents, shapes.flux, shapes.centre, shapes.core,
-                               colours.extra, position, affine, flux, measured.limits[here], ids[here], box))
-    measured.edge[hidden(measured.flux, cast.position, cast.shape)] = False
+        kept.append(places)
+    measured.edge[hidden(measured.flux, positions, frame.shape)] = False
     _warn(measured, ids)
-    truth, components = _tables(cast, view, measured, gain, _join(columns), _join(parts))
-    return Scene(truth, components, measured, Placements.join(kept) if kept else Placements.none(),
-                 cast.shape)
-
-
-def hidden(flux: np.ndarray, position: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Return which sources in an image are not seen at all: a primary beam lets nothing of them through."""
-    size = np.array(shape[::-1])
-    with np.errstate(invalid="ignore"):
-        return (flux == 0) & (np.abs(position - (size - 1) / 2) < size / 2).all(axis=1)
+    truth, components = _tables(population, frame, positions, rms, measured, gain, _join(columns), _join(parts))
+    return GalaxyLayer(StampPlaces.join(kept), frame.shape, beam, galaxies.clip_sigma, device, truth, components,
+                       measured.footprints, model)
 
 
 def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
@@ -185,7 +263,7 @@ def _describe(batch: Batch, colours: Colours, scale: np.ndarray, affine: np.ndar
     core = np.where(shapes.core_frac[:, None] == 0, np.nan, position + to_core)
     # a core of another colour draws the centroid to itself
     centre = np.where(extra[:, None] == 0, position, position + to_core * (extra / total)[:, None])
-    return {"zoom": scale / batch.pixel_scale, "extent": batch.latents.extent,
+    return {"latent_seed": batch.latents.keys, "zoom": scale / batch.pixel_scale, "extent": batch.latents.extent,
             "bending": np.degrees(np.abs(batch.bending)), "n_components_stamp": shapes.n_components,
             "core_frac": np.where(extra == 0, shapes.core_frac, (shapes.core_frac + extra) / total),
             "b_maj": shapes.b_maj * scale, "b_min": shapes.b_min * scale,
@@ -209,23 +287,22 @@ def _components(hills: Hills, colours: Colours, core_frac: np.ndarray, bend: np.
             "curvature": bend[k]}
 
 
-def _tables(cast: Cast, view: View, measured: Measured, gain: np.ndarray, found: dict[str, np.ndarray],
-            components: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def _tables(population: QTable, frame: Frame, position: np.ndarray, rms: np.ndarray, measured: Measured,
+            gain: np.ndarray, found: dict[str, np.ndarray], components: dict[str, np.ndarray]
+            ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Return the columns of truth and components."""
-    if not len(cast):
+    if not len(population):
         return {}, {}
-    population = cast.population
     ra, dec = (np.array(population[name].to_value(u.deg)) for name in ("ra", "dec"))
-    x, y = cast.position.T
+    x, y = position.T
     moved = np.flatnonzero(((found["x"] != x) | (found["y"] != y)) & np.isfinite(x))
-    ra[moved], dec[moved] = pixel_to_icrs(cast.wcs, found["x"][moved], found["y"][moved])
-    found["ra_core"], found["dec_core"] = pixel_to_icrs(cast.wcs, found.pop("x_core"), found.pop("y_core"))
+    ra[moved], dec[moved] = pixel_to_icrs(frame.wcs, found["x"][moved], found["y"][moved])
+    found["ra_core"], found["dec_core"] = pixel_to_icrs(frame.wcs, found.pop("x_core"), found.pop("y_core"))
     for end in ("", "_peak"):
-        components[f"ra{end}"], components[f"dec{end}"] = pixel_to_icrs(cast.wcs, components[f"x{end}"],
+        components[f"ra{end}"], components[f"dec{end}"] = pixel_to_icrs(frame.wcs, components[f"x{end}"],
                                                                         components[f"y{end}"])
     components["flux"] = components["flux_fraction"] * np.repeat(measured.flux, found["n_components"])
     with np.errstate(divide="ignore", invalid="ignore"):
-        snr = np.where(measured.peak_flux == 0, 0, measured.peak_flux / view.rms)
         # where the primary beam lets hardly anything through, only what was asked for is known
         flux = np.where(gain > HARDLY, measured.flux / gain, found.pop("flux"))
     las = population["las"].to_value(u.arcsec)
@@ -236,8 +313,8 @@ def _tables(cast: Cast, view: View, measured: Measured, gain: np.ndarray, found:
         "morphology": np.array([MORPHOLOGIES.get(int(k), "multiple") for k in found["n_components"]], str),
         "spectral_index": np.asarray(population["spectral_index"], float),
         "curvature": np.asarray(population["curvature"], float),
-        "redshift": np.asarray(population["redshift"], float), "snr": snr, "local_rms": view.rms,
-        "las_requested": las, "flux_requested": population["flux"].to_value(u.Jy), "latent_seed": cast.plan.keys,
+        "redshift": np.asarray(population["redshift"], float), "local_rms": rms,
+        "las_requested": las, "flux_requested": population["flux"].to_value(u.Jy),
         **measured.columns(),
     }
     return truth, components

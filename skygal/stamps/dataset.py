@@ -13,14 +13,14 @@ import torch
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from skygal.checks import as_count, as_quantity, as_seed, check_choice, open_range, show
-from skygal.morphology.batches import Limits, stamps_within
+from skygal.morphology.batches import Limits, decode_within
 from skygal.morphology.clip import check_clip_sigma
 from skygal.morphology.conditions import SIZE_TO_EXTENT
-from skygal.morphology.generator import BLOCK
-from skygal.morphology.latents import Latents, check_latents, draw_sources
+from skygal.morphology.generator import DECODE_BLOCK
+from skygal.morphology.latents import Latents, check_latents, sample_latents
 from skygal.morphology.moments import measure_moments
 from skygal.seeds import Seeds
-from skygal.stamps.view import StampView
+from skygal.stamps.survey_view import StampView
 
 __all__ = ["StampStream", "SyntheticStamps"]
 
@@ -161,7 +161,7 @@ class SyntheticStamps(Dataset):
         if image is None:
             # whoever asks for items in turn gets them as quickly as a batch
             ahead = self._at_once if self._last == index - 1 else 1
-            numbers = range(index, min(index + ahead, (index // BLOCK + 1) * BLOCK, self.n))
+            numbers = range(index, min(index + ahead, (index // DECODE_BLOCK + 1) * DECODE_BLOCK, self.n))
             self._ahead = dict(zip(numbers, self._images(numbers), strict=True))
             image = self._ahead.pop(index)
         self._last = index
@@ -207,9 +207,9 @@ class SyntheticStamps(Dataset):
         """Return the images of items, each an array of its own."""
         place: dict[int, list[int]] = {}
         for number in numbers:
-            place.setdefault(number // BLOCK, []).append(number)
+            place.setdefault(number // DECODE_BLOCK, []).append(number)
         # a block at a time, which may not be kept for long
-        part = {number: self._block(block)[number % BLOCK] for block, of in place.items() for number in of}
+        part = {number: self._block(block)[number % DECODE_BLOCK] for block, of in place.items() for number in of}
         parts = [part[number] for number in numbers]
         streams = [Seeds(part.key).generator("view") for part in parts]
         angles = np.array([rng.uniform(0, 2 * np.pi) for rng in streams]) * self.turned
@@ -240,15 +240,16 @@ class SyntheticStamps(Dataset):
         return kept[0]
 
     def _decode(self, block: int) -> list[_Part]:
-        fr_class = np.asarray(self.classes)[self._labels(block * BLOCK, BLOCK)]
+        fr_class = np.asarray(self.classes)[self._labels(block * DECODE_BLOCK, DECODE_BLOCK)]
         keys = Seeds(int(Seeds(self.seed).generator("block", block).integers(2**63))).keys_of("latent", fr_class)
         least, most = (end / SIZE_TO_EXTENT for end in self.limits.las)
 
         def draw(fr_class: np.ndarray, keys: np.ndarray) -> Latents:
-            return draw_sources(self.model, self.latents, fr_class, keys, least=least, most=most,
-                                bending=self.limits.bending)
+            return sample_latents(self.model, self.latents, fr_class, keys, least=least, most=most,
+                                  bending=self.limits.bending)
 
-        _, stamps = stamps_within(self.model, draw(fr_class, keys), self.clip_sigma, self.limits, redraw=draw)
+        _, stamps = decode_within(self.model, draw(fr_class, keys), self.clip_sigma, self.limits,
+                                  redraw=lambda rows, keys: draw(fr_class[rows], keys))
         flux, centre, _ = measure_moments(stamps)
         lit = stamps != 0
         (top, bottom), (left, right) = (_first_and_last(lit.any(axis=axis)) for axis in (2, 1))
@@ -285,9 +286,9 @@ class StampStream(IterableDataset):
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         worker = get_worker_info()
         number, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
-        block = self.start // BLOCK + number
+        block = self.start // DECODE_BLOCK + number
         while True:
-            index, end, step = max(self.start, block * BLOCK), (block + 1) * BLOCK, self.stamps._at_once
+            index, end, step = max(self.start, block * DECODE_BLOCK), (block + 1) * DECODE_BLOCK, self.stamps._at_once
             for start in range(index, end, step):
                 yield from self.stamps._items(range(start, min(start + step, end)))
             block += workers

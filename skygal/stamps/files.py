@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import struct
 import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -249,15 +247,10 @@ def encode_png(image: np.ndarray, bits: int = 8) -> bytes:
     -------
     bytes
     """
+    from PIL import Image
+
     peak = float(image.max())
-    scaled = np.round(image[::-1] * (WHITE[bits] / peak if peak > 0 else 0.0)).astype(">u1" if bits == 8 else ">u2")
-    ny, nx = image.shape
-    # each row begins with the number of its filter: 0, none
-    rows = np.zeros((ny, 1 + nx * bits // 8), np.uint8)
-    rows[:, 1:] = scaled.view(np.uint8).reshape(ny, -1)
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", nx, ny, bits, 0, 0, 0, 0))
-            + chunk(b"IDAT", zlib.compress(rows.tobytes(), 6)) + chunk(b"IEND", b""))
+    scaled = np.round(image[::-1] * (WHITE[bits] / peak if peak > 0 else 0.0))
+    file = io.BytesIO()
+    Image.fromarray(scaled.astype(np.uint8 if bits == 8 else np.uint16)).save(file, format="PNG")
+    return file.getvalue()

@@ -13,10 +13,10 @@ from astropy.table import QTable
 
 from skygal.checks import as_count, as_seed, check_choice, open_range, show
 from skygal.io.pictures import ROWS, notebook_html, picture_html, table_html
-from skygal.morphology.batches import Batch, Limits, draw_within
+from skygal.morphology.batches import Batch, Limits, make_stamps_within
 from skygal.morphology.clip import check_clip_sigma
 from skygal.morphology.conditions import SIZE_TO_EXTENT
-from skygal.morphology.latents import Latents, check_latents, draw_keys, draw_sources
+from skygal.morphology.latents import Latents, check_latents, sample_keys, sample_latents
 from skygal.morphology.measure import Shapes, measure_stamps
 from skygal.population.classes import check_mix, sample_classes
 from skygal.seeds import Seeds
@@ -241,7 +241,7 @@ def _make_sample(n: int, fr_class: Any, fr_mix: Any, las: Any, bending: Any, lat
     else:
         classes = sample_classes(mix, np.zeros(n), np.zeros(n), seeds.generator("stamp class"))
     # not a field's stream: what a network learns from must not be in the field of the same seed that it is tried on
-    keys = draw_keys(seeds, "stamp", latents, np.asarray(classes).astype(str))
+    keys = sample_keys(seeds, "stamp", latents, np.asarray(classes).astype(str))
     limits = Limits(open_range("las", las, u.arcsec, np.inf), open_range("bending", bending, u.rad, np.pi))
     if (las is not None or bending is not None) and (pairs or isinstance(latents, np.ndarray)):
         raise ValueError("las and bending must be left out with latents that are given or paired, got "
@@ -263,19 +263,21 @@ class _Sample:
     def draw(self, classes: np.ndarray, keys: np.ndarray) -> Latents:
         """Return what to decode for sources of these classes and keys."""
         low, high = (end / SIZE_TO_EXTENT for end in self.limits.las)
-        return draw_sources(self.generator, self.latents, classes, keys, least=low, most=high,
-                            bending=self.limits.bending)
+        return sample_latents(self.generator, self.latents, classes, keys, least=low, most=high,
+                              bending=self.limits.bending)
 
     def part(self, start: int, *, clip_sigma: float | None, scale: str, size: int | None,
              update: Callable[[int], object]) -> StampSet:
         """Return stamps from number ``start`` on, at any angle in a square frame, or aligned where ``size`` is None."""
         generator, here = self.generator, slice(start, start + PART)
         if isinstance(self.latents, np.ndarray) and self.latents.ndim == 2:
-            plan = draw_sources(generator, self.latents[here], self.classes[here], self.keys[here])
+            plan = sample_latents(generator, self.latents[here], self.classes[here], self.keys[here])
         else:
             plan = self.draw(self.classes[here], self.keys[here])
         images, shapes, decoded, bendings = [], [], [], []
-        for batch in draw_within(generator, plan, clip_sigma, self.limits, redraw=self.draw):
+        classes = self.classes[here]
+        for batch in make_stamps_within(generator, plan, clip_sigma, self.limits,
+                                 redraw=lambda rows, keys: self.draw(classes[rows], keys)):
             stamps, measured = (batch.stamps, batch.shapes) if size is None else _turned(batch, generator, size)
             whole = stamps.max(axis=(1, 2)) if scale == "peak" else stamps.sum(axis=(1, 2))
             images.append(stamps / whole[:, None, None])

@@ -13,12 +13,12 @@ import torch
 from torch.nn import functional
 
 from skygal.data.prepare import TrainingSet
-from skygal.morphology.generator import Generator
-from skygal.morphology.latents import draw_conditions
+from skygal.morphology.generator import CvaeGenerator
+from skygal.morphology.latents import sample_conditions
 from skygal.morphology.networks import Acceptance
 from skygal.training.augment import StampBatches
-from skygal.training.stamp_net import train_net
-from skygal.training.survey_view import SurveyView
+from skygal.training.stamp_classifier import train_classifier
+from skygal.training.torch_view import TorchView
 
 __all__ = ["train_acceptance"]
 
@@ -35,13 +35,13 @@ ALWAYS = 0.9
 BLOCK = 512
 
 
-def train_acceptance(generator: Generator, data: TrainingSet, *, n: int, sharpness: tuple[float, float], seed: int,
+def train_acceptance(generator: CvaeGenerator, data: TrainingSet, *, n: int, sharpness: tuple[float, float], seed: int,
                      epochs: int = 30, progress: bool = False) -> Acceptance:
     """Train the network that resamples the prior.
 
     Parameters
     ----------
-    generator : Generator
+    generator : CvaeGenerator
         The trained model.
     data : TrainingSet
         The stamps that it learnt from (the training split alone).
@@ -71,7 +71,7 @@ def _fewer(epochs: int) -> int:
     return max(1, 2 * epochs // 3)
 
 
-def _guided(generator: Generator, data: TrainingSet, n: int, *, seed: int, epochs: int,
+def _guided(generator: CvaeGenerator, data: TrainingSet, n: int, *, seed: int, epochs: int,
             progress: bool) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray]:
     """Return draws (latents, class, extent, bending) and what the guides say of each.
 
@@ -86,7 +86,7 @@ def _guided(generator: Generator, data: TrainingSet, n: int, *, seed: int, epoch
     draws = rng.integers(len(known), size=n)
     fr_class = known.fr_class[draws]
     keys = rng.integers(2**63, size=n)
-    extent, bending = draw_conditions(generator, fr_class, keys)
+    extent, bending = sample_conditions(generator, fr_class, keys)
     u = rng.standard_normal((n, generator.latent_dim)).astype(np.float32)
     nearest = _nearest_noise(extent, fr_class, known, rng)
     views = np.stack([_observed(generator, u, fr_class, extent, bending, nearest, seed=seed + view)
@@ -97,15 +97,15 @@ def _guided(generator: Generator, data: TrainingSet, n: int, *, seed: int, epoch
     logit, ratio = np.zeros(n, np.float32), np.zeros(n, np.float32)
     for k in tqdm(range(GUIDES), desc="resampling the prior", unit="guide", disable=not progress):
         if set(CLASSES) <= set(known.fr_class):
-            judge = train_net(real[:, two], label[two], seed=seed + k, epochs=_fewer(epochs), zoom=0.1)
+            judge = train_classifier(real[:, two], label[two], seed=seed + k, epochs=_fewer(epochs), zoom=0.1)
             odds = sum(_log_odds(judge.classify(view)) for view in views) / VIEWS / GUIDES
             logit += np.where(fr_class == CLASSES[1], odds, np.where(fr_class == CLASSES[0], -odds, 0.0))
         # each half is told from real stamps by guides that learnt on the other
         for mine, other in ((slice(0, half), slice(half, n)), (slice(half, n), slice(0, half))):
             pick = rng.choice(np.arange(n)[other], min(len(known), half), replace=False)
             fake = views[np.arange(1 + VIEWS) % VIEWS][:, pick]
-            telling = train_net(np.concatenate([real, fake], axis=1), np.repeat([1, 0], [len(known), len(pick)]),
-                                seed=seed + 10 + k, epochs=epochs, learning_rate=TELLING_RATE)
+            telling = train_classifier(np.concatenate([real, fake], axis=1), np.repeat([1, 0], [len(known), len(pick)]),
+                                       seed=seed + 10 + k, epochs=epochs, learning_rate=TELLING_RATE)
             ratio[mine] += sum(_log_odds(telling.classify(view[mine])) for view in views) / VIEWS / GUIDES
     named = np.where(np.isin(fr_class, CLASSES), -np.logaddexp(0, -logit), 0.0).astype(np.float32)
     return (u, fr_class, extent, bending), ratio, named
@@ -128,9 +128,9 @@ def _nearest_noise(extent: np.ndarray, fr_class: np.ndarray, known: TrainingSet,
     return out
 
 
-def _real_views(generator: Generator, known: TrainingSet, *, seed: int) -> np.ndarray:
+def _real_views(generator: CvaeGenerator, known: TrainingSet, *, seed: int) -> np.ndarray:
     """Return real stamps (1 + VIEWS, n, ny, nx): the cutouts' own pixels, then restored and seen with other noise."""
-    view, draw = SurveyView(generator.arch), torch.Generator().manual_seed(seed)
+    view, draw = TorchView(generator.arch.shape, generator.arch.beam_sigma), torch.Generator().manual_seed(seed)
     batches = StampBatches(torch.from_numpy(known.images), torch.full((len(known),), -1),
                            torch.from_numpy(known.noise.astype(np.float32)), generator.arch)
     out = np.empty((1 + VIEWS, *known.seen.shape), np.float32)
@@ -142,10 +142,10 @@ def _real_views(generator: Generator, known: TrainingSet, *, seed: int) -> np.nd
     return out
 
 
-def _observed(generator: Generator, u: np.ndarray, fr_class: np.ndarray, extent: np.ndarray, bending: np.ndarray,
+def _observed(generator: CvaeGenerator, u: np.ndarray, fr_class: np.ndarray, extent: np.ndarray, bending: np.ndarray,
               noise: np.ndarray, *, seed: int) -> np.ndarray:
     """Return stamps as the survey shows them, from their latents."""
-    view, draw = SurveyView(generator.arch), torch.Generator().manual_seed(seed)
+    view, draw = TorchView(generator.arch.shape, generator.arch.beam_sigma), torch.Generator().manual_seed(seed)
     out = np.empty((len(u), *generator.shape), np.float32)
     for start in range(0, len(u), BLOCK):
         part = slice(start, start + BLOCK)
@@ -154,7 +154,7 @@ def _observed(generator: Generator, u: np.ndarray, fr_class: np.ndarray, extent:
     return out
 
 
-def _fit(generator: Generator, u: torch.Tensor, condition: torch.Tensor, target: torch.Tensor, *, epochs: int,
+def _fit(generator: CvaeGenerator, u: torch.Tensor, condition: torch.Tensor, target: torch.Tensor, *, epochs: int,
          seed: int) -> Acceptance:
     """Return the network that foretells the target, with the level above which all is kept."""
     with torch.random.fork_rng():

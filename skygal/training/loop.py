@@ -17,20 +17,22 @@ import pyro
 import torch
 from pyro.infer import SVI, Trace_ELBO
 
-from skygal.checks import shorten, show
+from skygal.checks import show
 from skygal.data.prepare import TrainingSet
 from skygal.io.atomic import whole_file
+from skygal.io.torch_files import check_moments, read_torch
 from skygal.morphology.model import GalaxyModel, LatentPrior
 from skygal.morphology.networks import Architecture, stretch
-from skygal.morphology.torch_files import check_moments, read_torch
+from skygal.training.adversarial import AdversarialPhase
 from skygal.training.augment import StampBatches
-from skygal.training.game import Game
+from skygal.training.run_files import restoring
 from skygal.training.settings import TrainSettings
 
 __all__ = ["Trainer", "quiet_torch"]
 
 #: samples of the guide for a validation score
 SCORE_SAMPLES = 8
+SCORE_BLOCK = 64  # stamps scored at once
 #: how far below a whole learning rate the cosine ends
 LAST_RATE = 0.02
 RISE = 100  # steps to the whole learning rate
@@ -110,7 +112,7 @@ class Trainer:
         self.optimizer = AnnealedAdamW(self.model, settings, self.steps * settings.epochs)
         self.elbo = Trace_ELBO()
         self.svi = SVI(self.model.model, self.model.guide, self.optimizer, loss=self.elbo)
-        self.game = Game(self) if settings.adversarial_epochs else None
+        self.adversarial = AdversarialPhase(self) if settings.adversarial_epochs else None
         self.best: dict[str, torch.Tensor] | None = None
         self.best_row: dict[str, float] = {}
         digest = hashlib.sha256(json.dumps(settings.to_dict(), sort_keys=True).encode())
@@ -145,18 +147,18 @@ class Trainer:
                 view, stamps, condition = self.train.varied(rows, generator, settings.zoom, settings.noise)
                 losses = {"train_loss": self.svi.step(view, condition, stamps, weight) / len(rows)}
             else:
-                assert self.game is not None
-                losses = self.game.step(rows, generator, self.epoch - settings.epochs + step / self.steps)
+                assert self.adversarial is not None
+                losses = self.adversarial.step(rows, generator, self.epoch - settings.epochs + step / self.steps)
             for name, value in losses.items():
                 total[name] += value / self.steps
         self.epoch += 1
         return total
 
     def score(self, losses: dict[str, float], seconds: float) -> dict[str, float]:
-        """Score the validation stamps; keep the weights if they are the best so far, or played the game."""
+        """Score the validation stamps; keep the weights if they are the best so far, or of the second phase."""
         torch.manual_seed(self._seed(self.epoch) ^ 2)
-        playing = self.game is not None and self.epoch > self.settings.epochs
-        model = self.game.average if playing and self.game is not None else self.model
+        second = self.adversarial is not None and self.epoch > self.settings.epochs
+        model = self.adversarial.average if second and self.adversarial is not None else self.model
         elbo, reconstruction, divergence = elbo_terms(model, self.validation)
         row = {"epoch": self.epoch, "seconds": round(seconds, 1), **losses, "validation_elbo": elbo,
                "validation_reconstruction": reconstruction, "validation_kl": divergence,
@@ -164,8 +166,8 @@ class Trainer:
         self.rows.append(row)
         # under a lighter Kullback-Leibler term codes are not yet where the prior looks for them
         settled = self.epoch >= min(self.settings.warmup_epochs, self.settings.epochs)
-        # the game is for what the ELBO does not see, so that its last weights count
-        if settled and (self.best is None or playing or elbo > self.best_row["validation_elbo"]):
+        # the second phase is for what the ELBO does not see, so that its last weights count
+        if settled and (self.best is None or second or elbo > self.best_row["validation_elbo"]):
             self.best = copy.deepcopy(model.state_dict())
             self.best_row = row
         return row
@@ -181,7 +183,8 @@ class Trainer:
         state = {"fingerprint": self.fingerprint, "epoch": self.epoch, "rows": self.rows,
                  "model": self.model.state_dict(), "adam": self.optimizer.adam.state_dict(),
                  "step": self.optimizer.step, "best": self.best, "best_row": self.best_row,
-                 "game": None if self.game is None else self.game.state_dict()}
+                 # the word for the second phase in files that were written before
+                 "game": None if self.adversarial is None else self.adversarial.state_dict()}
         with whole_file(path, overwrite=True) as temporary:
             torch.save(state, temporary)
 
@@ -201,21 +204,17 @@ class Trainer:
             raise ValueError(f"{shown} is damaged: {str(error).removeprefix(shown).strip()}") from None
         if fingerprint != self.fingerprint:
             raise ValueError(f"{shown} must be of the same settings and stamps, got one of another run")
-        try:
+        with restoring(path):
             self.model.load_state_dict(state["model"])
             self.optimizer.adam.load_state_dict(state["adam"])
             check_moments(self.optimizer.adam)
             self.optimizer.step, self.epoch, self.rows = int(state["step"]), int(state["epoch"]), list(state["rows"])
             self.best, self.best_row = state["best"], state["best_row"]
-            if self.game is not None:
-                self.game.load_state_dict(state["game"])
-        except Exception as error:  # of entries that are missing, or made for other networks
-            raise ValueError(f"{shown} is damaged: {type(error).__name__}: "
-                             f"{shorten(' '.join(str(error).split()))}") from None
+            if self.adversarial is not None:
+                self.adversarial.load_state_dict(state["game"])
 
 
-def elbo_terms(model: GalaxyModel, batches: StampBatches, samples: int = SCORE_SAMPLES,
-               block: int = 64) -> tuple[float, float, float]:
+def elbo_terms(model: GalaxyModel, batches: StampBatches) -> tuple[float, float, float]:
     """Return ELBO, reconstruction term and Kullback-Leibler divergence of a stamp, means in nats.
 
     The Gaussian's constant is left out: reconstruction is -sum((sqrt(x) - sqrt(decoded))^2) / (2 sigma^2).
@@ -223,16 +222,16 @@ def elbo_terms(model: GalaxyModel, batches: StampBatches, samples: int = SCORE_S
     model.eval()
     total = np.zeros(2)
     with torch.no_grad():
-        for start in range(0, len(batches), block):
-            rows = torch.arange(start, min(start + block, len(batches)))
+        for start in range(0, len(batches), SCORE_BLOCK):
+            rows = torch.arange(start, min(start + SCORE_BLOCK, len(batches)))
             stamps, condition = batches.plain(rows)
             loc, scale = model.encoder(stretch(stamps), condition)
             prior = LatentPrior(model.flow, condition, model.arch.latent_dim)
-            for _ in range(samples):
+            for _ in range(SCORE_SAMPLES):
                 z = loc + scale * torch.randn(loc.shape).to(loc.device)
                 residual = (stretch(model.decoder(z, condition)) - stretch(stamps)) / model.sigma
                 total[0] -= 0.5 * float((residual**2).sum())
                 total[1] += float((torch.distributions.Normal(loc, scale).log_prob(z).sum(dim=1)
                                    - prior.log_prob(z)).sum())
-    reconstruction, divergence = (total / (samples * len(batches))).tolist()
+    reconstruction, divergence = (total / (SCORE_SAMPLES * len(batches))).tolist()
     return reconstruction - divergence, reconstruction, divergence

@@ -22,7 +22,7 @@ class TrainSettings:
     Attributes
     ----------
     classes : tuple of str
-        The classes to learn, out of `skygal.data.stamps.CLASSES`.
+        The classes to learn, out of `skygal.data.cutouts.CLASSES`.
     unlabelled : tuple of str
         Classes whose stamps are learnt from as well, but as of no class: a bent source, say, may be any.
     shape : tuple of int
@@ -52,7 +52,7 @@ class TrainSettings:
     noise : float
         Noise added to what the encoder sees, as a multiple of each stamp's own.
     adversarial_epochs : int
-        Further passes, in which two discriminators teach decoder and prior too; see `skygal.training.game`.
+        Further passes, in which two discriminators teach decoder and prior too; see `skygal.training.adversarial`.
     adversarial_rate : float
         The decoder's and prior's learning rate in those; the discriminators' is four times that.
     discriminator_widths : tuple of int
@@ -60,7 +60,7 @@ class TrainSettings:
     penalty : float
         Weight of its squared gradients.
     structure_weight : float
-        Weight of the verdict of the other, `skygal.training.structure`, against that one's.
+        Weight of the verdict of the other, `skygal.training.discriminators`, against that one's.
     likelihood_weight : float
         Weight of the ELBO, in nats per stamp, against the discriminator's verdict.
     average : float
@@ -125,7 +125,7 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         from skygal.checks import check_choice
-        from skygal.data.stamps import CLASSES
+        from skygal.data.cutouts import CLASSES
 
         for field in fields(self):
             value = getattr(self, field.name)

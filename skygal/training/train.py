@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skygal.checks import show
+from skygal.data.cutouts import join_cutouts
 from skygal.data.prepare import TrainingSet, prepare_stamps
 from skygal.data.readers import read_stamps
-from skygal.data.stamps import join_stamps
 from skygal.io.atomic import check_writable
 from skygal.morphology.conditions import ConditionTable
-from skygal.training.aside import check_aside, drop_aside, set_aside
-from skygal.training.metrics import write_metrics
+from skygal.training.run_files import check_aside, drop_aside, set_aside, write_metrics
 from skygal.training.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def load_training_set(sources: Sequence[str | os.PathLike], settings: TrainSetti
         raise TypeError(f"sources must be a list of paths, got {show(sources)}")
     if not sources:
         raise ValueError("sources must name at least one file, folder or package of stamps, got none")
-    stamps = join_stamps([read_stamps(source) for source in sources])
+    stamps = join_cutouts([read_stamps(source) for source in sources])
     data = prepare_stamps(stamps, classes=(*settings.classes, *settings.unlabelled), shape=settings.shape,
                           beam_fwhm=settings.beam_fwhm, pixel_scale=settings.pixel_scale,
                           exclude=settings.exclude, progress=progress)
@@ -129,7 +128,7 @@ def train_model(sources: Sequence[str | os.PathLike], output: str | os.PathLike,
             check_writable(path, overwrite=overwrite, folder=False)
         check_aside(output)
     from skygal.morphology.checkpoint import check_device, load_model, save_model
-    from skygal.morphology.generator import Generator
+    from skygal.morphology.generator import CvaeGenerator
     from skygal.training.acceptance import train_acceptance
     from skygal.training.loop import Trainer, quiet_torch
 
@@ -157,7 +156,7 @@ def train_model(sources: Sequence[str | os.PathLike], output: str | os.PathLike,
         with tempfile.TemporaryDirectory() as folder:
             # of the weights as they are kept, in 16 bits
             generator = load_model(save_model(best, Path(folder) / output.name, **written), device=device)
-        assert isinstance(generator, Generator)
+        assert isinstance(generator, CvaeGenerator)
         with quiet_torch(settings.seed):
             acceptance = train_acceptance(generator, train, n=settings.acceptance_stamps, sharpness=settings.sharpness,
                                           seed=settings.seed, progress=progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from astropy.table import QTable
 from skygal.checks import nearest_names, show
 from skygal.truth.stacking import stackable
 
-__all__ = ["COMPONENTS", "TRUTH", "Column", "make_components", "make_truth"]
+__all__ = ["COMPONENTS", "TRUTH", "Column", "join_columns", "make_components", "make_truth"]
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,20 @@ class Column:
         The unit in FITS spelling, empty for none.
     description : str
         The definition.
+    empty : optional
+        What it holds for sources that have no such thing; by default NaN, -1, False or an empty string.
     """
 
     name: str
     dtype: type
     unit: str
     description: str
+    empty: Any = None
+
+    def none(self, n: int) -> np.ndarray:
+        """Return the column of ``n`` sources that have no such thing."""
+        empty = {int: -1, float: np.nan, bool: False, str: ""}[self.dtype] if self.empty is None else self.empty
+        return np.full(n, empty)
 
 
 _ID = Column("source_id", int, "", "Number of the source, from 1")
@@ -75,7 +83,7 @@ TRUTH: tuple[Column, ...] = (
            "Number of components that the image's beam separates, at least 1: of rows in the table of components"),
     Column("n_components_stamp", int, "",
            "Number of components of the stamp that the source was drawn from, at the stamp's own resolution; 0 without "
-           "a stamp"),
+           "a stamp", 0),
     Column("spectral_index", float, "",
            "Spectral index alpha of the whole source, at the frequency that the fluxes were asked for: flux "
            "proportional to frequency**alpha there"),
@@ -92,7 +100,7 @@ TRUTH: tuple[Column, ...] = (
            "Whether another source alone is brighter, at one of the source's pixels, than local_rms; without noise, "
            "than 1 % of the source's own peak"),
     Column("neighbour_flux_frac", float, "",
-           "Other sources' share of the flux in the source's pixels in the image, 0 to 1"),
+           "Other sources' share of the flux in the source's pixels in the image, 0 to 1", 0.0),
     Column("beam_limited", bool, "",
            "Whether the stamp's own beam is wider than the field's, so that the source is smoother than "
            "the field could show"),
@@ -169,6 +177,25 @@ def make_truth(columns: Mapping[str, Any], meta: Mapping[str, Any] | None = None
 def make_components(columns: Mapping[str, Any], meta: Mapping[str, Any] | None = None) -> QTable:
     """Return the table of components; as `make_truth`, with the columns of `COMPONENTS`."""
     return _make("components", COMPONENTS, columns, meta)
+
+
+def join_columns(schema: Sequence[Column], parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return the columns of sources of several kinds together.
+
+    Parameters
+    ----------
+    schema : sequence of Column
+        `TRUTH` or `COMPONENTS`.
+    parts : sequence of mapping
+        Columns of each kind, those that it has, with ``source_id`` among them; none at all for no sources.
+    """
+    filled = [(part, len(part["source_id"])) for part in parts if part]
+    if not filled:
+        return {column.name: column.none(0) for column in schema}
+    names = dict.fromkeys([*(column.name for column in schema), *(name for part, _ in filled for name in part)])
+    empty = {column.name: column.none for column in schema}
+    return {name: np.concatenate([part[name] if name in part else empty[name](n) for part, n in filled])
+            for name in names}
 
 
 def _make(table: str, schema: tuple[Column, ...], columns: Mapping[str, Any],

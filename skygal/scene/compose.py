@@ -1,0 +1,174 @@
+"""The composition: one sky in each of several images, from what was asked for to pixels and truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from typing import Any, NamedTuple
+
+import numpy as np
+from astropy import units as u
+from astropy.table import QTable, Table
+from tqdm import tqdm
+
+from skygal.checks import as_count, as_seed, open_range
+from skygal.morphology.checkpoint import load_model
+from skygal.morphology.clip import check_clip_sigma
+from skygal.morphology.latents import check_latents, check_pairs, default_mix
+from skygal.observation.frame import Frame
+from skygal.observation.observe import faintest_flux
+from skygal.population import check_faint, counted_to, sample_population
+from skygal.scene.chunks import check_chunks, chunked_planes
+from skygal.scene.faint import place_faint
+from skygal.scene.galaxies import place_stamps
+from skygal.scene.ground import Ground
+from skygal.scene.layer import components_of, truth_of
+from skygal.scene.scene import Scene
+from skygal.scene.sources import Galaxies, sample_galaxies
+from skygal.seeds import Seeds
+from skygal.settings import Morphology, Population, Run
+
+__all__ = ["Made", "Sky", "check_run", "make_images", "sample_sky"]
+
+
+@dataclass(frozen=True, eq=False)
+class Sky:
+    """The sources of a run, before they are seen.
+
+    Attributes
+    ----------
+    galaxies : Galaxies
+        Those that the model decodes.
+    faint : QTable or None
+        Those by formula, from `skygal.population.check_faint`.
+    settings : dict
+        What they were drawn with: the settings of population and morphology, with what was not given filled in.
+    frequency : Quantity
+        That of their fluxes.
+    """
+
+    galaxies: Galaxies
+    faint: QTable | None
+    settings: dict[str, Any]
+    frequency: u.Quantity
+
+
+class Made(NamedTuple):
+    """An image: its pixels, in memory or lazy, and the columns of its truth and components."""
+
+    image: Any
+    model: Any
+    segmentation: Any
+    truth: dict[str, np.ndarray]
+    components: dict[str, np.ndarray]
+
+
+def check_run(run: Run, shape: tuple[int, int]) -> Run:
+    """Return the settings of a run for an image of a shape, checked, with a seed and the sides of chunks.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one is not allowed.
+    """
+    return replace(run, seed=as_seed("seed", run.seed), workers=as_count("workers", run.workers, minimum=1),
+                   chunks=None if run.chunks is None else check_chunks(run.chunks, shape))
+
+
+def sample_sky(frame: Frame, population: Population, morphology: Morphology, *, noise: float, seeds: Seeds,
+               mask: np.ndarray | None = None, device: str = "cpu") -> Sky:
+    """Draw the sources of a run.
+
+    Parameters
+    ----------
+    frame : Frame
+        The image in which fluxes are as asked for.
+    population, morphology : Population, Morphology
+        What is asked for.
+    noise : float
+        Of that image, Jy/beam: where fluxes begin by default.
+    seeds : Seeds
+        The run's random streams.
+    mask : ndarray of bool, shape (ny, nx), optional
+        Where sources may be.
+    device : str
+        "cpu" or "cuda", for the model.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a setting that is not allowed.
+    """
+    if isinstance(population.n_sources, (Table, str, PathLike)):
+        kind = type(population.n_sources).__name__
+        raise TypeError(f"n_sources must be a whole number, got a {kind}: give it as table")
+    latents, clip_sigma = check_latents(morphology.latents), check_clip_sigma(morphology.clip_sigma)
+    bending = open_range("bending", morphology.bending, u.rad, np.pi)
+    if morphology.bending is not None and (isinstance(latents, np.ndarray) or latents == "pairs"):
+        raise ValueError(f"bending must be left out with latents that are given or paired, got {morphology.bending}")
+    faint = None if population.faint is None else check_faint(population.faint, frame.wcs)
+    faintest, counted = faintest_flux(noise), counted_to(faint)
+    if counted is not None:
+        faintest = max(faintest, counted)
+    mix = default_mix(latents) if population.fr_mix is None else population.fr_mix
+    model = load_model(morphology.model, device=device)
+    check_latents(latents, model.latent_dim)
+    drawn = sample_population(frame.wcs, frame.shape, population.n_sources, seeds=seeds, frequency=frame.frequency,
+                              flux=population.flux, las=population.las, fr_mix=mix, classes=tuple(model.classes),
+                              spectral_index=population.spectral_index, curvature=population.curvature,
+                              table=population.table, faintest=faintest, counted=counted, mask=mask)
+    check_latents(latents, model.latent_dim, len(drawn))
+    check_pairs(latents, np.asarray(drawn["fr_class"]))
+    galaxies = sample_galaxies(drawn, model=model, latents=latents, clip_sigma=clip_sigma, seeds=seeds,
+                              bending=bending)
+    settings = {**population.given(), **morphology.given(), "n_sources": len(drawn), "fr_mix": mix, "latents": latents,
+                "flux": faintest if population.flux is None else population.flux}
+    return Sky(galaxies, faint, settings, frame.frequency)
+
+
+def make_images(sky: Sky, views: Sequence[tuple[Frame, Ground]], runs: Sequence[Run]) -> Iterator[Made]:
+    """Make an image of the sky in each frame, over its ground.
+
+    Parameters
+    ----------
+    sky : Sky
+        From `sample_sky`.
+    views : sequence of (Frame, Ground)
+        On any grids.
+    runs : sequence of Run
+        How each is made, from `check_run`.
+
+    Yields
+    ------
+    Made
+    """
+    for (frame, ground), run in zip(views, runs, strict=True):
+        ratio = float(frame.frequency / sky.frequency)
+        lazy = run.chunks is not None
+        empty = Scene.of(frame, ground, ())
+        canvas = None if lazy else empty.canvas(frame.window)
+        with tqdm(total=len(sky.galaxies), desc="sources", disable=not run.progress, delay=2) as bar:
+            galaxies = place_stamps(sky.galaxies, frame, _rms(ground, sky.galaxies.population), ratio=ratio,
+                                    progress=bar.update, canvas=canvas, device=run.device)
+        layers: tuple[Any, ...] = (galaxies,)
+        if sky.faint is not None:
+            faint = place_faint(sky.faint, frame, _rms(ground, sky.faint), ratio=ratio, taken=galaxies.places.labels)
+            layers += (faint,)
+            if canvas is not None:
+                faint.draw(canvas)
+        truth, components = truth_of(layers, frame.shape), components_of(layers)
+        if canvas is None:
+            planes = chunked_planes(Scene.of(frame, ground, layers), run.chunks, device=run.device)
+            yield Made(planes["image"], planes["model"], planes["segmentation"], truth, components)
+            continue
+        ny, nx = frame.shape
+        with tqdm(total=ny * nx, desc="noise", unit="pixel", unit_scale=True, disable=not run.progress,
+                  delay=2) as bar:
+            image, model = ground.under(frame.window, canvas.model(), frame.valid, workers=run.workers,
+                                        progress=bar.update)
+        yield Made(image, model, canvas.segmentation, truth, components)
+
+
+def _rms(ground: Ground, sources: QTable) -> np.ndarray:
+    return ground.rms_at(sources["ra"].to_value(u.deg), sources["dec"].to_value(u.deg))
