@@ -124,7 +124,7 @@ def _climb(padded: np.ndarray, pixels: np.ndarray) -> np.ndarray:
         root = further
 
 
-@dataclass
+@dataclass(eq=False)
 class _Hills:
     """Hills of a batch, each known by its peak."""
 
