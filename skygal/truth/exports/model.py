@@ -14,9 +14,6 @@ from astropy.wcs import WCS
 from radio_beam import Beam
 
 from skygal.checks import as_count, check_choice, open_range, show
-from skygal.exports.columns import finite, numbers
-from skygal.exports.formats import Format
-from skygal.exports.sky_model import field_frequency
 from skygal.io.headers import field_header
 from skygal.io.provenance import write_provenance
 from skygal.io.streaming import stream_fits
@@ -33,6 +30,9 @@ from skygal.rendering.canvas import Canvas
 from skygal.scene.faint import DISC_MOMENT, FaintLayer, place_faint
 from skygal.scene.galaxies import GalaxyLayer, StampPlaces, stamp_affines
 from skygal.scene.layer import Layer
+from skygal.truth.exports.columns import finite, numbers
+from skygal.truth.exports.formats import Format
+from skygal.truth.exports.sky_model import field_frequency
 from skygal.wcs import icrs_to_pixel, pixel_affine
 
 if TYPE_CHECKING:

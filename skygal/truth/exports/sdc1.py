@@ -10,9 +10,9 @@ from astropy import units as u
 from astropy.table import QTable
 
 from skygal.checks import check_choice
-from skygal.exports.columns import finite, numbers
-from skygal.exports.formats import Format
 from skygal.io.provenance import restore_provenance
+from skygal.truth.exports.columns import finite, numbers
+from skygal.truth.exports.formats import Format
 
 if TYPE_CHECKING:
     from skygal.field import Field

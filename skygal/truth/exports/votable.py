@@ -10,9 +10,9 @@ from astropy import units as u
 from astropy.table import QTable, Table
 
 from skygal.checks import check_choice
-from skygal.exports.formats import Format
 from skygal.io.config import as_plain
 from skygal.io.provenance import restore_provenance
+from skygal.truth.exports.formats import Format
 
 if TYPE_CHECKING:
     from skygal.field import Field
@@ -51,7 +51,7 @@ def band_word(frequency: u.Quantity | None) -> str:
     Examples
     --------
     >>> from astropy import units as u
-    >>> from skygal.exports.votable import band_word
+    >>> from skygal.truth.exports.votable import band_word
     >>> band_word(1.4 * u.GHz)
     'em.radio.750-1500MHz'
     """
