@@ -24,7 +24,8 @@ COLUMN = {"settings": 0.0, "population": 1.0, "morphology": 2.2, "truth": 3.2, "
           "stamps": 2.6, "data": 2.6, "training": 2.6, "evaluation": 2.6, "bastien2021": 2.6}
 #: a few words on each
 WORDS = {"settings": "what may be asked for", "io": "files in and out", "observation": "how the sky is seen",
-         "truth": "what tables hold", "exports": "for other programs", "rendering": "sources onto pixels", "population": "which sources there are",
+         "truth": "what tables hold", "exports": "for other programs",
+         "rendering": "sources onto pixels", "population": "which sources there are",
          "morphology": "the model and its stamps", "scene": "layers over a ground", "stamps": "for machine learning",
          "data": "real stamps", "training": "of the default model", "evaluation": "how real stamps are",
          "bastien2021": "the paper again", "cli": "the command line"}
