@@ -11,13 +11,14 @@ import reprlib
 import sys
 import warnings
 from collections.abc import Iterable
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 from astropy import units as u
 
 __all__ = ["as_count", "as_quantity", "as_range", "as_seed", "check_choice", "nearest_names", "open_range", "shorten",
-           "show", "warn_caller"]
+           "show", "show_fields", "warn_caller"]
 
 #: characters of a value that a message shows
 SHOWN = 200
@@ -47,6 +48,32 @@ def show(value: Any) -> str:
 def shorten(text: str, most: int = SHOWN) -> str:
     """Return a text for a message, its middle left out where it is long."""
     return text if len(text) <= most else f"{text[:most // 2]}...{text[-most // 2:]}"
+
+
+def show_fields(value: Any) -> str:
+    """Return the ``repr`` of a dataclass on one line: of an array or a table its size, not what it holds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skygal.checks import show_fields
+    >>> from skygal.morphology.conditions import ConditionTable
+    >>> show_fields(ConditionTable(np.zeros(9, np.float32), np.zeros((2, 9), np.float32)))
+    'ConditionTable(extent=<float32 (9,)>, bending=<float32 (2, 9)>)'
+    """
+    shown = ", ".join(f"{each.name}={_outline(getattr(value, each.name))}" for each in fields(value) if each.repr)
+    return f"{type(value).__name__}({shown})"
+
+
+def _outline(value: Any) -> str:
+    if isinstance(value, np.ndarray) and value.ndim:
+        unit = f" {value.unit}" if isinstance(value, u.Quantity) else ""
+        return f"<{value.dtype} {value.shape}{unit}>"
+    if isinstance(value, (list, tuple, dict)) and len(value) > 3:
+        return f"<{type(value).__name__} of {len(value)}>"
+    text = repr(value)
+    # a WCS, a table and a header show themselves on many lines
+    return f"<{type(value).__name__}>" if "\n" in text else shorten(text)
 
 
 def warn_caller(message: str) -> None:

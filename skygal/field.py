@@ -10,22 +10,35 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy.io import fits
 from astropy.table import QTable
+from astropy.units import Quantity
 from astropy.wcs import WCS
 
 from skygal.checks import check_choice
+from skygal.io.pictures import BLANK, COLOURS, brightness_norm, notebook_html, picture_html, table_html
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["Field"]
 
+#: the class of faint sources in truth: they have none
+FAINT = "none"
+#: colours and dashes in which sources are marked: light ones, none of them on the image's map from black by purple and
+#: orange to yellow
+MARKS = {"FRI": ("#6fd3ff", "-"), "FRII": ("#9dff6f", "-"), "hybrid": ("#ffffff", "-"), "compact": ("#d9c2ff", "-"),
+         "bent": ("#5fffd0", "--")}
+#: those of classes that are not known here, in turn
+OTHER_MARKS = [("#ffffff", ":"), ("#6fd3ff", "--"), ("#9dff6f", "--"), ("#d9c2ff", "--")]
+#: columns of truth that a notebook shows, and the format of each
+HEAD = {"source_id": "", "fr_class": "", "ra": ".5f", "dec": ".5f", "flux": ".3g", "las": ".1f", "pa": ".1f",
+        "snr": ".1f", "n_components": ""}
 #: tables of more rows are written as FITS alone: as text they are large and slow
 LONGEST_TEXT = 100_000
 #: pixels on a side of a picture; larger images are shown by every second, third ... pixel
 MOST_SHOWN = 4096
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Field:
     """A sky image with synthetic radio galaxies in it, and the truth about them.
 
@@ -195,28 +208,22 @@ class Field:
         ax : matplotlib axes, optional
             To draw on; by default a new figure's, with the WCS as its projection.
         truth : bool
-            Whether to mark the sources.
+            Whether to mark the sources. Faint ones, which have no class, are only counted.
 
         Returns
         -------
         matplotlib axes
         """
         import matplotlib.pyplot as plt
-        from astropy.visualization import AsinhStretch, ImageNormalize
 
         if ax is None:
             _, ax = plt.subplots(figsize=(9, 8), subplot_kw={"projection": self.wcs}, layout="constrained")
-        ny, nx = self.image.shape
-        step = max(1, max(ny, nx) // MOST_SHOWN)
+        step = max(1, max(self.image.shape) // MOST_SHOWN)
         pixels = np.asarray(self.image[::step, ::step])
-        good = pixels[np.isfinite(pixels)]
-        spread = 1.4826 * float(np.median(np.abs(good - np.median(good)))) if good.size else 0.0
-        top = float(np.max(good, initial=0.0))
-        low = -2 * spread
-        high = max(min(60 * spread, top), 1e-3 * top, 1e-30) if spread else max(0.3 * top, 1e-30)
-        shown = ax.imshow(pixels, origin="lower", cmap="inferno", interpolation="nearest",
+        ax.set_facecolor(BLANK)
+        shown = ax.imshow(pixels, origin="lower", cmap=COLOURS, interpolation="nearest",
                           extent=(-0.5, pixels.shape[1] * step - 0.5, -0.5, pixels.shape[0] * step - 0.5),
-                          norm=ImageNormalize(vmin=low, vmax=high, stretch=AsinhStretch(0.15), clip=True))
+                          norm=brightness_norm(pixels))
         if hasattr(ax, "coords"):
             galactic = self.wcs.wcs.ctype[0].startswith("GL")
             ax.set_xlabel("Galactic longitude" if galactic else "Right ascension")
@@ -224,19 +231,86 @@ class Field:
         unit = str(self.header.get("BUNIT", "")).strip()
         ax.figure.colorbar(shown, ax=ax, label={"JY/BEAM": "Jy/beam"}.get(unit.upper(), unit), fraction=0.046, pad=0.02)
         if truth:
-            x, y = np.asarray(self.truth["x"]), np.asarray(self.truth["y"])
-            inside = (x > -0.5) & (x < nx - 0.5) & (y > -0.5) & (y < ny - 0.5)
-            scale = 3600 * np.sqrt(abs(np.linalg.det(self.wcs.pixel_scale_matrix)))
-            handles = []
-            for name, colour in (("FRI", "#6fd3ff"), ("FRII", "#9dff6f")):
-                rows = np.flatnonzero(inside & (np.asarray(self.truth["fr_class"]) == name))
-                radius = self.truth["las"][rows].to_value("arcsec") / scale / 2 + 5
-                for row, r in zip(rows, radius, strict=True):
-                    ax.add_patch(plt.Circle((x[row], y[row]), r, fill=False, color=colour, lw=0.6, alpha=0.8))
-                handles.append(plt.Line2D([], [], marker="o", mfc="none", ls="none", color=colour,
-                                          label=f"{name} ({rows.size})"))
-            ax.legend(handles=handles, loc="upper right", framealpha=0.6, fontsize="small")
+            self._mark_sources(ax)
         return ax
+
+    def _mark_sources(self, ax: Axes) -> None:
+        """Draw a circle around each source whose centre is in the image, as large as its LAS, and say what they are."""
+        from matplotlib.collections import EllipseCollection
+        from matplotlib.lines import Line2D
+
+        place = np.stack([np.asarray(self.truth["x"], float), np.asarray(self.truth["y"], float)], axis=1)
+        inside = ((place > -0.5) & (place < np.array(self.image.shape[::-1]) - 0.5)).all(axis=1)
+        scale = 3600 * np.sqrt(abs(np.linalg.det(self.wcs.pixel_scale_matrix)))
+        size = np.nan_to_num(self.truth["las"].to_value("arcsec")) / scale + 10
+        fr_class = np.asarray(self.truth["fr_class"]).astype(str)
+        handles, others = [], iter(OTHER_MARKS * len(fr_class))
+        for name in _in_order(fr_class):
+            rows = np.flatnonzero(inside & (fr_class == name))
+            if name == FAINT:
+                handles.append(Line2D([], [], ls="none", label=f"faint, not marked ({rows.size})"))
+                continue
+            colour, dashes = MARKS.get(name) or next(others)
+            ax.add_collection(EllipseCollection(size[rows], size[rows], np.zeros(rows.size), units="xy",
+                                                offsets=place[rows], offset_transform=ax.transData, facecolor="none",
+                                                edgecolor=colour, linewidths=0.8, linestyles=dashes))
+            handles.append(Line2D([], [], color=colour, ls=dashes, lw=1.5, label=f"{name} ({rows.size})"))
+        if handles:
+            ax.legend(handles=handles, loc="upper right", fontsize="small", facecolor="black", edgecolor="0.6",
+                      framealpha=0.75, labelcolor="white")
+
+    def __repr__(self) -> str:
+        return f"<{self._in_words()}>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: a small picture and the head of the truth; lazy pixels are not made."""
+        if self.is_lazy:
+            picture = "<div>no picture: the pixels are lazy, made by<br>compute(), write() or plot()</div>"
+        else:
+            picture = picture_html(self.image, "the image")
+        return notebook_html(self._in_words(), [picture, table_html(self.truth, HEAD, "truth")])
+
+    def _in_words(self) -> str:
+        """Return in a line what the field is."""
+        names = _in_order(fr_class := np.asarray(self.truth["fr_class"]).astype(str))
+        counts = [f"{np.count_nonzero(fr_class == name)} {'faint' if name == FAINT else name}" for name in names]
+        said = [f"{len(self.truth)} source{'s' * (len(self.truth) != 1)}" + f" ({', '.join(counts)})" * bool(counts)]
+        if "frequency" in self.provenance:
+            said.append(_short(self.provenance["frequency"], "GHz MHz"))
+        if "BMAJ" in self.header:
+            axes = [f'{3600 * self.header[key]:.3g}"' for key in ("BMAJ", "BMIN")]
+            said.append("beam " + " x ".join(dict.fromkeys(axes)))
+        said.append(f"noise {noise}" if (noise := self._noise()) else "no noise")
+        said += [f"{key} {self.provenance[key]}" for key in ("model", "seed") if key in self.provenance]
+        ny, nx = self.image.shape
+        return f"Field {ny} x {nx} pixels{', lazy' * self.is_lazy}: {', '.join(said)}"
+
+    def _noise(self) -> str:
+        """Return the noise, or its range where sources lie, in words; empty if there is none."""
+        rms = self.truth["local_rms"]
+        if not rms.size:
+            try:
+                rms = Quantity(self.provenance["configuration"]["noise"])
+            except (KeyError, TypeError, ValueError):
+                # of a map, or of none
+                return str(self.provenance.get("configuration", {}).get("noise") or "")
+        ends = [_short(end, "Jy/beam mJy/beam uJy/beam nJy/beam") for end in (rms.min(), rms.max()) if end.value > 0]
+        return " to ".join(dict.fromkeys(ends))
+
+
+def _in_order(fr_class: np.ndarray) -> list[str]:
+    """Return the classes that there are: those with a mark of their own, others by name, and faint ones."""
+    found = sorted(set(fr_class.tolist()))
+    return sorted(found, key=lambda name: (name == FAINT, [*MARKS, name].index(name)))
+
+
+def _short(value: Quantity, units: str) -> str:
+    """Return a quantity in the first of the units in which it is not below 1, in three digits or so."""
+    for unit in units.split():
+        number = value.to_value(unit)
+        if abs(number) >= 1:
+            break
+    return f"{number:.4g} {unit}"
 
 
 def _save(axes: Axes, path: Path) -> None:

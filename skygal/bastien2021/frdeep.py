@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from skygal.bastien2021.networks import CLASSES
-from skygal.checks import as_count, show, warn_caller
+from skygal.checks import as_count, show, show_fields, warn_caller
 from skygal.io.inputs import read_npz
 
 __all__ = ["FRDEEP_SIDE", "PaperImages", "crop_images", "read_frdeep", "rotate_and_crop"]
@@ -21,7 +21,7 @@ ARRAYS = ("train_image", "train_label", "test_image", "test_label")
 TURNED_AT_ONCE = 500
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PaperImages:
     """FRDEEP's images, as published: clipped, 1.8 arcsec to a pixel.
 
@@ -40,6 +40,8 @@ class PaperImages:
     test: np.ndarray
     test_label: np.ndarray
     skipped: int = 0
+
+    __repr__ = show_fields
 
 
 def read_frdeep(source: str | os.PathLike) -> PaperImages:

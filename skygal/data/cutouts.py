@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skygal.checks import show_fields
+
 __all__ = ["CLASSES", "MORPHOLOGIES", "Cutouts", "join_cutouts", "make_cutouts", "read_labels",
            "select_cutouts"]
 
@@ -27,7 +29,7 @@ NAMED = {name.lower(): (name, "bent" if name == "bent" else "") for name in CLAS
 NUMBERS, TEXTS = ("ra", "dec", "pixel_scale", "rms", "las"), ("fr_class", "name", "morphology")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cutouts:
     """Cutouts as read.
 
@@ -63,6 +65,8 @@ class Cutouts:
     name: np.ndarray
     morphology: np.ndarray
     skipped: int = 0
+
+    __repr__ = show_fields
 
     def __len__(self) -> int:
         return len(self.images)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from skygal.checks import show_fields
 from skygal.data.clipped_cutouts import estimate_clipped_noise, has_clip_subtracted, restore_clip
 from skygal.data.cross_match import fill_positions, match_cutouts
 from skygal.data.cutouts import Cutouts
@@ -31,7 +32,7 @@ SAME_SOURCE = 60.0
 LEAST_EXTENT = 1.25
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainingSet:
     """Aligned stamps of one source each.
 
@@ -71,6 +72,8 @@ class TrainingSet:
     name: np.ndarray
     row: np.ndarray
     dropped: dict[str, int]
+
+    __repr__ = show_fields
 
     def __len__(self) -> int:
         return len(self.images)

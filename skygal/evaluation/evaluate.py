@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skygal.checks import as_count, as_seed, check_choice, show
+from skygal.checks import as_count, as_seed, check_choice, show, show_fields
 from skygal.evaluation import classifier_tests, fidelity, memorisation, shapes
 from skygal.evaluation.generated import GeneratedSample, observe_generated, sample_generated
 from skygal.evaluation.judges import train_second_judge
@@ -27,7 +27,7 @@ __all__ = ["MEASURES", "Evaluation", "evaluate_model", "evaluate_stamps"]
 MEASURES = ("judge", "ramis", "fidelity", "frechet", "two-sample", "pipeline", "transfer", "shapes", "closeness")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """A model's figures, and what they were taken on.
 
@@ -47,6 +47,8 @@ class Evaluation:
     sample: GeneratedSample
     reference: Reference
     about: dict[str, Any]
+
+    __repr__ = show_fields
 
 
 def measure_all(reference: Reference, sample: GeneratedSample, paper: PaperClassifier | None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skygal.checks import as_count, check_choice
+from skygal.checks import as_count, check_choice, show_fields
 from skygal.evaluation.observed import Observed, observe_stamps
 from skygal.evaluation.reference import CLASSES, Reference
 from skygal.morphology.moments import measure_moments
@@ -24,7 +24,7 @@ FLOOR = 0.005
 NEIGHBOURS = 15
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GeneratedSample:
     """Generated stamps, noiseless and observed.
 
@@ -44,6 +44,8 @@ class GeneratedSample:
     observed: Observed
     label: np.ndarray
     hidden: int = 0
+
+    __repr__ = show_fields
 
     def __len__(self) -> int:
         return len(self.label)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skygal.checks import show_fields
 from skygal.data.clipped_cutouts import estimate_clipped_noise, has_clip_subtracted, restore_clip
 from skygal.data.cutouts import Cutouts
 from skygal.data.isolate import find_source
@@ -29,7 +30,7 @@ __all__ = ["SIDE", "Observed", "observe_cutouts", "observe_cutouts_as_frdeep", "
 SIDE = 100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Observed:
     """Stamps as a survey shows them, aligned.
 
@@ -47,6 +48,8 @@ class Observed:
     images: np.ndarray
     noise: np.ndarray
     sized: np.ndarray
+
+    __repr__ = show_fields
 
     def __len__(self) -> int:
         return len(self.images)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from skygal.checks import show_fields
 from skygal.evaluation.judges import CrossJudge, fold_by_sky, train_judges
 from skygal.evaluation.observed import Observed, observe_cutouts, observe_cutouts_as_frdeep, observe_stamps
 from skygal.observation.ellipse import FWHM
@@ -85,7 +86,7 @@ def add_beam(images: np.ndarray, *, beam_sigma: float) -> np.ndarray:
     return seen / seen.max(axis=(1, 2), keepdims=True)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reference:
     """Real stamps, observed, and judges of them.
 
@@ -127,6 +128,8 @@ class Reference:
     beam_fwhm: float
     effort: Effort
     seed: int
+
+    __repr__ = show_fields
 
     @property
     def beam_sigma(self) -> float:

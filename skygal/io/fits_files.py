@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from astropy.io import fits
 
-from skygal.checks import nearest_names, show
+from skygal.checks import nearest_names, show, show_fields
 from skygal.io.cards import Cards
 
 __all__ = ["FitsHdu", "choose_image", "open_hdus", "read_first", "read_pixels"]
@@ -43,7 +43,7 @@ _PACKED: tuple[tuple[bytes, Any, float], ...] = ((b"\x1f\x8b", gzip.open, DEFLAT
 _BYTES = {8: 1, 16: 2, 32: 4, 64: 8, -32: 4, -64: 8}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FitsHdu:
     """An HDU that has been found in a file: its header, and where its data lie.
 
@@ -76,6 +76,8 @@ class FitsHdu:
     shape: tuple[int, ...]
     is_packed: bool
     is_image: bool
+
+    __repr__ = show_fields
 
     def image_header(self) -> fits.Header:
         """Return the header with the image's own BITPIX and NAXIS, whether it is compressed or not."""

@@ -13,7 +13,7 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from skygal.checks import show
+from skygal.checks import show, show_fields
 from skygal.io.atomic import whole_file
 from skygal.io.cards import Cards
 from skygal.io.fits_files import choose_image, open_hdus, read_pixels
@@ -26,7 +26,7 @@ from skygal.io.pixel_file import PixelFile, locate_pixels
 __all__ = ["SkyImage", "choose_hdu", "describe_plane", "parse_unit", "read_image", "write_image"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SkyImage:
     """One plane of a FITS image, with what its header says of it.
 
@@ -61,6 +61,8 @@ class SkyImage:
     name: str = "image"
     axes: tuple[int, int] = (1, 2)
     unusable: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    __repr__ = show_fields
 
     def why_none(self, what: str) -> str:
         """Return why there is no ``"beam"``, ``"unit"`` or ``"frequency"``, for a message."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from skygal.checks import show_fields
 from skygal.morphology.clip import clip_stamps
 from skygal.morphology.conditions import measure_bending
 from skygal.morphology.generator import DECODE_BLOCK
@@ -49,7 +50,7 @@ class Limits:
         return (las >= size[0]) & (las <= size[1]) & (bend >= self.bending[0]) & (bend <= self.bending[1])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
     """Stamps number ``start`` and on: clipped, of unit sum, with what was measured on them.
 
@@ -64,6 +65,8 @@ class Batch:
     shapes: Shapes
     components: Components
     pixel_scale: float
+
+    __repr__ = show_fields
 
 
 def make_stamps(model: Generator, latents: Latents, clip_sigma: float | None) -> Iterator[Batch]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from skygal.checks import show_fields
 from skygal.morphology.moments import column_sums
 
 __all__ = ["SIZE_TO_EXTENT", "ConditionTable", "measure_bending", "measure_extent_bending"]
@@ -87,7 +88,7 @@ def _arctan(value: Any) -> Any:
     return np.arctan(value) if isinstance(value, np.ndarray) else value.atan()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ConditionTable:
     """How the extents and bendings of a class's training stamps are distributed.
 
@@ -102,6 +103,8 @@ class ConditionTable:
 
     extent: np.ndarray
     bending: np.ndarray
+
+    __repr__ = show_fields
 
     @classmethod
     def of_stamps(cls, extent: np.ndarray, bending: np.ndarray) -> ConditionTable:

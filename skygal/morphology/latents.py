@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skygal.checks import check_choice
+from skygal.checks import check_choice, show_fields
 from skygal.seeds import Seeds, key_generator
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ MOST_TRIES = 40
 CONDITION_DRAWS = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Latents:
     """What the decoder needs for ``n`` sources.
 
@@ -65,6 +65,8 @@ class Latents:
     extent: np.ndarray
     bending: np.ndarray
     keys: np.ndarray
+
+    __repr__ = show_fields
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from scipy import ndimage
 
+from skygal.checks import show_fields
 from skygal.morphology.moments import measure_moments
 from skygal.observation.beam import ellipse_axes, native_covariance
 from skygal.rendering.hills import Components, find_components
@@ -26,7 +27,7 @@ SMALLEST_AXIS = 0.1
 _DIRECTIONS = 60
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shapes:
     """Shapes of ``n`` stamps.
 
@@ -60,6 +61,8 @@ class Shapes:
     core: np.ndarray
     core_frac: np.ndarray
     n_components: np.ndarray
+
+    __repr__ = show_fields
 
     @classmethod
     def join(cls, parts: list[Shapes]) -> Shapes:

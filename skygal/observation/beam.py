@@ -14,7 +14,7 @@ import numpy as np
 from astropy import units as u
 from radio_beam import Beam
 
-from skygal.checks import warn_caller
+from skygal.checks import show_fields, warn_caller
 from skygal.observation.beam_nodes import BeamNodes
 from skygal.observation.ellipse import FWHM, ellipse_axes, ellipse_covariance
 from skygal.observation.psf import centred_psf, divide_gaussian, fit_main_lobe, resample_psf
@@ -27,7 +27,7 @@ def native_covariance(fwhm: float) -> np.ndarray:
     return np.eye(2) * (fwhm / FWHM) ** 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TargetBeam:
     """The beam of an image, on its pixel grid.
 
@@ -55,6 +55,8 @@ class TargetBeam:
     beam: Beam
     psf: np.ndarray | None = None
     nodes: BeamNodes | None = None
+
+    __repr__ = show_fields
 
     def at(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the beam at places.

@@ -11,6 +11,7 @@ from astropy import units as u
 from astropy.table import Table
 from astropy.wcs import WCS
 
+from skygal.checks import show_fields
 from skygal.observation.ellipse import ellipse_covariance
 from skygal.wcs import icrs_to_pixel, local_affine, pixel_to_icrs
 
@@ -25,7 +26,7 @@ FEWEST_CELLS = 4
 TRIED_PLACES = 65
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BeamNodes:
     """Covariances of a beam at nodes, interpolated bilinearly between them.
 
@@ -40,6 +41,8 @@ class BeamNodes:
     x: np.ndarray
     y: np.ndarray
     covariance: np.ndarray
+
+    __repr__ = show_fields
 
     def at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return the covariances at places in pixels, shape (n, 2, 2); beyond the nodes those at their edge."""

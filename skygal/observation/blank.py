@@ -151,7 +151,7 @@ def _thinned(data: Any, blank: np.ndarray, test: Callable[[np.ndarray], np.ndarr
     return _gathered(data, good, SAMPLE_PIXELS)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Pixels:
     """The pixels of an image that are not known to be blank."""
 

@@ -9,6 +9,7 @@ import numpy as np
 from astropy import units as u
 from astropy.wcs import WCS
 
+from skygal.checks import show_fields
 from skygal.observation.beam import TargetBeam
 from skygal.wcs import pixel_area
 
@@ -67,6 +68,8 @@ class BrightnessScale:
 
     factor: float
     beam: TargetBeam | None = None
+
+    __repr__ = show_fields
 
     @classmethod
     def of(cls, unit: Any, beam: TargetBeam, frequency: u.Quantity, wcs: WCS, place: tuple[float, float]

@@ -11,6 +11,7 @@ from astropy import units as u
 from astropy.wcs import WCS
 from scipy import signal
 
+from skygal.checks import show_fields
 from skygal.observation.beam import TargetBeam
 from skygal.observation.primary_beam import PrimaryBeam
 
@@ -43,6 +44,8 @@ class Frame:
     frequency: u.Quantity
     primary_beam: PrimaryBeam | None = None
     valid: np.ndarray | None = None
+
+    __repr__ = show_fields
 
     def with_valid(self, valid: np.ndarray | None) -> Frame:
         """Return the same with pixels in other places only."""

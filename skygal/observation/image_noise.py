@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 
-from skygal.checks import warn_caller
+from skygal.checks import show_fields, warn_caller
 from skygal.io.pixel_file import row_bands
 from skygal.observation.blank import mirrored
 from skygal.observation.brightness import BrightnessScale
@@ -29,6 +29,8 @@ class GivenNoise:
     """Noise that was given: one number, or a map of it, Jy/beam."""
 
     noise: float | NoiseMap
+
+    __repr__ = show_fields
 
     @property
     def level(self) -> float:
@@ -67,6 +69,8 @@ class ShownNoise:
     scale: BrightnessScale
     level: float
     least: float
+
+    __repr__ = show_fields
 
     def told(self) -> Any:
         """Return what tells it in a configuration: nothing, since the image does."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from skygal.checks import show_fields
 from skygal.observation.ellipse import beam_area
 
 __all__ = ["LocalRms", "local_rms", "measure_rms"]
@@ -87,6 +88,8 @@ class LocalRms:
     side: int
     origin: tuple[int, int]
     shape: tuple[int, int]
+
+    __repr__ = show_fields
 
     def at(self, row: np.ndarray, column: np.ndarray) -> np.ndarray:
         """Return the noise at pixels, float32, in the shape of ``row`` and ``column`` broadcast together."""

@@ -13,7 +13,7 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from skygal.checks import as_quantity, show
+from skygal.checks import as_quantity, show, show_fields
 from skygal.io.header_wcs import celestial
 from skygal.io.images import SkyImage, read_image
 from skygal.io.words import names_file
@@ -56,6 +56,8 @@ class NoiseMap:
     frequency: u.Quantity | None = None
     pixel: float | None = None
     name: str = "array"
+
+    __repr__ = show_fields
 
     def typical(self) -> float:
         """Return the median of the map."""

@@ -14,7 +14,7 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from skygal.checks import as_quantity, show
+from skygal.checks import as_quantity, show, show_fields
 from skygal.io.images import read_image
 from skygal.wcs import icrs_to_pixel, local_affine, pixel_area, pixel_to_icrs, tangent_vectors, unit_vectors
 
@@ -29,7 +29,7 @@ TAPERED = 1.2
 _NEGATIVE = 1e-6
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class PrimaryBeam(ABC):
     """A power pattern: voltage squared, 1 where the antennas point.
 
@@ -219,7 +219,7 @@ class AiryPrimaryBeam(PrimaryBeam):
         return self._airy(self._scale(hertz) * np.hypot(l, m))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImagePrimaryBeam(PrimaryBeam):
     """A power pattern that is known as an image.
 
@@ -250,6 +250,8 @@ class ImagePrimaryBeam(PrimaryBeam):
     frequency: u.Quantity
     _spline: np.ndarray = field(init=False, repr=False, compare=False)
     _centre: tuple[float, float] = field(init=False, repr=False, compare=False)
+
+    __repr__ = show_fields
 
     def __post_init__(self) -> None:
         from scipy import ndimage

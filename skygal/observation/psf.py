@@ -13,7 +13,7 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 from scipy import fft, ndimage
 
-from skygal.checks import show
+from skygal.checks import show, show_fields
 from skygal.io.cards import Cards
 from skygal.io.fits_files import read_first
 from skygal.io.header_wcs import celestial
@@ -275,7 +275,7 @@ def fit_main_lobe(psf: np.ndarray) -> np.ndarray:
     return np.linalg.inv(precision)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PsfImage:
     """A PSF image and its grid.
 
@@ -289,6 +289,8 @@ class PsfImage:
 
     data: np.ndarray = field(repr=False)
     affine: np.ndarray | None
+
+    __repr__ = show_fields
 
 
 def read_psf_image(path: str | os.PathLike) -> PsfImage:

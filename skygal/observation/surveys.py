@@ -94,11 +94,15 @@ class Survey:
     pixel_scale: u.Quantity
     noise: u.Quantity
     description: str = ""
-    references: Mapping[str, str] = field(default_factory=dict)
-    notes: Mapping[str, str] = field(default_factory=dict)
+    references: Mapping[str, str] = field(default_factory=dict, repr=False)
+    notes: Mapping[str, str] = field(default_factory=dict, repr=False)
     stretch: Stretch | None = None
     area: u.Quantity | None = None
     completeness: Completeness | None = None
+
+    def __hash__(self) -> int:
+        # neither beams nor mappings have one
+        return hash((self.name, self.frequency, self.pixel_scale, self.noise))
 
     def beam_at(self, ra: np.ndarray, dec: np.ndarray) -> tuple[u.Quantity, u.Quantity, u.Quantity]:
         """Return major and minor axis and angle of the beam at ICRS positions in degrees."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 
-from skygal.checks import as_quantity, as_range
+from skygal.checks import as_quantity, as_range, show_fields
 from skygal.population.distributions import inverse_power, uniforms
 
 __all__ = ["COUNTS_SPECTRAL_INDEX", "CountedFlux", "SourceCounts", "read_counts"]
@@ -19,7 +19,7 @@ __all__ = ["COUNTS_SPECTRAL_INDEX", "CountedFlux", "SourceCounts", "read_counts"
 COUNTS_SPECTRAL_INDEX = -0.7
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SourceCounts:
     """Euclidean-normalised differential counts, a power law between each two points of a table.
 
@@ -48,6 +48,8 @@ class SourceCounts:
     flux: np.ndarray
     counts: np.ndarray
     frequency: u.Quantity
+
+    __repr__ = show_fields
 
     def __post_init__(self) -> None:
         flux, counts = np.array(self.flux, float), np.array(self.counts, float)

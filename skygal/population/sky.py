@@ -51,7 +51,7 @@ _UNITS = {"flux": u.Jy, "las": u.arcsec, "b_maj": u.arcsec, "b_min": u.arcsec, "
           "luminosity": u.W / u.Hz, "linear_size": u.kpc}
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Sky:
     """A population of all radio sources: star-forming galaxies, radio-quiet and radio-loud AGN.
 

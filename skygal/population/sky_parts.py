@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from skygal.checks import show
+from skygal.checks import show, show_fields
 
 __all__ = ["CLASSES", "JETS", "STAR_FORMING", "Disc", "Jets", "Shares", "Sizes", "SourceClass", "Spectrum"]
 
@@ -19,7 +19,7 @@ CLASSES = STAR_FORMING + JETS
 CUT = 3.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shares:
     """Shares that sum to 1, linear in ln S between the fluxes of a table and constant beyond its ends.
 
@@ -32,6 +32,8 @@ class Shares:
 
     flux: np.ndarray
     shares: Mapping[str, np.ndarray]
+
+    __repr__ = show_fields
 
     def __post_init__(self) -> None:
         _check_flux(self.flux)
@@ -51,7 +53,7 @@ class Shares:
         return np.interp(np.log(flux), np.log(self.flux), self.shares[name])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sizes:
     """Angular sizes given flux: P(> size) = exp[-ln 2 (size / median)^exponent].
 
@@ -69,6 +71,8 @@ class Sizes:
     median: np.ndarray
     slope: float
     exponent: float
+
+    __repr__ = show_fields
 
     def __post_init__(self) -> None:
         _check_flux(self.flux)

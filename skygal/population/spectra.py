@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 
-from skygal.checks import as_quantity, show
+from skygal.checks import as_quantity, show, show_fields
 from skygal.population.distributions import Distribution, Normal, as_distribution
 
 __all__ = ["CORE_INDEX", "SPECTRAL_INDEX", "SPECTRAL_SCATTER", "Colours", "as_curvature", "as_spectra"]
@@ -67,7 +67,7 @@ def as_curvature(curvature: Any = None) -> Distribution:
     return as_distribution("curvature", 0.0 if curvature is None else curvature, u.one, positive=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Colours:
     """How the parts of sources change from one frequency to another.
 
@@ -85,6 +85,8 @@ class Colours:
     lobe_index: np.ndarray
     lobes: np.ndarray
     extra: np.ndarray
+
+    __repr__ = show_fields
 
     @classmethod
     def of(cls, spectral_index: np.ndarray, core_frac: np.ndarray, ratio: float, *,

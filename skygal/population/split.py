@@ -9,7 +9,7 @@ import numpy as np
 from astropy import units as u
 from astropy.table import QTable, Table
 
-from skygal.checks import as_quantity, show
+from skygal.checks import as_quantity, show, show_fields
 from skygal.population.sky_parts import CLASSES
 
 __all__ = ["Split", "split_by_beam"]
@@ -26,7 +26,7 @@ _GALAXIES = ("source_id", "ra", "dec", "flux", "las", "pa", "population", "spect
 _FAINT = ("source_id", "ra", "dec", "flux", "kind", "b_maj", "b_min", "pa", "spectral_index", "curvature", "redshift")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
     """A sky's sources, by how they are drawn.
 
@@ -45,6 +45,8 @@ class Split:
     galaxies: QTable
     faint: QTable
     parent: np.ndarray
+
+    __repr__ = show_fields
 
 
 def split_by_beam(table: Table, beam: Any, *, extended: float = EXTENDED) -> Split:

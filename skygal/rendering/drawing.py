@@ -23,7 +23,7 @@ LARGEST_PATCH = 2**22
 SINGULAR = 1e-12
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stamps:
     """Sources that are to be drawn.
 
@@ -67,7 +67,7 @@ class Stamps:
         return Stamps(*(getattr(self, field.name)[part] for field in fields(self)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Drawn:
     """Sources ``start`` to ``stop`` of a batch, drawn.
 

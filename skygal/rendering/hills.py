@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skygal.checks import show_fields
+
 __all__ = ["STAMP", "Components", "HillPixels", "Rule", "find_components", "share_out"]
 
 _ROUNDS = 20
@@ -19,7 +21,7 @@ _ROUNDS = 20
 _DARK = 1e-6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rule:
     """What counts as a hill.
 
@@ -44,12 +46,14 @@ class Rule:
     floor: float = 0.0
     between_pixels: bool = False
 
+    __repr__ = show_fields
+
 
 #: for stamps, which are ragged
 STAMP = Rule(prominence=1.1, least_flux=0.01)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Components:
     """The components of a batch of images, all in one list, ordered by image and falling flux.
 
@@ -73,8 +77,9 @@ class Components:
     peak_value: np.ndarray
     flux: np.ndarray
 
+    __repr__ = show_fields
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HillPixels:
     """Which pixel is whose: one element for each pixel above the floor, row by row.
 
@@ -93,6 +98,8 @@ class HillPixels:
     y: np.ndarray
     value: np.ndarray
     component: np.ndarray
+
+    __repr__ = show_fields
 
 
 def _climb(padded: np.ndarray, pixels: np.ndarray) -> np.ndarray:
@@ -116,7 +123,7 @@ def _climb(padded: np.ndarray, pixels: np.ndarray) -> np.ndarray:
         root = further
 
 
-@dataclass
+@dataclass(eq=False)
 class _Hills:
     """Hills of a batch, each known by its peak."""
 

@@ -37,7 +37,7 @@ COARSE_FWHM = 3.0
 LARGEST = 1024
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SeenSources:
     """What has to be known of sources to find their hills.
 
@@ -56,7 +56,7 @@ class SeenSources:
     centre: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Hills:
     """Components of sources, ordered by source and falling flux; each source has one at least.
 
@@ -210,7 +210,7 @@ def _offsets(cross: np.ndarray) -> np.ndarray:
     return np.clip((after - before) / (2 * bend), -0.5, 0.5)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Crop:
     """The part of a source's patch above the floor, with a rim.
 

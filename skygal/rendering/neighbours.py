@@ -18,7 +18,7 @@ ROWS, PIXELS = 1024, 2**23
 CELL = 32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SourcePixels:
     """Pixels of sources in a window.
 
@@ -105,7 +105,7 @@ class HasPixels(Protocol):
         """Return their brightness at marked pixels."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Neighbours:
     """What neighbours add to sources.
 

@@ -27,7 +27,7 @@ PATCH_BLOCK = 512
 FAR = 2**40
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PatchBlocks:
     """Parts of patches that are to be computed.
 
@@ -47,7 +47,7 @@ class PatchBlocks:
         return PatchBlocks(self.source[part], self.corner[part], self.size[part])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PatchPlan:
     """Geometry of ``n`` patches.
 

@@ -31,7 +31,7 @@ __all__ = ["Patches", "render_blocks", "render_stamp", "render_stamps"]
 GRID_PIXELS = 2**22
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Patches:
     """Parts of images of single sources.
 

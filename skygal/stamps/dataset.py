@@ -30,7 +30,7 @@ IMAGE_PIXELS = 2**22
 GOLDEN = 0.6180339887498949
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Part:
     """What is kept of one stamp: its lit pixels, the centre of the source in them, and its key."""
 
@@ -279,6 +279,9 @@ class StampStream(IterableDataset):
     def __init__(self, stamps: SyntheticStamps, start: int = 0) -> None:
         self.stamps, self.start = stamps, as_count("start", start)
         self.classes, self.class_to_idx = stamps.classes, stamps.class_to_idx
+
+    def __repr__(self) -> str:
+        return f"StampStream({self.stamps!r}, start={self.start})"
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         worker = get_worker_info()

@@ -12,6 +12,7 @@ from astropy import units as u
 from astropy.table import QTable
 
 from skygal.checks import as_count, as_seed, check_choice, open_range, show
+from skygal.io.pictures import ROWS, notebook_html, picture_html, table_html
 from skygal.morphology.batches import Batch, Limits, make_stamps_within
 from skygal.morphology.clip import check_clip_sigma
 from skygal.morphology.conditions import SIZE_TO_EXTENT
@@ -24,11 +25,15 @@ __all__ = ["StampSet", "iter_stamps", "sample_stamps"]
 
 SCALES = ("peak", "sum")
 ORIENTATIONS = ("random", "aligned")
+#: columns of the table that a notebook shows, the format of each, and pixels that stamps are shown in side by side
+HEAD = {"stamp_id": "", "fr_class": "", "las": ".1f", "b_maj": ".1f", "b_min": ".1f", "pa": ".1f", "core_frac": ".2f",
+        "n_components": "", "bending": ".0f"}
+WIDTH = 800
 #: stamps that `iter_stamps` gives together; a multiple of those that are drawn anew together
 PART = 1024
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StampSet:
     """Stamps with their labels.
 
@@ -52,6 +57,28 @@ class StampSet:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __repr__(self) -> str:
+        return f"<{self._in_words()}>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the first stamps and the head of the table."""
+        first = [image / (image.max() or 1) for image in self.images[:ROWS]]
+        # a line between each two
+        between = np.full((self.images.shape[1], max(1, self.images.shape[2] // 50)), np.nan)
+        strip = np.hstack([part for image in first for part in (image, between)][:-1]) if first else between
+        picture = picture_html(strip, f"the first {len(first)} stamps", side=WIDTH) if first else ""
+        return notebook_html(self._in_words(), [picture, table_html(self.table, HEAD, "table")])
+
+    def _in_words(self) -> str:
+        """Return in a line what the stamps are."""
+        names, counts = np.unique(np.asarray(self.table["fr_class"]), return_counts=True)
+        said = [", ".join(f"{count} {name}" for name, count in zip(names, counts, strict=True))] * bool(len(self))
+        said += [f'{name} {value.to_value("arcsec"):.3g}"' for name, value in (("pixel", self.pixel_scale),
+                                                                            ("beam", self.beam_fwhm))]
+        said += [f"{key} {self.table.meta[key]}" for key in ("model", "seed") if key in self.table.meta]
+        n, ny, nx = self.images.shape
+        return f"StampSet {n} of {ny} x {nx} pixels: {', '.join(said)}"
 
     @classmethod
     def join(cls, parts: Sequence[StampSet]) -> StampSet:
@@ -222,7 +249,7 @@ def _make_sample(n: int, fr_class: Any, fr_mix: Any, las: Any, bending: Any, lat
     return _Sample(generator, latents, classes, keys, limits, seeds.seed)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Sample:
     """Stamps that were asked for, before they are decoded: a class and a key each, and what limits them."""
 

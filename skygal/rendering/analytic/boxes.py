@@ -28,7 +28,7 @@ PART = 256
 ROWS = 2**16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Boxes:
     """Which pixels sources are drawn on, and how.
 

@@ -17,7 +17,7 @@ __all__ = ["AnalyticTruth", "measure"]
 LARGEST_BOX = 2**22
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AnalyticTruth:
     """What sources measure on their own noiseless pixels.
 

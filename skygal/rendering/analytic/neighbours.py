@@ -16,7 +16,7 @@ from skygal.rendering.neighbours import Marks, SourcePixels
 __all__ = ["FaintPixels"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FaintPixels:
     """Faint sources as a `skygal.rendering.neighbours.HasPixels`.
 

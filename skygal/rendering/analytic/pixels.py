@@ -24,7 +24,7 @@ SHIFT = 240.0**-0.25
 SMEAR = 1 / 12 - SHIFT**2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AnalyticPatches:
     """Pixels of sources with boxes of one size.
 

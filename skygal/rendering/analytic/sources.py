@@ -19,7 +19,7 @@ POINT, GAUSSIAN, EXPONENTIAL = range(3)
 SHOWN = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Analytic:
     """Sources on the pixel grid of an image.
 
