@@ -95,6 +95,12 @@ def test_sdc1_header_and_areas(field, tmp_path):
         elsewhere.export(tmp_path / "x.txt", "sdc1", area="test")
 
 
+def test_sdc1_classes_follow_populations(field, tmp_path):
+    other = with_column(field, population=["FRI", "FRII", "FRII", "FRI", "SFG", "RQ-AGN", "FR0"])
+    # of what is no galaxy with a stamp: a flat point, a steep Gaussian, a steep disc
+    assert read_sdc1(other.export(tmp_path / "a.txt", "sdc1"))["class"].tolist() == [1, 1, 1, 1, 3, 3, 1]
+
+
 def test_sdc1_leaves_out_what_has_no_pixel(field, tmp_path):
     one = with_column(field, flux_in_image=np.where(np.arange(len(field.truth)) == 2, 0, 1) * u.Jy)
     assert 3 not in read_sdc1(one.export(tmp_path / "a.txt", "sdc1"))["id"]

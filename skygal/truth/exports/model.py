@@ -164,7 +164,8 @@ def _faint(truth: QTable, frame: Frame, ratio: float, gain: np.ndarray) -> Faint
     kind = np.asarray(truth["morphology"]).astype(str)
     # truth has the FWHM of the Gaussian with a disc's second moments
     scale = np.where(kind == "exponential", 1 / (FWHM * np.sqrt(DISC_MOMENT)), 1.0)
-    table = QTable({"source_id": np.asarray(truth["source_id"]), "ra": truth["ra"], "dec": truth["dec"],
+    own = {name: np.asarray(truth[name]) for name in ("source_id", "population", "parent_id")}
+    table = QTable({**own, "ra": truth["ra"], "dec": truth["dec"],
                     "flux": truth["flux_requested"] * gain, "kind": kind, "b_maj": truth["b_maj"] * scale,
                     "b_min": truth["b_min"] * scale, "pa": truth["pa"],
                     **{name: numbers(truth, name) for name in ("spectral_index", "curvature", "redshift")}})

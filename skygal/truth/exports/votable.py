@@ -26,7 +26,8 @@ BANDS = (("em.radio.20-100MHz", 20, 100), ("em.radio.100-200MHz", 100, 200), ("e
          ("em.radio.12-30GHz", 12000, 30000), ("em.radio.30-100GHz", 30000, 100000))
 #: UCDs of the columns of both tables; {band} is a word of `BANDS`
 UCDS = {
-    "fr_class": "meta.code.class", "morphology": "src.morph.type", "kind": "meta.code.class",
+    "fr_class": "meta.code.class", "population": "meta.code.class", "parent_id": "meta.id.parent",
+    "morphology": "src.morph.type", "kind": "meta.code.class",
     "ra": "pos.eq.ra;meta.main", "dec": "pos.eq.dec;meta.main", "ra_core": "pos.eq.ra", "dec_core": "pos.eq.dec",
     "ra_peak": "pos.eq.ra", "dec_peak": "pos.eq.dec", "x": "pos.cartesian.x;instr.pixel",
     "y": "pos.cartesian.y;instr.pixel", "x_peak": "pos.cartesian.x;instr.pixel",
