@@ -81,13 +81,15 @@ _CODE = {"components": ("s_code", None)}
 
 #: The formats, the ones with the most telling columns first.
 FORMATS: tuple[CatalogueFormat, ...] = (
-    # Bonaldi et al. 2019 (2019MNRAS.482....2B), 2023: by its own classes, whichever of the three dialects
-    CatalogueFormat("T-RECS", ("radioclass|popflag", "latitude", "longitude", "redshift", "size"), _sky("longitude", "latitude"),
-                    passed=r"[ilp]\d*t?|id_(cont|hi)|.*lum1400|logsfr|(mh|mstar|mhi(_pred)?|[xy]_coord|inclination|"
-                           r"axis ratio|optclass|b?maj|b?min|pa|bmaj|bmin)(_1)?|phys size|angle|gamma[12]|hi (flux|size)|"
-                           r"v_max|w50|optclass", rows="trecs"),
+    # Bonaldi et al. 2019, 2019MNRAS.482....2B, and later versions: see `skygal.population.trecs`
+    CatalogueFormat("T-RECS", ("radioclass|popflag", "latitude", "longitude", "redshift", "size"),
+                    _sky("longitude", "latitude"),
+                    passed=r"[ilp]\d*t?|id_(cont|hi)|lum1400|logsfr|mhi|phys size|angle|hi (flux|size)|v_max|w50|"
+                           r"(mh|mstar|mhi_pred|[xy]_coord|inclination|axis ratio|bmaj|bmin|pa|optclass)(_1)?",
+                    rows="trecs"),
     CatalogueFormat("SDC1", ("ra_cent", "dec_cent", "core_frac", "size", "class"),
-                    {**_sky("ra_cent", "dec_cent"), "flux": ("flux", u.Jy), "core_frac": ("core_frac", u.one)},
+                    {**_sky("ra_cent", "dec_cent"), "flux": ("flux", u.Jy), "core_frac": ("core_frac", u.one),
+                     **_axes(u.arcsec, {"b": ("b_maj", "b_min", "pa")})},
                     passed=r"id|ra_core|dec_core|selection|[xy]", rows="sdc1"),
     # Hale et al. 2021, doi:10.1017/pasa.2021.47
     CatalogueFormat("RACS-low Gaussians", ("total_flux_gaussian", "gaussian_id"),

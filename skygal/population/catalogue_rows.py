@@ -58,11 +58,11 @@ def plain_rows(columns: Columns, n: int, *, sources: bool, beam: tuple[float, fl
         raise ValueError("catalogue must have both axes of the sources, b_maj and b_min, got no b_min")
     if "population" not in out:
         several = np.isin(columns["components"], ("M", "m")) if sources and "components" in columns else False
-        known = np.isfinite(columns["las"]) if "las" in columns else False
+        known = columns["las"] > 0 if "las" in columns else False
         out["population"] = np.where(np.broadcast_to(several | known, n), EITHER, "")
     out.setdefault("las", np.full(n, np.nan))
     if "b_maj" not in out:
-        out["b_maj"] = np.where(np.isfinite(out["las"]), LINE_FWHM * out["las"], 0.0)
+        out["b_maj"] = LINE_FWHM * np.nan_to_num(out["las"])
         out["b_min"] = AGN_RATIO * out["b_maj"]
     out.setdefault("kind", np.where(out["b_maj"] == 0, "point", "gaussian"))
     return out
@@ -146,7 +146,7 @@ def check_rows(columns: Mapping[str, np.ndarray], kinds: tuple[str, ...]) -> lis
              ~np.isin(columns["population"], (*CLASSES, EITHER, ""))),
             ("b_maj finite, and 0 where there is no size", drawn & ~(np.isfinite(major) & (major >= 0))),
             ("b_min from 0 to b_maj", drawn & ~((minor >= 0) & (minor <= major))),
-            ("las positive, or NaN where it is unknown", np.isinf(las) | (las <= 0)),
+            ("las from 0, or NaN where it is unknown", np.isinf(las) | (las < 0)),
             ("redshift positive, or NaN where it is unknown",
              np.isinf(columns["redshift"]) | (columns["redshift"] <= 0)),
             ("core_frac from 0 to 1", ~((columns["core_frac"] >= 0) & (columns["core_frac"] <= 1))),

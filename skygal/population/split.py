@@ -99,7 +99,8 @@ def split_by_beam(table: Table, beam: Any, *, extended: float = EXTENDED) -> Spl
     population = np.asarray(table["population"])
     unknown = ~np.isin(population, (*CLASSES, ""))
     if unknown.any():
-        raise ValueError(f"population must be one of {', '.join(CLASSES)} or empty, got {show(str(population[unknown][0]))}")
+        raise ValueError(f"population must be one of {', '.join(CLASSES)} or empty, got "
+                         f"{show(str(population[unknown][0]))}")
     las, major = (u.Quantity(table[name]).to_value(u.arcsec) for name in ("las", "b_maj"))
     large = np.isin(population, ("FRI", "FRII")) & (las > extended * fwhm)
     galaxies = table[_GALAXIES][large]

@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from skygal.checks import show
 from skygal.population.catalogue_rows import AGN_RATIO, EITHER, Columns
 from skygal.population.columns import describe_bad
 from skygal.population.sky import LINE_FWHM
 
-__all__ = ["flux_columns", "trecs_rows"]
+__all__ = ["flux_columns", "nearest_fluxes", "trecs_rows"]
 
 #: what is not known
 UNKNOWN = -100.0
@@ -76,14 +75,14 @@ def trecs_rows(get: Callable[[str], np.ndarray | None], names: Iterable[str], fr
     # rows of HI without a counterpart
     rows = np.flatnonzero(~np.isnan(kind) if get("mhi") is not None else np.ones(len(kind), bool))
     kind = kind[rows]
-    flux, index, problems = _fluxes(get, flux_columns(names), frequency, rows)
+    flux, index, problems = _fluxes(get, nearest_fluxes(names, frequency), frequency, rows)
     out = {"ra": get("longitude")[rows], "dec": get("latitude")[rows],  # type: ignore[index]
            "flux": flux, "spectral_index": index, "redshift": _unknown(get("redshift"))[rows]}  # type: ignore[index]
     bad = ~np.isin(kind, (*STAR_FORMING, *FLAT, STEEP))
     if bad.any():
         problems.append(describe_bad("a class (RadioClass, PopFlag) from 1 to 6", bad))
     disc, steep = np.isin(kind, STAR_FORMING), kind == STEEP
-    own = {name: None if values is None else values[rows] for name, values in (
+    own: dict[str, Any] = {name: None if values is None else values[rows] for name, values in (
         (name, column(name)) for name in ("size", "bmaj", "bmin", "pa", "e1", "e2", "rs"))}
     size = own["size"]
     major, minor, pa = _discs(own)
@@ -120,9 +119,15 @@ def _discs(own: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return size / root, size * root, np.degrees(np.arctan2(own["e2"], own["e1"])) / 2 % 180
 
 
-def _fluxes(get: Callable[[str], np.ndarray | None], columns: dict[float, str], frequency: float | None,
-            rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Return fluxes (Jy) and spectral indices at a frequency, between the two columns that are nearest around it."""
+def nearest_fluxes(names: Iterable[str], frequency: float | None) -> dict[float, str]:
+    """Return the columns of fluxes, by MHz, between which a frequency (Hz) lies; the only one, if there is one.
+
+    Raises
+    ------
+    ValueError
+        If there are none, the frequency is not between any, or is None where there are several.
+    """
+    columns = flux_columns(names)
     known = list(columns)
     shown = f"{', '.join(f'{value:g}' for value in known)} MHz"
     if not known:
@@ -131,17 +136,24 @@ def _fluxes(get: Callable[[str], np.ndarray | None], columns: dict[float, str], 
         raise ValueError(f"frequency must be given where a catalogue of T-RECS has several, {shown}, got None")
     wanted = known[0] if frequency is None else frequency / 1e6
     if not known[0] * (1 - 1e-6) <= wanted <= known[-1] * (1 + 1e-6):
-        raise ValueError(f"frequency must be within those of the catalogue, {shown}, got {show(wanted)} MHz")
+        raise ValueError(f"frequency must be within those of the catalogue, {shown}, got {wanted:g} MHz")
     k = int(np.clip(np.searchsorted(known, wanted, side="right") - 1, 0, max(len(known) - 2, 0)))
+    return {value: columns[value] for value in known[k:k + 2]}
+
+
+def _fluxes(get: Callable[[str], np.ndarray | None], columns: dict[float, str], frequency: float | None,
+            rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return fluxes (Jy) and spectral indices at a frequency, on the power law between one column or two."""
     ends, problems = [], []
-    for value in known[k:k + 2]:
-        flux = get(columns[value].strip().lower())[rows]  # type: ignore[index]
+    for name in columns.values():
+        flux = get(name.strip().lower())[rows]  # type: ignore[index]
         with np.errstate(invalid="ignore"):
             bad = ~(np.isfinite(flux) & (flux > 0))
         if bad.any():
-            problems.append(describe_bad(f"positive, finite {columns[value]}", bad))
+            problems.append(describe_bad(f"positive, finite {name}", bad))
         ends.append(np.where(bad, 1.0, flux))
     if len(ends) == 1:
         return 1e-3 * ends[0], np.full(len(rows), np.nan), problems
-    index = np.log(ends[1] / ends[0]) / np.log(known[k + 1] / known[k])
-    return 1e-3 * ends[0] * (wanted / known[k])**index, index, problems
+    first, last = columns
+    index = np.log(ends[1] / ends[0]) / np.log(last / first)
+    return 1e-3 * ends[0] * ((frequency or 0.0) / 1e6 / first)**index, index, problems

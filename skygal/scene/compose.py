@@ -19,7 +19,16 @@ from skygal.morphology.galaxies import Galaxies, sample_galaxies
 from skygal.morphology.latents import check_latents, check_pairs, default_mix
 from skygal.observation.frame import Frame
 from skygal.observation.observe import faintest_flux
-from skygal.population import Clustering, Sky, check_faint, counted_to, sample_population, split_by_beam
+from skygal.population import (
+    Clustering,
+    Sky,
+    check_faint,
+    counted_to,
+    read_catalogue,
+    sample_population,
+    split_by_beam,
+)
+from skygal.population.catalogues import is_catalogue
 from skygal.scene.chunks import chunked_planes
 from skygal.scene.faint import place_faint
 from skygal.scene.galaxies import place_stamps
@@ -132,15 +141,27 @@ def _from_sky(frame: Frame, population: Population, faintest: u.Quantity, seeds:
         if getattr(population, name) is not None:
             raise ValueError(f"{name} must be left out where sky is given, which has its own, got "
                              f"{show(getattr(population, name))}")
+    if is_catalogue(population.sky):
+        for name in ("n_sources", "flux", "clustering"):
+            if getattr(population, name) is not None:
+                raise ValueError(f"{name} must be left out where sky is a catalogue, got "
+                                 f"{show(getattr(population, name))}")
+        return _as_tables(population, read_catalogue(population.sky, frequency=frame.frequency), beam)
     sky = population.sky if isinstance(population.sky, Sky) else Sky.read(population.sky)
     clustering = Clustering() if population.clustering is True else population.clustering
     drawn = sky.sample(frame.wcs, frame.shape, seeds=seeds, frequency=frame.frequency,
                        flux=faintest if population.flux is None else population.flux, mask=mask,
                        n=population.n_sources, clustering=clustering)
+    return _as_tables(population, drawn, beam)
+
+
+def _as_tables(population: Population, drawn: QTable, beam: Any) -> Population:
+    """Return the settings that have these sources as tables."""
     split = split_by_beam(drawn, beam)
     faint = split.faint
-    # rows of a sky are numbered from 1
-    faint["parent_id"], faint["population"] = split.parent, np.asarray(drawn["population"])[split.parent - 1]
+    # rows are numbered rising
+    row = np.searchsorted(np.asarray(drawn["source_id"]), split.parent)
+    faint["parent_id"], faint["population"] = split.parent, np.asarray(drawn["population"])[row]
     return replace(population, n_sources=None, flux=None, table=split.galaxies, faint=faint)
 
 
