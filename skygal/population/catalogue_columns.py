@@ -38,7 +38,7 @@ class Reading:
         given = {} if columns is None else dict(columns)
         for name in given:
             check_choice("columns (quantity)", name, list(QUANTITIES))
-        if format is not None and str(format).lower() != OWN:
+        if format is not None:
             check_choice("format", format, [*(one.name for one in FORMATS), OWN])
         self.found = format is None and not given
         by_name = None if format == OWN or (format is None and given) else find_format(self.own, format)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from astropy import units as u
 
-from skygal.checks import nearest_names, show
+from skygal.checks import check_choice
 
 __all__ = ["FORMATS", "QUANTITIES", "SDC1_COLUMNS", "CatalogueFormat", "find_format"]
 
@@ -130,7 +130,7 @@ FORMATS: tuple[CatalogueFormat, ...] = (
                     {**_sky("right_ascension", "declination"), "flux": ("integrated_flux", u.Jy),
                      **_axes(u.deg, {"fitted": ("fitted_major", "fitted_minor", "fitted_position_angle"),
                                      "b": ("deconvolved_major", "deconvolved_minor", "deconvolved_position_angle")})},
-                    passed=r".*_error|.*_id|peak_flux|local_rms|quality_flags"),
+                    passed=r".*_error|.*_ids?|peak_flux|local_rms|quality_flags|spectral_.*|reference_frequency"),
     # White et al. 1997 (1997ApJ...475..479W) and its last release, Helfand et al. 2015 (2015ApJ...801...26H)
     CatalogueFormat("FIRST", ("fint", "major", "minor", "posang"),
                     {**_sky(), "flux": ("fint", u.mJy),
@@ -155,11 +155,7 @@ def find_format(names: Iterable[str], wanted: str | None = None) -> CatalogueFor
     here = set(names)
     if wanted is None:
         return next((one for one in FORMATS if not _lacking(one, here)), None)
-    by_name = {one.name.lower(): one for one in FORMATS}
-    found = by_name.get(str(wanted).lower())
-    if found is None:
-        raise ValueError(f"format must be one of {', '.join(one.name for one in FORMATS)}, got {show(wanted)}"
-                         f"{nearest_names(wanted, by_name)}")
+    found = next(one for one in FORMATS if one.name == check_choice("format", wanted, [one.name for one in FORMATS]))
     lacking = _lacking(found, here)
     if lacking:
         raise ValueError(f"catalogue must have the columns of {found.name}, missing {', '.join(lacking)}")

@@ -52,7 +52,12 @@ def plain_rows(columns: Columns, n: int, *, sources: bool, beam: tuple[float, fl
     """
     out = {name: values for name, values in columns.items()
            if not name.startswith(("fitted_", "psf_")) and name != "components"}
-    if "b_maj" not in out and "fitted_maj" in columns:
+    if "b_maj" in out and "fitted_maj" in columns:
+        # the finder could not take the beam from it
+        for name in ("b_maj", "b_min"):
+            if name in out:
+                out[name] = np.where(np.isnan(out[name]) & np.isfinite(columns["fitted_maj"]), 0.0, out[name])
+    elif "fitted_maj" in columns:
         out["b_maj"], out["b_min"], out["pa"] = _without_beam(columns, n, beam)
     if "b_min" not in out and "b_maj" in out:
         raise ValueError("catalogue must have both axes of the sources, b_maj and b_min, got no b_min")
