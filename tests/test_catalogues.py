@@ -320,8 +320,8 @@ def test_a_map_of_columns():
     table = Table({"alpha": [10.0, 10.1, 10.2], "delta": [-30.0] * 3, "S": [3.0, 4.0, 5.0], "ext": [0.0, 0.5, np.nan],
                    "kindly": ["b", "a", "c"]})
     columns = {"ra": "alpha", "dec": ("delta", "deg"), "flux": ("S", "mJy"), "las": ("ext", u.arcmin)}
-    with pytest.warns(UserWarning, match=r"^catalogue has columns that are not used: 'kindly' \(did you mean 'kind'\?\)$"
-                      ):
+    message = r"^catalogue has columns that are not used: 'kindly' \(did you mean 'kind'\?\)$"
+    with pytest.warns(UserWarning, match=message):
         found = read_catalogue(table, columns=columns)
     assert list(found["flux"].to_value(u.mJy)) == [3, 4, 5]
     assert list(found["kind"]) == ["point", "gaussian", "point"]
