@@ -85,6 +85,32 @@ class Field:
         return cls(image, model, segmentation, header, make_truth(truth, meta), make_components(components, meta),
                    wcs, meta, inputs or {})
 
+    @classmethod
+    def read(cls, directory: str | Path) -> Field:
+        """Read a field that `write` wrote.
+
+        Parameters
+        ----------
+        directory : str or path
+            The folder.
+
+        Returns
+        -------
+        Field
+            Its pixels are mapped, read-only: they come from disk when they are looked at, in FITS's byte order (of
+            ``format="zarr"``: lazy Dask arrays).
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such folder, or a file is missing in it.
+        ValueError
+            If a file is not as it was written; the message names file and card, or column.
+        """
+        from skygal.truth.written import read_written
+
+        return cls(**read_written(directory))
+
     @property
     def is_lazy(self) -> bool:
         """Whether the pixels are Dask arrays, made when they are asked for."""
@@ -167,6 +193,12 @@ class Field:
             if plot:
                 _save(self.plot(), folder / "field.png")
         return Path(directory)
+
+    def export(self, path: str | Path, format: str | None = None, *, overwrite: bool = False, **options: Any) -> Path:
+        """Write the field, or its truth, in the format of another program: see `skygal.exports.export_field`."""
+        from skygal.exports import export_field
+
+        return export_field(self, path, format, overwrite=overwrite, **options)
 
     def plot(self, ax: Axes | None = None, *, truth: bool = True) -> Axes:
         """Draw the image with its sources marked by class (needs matplotlib).

@@ -15,24 +15,21 @@ from astropy.wcs import WCS
 from skygal import settings
 from skygal.checks import as_quantity, nearest_names, show, warn_caller
 from skygal.field import Field
-from skygal.io.given_image import as_image, as_unit, header_upon
+from skygal.io.given_image import as_image, header_upon
 from skygal.io.images import SkyImage
 from skygal.io.provenance import make_provenance, write_provenance
 from skygal.io.words import parse_hdu
 from skygal.morphology.measure import ISOPHOTE
-from skygal.observation.beam import TargetBeam
-from skygal.observation.blank import blank_pixels
 from skygal.observation.brightness import BrightnessScale, is_per_beam
 from skygal.observation.frame import Frame
 from skygal.observation.image_noise import given_noise, shown_noise
 from skygal.observation.noise import NoiseMap, as_rms, read_noise
-from skygal.observation.observe import make_frame
+from skygal.observation.observe import frame_of_image
 from skygal.population import Distribution
-from skygal.scene.compose import check_run, make_images, sample_sky
+from skygal.scene.compose import make_images, sample_sky, sharpest_beam
 from skygal.scene.ground import ImageGround
 from skygal.seeds import Seeds
 from skygal.settings import Morphology, Population, Run, View, join_views
-from skygal.wcs import on_sky
 
 __all__ = ["inject", "inject_fields"]
 
@@ -44,7 +41,8 @@ def inject(image: Any, n_sources: int | None = None, *, wcs: WCS | fits.Header |
            flux: settings.FluxLike | None = None, las: settings.SizeLike | None = None,
            fr_mix: str | Mapping[str, float] | None = None, spectral_index: settings.NumberLike | None = None,
            curvature: settings.NumberLike | None = None, table: settings.TableLike | None = None,
-           faint: settings.TableLike | None = None, primary_beam: settings.PrimaryBeamLike | None = None,
+           faint: settings.TableLike | None = None, sky: settings.SkyLike | None = None,
+           clustering: settings.ClusteringLike | None = None, primary_beam: settings.PrimaryBeamLike | None = None,
            latents: settings.LatentsLike = "balanced", bending: settings.RangeLike | None = None,
            clip_sigma: float | None = 3.0, model: settings.ModelLike | None = None,
            chunks: settings.ChunksLike | None = None, device: str = "cpu", workers: int = 2,
@@ -84,7 +82,7 @@ def inject(image: Any, n_sources: int | None = None, *, wcs: WCS | fits.Header |
     chunks : int or (int, int), optional
         As for `skygal.simulate_field`; the pixels of a FITS file that is not compressed then stay in it, and are read
         when those of the field are made. It must not change until then.
-    table, flux, las, fr_mix, spectral_index, curvature, faint : optional
+    table, flux, las, fr_mix, spectral_index, curvature, faint, sky, clustering : optional
     latents, bending, clip_sigma, model, device, workers, progress : optional
         As for `skygal.simulate_field`; fluxes start at the median noise by default.
 
@@ -183,17 +181,17 @@ def _inject(images: Sequence[Any], views: Sequence[Mapping[str, Any]], given: Ma
                          "many there are, got None")
     hdu = parse_hdu("hdu", given["hdu"])
     found = [as_image(image, given["wcs"], hdu, lazy=run.chunks is not None) for image in images]
-    runs = [check_run(run, image.data.shape) for image, _ in found]
+    runs = [run.checked(image.data.shape) for image, _ in found]
     run = replace(run, seed=runs[0].seed)
     seeds = Seeds(run.seed)
-    seen = [_seen(image, view, given["unit"]) for (image, _), view in zip(found, views, strict=True)]
+    seen = [frame_of_image(image, view, given["unit"]) for (image, _), view in zip(found, views, strict=True)]
     headers = [header_upon(image, beam=frame.beam.beam, frequency=frame.frequency, unit=unit)
                for (image, _), (unit, frame) in zip(found, seen, strict=True)]
     grounds = [_ground(image, frame, unit, view["noise"])
                for (image, _), (unit, frame), view in zip(found, seen, views, strict=True)]
     first, header = seen[0][1], found[0][0].header
     sources = sample_sky(first, population, morphology, noise=grounds[0].rms.level, seeds=seeds, mask=first.valid,
-                         device=run.device)
+                         sharpest=sharpest_beam([frame for _, frame in seen]), device=run.device)
     if population.table is None and "SKYGALV" in header and header.get("SEED") == seeds.seed:
         warn_caller(f"seed should be another than that of the image's own sources, got {seeds.seed}: the new ones may "
                     "lie just where these are")
@@ -212,32 +210,6 @@ def _inject(images: Sequence[Any], views: Sequence[Mapping[str, Any]], given: Ma
         write_provenance(headers[k], provenance)
         fields.append(Field.assemble(frame.wcs, *made, headers[k], provenance, inputs))
     return fields
-
-
-def _seen(found: SkyImage, view: Mapping[str, Any], unit: Any) -> tuple[u.UnitBase, Frame]:
-    """Return the image's brightness unit, and how the sky is seen in it."""
-    unit = found.unit if unit is None else as_unit(unit)
-    beam = found.beam if view["beam"] is None and view["psf"] is None else view["beam"]
-    frequency = found.frequency if view["frequency"] is None else view["frequency"]
-    for what, value in (("beam", beam if view["psf"] is None else view["psf"]), ("frequency", frequency),
-                        ("unit", unit)):
-        if value is None:
-            raise ValueError(f"{what} must be given, since {found.why_none(what)}")
-    frame = make_frame(found.wcs, found.data.shape, frequency=frequency, beam=beam, psf=view["psf"],
-                       primary_beam=view["primary_beam"])
-    return unit, frame.with_valid(_not_blank(found, frame.beam))
-
-
-def _not_blank(found: SkyImage, beam: TargetBeam) -> np.ndarray:
-    """Return which pixels have a brightness and a place on the sky."""
-    header = found.header
-    card = None if "BSCALE" in header or "BZERO" in header else header.get("BLANK")
-    card = card if isinstance(card, (int, float)) and np.isfinite(card) else None
-    sky = on_sky(found.wcs, found.data.shape)
-    valid = ~blank_pixels(found.data, beam.width, sky=sky, card=card, name=found.name)
-    if not valid.any():
-        raise ValueError("image must have pixels on the sky that are not blank, got none")
-    return valid
 
 
 def _ground(found: SkyImage, frame: Frame, unit: u.UnitBase, noise: Any) -> ImageGround:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from skygal.bastien2021.generator import PaperGenerator
     from skygal.morphology.generator import Generator
     from skygal.observation.primary_beam import PrimaryBeam
-    from skygal.population import Distribution, SizeRelation
+    from skygal.population import Clustering, Distribution, SizeRelation, Sky
 
     #: a number with a unit, or such words
     QuantityLike: TypeAlias = Quantity | str
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     FluxLike: TypeAlias = RangeLike | Distribution
     SizeLike: TypeAlias = RangeLike | Distribution | SizeRelation
     NumberLike: TypeAlias = float | tuple[float, float] | str | Distribution
+    SkyLike: TypeAlias = Sky | PathLike_
+    ClusteringLike: TypeAlias = Clustering | bool
     LatentsLike: TypeAlias = str | np.ndarray | Sequence
     ModelLike: TypeAlias = PathLike_ | Generator | PaperGenerator
     ChunksLike: TypeAlias = int | tuple[int, int] | tuple[tuple[int, ...], tuple[int, ...]]
@@ -50,6 +52,7 @@ __all__ = ["Morphology", "Population", "Run", "Settings", "View", "check_chunks"
 OBJECTS = {**dict.fromkeys(("Constant", "LogNormal", "LogUniform", "Normal", "PowerLaw", "Uniform"),
                            "skygal.population.distributions"),
            **dict.fromkeys(("MiraBestSizes", "WindhorstSizes"), "skygal.population.sizes"),
+           "Clustering": "skygal.population.clustering",
            **dict.fromkeys(("AiryPrimaryBeam", "GaussianPrimaryBeam"), "skygal.observation.primary_beam")}
 
 S = TypeVar("S", bound="Settings")
@@ -105,6 +108,14 @@ class Population(Settings):
     fr_mix: Any = _setting(None, "Classes: 'balanced', 'survey' or 'FRI:0.3,FRII:0.7'.", "mix")
     spectral_index: Any = _setting(None, "Spectral index, or its range: '-0.9,-0.6'.", "numbers")
     curvature: Any = _setting(None, "Curvature of the spectra; 0 if left out.", "number")
+    sky: Any = _setting(None, "The whole radio sky, all kinds of sources with their counts: 'default', 'sdc1' or a "
+                        "YAML file of one. Simulated fields have the default one if nothing else says which sources "
+                        "there are.")
+    clustering: Any = _setting(None, "Whether the sources of a sky cluster: 'yes'.", "clustering")
+
+    def is_left_open(self) -> bool:
+        """Return whether nothing says which sources there are."""
+        return all(getattr(self, one.name) is None for one in fields(self))
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from inspect import signature
 from os import PathLike
 from typing import Any
@@ -19,15 +20,14 @@ from skygal.io.header_wcs import celestial
 from skygal.io.headers import field_header
 from skygal.io.provenance import make_provenance
 from skygal.morphology.measure import ISOPHOTE
-from skygal.observation.frame import Frame
-from skygal.observation.noise import NoiseMap, read_noise
-from skygal.observation.observe import as_noise, make_frame
+from skygal.observation.noise import NoiseMap
+from skygal.observation.observe import make_frames
 from skygal.observation.surveys import Survey, read_survey
-from skygal.scene.compose import check_run, make_images, sample_sky
+from skygal.scene.compose import make_images, sample_sky, sharpest_beam
 from skygal.scene.ground import NoiseGround
 from skygal.seeds import Seeds
 from skygal.settings import Morphology, Population, Run, View, join_views
-from skygal.wcs import image_shape, on_sky
+from skygal.wcs import image_shape
 
 __all__ = ["simulate_field", "simulate_fields"]
 
@@ -42,9 +42,11 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
                    flux: settings.FluxLike | None = None, las: settings.SizeLike | None = None,
                    fr_mix: str | Mapping[str, float] | None = None, spectral_index: settings.NumberLike | None = None,
                    curvature: settings.NumberLike | None = None, table: settings.TableLike | None = None,
-                   faint: settings.TableLike | None = None, primary_beam: settings.PrimaryBeamLike | None = None,
-                   latents: settings.LatentsLike = "balanced", bending: settings.RangeLike | None = None,
-                   clip_sigma: float | None = 3.0, model: settings.ModelLike | None = None, off_sky: str = "nan",
+                   faint: settings.TableLike | None = None, sky: settings.SkyLike | None = None,
+                   clustering: settings.ClusteringLike | None = None,
+                   primary_beam: settings.PrimaryBeamLike | None = None, latents: settings.LatentsLike = "balanced",
+                   bending: settings.RangeLike | None = None, clip_sigma: float | None = 3.0,
+                   model: settings.ModelLike | None = None, off_sky: str = "nan",
                    chunks: settings.ChunksLike | None = None, device: str = "cpu", workers: int = 2,
                    progress: bool = False) -> Field:
     """Simulate a field of resolved radio galaxies, with its truth.
@@ -55,7 +57,8 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
         Any WCS with a celestial pair of axes, 4-d radio headers included.
     n_sources : int, optional
         Number of sources. By default it is drawn from the source counts, the flux range and the
-        image's solid angle, or is the length of ``table``.
+        image's solid angle, or is the length of ``table``. Without it and any other argument that says which
+        sources there are, the field shows the whole radio sky, see ``sky``.
     shape : (int, int), optional
         (ny, nx); by default that of the WCS.
     seed : int, optional
@@ -92,6 +95,12 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
         Of S ~ nu^alpha: one for all, a range, or a distribution.
     curvature : float or distribution, optional
         beta of S ~ nu^(alpha + beta ln(nu / nu0)), nu0 being the (first) frequency; 0 by default.
+    sky : str, path or `skygal.population.Sky`, optional
+        The whole radio sky down to the noise, or to ``flux``: star-forming galaxies, radio-quiet and compact AGN, FRIs
+        and FRIIs, with their counts, sizes, spectra and redshifts. FRIs and FRIIs that the beam resolves are drawn by
+        the model, the others as points, Gaussians and discs. "default", "sdc1" or a YAML file, see :doc:`/sky`.
+    clustering : bool or `skygal.population.Clustering`, optional
+        Whether the sources of a sky cluster; by default they do not.
     table : `~astropy.table.Table` or path, optional
         A population of one's own, with any of the columns ra, dec (or x, y), flux, las, pa,
         fr_class, spectral_index, curvature, redshift; the others are drawn.
@@ -211,13 +220,15 @@ def _simulate(views: list[dict[str, Any]], given: Mapping[str, Any]) -> list[Fie
     """Return a field for each view, of the other arguments of `simulate_field` by name."""
     sky = celestial(given["wcs"])
     size = sky.array_shape = image_shape(sky, given["shape"])
-    population, morphology, run = Population.of(given), Morphology.of(given), check_run(Run.of(given), size)
+    population, morphology, run = Population.of(given), Morphology.of(given), Run.of(given).checked(size)
+    if population.is_left_open():
+        population = replace(population, sky="default")
     seeds = Seeds(run.seed)
     check_choice("off_sky", given["off_sky"], tuple(OFF_SKY))
     survey = read_survey(given["survey"]) if isinstance(given["survey"], (str, PathLike)) else given["survey"]
     if survey is not None and not isinstance(survey, Survey):
         raise TypeError(f"survey must be a name, a path or a Survey, got {type(survey).__name__}")
-    frames, noises = _frames(sky, size, views, survey)
+    frames, noises = make_frames(sky, size, views, survey)
     grounds = [NoiseGround(frame.beam, noise, seeds, channel, OFF_SKY[given["off_sky"]])
                for channel, (frame, noise) in enumerate(zip(frames, noises, strict=True))]
     # where every map is blank nothing is put
@@ -225,7 +236,7 @@ def _simulate(views: list[dict[str, Any]], given: Mapping[str, Any]) -> list[Fie
              and isinstance(noise, NoiseMap) and noise.blank() is not None]
     mask = np.logical_or.reduce(blank) if len(blank) == len(frames) else None
     sources = sample_sky(frames[0], population, morphology, noise=grounds[0].level, seeds=seeds, mask=mask,
-                         device=run.device)
+                         sharpest=sharpest_beam(frames), device=run.device)
     asked = {"wcs": field_header(sky, size, beam=None, frequency=frames[0].frequency), "survey": given["survey"],
              "off_sky": given["off_sky"], **join_views(views), **population.given(), **morphology.given()}
     options, inputs = settings.spell(asked)
@@ -241,25 +252,3 @@ def _simulate(views: list[dict[str, Any]], given: Mapping[str, Any]) -> list[Fie
         header = field_header(sky, size, beam=frame.beam.beam, frequency=frame.frequency, provenance=provenance)
         fields.append(Field.assemble(frame.wcs, *made, header, provenance, inputs))
     return fields
-
-
-def _frames(sky: WCS, size: tuple[int, int], views: list[dict[str, Any]], survey: Survey | None
-            ) -> tuple[list[Frame], list[NoiseMap | float]]:
-    """Return how the sky is seen at each frequency, and the noise there."""
-    on = on_sky(sky, size)
-    # one map for several frequencies is read and held once
-    maps: dict[int, Any] = {id(view["noise"]): view["noise"] for view in views}
-    maps = {key: read_noise("noise", noise, sky, size) for key, noise in maps.items()}
-    frames, noises = [], []
-    for view in views:
-        frame = make_frame(sky, size, survey=survey, **{name: value for name, value in view.items() if name != "noise"})
-        # a WCS that a header cannot hold is refused here, before the work
-        field_header(sky, size, beam=frame.beam.beam, frequency=frame.frequency)
-        noise = as_noise(frame, maps[id(view["noise"])], survey)
-        blank = noise.blank() if isinstance(noise, NoiseMap) else None
-        visible = on if blank is None else ~blank if on is None else on & ~blank
-        if visible is not None and not visible.any() and blank is not None:
-            raise ValueError("noise map must have values where the field is on the sky, got none")
-        frames.append(frame.with_valid(visible))
-        noises.append(noise)
-    return frames, noises

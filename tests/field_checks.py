@@ -58,34 +58,38 @@ class Made:
     ----------
     verb : str
         The public function's name, empty if unknown.
-    beams : tuple
-        The beams that were given, None for none.
+    beams, psfs : tuple
+        The beams and PSF images that were given, None for none.
     image : ndarray or None
         The array that was injected into.
     """
 
     verb: str = ""
     beams: tuple = (None,)
+    psfs: tuple = (None,)
     image: np.ndarray | None = None
 
     @classmethod
     def by(cls, verb: str, given: dict) -> Made:
         """Return what the arguments of a public verb tell."""
-        beams = given.get("beam")
+        beams, psfs = ((value,) if not isinstance(value, (list, tuple)) else tuple(value)
+                       for value in (given.get("beam"), given.get("psf")))
         image = given.get("image")
         whole = isinstance(image, np.ndarray) and not isinstance(image, (u.Quantity, np.ma.MaskedArray))
-        return cls(verb, tuple(beams) if isinstance(beams, (list, tuple)) else (beams,), image if whole else None)
+        return cls(verb, beams, psfs, image if whole else None)
 
     @property
     def gaussian(self) -> bool:
         """Whether the image has one Gaussian as its beam, that of its header."""
-        return all(beam is None or isinstance(beam, u.Quantity) or hasattr(beam, "major") for beam in self.beams)
+        return all(psf is None for psf in self.psfs) and all(
+            beam is None or isinstance(beam, u.Quantity) or hasattr(beam, "major") or _is_size(beam)
+            for beam in self.beams)
 
     @property
     def psf(self) -> np.ndarray | None:
         """The PSF image, on the field's own pixels with its peak at one of them, or None."""
-        psf = np.asarray(self.beams[0]) if len(self.beams) == 1 and isinstance(self.beams[0], np.ndarray) else None
-        if psf is None or isinstance(self.beams[0], u.Quantity) or psf.ndim != 2 or self.verb == "inject":
+        psf = self.psfs[0] if len(self.psfs) == 1 else None
+        if not isinstance(psf, np.ndarray) or psf.ndim != 2 or self.verb.startswith("inject"):
             return None
         y, x = np.unravel_index(psf.argmax(), psf.shape)
         if not (0 < y < psf.shape[0] - 1 and 0 < x < psf.shape[1] - 1):
@@ -141,7 +145,7 @@ class Looked:
     def blank(self) -> bool:
         """Whether some pixels may show nothing."""
         return not np.isfinite(self.field.image).all() or self.field.provenance["configuration"].get(
-            "off_sky") == "zero" or self.made.verb == "inject" or bool((self.field.image == 0).any())
+            "off_sky") == "zero" or self.made.verb.startswith("inject") or bool((self.field.image == 0).any())
 
     @functools.cached_property
     def jansky(self) -> float | None:
@@ -174,6 +178,11 @@ class Looked:
         pixel = np.linalg.norm(np.cross(place[1] - place[0], place[3] - place[2])) / (2 * step) ** 2
         solid = np.radians(header["BMAJ"]) * np.radians(header["BMIN"]) * np.pi / (4 * np.log(2))
         return float(solid / pixel) if pixel > 0 else np.nan
+
+
+def _is_size(beam: object) -> bool:
+    """Return whether a beam is words for a Gaussian, as "5.4 arcsec", not the file of a table."""
+    return isinstance(beam, str) and beam.strip()[:1].isdigit() and "." not in beam.strip()[-5:]
 
 
 def _sky(wcs: WCS, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -348,7 +357,8 @@ def _parts(looked: Looked) -> Iterator[str]:
 def _header(looked: Looked) -> Iterator[str]:
     field, header = looked.field, looked.field.header
     ny, nx = field.image.shape
-    kinds = [np.dtype(plane.dtype) for plane in (field.image, field.model, field.segmentation)]
+    # those of a field that was read are mapped, in the order of bytes that FITS has
+    kinds = [np.dtype(plane.dtype).newbyteorder("=") for plane in (field.image, field.model, field.segmentation)]
     if kinds != [np.float32, np.float32, np.int32]:
         yield f"dtypes: image, model, segmentation {kinds}"
     if header.get("NAXIS", 2) < 2 or not {nx, ny} <= {header.get(f"NAXIS{k + 1}") for k in range(header["NAXIS"])}:
@@ -362,7 +372,7 @@ def _header(looked: Looked) -> Iterator[str]:
         yield f"header: RESTFRQ {header.get('RESTFRQ')} for {asked} Hz"
     if header.get("SEED") != field.provenance["seed"]:
         yield f"header: SEED {header.get('SEED')} for {field.provenance['seed']}"
-    if looked.made.verb != "inject" and header.get("BUNIT") != "JY/BEAM":
+    if not looked.made.verb.startswith("inject") and header.get("BUNIT") != "JY/BEAM":
         yield f"header: BUNIT {header.get('BUNIT')}"
     x, y = (grid.ravel() for grid in np.meshgrid(*(np.linspace(0, n - 1, 3) for n in (nx, ny))))
     mine, written = (_sky(wcs, x, y) for wcs in (field.wcs, WCS(header).celestial))
@@ -485,7 +495,7 @@ def _noise(looked: Looked) -> Iterator[str]:
             yield "image: not what was given and the model"
         return
     rms = np.unique(looked.truth["local_rms"])
-    if made.verb == "inject" or rms.size != 1 or not made.gaussian:
+    if made.verb.startswith("inject") or rms.size != 1 or not made.gaussian:
         looked.left_out.append("noise: it varies, or is not ours")
     elif rms[0] == 0:
         if not np.array_equal(image, model, equal_nan=True):
@@ -573,7 +583,7 @@ def every_field_checked() -> Iterator[None]:
 
     skygal.Field.__init__ = checked
     places, seen_modules = [], set()
-    for name in ("simulate_field", "simulate_fields", "inject"):
+    for name in ("simulate_field", "simulate_fields", "inject", "inject_fields"):
         verb = getattr(skygal, name)
         wrapped = watched_verb(verb, seen_modules)
         for module in (skygal, sys.modules[verb.__module__]):

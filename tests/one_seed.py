@@ -57,7 +57,7 @@ def in_any_way(first):
     few = make(n // 2)
     for name in ("ra", "dec", "flux", "b_maj", "core_frac", "bending", "latent_seed"):
         np.testing.assert_array_equal(few.truth[name], first.truth[name][:n // 2], err_msg=name)
-    stamps.BATCH, drawing.AT_ONCE, transform.AT_ONCE = 128, 2**16, 2**14
+    stamps.BATCH, drawing.PATCH_PIXELS, transform.GRID_PIXELS = 128, 2**16, 2**14
     field = make(n)
     assert_same({**planes(field), **columns(field)}, expected, "other batches")
 

@@ -12,7 +12,7 @@ from astropy.table import QTable
 
 import skygal
 from skygal.io.images import read_image
-from skygal.scene.chunks import check_chunks
+from skygal.settings import check_chunks
 from skygal.truth import read_truth
 
 ARGUMENTS = {"n_sources": 60, "survey": "FIRST", "las": (20 * u.arcsec, 80 * u.arcsec), "seed": 3}

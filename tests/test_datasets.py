@@ -73,7 +73,7 @@ class TestItems:
             part = shuffled[start:start + 7]
             assert all(torch.equal(item[0], wanted[i - 120]) for i, item in zip(part, in_turn.__getitems__(part),
                                                                                strict=True))
-        monkeypatch.setattr(datasets, "AT_ONCE", 1)
+        monkeypatch.setattr(datasets, "IMAGE_PIXELS", 1)
         assert all(torch.equal(a, b) for (a, _), b in zip(in_turn.__getitems__(range(120, 140)), wanted, strict=True))
         # each has memory of its own: to keep one is to keep no other
         assert wanted[0].untyped_storage().nbytes() == 4 * made["size"] ** 2

@@ -62,7 +62,7 @@ def test_runs_do_not_change_a_bit(monkeypatch, beam):
     many = sources(25)
     whole, cut, limited = pixels(many, beam)
     assert sorted(whole) == list(range(25)) and not cut.any()
-    monkeypatch.setattr(drawing, "AT_ONCE", 9000)
+    monkeypatch.setattr(drawing, "PATCH_PIXELS", 9000)
     runs = list(draw_stamps(many, beam, NATIVE, SHAPE))
     assert len(runs) > 3
     # at most one source more than fits is held

@@ -210,7 +210,7 @@ def test_what_is_injected_into_stays_below():
 
 @pytest.mark.parametrize("unit", ["mJy/beam", "Jy/pix", "MJy/sr", "K"])
 def test_in_any_unit(unit):
-    field = skygal.inject(np.zeros((150, 190)), 2, wcs=WCS, beam=BEAM, unit=unit, rms=0.1 * u.mJy / u.beam,
+    field = skygal.inject(np.zeros((150, 190)), 2, wcs=WCS, beam=BEAM, unit=unit, noise=0.1 * u.mJy / u.beam,
                           frequency=1.4 * u.GHz, las=20 * u.arcsec, seed=1)
     assert not any("sum rule" in line for line in check_field(field))
     with pytest.raises(AssertionError, match="sum rule"):
@@ -221,8 +221,8 @@ def test_what_cannot_be_told_is_named():
     y, x = np.mgrid[-20:21, -20:21]
     psf = np.exp(-(x**2 + y**2) / 6.0) * (1 + 0.01 * x)
     given = {"frequency": 1.4 * u.GHz, "flux": (1, 2) * u.mJy, "las": 20 * u.arcsec, "seed": 1}
-    assert "sum rule" in "".join(check_field(skygal.simulate_field(WCS, 1, beam=psf, **given)))
-    even = skygal.simulate_field(WCS, 1, beam=np.exp(-(x**2 + y**2) / 6.0), **given)
+    assert "sum rule" in "".join(check_field(skygal.simulate_field(WCS, 1, psf=psf, **given)))
+    even = skygal.simulate_field(WCS, 1, psf=np.exp(-(x**2 + y**2) / 6.0), **given)
     assert "sum rule" not in "".join(check_field(even))
     with pytest.raises(AssertionError, match="sum rule"):
         replace(even, model=even.model * np.float32(1.001))

@@ -71,8 +71,8 @@ def test_the_noise_of_sources_on_blank_pixels_is_that_of_the_nearest_that_has_so
     table = QTable({"x": [32.0, 97.0, 70.0, 10.0], "y": [50.0, 50, 32, 50], "flux": [9.0] * 4 * u.mJy,
                     "las": [10.0] * 4 * u.arcsec})
     for field in (simulate(table, noise),
-                  skygal.inject(np.where(np.isnan(noise), np.nan, 0.0), table, wcs=WCS, beam=7 * u.arcsec, seed=1,
-                                unit="Jy/beam", frequency=1.4 * u.GHz, rms=noise * u.Jy / u.beam)):
+                  skygal.inject(np.where(np.isnan(noise), np.nan, 0.0), table=table, wcs=WCS, beam=7 * u.arcsec, seed=1,
+                                unit="Jy/beam", frequency=1.4 * u.GHz, noise=noise * u.Jy / u.beam)):
         np.testing.assert_allclose(field.truth["local_rms"].value, [1e-4, 5e-4, 2e-4, 1e-4], rtol=1e-6)
 
 
@@ -81,7 +81,8 @@ def test_the_noise_that_an_injection_finds_is_known_on_blank_pixels_too():
     image = rng.normal(0, np.where(np.arange(120) < 60, 1e-4, 4e-4), (90, 120))
     image[:, 40:80] = np.nan
     table = QTable({"x": [41.0, 78.0], "y": [45.0, 45], "flux": [9.0] * 2 * u.mJy, "las": [10.0] * 2 * u.arcsec})
-    field = skygal.inject(image, table, wcs=WCS, beam=5.4 * u.arcsec, unit="Jy/beam", frequency=1.4 * u.GHz, seed=1)
+    field = skygal.inject(image, table=table, wcs=WCS, beam=5.4 * u.arcsec, unit="Jy/beam", frequency=1.4 * u.GHz,
+                          seed=1)
     low, high = field.truth["local_rms"].value
     assert low == pytest.approx(1e-4, rel=0.5) and high == pytest.approx(4e-4, rel=0.3)
 

@@ -266,9 +266,9 @@ def test_components_are_of_the_whole_source_wherever_the_image_ends():
 
 def test_components_do_not_depend_on_what_is_drawn_together(monkeypatch):
     first = skygal.simulate_field(make_wcs(300), noise=False, **SOURCES)
-    monkeypatch.setattr(drawing, "AT_ONCE", 2**15)
-    monkeypatch.setattr(transform, "AT_ONCE", 2**13)
-    monkeypatch.setattr(image_components, "AT_ONCE", 2**11)
+    monkeypatch.setattr(drawing, "PATCH_PIXELS", 2**15)
+    monkeypatch.setattr(transform, "GRID_PIXELS", 2**13)
+    monkeypatch.setattr(image_components, "CROP_PIXELS", 2**11)
     second = skygal.simulate_field(make_wcs(300), noise=False, **SOURCES)
     for table in ("truth", "components"):
         one, two = getattr(first, table), getattr(second, table)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracles import FWHM
 
-from skygal.rendering.plan import BLOCK, FLOOR, ladder, plan_patches
+from skygal.rendering.plan import FLOOR, PATCH_BLOCK, ladder, plan_patches
 
 NATIVE = np.eye(2) * (3 / FWHM) ** 2
 
@@ -104,18 +104,18 @@ def test_blocks_tile_what_meets_a_window_once(seed, rows, columns):
     y0, x0 = rows[0], columns[0]
     window = y0, y0 + rows[1], x0, x0 + columns[1]
     blocks = plan.blocks(window)
-    assert (blocks.size >= 1).all() and (blocks.size <= BLOCK).all()
+    assert (blocks.size >= 1).all() and (blocks.size <= PATCH_BLOCK).all()
     for k in range(4):
         own = blocks[blocks.source == k]
         corner, size = plan.corner[k], plan.size[k]
-        assert ((own.corner - corner) % BLOCK == 0).all()
+        assert ((own.corner - corner) % PATCH_BLOCK == 0).all()
         assert (own.corner + own.size <= corner + size).all()
         assert len({tuple(c) for c in own.corner.tolist()}) == len(own.source)
         low, high = np.maximum(corner, [x0, y0]), np.minimum(corner + size, [window[3], window[1]])
         meets = np.clip(np.minimum(own.corner + own.size, high) - np.maximum(own.corner, low), 0, None).prod(axis=1)
         assert meets.sum() == np.clip(high - low, 0, None).prod()
         # none is made in vain, but for those that the patch's end has shortened
-        assert (meets[(own.size == BLOCK).all(axis=1)] > 0).all()
+        assert (meets[(own.size == PATCH_BLOCK).all(axis=1)] > 0).all()
     each = plan.blocks(np.tile(window, (4, 1)))
     np.testing.assert_array_equal(each.corner, blocks.corner)
 

@@ -137,8 +137,8 @@ def test_same_seed_same_bits_whatever_the_batching(monkeypatch):
     torch.set_num_threads(2)
     first = run(2)
     monkeypatch.setattr(stamps, "BATCH", 384)
-    monkeypatch.setattr(drawing, "AT_ONCE", 2**16)
-    monkeypatch.setattr(transform, "AT_ONCE", 2**14)
+    monkeypatch.setattr(drawing, "PATCH_PIXELS", 2**16)
+    monkeypatch.setattr(transform, "GRID_PIXELS", 2**14)
     torch.set_num_threads(1)
     try:
         second = run(1)

@@ -155,6 +155,20 @@ def test_published_mix(sky):
     assert sum(sky.shares(1 * u.uJy).values()) == pytest.approx(1)
 
 
+@pytest.mark.parametrize(("frequency", "beam", "threshold", "sources", "area"), [
+    (0.144, 6.0, 0.415, 4_396_228, 5634),          # LoTSS DR2 at 5 sigma, Shimwell et al. 2022
+    (1.3675, 10.2, 0.99, 3_105_668, 36_200),       # RACS-mid at 5 sigma, Duchesne et al. 2024
+    (0.843, 45.0, 6.0, 211_050, 8000)])            # SUMSS, Mauch et al. 2003
+def test_published_densities(sky, frequency, beam, threshold, sources, area):
+    wcs = make_wcs("12h00m00s +30d00m00s", 1000, 30 * u.arcsec)
+    found = sky.sample(wcs, seeds=Seeds(1), frequency=frequency * u.GHz, flux=threshold * u.mJy)
+    size = np.where(found["kind"] == "exponential", 2.43 * 1.678, 1.0) * found["b_maj"].to_value(u.arcsec)
+    minor = size * np.asarray(found["b_min"] / found["b_maj"])
+    peak = found["flux"].to_value(u.mJy) * beam**2 / np.sqrt((beam**2 + size**2) * (beam**2 + minor**2))
+    density = np.sum(peak > threshold) / (image_area(wcs, (1000, 1000)) * u.sr).to_value(u.deg**2)
+    assert density == pytest.approx(sources / area, rel=0.15)
+
+
 def test_columns_agree_with_each_other(sky):
     sources = draw(sky, 20 * u.uJy, 10 * u.mJy, frequency=3 * u.GHz)
     z, alpha, beta = (np.asarray(sources[name]) for name in ("redshift", "spectral_index", "curvature"))
@@ -252,13 +266,16 @@ def test_sources_beyond_the_border(sky):
     assert repr(sky) == "Sky('default')"
 
 
-def test_fluxes_that_the_sky_does_not_have(sky):
+def test_fluxes_that_the_sky_does_not_have(sky, monkeypatch):
     with pytest.warns(UserWarning, match="flux starts at 0.01 uJy, from where the sky 'default' is complete"):
         wcs = make_wcs("12h00m00s +30d00m00s", 8, 1 * u.arcsec)
         sky.sample(wcs, seeds=Seeds(1), frequency=GHZ, flux=1 * u.nJy)
     for low, high in ((1 * u.nJy, 1 * u.Jy), (1 * u.Jy, 1000 * u.Jy)):
         with pytest.raises(ValueError, match="flux must lie within the counts of the sky 'default', 1e-08 to 90.51 Jy"):
             draw(sky, low, high, 10)
+    with pytest.raises(ValueError, match="flux must have sources of the sky 'default', got .* which none of .* has"):
+        monkeypatch.setattr(sky_module, "PATIENCE", 2000)
+        draw(sky, 1740 * u.Jy, 1740.9 * u.Jy, 10, frequency=144 * u.MHz)
     with pytest.raises(ValueError, match="flux must have low < high"):
         draw(sky, 1 * u.Jy, 1 * u.mJy, 10)
     with pytest.raises(TypeError, match=r"flux must be a \(low, high\) pair of quantities, or their faint end, got 3"):

@@ -18,7 +18,7 @@ __all__ = ["FRDEEP_SIDE", "PaperImages", "crop_images", "read_frdeep", "rotate_a
 #: side of FRDEEP's images, pixels
 FRDEEP_SIDE = 150
 ARRAYS = ("train_image", "train_label", "test_image", "test_label")
-BLOCK = 500
+TURNED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,8 +179,8 @@ def rotate_and_crop(images: np.ndarray, rotations: int = 36, side: int = 100) ->
         cos, sin = float(np.cos(angle)), float(np.sin(angle))
         # grid_sample counts half the image as 1, pixel edges included
         grid = torch.stack([(cos * x - sin * y) * 2 / nx, (sin * x + cos * y) * 2 / ny], dim=2)
-        for start in range(0, n, BLOCK):
-            part = source[start:start + BLOCK]
+        for start in range(0, n, TURNED_AT_ONCE):
+            part = source[start:start + TURNED_AT_ONCE]
             turned = functional.grid_sample(part, grid.expand(len(part), -1, -1, -1), align_corners=False)
-            out[i, start:start + BLOCK] = (turned[:, 0] * 255).round().clamp(0, 255).to(torch.uint8).numpy()
+            out[i, start:start + TURNED_AT_ONCE] = (turned[:, 0] * 255).round().clamp(0, 255).to(torch.uint8).numpy()
     return out

@@ -22,7 +22,7 @@ __all__ = ["FORMAT", "PaperGenerator", "build_generator", "check_paper_tensors"]
 #: name and version in a weights file by which `skygal.load_model` tells it from others
 FORMAT = ("skygal-bastien2021", 1)
 #: rows that are decoded together
-BLOCK = 64
+DECODED_AT_ONCE = 64
 
 
 class PaperGenerator(Generator):
@@ -99,15 +99,15 @@ class PaperGenerator(Generator):
         out = np.empty((n, *self.shape), np.float32)
 
         def run(start: int) -> None:
-            stop = min(start + BLOCK, n)
-            z = np.zeros((BLOCK, self.latent_dim), np.float32)
-            y = np.zeros((BLOCK, len(self.classes)), np.float32)
+            stop = min(start + DECODED_AT_ONCE, n)
+            z = np.zeros((DECODED_AT_ONCE, self.latent_dim), np.float32)
+            y = np.zeros((DECODED_AT_ONCE, len(self.classes)), np.float32)
             z[:stop - start], y[:stop - start] = latents[start:stop], one_hot[start:stop]
             labels = torch.from_numpy(y).to(self.device) if self.arch.conditional else None
             stamps = self._decoder(torch.from_numpy(z).to(self.device), labels).sigmoid()
             out[start:stop] = stamps[:stop - start].cpu().numpy().reshape(-1, *self.shape)
 
-        each_block(run, range(0, n, BLOCK), device=self.device)
+        each_block(run, range(0, n, DECODED_AT_ONCE), device=self.device)
         return out
 
     def acceptance(self, latents: np.ndarray, fr_class: np.ndarray, extent: np.ndarray | None = None,

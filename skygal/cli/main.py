@@ -16,6 +16,7 @@ import click
 
 from skygal import __version__
 from skygal.cli import evaluate as cli_evaluate
+from skygal.cli import export as cli_export
 from skygal.cli import fields as cli_fields
 from skygal.cli import paper as cli_paper
 from skygal.cli.shared import (
@@ -136,6 +137,7 @@ def train(**given: Any) -> None:
 cli.add_command(cli_fields.simulate)
 cli.add_command(cli_fields.inject)
 cli.add_command(cli_evaluate.evaluate)
+cli.add_command(cli_export.export)
 cli.add_command(cli_paper.search_rate)
 cli.add_command(cli_paper.convert_weights)
 

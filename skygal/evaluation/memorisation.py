@@ -14,7 +14,7 @@ from skygal.evaluation.statistics import bootstrap_error, matched_rows
 __all__ = ["Closeness", "compare_distances", "measure_closeness", "nearest_distance", "nearest_stamp"]
 
 #: rows of a distance matrix made at once
-BLOCK = 256
+ROWS_AT_ONCE = 256
 
 
 def nearest_distance(points: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -41,7 +41,7 @@ def nearest_distance(points: np.ndarray, among: np.ndarray) -> tuple[np.ndarray,
                          f"{among.shape}")
     squares = (among**2).sum(axis=1)
     index = np.concatenate([(squares - 2 * part @ among.T).argmin(axis=1)
-                            for part in np.split(points, range(BLOCK, len(points), BLOCK))])
+                            for part in np.split(points, range(ROWS_AT_ONCE, len(points), ROWS_AT_ONCE))])
     # differences of large squares are not exact enough for copies
     return np.linalg.norm(points - among[index], axis=1), index
 

@@ -30,7 +30,7 @@ KERNELS = (11, 5, 3, 3, 3)
 POOLS = (2, 3, 1, 1, 5)
 WIDTH = 256
 #: images that are classified together
-BLOCK = 100
+IMAGES_AT_ONCE = 100
 
 
 def ramis(probabilities: Any) -> float:
@@ -165,7 +165,7 @@ class PaperClassifier(nn.Module):
         training = self.training
         self.eval()
         with torch.inference_mode():
-            out = [self(part.to(device)).softmax(dim=1).cpu().numpy() for part in framed.split(BLOCK)]
+            out = [self(part.to(device)).softmax(dim=1).cpu().numpy() for part in framed.split(IMAGES_AT_ONCE)]
         self.train(training)
         return np.concatenate(out).astype(float) if out else np.zeros((0, 2))
 

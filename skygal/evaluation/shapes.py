@@ -22,7 +22,7 @@ BANDS = ((0.06, 0.15), (0.15, 0.35), (0.35, 0.75))
 #: of a stamp's peak; what is fainter is not looked at for lumps
 FAINTEST = 0.02
 #: most stamps measured at once
-BLOCK = 256
+STAMPS_AT_ONCE = 256
 #: p-values above say that two samples may be of one kind
 LEAST_P = 0.05
 LUMPS = "lumps, noiseless"
@@ -151,8 +151,8 @@ def shape_statistics(stamps: np.ndarray, *, beam_fwhm: float) -> dict[str, np.nd
     """
     stamps = np.asarray(stamps, np.float64)
     parts = []
-    for start in range(0, len(stamps), BLOCK):
-        part = stamps[start:start + BLOCK]
+    for start in range(0, len(stamps), STAMPS_AT_ONCE):
+        part = stamps[start:start + STAMPS_AT_ONCE]
         shapes, _ = measure_stamps(part, beam_fwhm=beam_fwhm)
         covariance = measure_moments(part)[2]
         values = np.linalg.eigvalsh(covariance)

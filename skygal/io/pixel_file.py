@@ -16,7 +16,7 @@ from skygal.io.fits_files import FitsHdu, OpenFits
 __all__ = ["PixelFile", "locate_pixels", "row_bands"]
 
 #: pixels that are looked at together
-AT_ONCE = 2**22
+BAND_PIXELS = 2**22
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,6 @@ def locate_pixels(path: str | os.PathLike, file: OpenFits, hdu: FitsHdu) -> Pixe
 
 def row_bands(shape: tuple[int, ...]) -> Iterator[slice]:
     """Yield slices of rows that together are all of an image, of a bounded number of pixels each."""
-    rows = max(1, AT_ONCE // max(shape[1], 1))
+    rows = max(1, BAND_PIXELS // max(shape[1], 1))
     for first in range(0, shape[0], rows):
         yield slice(first, min(first + rows, shape[0]))

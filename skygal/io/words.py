@@ -14,9 +14,9 @@ from astropy import units as u
 from skygal.checks import as_quantity, show
 from skygal.io.inputs import read_npy
 
-__all__ = ["TABLE_ENDINGS", "names_file", "parse_beam", "parse_clip", "parse_frequencies", "parse_hdu",
-           "parse_latents",
-           "parse_mix", "parse_noise", "parse_none", "parse_number", "parse_numbers", "parse_open_range", "parse_path",
+__all__ = ["TABLE_ENDINGS", "names_file", "parse_beam", "parse_clip", "parse_clustering", "parse_frequencies",
+           "parse_hdu", "parse_latents", "parse_mix", "parse_noise", "parse_none", "parse_number", "parse_numbers",
+           "parse_open_range", "parse_path",
            "parse_quantity", "parse_range", "parse_size", "parse_sizes"]
 
 #: of files that hold a table of beams
@@ -250,6 +250,14 @@ def parse_hdu(name: str, value: Any) -> Any:
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"{name} must be a number or an EXTNAME, got {show(value)}")
     return int(value) if re.fullmatch(r"\s*[+-]?\d+\s*", value) else value.strip()
+
+
+def parse_clustering(name: str, value: Any) -> Any:
+    """Return True for ``"yes"`` and ``"true"``, None for ``"no"``, ``"false"``, ``"none"`` and False."""
+    words = value.strip().lower() if isinstance(value, str) else value
+    if words is False or (isinstance(words, str) and words in ("no", "false", "none")):
+        return None
+    return True if isinstance(words, str) and words in ("yes", "true") else value
 
 
 def parse_clip(name: str, value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
@@ -11,18 +12,22 @@ from astropy.table import Table
 from astropy.wcs import WCS
 
 from skygal.checks import as_quantity, show
+from skygal.io.given_image import as_unit
+from skygal.io.headers import field_header
+from skygal.io.images import SkyImage
 from skygal.io.table_files import read_table
 from skygal.io.words import TABLE_ENDINGS, parse_beam
 from skygal.observation.beam import FWHM, TargetBeam
 from skygal.observation.beam_nodes import nodes_from_function, nodes_from_table
+from skygal.observation.blank import blank_pixels
 from skygal.observation.frame import Frame
 from skygal.observation.noise import NoiseMap, as_rms, read_noise
 from skygal.observation.primary_beam import as_primary_beam
 from skygal.observation.psf import read_psf_image
 from skygal.observation.surveys import Survey
-from skygal.wcs import local_affine
+from skygal.wcs import local_affine, on_sky
 
-__all__ = ["as_noise", "faintest_flux", "make_frame"]
+__all__ = ["as_noise", "faintest_flux", "frame_of_image", "make_frame", "make_frames"]
 
 #: without a survey, frequency or beam: L band, and a beam that the pixels sample well
 DEFAULT_FREQUENCY = 1.4 * u.GHz
@@ -150,6 +155,84 @@ def _target_psf(psf: Any, affine: np.ndarray) -> TargetBeam:
     if isinstance(psf, (np.ndarray, list)):
         return TargetBeam.from_psf(np.asarray(psf), affine)
     raise TypeError(f"psf must be an image of the PSF, an array or a file, got {type(psf).__name__}")
+
+
+def make_frames(sky: WCS, size: tuple[int, int], views: Sequence[Mapping[str, Any]], survey: Survey | None
+                ) -> tuple[list[Frame], list[NoiseMap | float]]:
+    """Return how the sky is seen in each of several views of one grid, and the noise there.
+
+    Parameters
+    ----------
+    sky, size : `~astropy.wcs.WCS`, (int, int)
+        The celestial WCS and (ny, nx).
+    views : sequence of mapping
+        The settings of each, see `skygal.settings.View`.
+    survey : Survey or None
+        What is taken from where a view does not say.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a setting that is not allowed, or a WCS that a header cannot hold.
+    """
+    on = on_sky(sky, size)
+    # one map for several frequencies is read and held once
+    maps: dict[int, Any] = {id(view["noise"]): view["noise"] for view in views}
+    maps = {key: read_noise("noise", noise, sky, size) for key, noise in maps.items()}
+    frames, noises = [], []
+    for view in views:
+        frame = make_frame(sky, size, survey=survey, **{name: value for name, value in view.items() if name != "noise"})
+        # a WCS that a header cannot hold is refused here, before the work
+        field_header(sky, size, beam=frame.beam.beam, frequency=frame.frequency)
+        noise = as_noise(frame, maps[id(view["noise"])], survey)
+        blank = noise.blank() if isinstance(noise, NoiseMap) else None
+        visible = on if blank is None else ~blank if on is None else on & ~blank
+        if visible is not None and not visible.any() and blank is not None:
+            raise ValueError("noise map must have values where the field is on the sky, got none")
+        frames.append(frame.with_valid(visible))
+        noises.append(noise)
+    return frames, noises
+
+
+def frame_of_image(found: SkyImage, view: Mapping[str, Any], unit: Any = None) -> tuple[u.UnitBase, Frame]:
+    """Return the brightness unit of an image that exists, and how the sky is seen in it.
+
+    Parameters
+    ----------
+    found : SkyImage
+        The image.
+    view : mapping
+        What is given rather than taken from its header, see `skygal.settings.View`.
+    unit : unit, optional
+        Likewise.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one is not allowed, or neither given nor in the header, or no pixel shows sky.
+    """
+    unit = found.unit if unit is None else as_unit(unit)
+    beam = found.beam if view["beam"] is None and view["psf"] is None else view["beam"]
+    frequency = found.frequency if view["frequency"] is None else view["frequency"]
+    for what, value in (("beam", beam if view["psf"] is None else view["psf"]), ("frequency", frequency),
+                        ("unit", unit)):
+        if value is None:
+            raise ValueError(f"{what} must be given, since {found.why_none(what)}")
+    frame = make_frame(found.wcs, found.data.shape, frequency=frequency, beam=beam, psf=view["psf"],
+                       primary_beam=view["primary_beam"])
+    return unit, frame.with_valid(_not_blank(found, frame.beam))
+
+
+def _not_blank(found: SkyImage, beam: TargetBeam) -> np.ndarray:
+    """Return which pixels have a brightness and a place on the sky."""
+    header = found.header
+    card = None if "BSCALE" in header or "BZERO" in header else header.get("BLANK")
+    card = card if isinstance(card, (int, float)) and np.isfinite(card) else None
+    sky = on_sky(found.wcs, found.data.shape)
+    valid = ~blank_pixels(found.data, beam.width, sky=sky, card=card, name=found.name)
+    if not valid.any():
+        raise ValueError("image must have pixels on the sky that are not blank, got none")
+    return valid
 
 
 def faintest_flux(noise: float) -> u.Quantity:

@@ -53,8 +53,8 @@ COUNTED_TO = "COUNTSTO"
 
 _UNITS = {"source_id": u.one, "ra": u.deg, "dec": u.deg, "x": u.one, "y": u.one, "flux": u.Jy, "kind": None,
           "b_maj": u.arcsec, "b_min": u.arcsec, "pa": u.deg, "spectral_index": u.one, "curvature": u.one,
-          "redshift": u.one}
-_DEFAULTS = {"pa": 0.0, "spectral_index": SPECTRAL_INDEX, "curvature": 0.0, "redshift": np.nan}
+          "redshift": u.one, "population": None, "parent_id": u.one}
+_DEFAULTS = {"population": "", "pa": 0.0, "spectral_index": SPECTRAL_INDEX, "curvature": 0.0, "redshift": np.nan}
 
 
 def sample_faint(wcs: WCS, shape: Sequence[int] | None = None, n: int | None = None, *, frequency: u.Quantity,

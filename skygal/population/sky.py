@@ -33,6 +33,8 @@ __all__ = ["Sky"]
 
 #: sources that are drawn at a time
 CHUNK = 1 << 18
+#: draws without a single source of the fluxes asked for before giving up
+PATIENCE = 1 << 22
 #: the faint end where none is given
 FAINTEST = 1 * u.mJy
 #: FWHM of the Gaussian that a disc looks like, in units of the radius that holds half of its light, as in Cotton et al.
@@ -274,9 +276,9 @@ class Sky:
                                        margin=margin)
         else:
             ra, dec = clustering.sample_positions(wcs, shape, count, seeds=seeds, mask=mask, margin=margin)
-        table = {"source_id": np.arange(1, count + 1), "ra": ra * u.deg, "dec": dec * u.deg}
+        table = {"source_id": np.arange(1, count + 1), "ra": ra << u.deg, "dec": dec << u.deg}
         for name, values in columns.items():
-            table[name] = values * _UNITS[name] if name in _UNITS else values
+            table[name] = values << _UNITS[name] if name in _UNITS else values
         return QTable(table, copy=False)
 
     def _flux_range(self, flux: Any, frequency: u.Quantity) -> tuple[float, float]:
@@ -308,6 +310,9 @@ class Sky:
             part = self._draw_chunk(count, streams, ends, limits, log_ratio)
             drawn, kept = drawn + count, kept + len(part["flux"])
             parts.append(part)
+            if n is not None and kept == 0 and drawn > PATIENCE:
+                raise ValueError(f"flux must have sources of the sky {self.name!r}, got {limits[0]:.4g} to "
+                                 f"{limits[1]:.4g} Jy, which none of {drawn} has")
         # column by column, so that no two copies of the table are held
         return {name: np.concatenate([part.pop(name) for part in parts])[:n] for name in list(parts[0])}
 

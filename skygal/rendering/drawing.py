@@ -16,7 +16,7 @@ from skygal.rendering.transform import Patches, render_blocks
 __all__ = ["Drawn", "Stamps", "draw_stamps"]
 
 #: pixels of patches that are held at once
-AT_ONCE = 2**23
+PATCH_PIXELS = 2**23
 #: a patch of more pixels than this, and than four times the image, is made within the image only
 LARGEST_PATCH = 2**22
 #: a determinant below this part of the square of the largest element is zero, rounded
@@ -164,7 +164,7 @@ def draw_stamps(sources: Stamps, beam: TargetBeam, native: np.ndarray, shape: tu
     # runs of sources whose patches fit into memory together
     held = np.minimum(pixels, 4.0 * shape[0] * shape[1])
     run = np.zeros(len(sources), int)
-    run[rows] = ((np.cumsum(held) - held) // AT_ONCE).astype(int)
+    run[rows] = ((np.cumsum(held) - held) // PATCH_PIXELS).astype(int)
     run = np.maximum.accumulate(run)
     edges = np.r_[0, np.flatnonzero(np.diff(run)) + 1, len(sources)] if len(sources) else [0]
     for start, stop in zip(edges[:-1], edges[1:], strict=True):

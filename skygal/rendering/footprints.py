@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from skygal.rendering.blocks import Window
-from skygal.rendering.neighbours import Marks, Pixels
+from skygal.rendering.neighbours import Marks, SourcePixels
 
 __all__ = ["Footprints"]
 
@@ -65,7 +65,7 @@ class Footprints:
             total[here] += values
             np.maximum(loudest[here], values, out=loudest[here])
 
-    def own(self, window: Window, total: np.ndarray, sums: np.ndarray) -> list[Pixels]:
+    def own(self, window: Window, total: np.ndarray, sums: np.ndarray) -> list[SourcePixels]:
         """Add what is in each source's pixels to ``sums``; return those where neighbours may matter."""
         found = []
         for k, here, values in self._in(window):
@@ -83,7 +83,7 @@ class Footprints:
                 found.append(self._pixels(k, here, place, value[more], total.shape[1]))
         return found
 
-    def at(self, window: Window, marks: Marks) -> list[Pixels]:
+    def at(self, window: Window, marks: Marks) -> list[SourcePixels]:
         """Return the sources' brightness at marked pixels."""
         found, wide = [], window[3] - window[2]
         marked = marks.line.reshape(-1, wide)
@@ -96,10 +96,10 @@ class Footprints:
         return found
 
     @staticmethod
-    def _pixels(k: int, here: tuple[slice, slice], place: np.ndarray, value: np.ndarray, wide: int) -> Pixels:
+    def _pixels(k: int, here: tuple[slice, slice], place: np.ndarray, value: np.ndarray, wide: int) -> SourcePixels:
         """Return pixels, given by their number in a source's box."""
         y, x = np.divmod(place, here[1].stop - here[1].start)
-        return Pixels(np.full(place.size, k), (y + here[0].start) * wide + x + here[1].start, value)
+        return SourcePixels(np.full(place.size, k), (y + here[0].start) * wide + x + here[1].start, value)
 
     def _in(self, window: Window, rows: Iterable[int] | None = None
             ) -> Iterator[tuple[int, tuple[slice, slice], np.ndarray]]:

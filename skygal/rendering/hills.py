@@ -12,9 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skygal.checks import show_fields
-
-__all__ = ["STAMP", "Components", "Pixels", "Rule", "find_components", "share_out"]
+__all__ = ["STAMP", "Components", "HillPixels", "Rule", "find_components", "share_out"]
 
 _ROUNDS = 20
 #: brightness, in parts of the peak, that logarithms do not go below
@@ -46,8 +44,6 @@ class Rule:
     floor: float = 0.0
     between_pixels: bool = False
 
-    __repr__ = show_fields
-
 
 #: for stamps, which are ragged
 STAMP = Rule(prominence=1.1, least_flux=0.01)
@@ -77,11 +73,9 @@ class Components:
     peak_value: np.ndarray
     flux: np.ndarray
 
-    __repr__ = show_fields
-
 
 @dataclass(frozen=True, eq=False)
-class Pixels:
+class HillPixels:
     """Which pixel is whose: one element for each pixel above the floor, row by row.
 
     Attributes
@@ -99,8 +93,6 @@ class Pixels:
     y: np.ndarray
     value: np.ndarray
     component: np.ndarray
-
-    __repr__ = show_fields
 
 
 def _climb(padded: np.ndarray, pixels: np.ndarray) -> np.ndarray:
@@ -245,7 +237,7 @@ def find_components(stamps: np.ndarray, rule: Rule = STAMP) -> Components:
     return share_out(stamps, rule)[0]
 
 
-def share_out(stamps: np.ndarray, rule: Rule = STAMP) -> tuple[Components, Pixels]:
+def share_out(stamps: np.ndarray, rule: Rule = STAMP) -> tuple[Components, HillPixels]:
     """Return the components of each image, and which pixel is whose; as `find_components`."""
     stamps = np.asarray(stamps)
     # a ridge between the last two rows is measured with the two rows beyond
@@ -279,4 +271,4 @@ def share_out(stamps: np.ndarray, rule: Rule = STAMP) -> tuple[Components, Pixel
     kept = kept[order]
     found = Components(of[kept], np.stack([hills.x[kept], hills.y[kept]], axis=1), centre[order],
                        value[tops[kept]], flux[order])
-    return found, Pixels(plane, x, y, value, place[label])
+    return found, HillPixels(plane, x, y, value, place[label])

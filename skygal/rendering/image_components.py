@@ -30,7 +30,7 @@ PROMINENCE, COARSE = 1.02, 1.0
 #: pixels about what is above the floor that tell how high a saddle between pixels is
 RIM = 2
 #: pixels that are looked at together
-AT_ONCE = 2**20
+CROP_PIXELS = 2**20
 #: a source too large to be drawn whole is drawn on pixels of which its beam has this many
 COARSE_FWHM = 3.0
 #: and that with a side of up to twice as many
@@ -139,7 +139,7 @@ def find_hills(drawn: Drawn, sources: SeenSources, frame: Frame, native: np.ndar
     sizes = ladder(np.array([crop.image.shape for crop in crops]).reshape(-1, 2))
     for size in np.unique(sizes, axis=0):
         rows = np.flatnonzero((sizes == size).all(axis=1))
-        step = max(1, AT_ONCE // int(size.prod()))
+        step = max(1, CROP_PIXELS // int(size.prod()))
         for start in range(0, len(rows), step):
             parts.append(_shared([crops[i] for i in rows[start:start + step]], size, mine, lobe, point, frame.holds))
     for large in np.flatnonzero(drawn.cut).tolist():

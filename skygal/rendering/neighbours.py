@@ -10,7 +10,7 @@ import numpy as np
 
 from skygal.rendering.blocks import Window
 
-__all__ = ["HasPixels", "Marks", "Neighbours", "Pixels", "find_neighbours"]
+__all__ = ["HasPixels", "Marks", "Neighbours", "SourcePixels", "find_neighbours"]
 
 #: rows of the image that are looked at together, and pixels at most
 ROWS, PIXELS = 1024, 2**23
@@ -19,7 +19,7 @@ CELL = 32
 
 
 @dataclass(frozen=True, eq=False)
-class Pixels:
+class SourcePixels:
     """Pixels of sources in a window.
 
     Attributes
@@ -37,7 +37,7 @@ class Pixels:
     value: np.ndarray
 
     @classmethod
-    def join(cls, parts: list[Pixels]) -> Pixels:
+    def join(cls, parts: list[SourcePixels]) -> SourcePixels:
         """Return several lists as one."""
         if not parts:
             return cls(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
@@ -95,13 +95,13 @@ class HasPixels(Protocol):
     def spread(self, window: Window, total: np.ndarray, loudest: np.ndarray) -> None:
         """Add the sources' brightness to the float32 ``total`` of a window, and raise ``loudest`` to it."""
 
-    def own(self, window: Window, total: np.ndarray, sums: np.ndarray) -> list[Pixels]:
+    def own(self, window: Window, total: np.ndarray, sums: np.ndarray) -> list[SourcePixels]:
         """Add what is in their own pixels, of themselves and in total, to the columns of ``sums``, shape (n, 2).
 
         Return those of their own pixels where ``total`` exceeds them by more than matters.
         """
 
-    def at(self, window: Window, marks: Marks) -> list[Pixels]:
+    def at(self, window: Window, marks: Marks) -> list[SourcePixels]:
         """Return their brightness at marked pixels."""
 
 
@@ -150,8 +150,8 @@ def find_neighbours(layers: Sequence[HasPixels], shape: tuple[int, int]) -> Neig
             layer.spread(window, total, loudest)
         found = []
         for layer, begin, end in zip(layers, first[:-1], first[1:], strict=True):
-            found += [Pixels(p.row + begin, p.index, p.value) for p in layer.own(window, total, sums[begin:end])]
-        asked = Pixels.join(found)
+            found += [SourcePixels(p.row + begin, p.index, p.value) for p in layer.own(window, total, sums[begin:end])]
+        asked = SourcePixels.join(found)
         # the brightest there may be the source itself, or not be enough alone
         loud, least = loudest.reshape(-1)[asked.index], matters[asked.row]
         clear = (loud > asked.value) & (loud > least)
@@ -161,8 +161,8 @@ def find_neighbours(layers: Sequence[HasPixels], shape: tuple[int, int]) -> Neig
             marks = Marks(window, asked.index[open_])
             found = []
             for layer, begin in zip(layers, first[:-1], strict=True):
-                found += [Pixels(p.row + begin, p.index, p.value) for p in layer.at(window, marks)]
-            second = _brightest_other(Pixels.join(found), asked.row[open_], asked.index[open_])
+                found += [SourcePixels(p.row + begin, p.index, p.value) for p in layer.at(window, marks)]
+            second = _brightest_other(SourcePixels.join(found), asked.row[open_], asked.index[open_])
             blended[asked.row[open_][second > least[open_]]] = True
     own, total_flux = sums.T
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -172,7 +172,7 @@ def find_neighbours(layers: Sequence[HasPixels], shape: tuple[int, int]) -> Neig
     return Neighbours(labels[order], blended[order], share[order])
 
 
-def _brightest_other(there: Pixels, row: np.ndarray, index: np.ndarray) -> np.ndarray:
+def _brightest_other(there: SourcePixels, row: np.ndarray, index: np.ndarray) -> np.ndarray:
     """Return the brightness of the brightest source but ``row`` at each pixel ``index``; 0 for none."""
     order = np.lexsort((there.row, -there.value, there.index))
     place, who, value = there.index[order], there.row[order], there.value[order]

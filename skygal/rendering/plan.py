@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-__all__ = ["BLOCK", "Blocks", "PatchPlan", "plan_patches"]
+__all__ = ["PATCH_BLOCK", "PatchBlocks", "PatchPlan", "plan_patches"]
 
 #: how far, in standard deviations of the kernel, a source's patch reaches beyond the stamp
 REACH = 5.0
@@ -22,13 +22,13 @@ FLOOR = 1e-5
 #: arrays longer than this come in finer sizes: what they save is more than what it takes to compute fewer together
 FINER = 64
 #: side of the parts, in image pixels, in which larger patches are computed
-BLOCK = 512
+PATCH_BLOCK = 512
 #: places in an image beyond this many pixels are as good as infinite
 FAR = 2**40
 
 
 @dataclass(frozen=True, eq=False)
-class Blocks:
+class PatchBlocks:
     """Parts of patches that are to be computed.
 
     Attributes
@@ -43,8 +43,8 @@ class Blocks:
     corner: np.ndarray
     size: np.ndarray
 
-    def __getitem__(self, part: np.ndarray) -> Blocks:
-        return Blocks(self.source[part], self.corner[part], self.size[part])
+    def __getitem__(self, part: np.ndarray) -> PatchBlocks:
+        return PatchBlocks(self.source[part], self.corner[part], self.size[part])
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,7 @@ class PatchPlan:
     def __getitem__(self, part: np.ndarray) -> PatchPlan:
         return PatchPlan(*(getattr(self, field.name)[part] for field in fields(self)))
 
-    def blocks(self, window: np.ndarray | tuple[int, int, int, int]) -> Blocks:
+    def blocks(self, window: np.ndarray | tuple[int, int, int, int]) -> PatchBlocks:
         """Return the parts of all patches that meet a window.
 
         Parameters
@@ -104,16 +104,16 @@ class PatchPlan:
             (y0, y1, x0, x1), one past the last row and column, for all or for each source.
         """
         y0, y1, x0, x1 = np.moveaxis(np.asarray(window), -1, 0)
-        count = -(-self.size // BLOCK)
-        begin = np.stack([x0 - self.corner[:, 0], y0 - self.corner[:, 1]], axis=-1) // BLOCK
-        end = -(-np.stack([x1 - self.corner[:, 0], y1 - self.corner[:, 1]], axis=-1) // BLOCK)
+        count = -(-self.size // PATCH_BLOCK)
+        begin = np.stack([x0 - self.corner[:, 0], y0 - self.corner[:, 1]], axis=-1) // PATCH_BLOCK
+        end = -(-np.stack([x1 - self.corner[:, 0], y1 - self.corner[:, 1]], axis=-1) // PATCH_BLOCK)
         begin, end = np.clip(begin, 0, count), np.clip(end, 0, count)
         wide, high = np.maximum(end - begin, 0).T
         source = np.repeat(np.arange(len(self.swap)), wide * high)
         number = np.arange(source.size) - np.repeat(np.cumsum(wide * high) - wide * high, wide * high)
         row, column = np.divmod(number, np.maximum(wide, 1)[source])
-        offset = BLOCK * (begin[source] + np.stack([column, row], axis=-1))
-        return Blocks(source, self.corner[source] + offset, np.minimum(self.size[source] - offset, BLOCK))
+        offset = PATCH_BLOCK * (begin[source] + np.stack([column, row], axis=-1))
+        return PatchBlocks(source, self.corner[source] + offset, np.minimum(self.size[source] - offset, PATCH_BLOCK))
 
 
 def ladder(n: np.ndarray) -> np.ndarray:

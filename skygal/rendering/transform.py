@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skygal.rendering.plan import Blocks, PatchPlan, ladder, plan_patches
+from skygal.rendering.plan import PatchBlocks, PatchPlan, ladder, plan_patches
 from skygal.rendering.threads import one_thread
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Patches", "render_blocks", "render_stamp", "render_stamps"]
 
 #: pixels of patches that are computed together
-AT_ONCE = 2**22
+GRID_PIXELS = 2**22
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class Patches:
     data: np.ndarray
 
 
-def render_blocks(stamps: np.ndarray, plan: PatchPlan, blocks: Blocks, *, of: np.ndarray | None = None,
+def render_blocks(stamps: np.ndarray, plan: PatchPlan, blocks: PatchBlocks, *, of: np.ndarray | None = None,
                   scale: np.ndarray | None = None, device: str = "cpu", few: bool = False) -> Iterator[Patches]:
     """Render stamps.
 
@@ -61,7 +61,7 @@ def render_blocks(stamps: np.ndarray, plan: PatchPlan, blocks: Blocks, *, of: np
         Brightness. A stamp's sum, times its scale, is what its whole patch sums to.
     plan : PatchPlan
         Of these stamps.
-    blocks : Blocks
+    blocks : PatchBlocks
         The parts wanted.
     of : ndarray of int, shape (n,), optional
         Which stamp each row of the plan is of; by default the one of the same number.
@@ -91,7 +91,7 @@ def render_blocks(stamps: np.ndarray, plan: PatchPlan, blocks: Blocks, *, of: np
     order = np.argsort(group, kind="stable")
     for size, members in zip(sizes, np.split(order, np.cumsum(np.bincount(group, minlength=len(sizes)))[:-1]),
                              strict=True):
-        step = max(1, AT_ONCE // int(size[-1] * size[-2]))
+        step = max(1, GRID_PIXELS // int(size[-1] * size[-2]))
         for begin in range(0, len(members), step):
             part = members[begin:begin + step]
             mine = k[part]
@@ -295,7 +295,7 @@ def render_stamps(stamps: np.ndarray, centre: np.ndarray, position: np.ndarray, 
     blocks = plan.blocks((0, shape[0], 0, shape[1]))
     corner = np.maximum(blocks.corner, 0)
     size = np.minimum(blocks.corner + blocks.size, shape[::-1]) - corner
-    inside = Blocks(blocks.source, corner, size)[(size > 0).all(axis=1)]
+    inside = PatchBlocks(blocks.source, corner, size)[(size > 0).all(axis=1)]
     for part in render_blocks(stamps, plan, inside, few=True):
         for k, (x, y), (w, h), data in zip(part.source.tolist(), part.corner.tolist(), part.size.tolist(), part.data,
                                            strict=True):

@@ -8,54 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skygal.checks import show
 from skygal.scene.scene import Scene
 
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["PLANES", "check_chunks", "chunked_planes"]
+__all__ = ["PLANES", "chunked_planes"]
 
 #: what a chunk holds
 PLANES = np.dtype([("image", np.float32), ("model", np.float32), ("segmentation", np.int32)])
-
-
-def check_chunks(chunks: Any, shape: tuple[int, int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the sides of chunks, rows and columns.
-
-    Parameters
-    ----------
-    chunks : int, (int, int) or (tuple, tuple)
-        As Dask takes them; the last ones are smaller where they do not divide the image.
-    shape : (int, int)
-        (ny, nx) of the image.
-
-    Raises
-    ------
-    ValueError
-        If they are no positive whole numbers, or tuples that do not add up to the image's sides.
-    TypeError
-        If they are something else.
-    ImportError
-        If Dask is not installed.
-    """
-    try:
-        from dask.array.core import normalize_chunks
-    except ImportError:
-        raise ImportError("chunks needs Dask: pip install 'skygal[dask]'") from None
-
-    allowed = "a positive whole number, a pair (rows, columns) of them, or two tuples that add up to the image's sides"
-    pair = chunks if isinstance(chunks, (tuple, list)) else [chunks]
-    sides = [side for part in pair for side in (part if isinstance(part, (tuple, list)) else [part])]
-    if not all(isinstance(side, (int, np.integer)) and not isinstance(side, bool) for side in sides):
-        raise TypeError(f"chunks must be {allowed}, got {show(chunks)}")
-    if any(side < 1 for side in sides):
-        raise ValueError(f"chunks must be {allowed}, got {show(chunks)}")
-    try:
-        rows, columns = normalize_chunks(chunks, shape)
-    except ValueError:
-        raise ValueError(f"chunks must be {allowed} {shape}, got {show(chunks)}") from None
-    return tuple(int(side) for side in rows), tuple(int(side) for side in columns)
 
 
 @lru_cache(maxsize=4)
@@ -83,7 +44,7 @@ def chunked_planes(scene: Scene, chunks: tuple[tuple[int, ...], tuple[int, ...]]
         Each chunk's task carries the part of it that the chunk needs. A model that comes with the package is loaded by
         each process that draws; what else layers share is sent to each once.
     chunks : (tuple of int, tuple of int)
-        From `check_chunks`.
+        From `skygal.settings.check_chunks`.
     device : str
         Where models are loaded: "cpu" or "cuda".
     """

@@ -12,28 +12,28 @@ from astropy import units as u
 from astropy.table import QTable, Table
 from tqdm import tqdm
 
-from skygal.checks import as_count, as_seed, open_range
+from skygal.checks import open_range, show
 from skygal.morphology.checkpoint import load_model
 from skygal.morphology.clip import check_clip_sigma
+from skygal.morphology.galaxies import Galaxies, sample_galaxies
 from skygal.morphology.latents import check_latents, check_pairs, default_mix
 from skygal.observation.frame import Frame
 from skygal.observation.observe import faintest_flux
-from skygal.population import check_faint, counted_to, sample_population
-from skygal.scene.chunks import check_chunks, chunked_planes
+from skygal.population import Clustering, Sky, check_faint, counted_to, sample_population, split_by_beam
+from skygal.scene.chunks import chunked_planes
 from skygal.scene.faint import place_faint
 from skygal.scene.galaxies import place_stamps
 from skygal.scene.ground import Ground
 from skygal.scene.layer import components_of, truth_of
 from skygal.scene.scene import Scene
-from skygal.scene.sources import Galaxies, sample_galaxies
 from skygal.seeds import Seeds
 from skygal.settings import Morphology, Population, Run
 
-__all__ = ["Made", "Sky", "check_run", "make_images", "sample_sky"]
+__all__ = ["Made", "SampledSky", "make_images", "sample_sky", "sharpest_beam"]
 
 
 @dataclass(frozen=True, eq=False)
-class Sky:
+class SampledSky:
     """The sources of a run, before they are seen.
 
     Attributes
@@ -64,20 +64,8 @@ class Made(NamedTuple):
     components: dict[str, np.ndarray]
 
 
-def check_run(run: Run, shape: tuple[int, int]) -> Run:
-    """Return the settings of a run for an image of a shape, checked, with a seed and the sides of chunks.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If one is not allowed.
-    """
-    return replace(run, seed=as_seed("seed", run.seed), workers=as_count("workers", run.workers, minimum=1),
-                   chunks=None if run.chunks is None else check_chunks(run.chunks, shape))
-
-
 def sample_sky(frame: Frame, population: Population, morphology: Morphology, *, noise: float, seeds: Seeds,
-               mask: np.ndarray | None = None, device: str = "cpu") -> Sky:
+               mask: np.ndarray | None = None, sharpest: Any = None, device: str = "cpu") -> SampledSky:
     """Draw the sources of a run.
 
     Parameters
@@ -92,6 +80,8 @@ def sample_sky(frame: Frame, population: Population, morphology: Morphology, *, 
         The run's random streams.
     mask : ndarray of bool, shape (ny, nx), optional
         Where sources may be.
+    sharpest : `~radio_beam.Beam`, optional
+        The sharpest beam of all images, by which it is decided which sources of a whole sky the model draws.
     device : str
         "cpu" or "cuda", for the model.
 
@@ -100,6 +90,8 @@ def sample_sky(frame: Frame, population: Population, morphology: Morphology, *, 
     TypeError, ValueError
         For a setting that is not allowed.
     """
+    if population.clustering is not None and population.sky is None:
+        raise ValueError("clustering must be left out where there is no sky, got " + show(population.clustering))
     if isinstance(population.n_sources, (Table, str, PathLike)):
         kind = type(population.n_sources).__name__
         raise TypeError(f"n_sources must be a whole number, got a {kind}: give it as table")
@@ -107,8 +99,13 @@ def sample_sky(frame: Frame, population: Population, morphology: Morphology, *, 
     bending = open_range("bending", morphology.bending, u.rad, np.pi)
     if morphology.bending is not None and (isinstance(latents, np.ndarray) or latents == "pairs"):
         raise ValueError(f"bending must be left out with latents that are given or paired, got {morphology.bending}")
+    faintest = faintest_flux(noise)
+    asked = population
+    if population.sky is not None:
+        population = _from_sky(frame, population, faintest, seeds, mask,
+                               frame.beam.beam if sharpest is None else sharpest)
     faint = None if population.faint is None else check_faint(population.faint, frame.wcs)
-    faintest, counted = faintest_flux(noise), counted_to(faint)
+    counted = counted_to(faint)
     if counted is not None:
         faintest = max(faintest, counted)
     mix = default_mix(latents) if population.fr_mix is None else population.fr_mix
@@ -122,22 +119,47 @@ def sample_sky(frame: Frame, population: Population, morphology: Morphology, *, 
     check_pairs(latents, np.asarray(drawn["fr_class"]))
     galaxies = sample_galaxies(drawn, model=model, latents=latents, clip_sigma=clip_sigma, seeds=seeds,
                               bending=bending)
-    settings = {**population.given(), **morphology.given(), "n_sources": len(drawn), "fr_mix": mix, "latents": latents,
-                "flux": faintest if population.flux is None else population.flux}
-    return Sky(galaxies, faint, settings, frame.frequency)
+    n = len(drawn) + (0 if asked.sky is None or faint is None else len(np.unique(np.asarray(faint["parent_id"]))))
+    settings = {**asked.given(), **morphology.given(), "n_sources": n, "latents": latents,
+                "fr_mix": mix if asked.sky is None else None, "flux": faintest if asked.flux is None else asked.flux}
+    return SampledSky(galaxies, faint, settings, frame.frequency)
 
 
-def make_images(sky: Sky, views: Sequence[tuple[Frame, Ground]], runs: Sequence[Run]) -> Iterator[Made]:
+def _from_sky(frame: Frame, population: Population, faintest: u.Quantity, seeds: Seeds, mask: np.ndarray | None,
+              beam: Any) -> Population:
+    """Return the settings that have the sources of a whole sky as tables: those the model draws, and all others."""
+    for name in ("table", "faint", "las", "fr_mix", "spectral_index", "curvature"):
+        if getattr(population, name) is not None:
+            raise ValueError(f"{name} must be left out where sky is given, which has its own, got "
+                             f"{show(getattr(population, name))}")
+    sky = population.sky if isinstance(population.sky, Sky) else Sky.read(population.sky)
+    clustering = Clustering() if population.clustering is True else population.clustering
+    drawn = sky.sample(frame.wcs, frame.shape, seeds=seeds, frequency=frame.frequency,
+                       flux=faintest if population.flux is None else population.flux, mask=mask,
+                       n=population.n_sources, clustering=clustering)
+    split = split_by_beam(drawn, beam)
+    faint = split.faint
+    # rows of a sky are numbered from 1
+    faint["parent_id"], faint["population"] = split.parent, np.asarray(drawn["population"])[split.parent - 1]
+    return replace(population, n_sources=None, flux=None, table=split.galaxies, faint=faint)
+
+
+def sharpest_beam(frames: Sequence[Frame]) -> Any:
+    """Return the beam of the smallest area among those of several images."""
+    return min((frame.beam.beam for frame in frames), key=lambda beam: beam.sr)
+
+
+def make_images(sky: SampledSky, views: Sequence[tuple[Frame, Ground]], runs: Sequence[Run]) -> Iterator[Made]:
     """Make an image of the sky in each frame, over its ground.
 
     Parameters
     ----------
-    sky : Sky
+    sky : SampledSky
         From `sample_sky`.
     views : sequence of (Frame, Ground)
         On any grids.
     runs : sequence of Run
-        How each is made, from `check_run`.
+        How each is made, from `Run.checked`.
 
     Yields
     ------

@@ -9,13 +9,12 @@ import numpy as np
 from astropy import units as u
 from astropy.table import QTable
 
-from skygal.observation.beam import TargetBeam
 from skygal.observation.ellipse import FWHM, ellipse_covariance
 from skygal.observation.frame import Frame
 from skygal.population.faint import number_apart
-from skygal.rendering.analytic.bulk import KINDS, POINT, Analytic, AnalyticTruth, measure, reach
+from skygal.rendering.analytic.bulk import KINDS, POINT, Analytic, measure
 from skygal.rendering.analytic.neighbours import FaintPixels
-from skygal.rendering.analytic.pixels import Boxes, make_patches
+from skygal.rendering.analytic.seen import boxes_of, flux_in_frame, place_analytic
 from skygal.rendering.blocks import Window
 from skygal.rendering.canvas import Canvas
 from skygal.rendering.measured import FAINTEST, hidden, least_seen, matters_above
@@ -106,7 +105,7 @@ def place_faint(table: QTable, frame: Frame, rms: np.ndarray, *, ratio: float, t
     # the covariance of a Gaussian is that of its FWHM; a disc's matrix that of its scale length itself
     own = jacobian @ ellipse_covariance(b_maj, b_min, table["pa"].to_value(u.rad)) @ np.swapaxes(jacobian, 1, 2)
     own *= np.choose(kind, [0.0, 1.0, FWHM**2])[:, None, None]
-    sources, seen = _seen_with(frame.beam, kind, position, flux, own, jacobian)
+    sources, seen = place_analytic(frame.beam, kind, position, flux, own, jacobian)
     measured = measure(seen, frame.shape, valid=frame.valid,
                        limit=lambda peak, rows: np.clip(rms[rows], FAINTEST * peak, 0.5 * peak))
     is_psf = frame.beam.psf is not None
@@ -117,14 +116,21 @@ def place_faint(table: QTable, frame: Frame, rms: np.ndarray, *, ratio: float, t
     fwhm = np.choose(kind, [0, 1, FWHM * np.sqrt(DISC_MOMENT)])
     ends = {f"bbox_{end}": measured.bbox[:, k] for k, end in enumerate(("xmin", "xmax", "ymin", "ymax"))}
     n = len(table)
+    # what is part of another source is so under that one's new number too
+    own = np.asarray(table["source_id"], np.int64)
+    parent = np.asarray(table["parent_id"], np.int64) if "parent_id" in table.colnames else own
+    order = np.argsort(own)
+    at = order[np.minimum(np.searchsorted(own[order], parent), max(n - 1, 0))] if n else order
+    parent = np.where(own[at] == parent, ids[at], parent)
     both = {"source_id": ids, "ra": ra, "dec": dec, "x": position[:, 0], "y": position[:, 1],
             "peak_flux": measured.peak_in_image, "spectral_index": index, "curvature": curvature}
     truth = {
-        **both, **ends, "fr_class": np.full(n, "none"), "morphology": np.array(KINDS)[kind], "flux": intrinsic,
+        **both, **ends, "population": np.asarray(table["population"]).astype(str), "parent_id": parent,
+        "fr_class": np.full(n, "none"), "morphology": np.array(KINDS)[kind], "flux": intrinsic,
         "flux_apparent": total, "las": las, "b_maj": fwhm * b_maj, "b_min": fwhm * b_min,
         "pa": table["pa"].to_value(u.deg), "core_frac": np.where(kind == POINT, 1.0, 0.0),
         "n_components": np.ones(n, int), "redshift": np.asarray(table["redshift"], float), "local_rms": rms,
-        "flux_in_image": _flux_in_image(sources, frame, measured) if is_psf else measured.flux_in_image,
+        "flux_in_image": flux_in_frame(sources, frame) if is_psf else measured.flux_in_image,
         "edge": measured.edge & ~hidden(flux, position, frame.shape), "las_requested": las,
         "flux_requested": table["flux"].to_value(u.Jy)}
     components = {**both, "component_id": np.ones(n, int), "kind": np.full(n, "whole"), "ra_peak": ra, "dec_peak": dec,
@@ -132,42 +138,4 @@ def place_faint(table: QTable, frame: Frame, rms: np.ndarray, *, ratio: float, t
     peak = np.nan_to_num(measured.peak_flux)
     pixels = FaintPixels(seen, ids, measured.limit, least_seen(peak, rms).astype(np.float32), matters_above(peak, rms),
                          frame.valid)
-    return FaintLayer(sources, seen, measured.limit, ids, _boxes(sources, position, known), truth, components, pixels)
-
-
-def _boxes(sources: Analytic, position: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Return (y0, y1, x0, x1) of each source's pixels; zeros where it has no place."""
-    half = reach(sources)
-    centre = np.where(known[:, None], np.floor(np.where(known[:, None], position, 0) + 0.5), 0).astype(np.int64)
-    low, high = (centre - half)[:, ::-1], (centre + half + 1)[:, ::-1]
-    box = np.stack([low[:, 0], high[:, 0], low[:, 1], high[:, 1]], axis=1)
-    box[~known] = 0
-    return box
-
-
-def _seen_with(target: TargetBeam, kind: np.ndarray, position: np.ndarray, flux: np.ndarray, own: np.ndarray,
-               jacobian: np.ndarray) -> tuple[Analytic, Analytic]:
-    """Return sources as they are added up and as they appear."""
-    beam, area = target.at(*np.nan_to_num(position).T)
-    if target.psf is None:
-        sources = Analytic(kind, position, flux, own, beam, area)
-        return sources, sources
-    lobe = target.beam
-    fitted = ellipse_covariance(lobe.major.to_value(u.arcsec), lobe.minor.to_value(u.arcsec), lobe.pa.to_value(u.rad))
-    main = jacobian @ fitted @ np.swapaxes(jacobian, 1, 2)
-    peak = 2 * np.pi * np.sqrt(np.linalg.det(main))
-    return (Analytic(kind, position, flux, own, beam, np.ones(len(flux))),
-            Analytic(kind, position, flux, own, main, peak))
-
-
-def _flux_in_image(sources: Analytic, frame: Frame, measured: AnalyticTruth) -> np.ndarray:
-    """Return what of the flux a PSF image spreads into the image, Jy."""
-    boxes = Boxes.of(sources, integrated=False)
-    low, high = boxes.centre - boxes.half, boxes.centre + boxes.half
-    whole = frame.interior(low[:, 0], low[:, 1], high[:, 0], high[:, 1])
-    out = np.where(whole, sources.flux, 0.0)
-    for rows in boxes.in_groups(np.flatnonzero(~whole & (boxes.half[:, 0] >= 0))):
-        for patches in make_patches(sources, boxes, rows, integrated=False):
-            for k, (x, y), values in zip(patches.rows, patches.corner.tolist(), patches.values, strict=True):
-                out[k] += frame.flux_within(x, y, values)
-    return out
+    return FaintLayer(sources, seen, measured.limit, ids, boxes_of(sources, known), truth, components, pixels)

@@ -14,6 +14,7 @@ from astropy.table import QTable
 from skygal.checks import warn_caller
 from skygal.morphology.batches import Batch, decode_at
 from skygal.morphology.clip import clip_stamps
+from skygal.morphology.galaxies import Galaxies
 from skygal.morphology.generator import DECODE_BLOCK
 from skygal.morphology.latents import Latents
 from skygal.morphology.point import add_points
@@ -26,7 +27,6 @@ from skygal.rendering.drawing import Stamps, draw_stamps
 from skygal.rendering.image_components import Hills, SeenSources, find_hills
 from skygal.rendering.measured import Measured, hidden
 from skygal.scene.layer import within_boxes
-from skygal.scene.sources import Galaxies
 from skygal.wcs import icrs_to_pixel, pixel_affine, pixel_to_icrs
 
 __all__ = ["GalaxyLayer", "StampPlaces", "place_stamps", "stamp_affines"]
@@ -35,7 +35,7 @@ MORPHOLOGIES = {1: "single", 2: "double", 3: "triple"}
 #: power of a primary beam below which pixels, in single precision, no longer tell the flux
 HARDLY = 1e-20
 #: sources that are decoded at once
-AT_ONCE = 512
+STAMPS_AT_ONCE = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,8 +137,8 @@ class GalaxyLayer:
         """Decode the sources again and add them to a canvas."""
         mine = self.places[within_boxes(self.places.box, canvas.reach)]
         fwhm = shared.beam_fwhm / shared.pixel_scale
-        for start in range(0, len(mine), AT_ONCE):
-            part = mine[start:start + AT_ONCE]
+        for start in range(0, len(mine), STAMPS_AT_ONCE):
+            part = mine[start:start + STAMPS_AT_ONCE]
             stamps = decode_at(shared, part.latents, part.number % DECODE_BLOCK)
             stamps = clip_stamps(stamps, self.clip_sigma, beam_fwhm=fwhm)
             stamps /= part.total[:, None, None].astype(np.float32)
@@ -307,8 +307,9 @@ def _tables(population: QTable, frame: Frame, position: np.ndarray, rms: np.ndar
         flux = np.where(gain > HARDLY, measured.flux / gain, found.pop("flux"))
     las = population["las"].to_value(u.arcsec)
     truth = {
-        **found, "source_id": np.asarray(population["source_id"]),
-        "fr_class": np.asarray(population["fr_class"]).astype(str), "ra": ra, "dec": dec,
+        **found, "source_id": np.asarray(population["source_id"]), "parent_id": np.asarray(population["source_id"]),
+        "fr_class": np.asarray(population["fr_class"]).astype(str),
+        "population": np.asarray(population["fr_class"]).astype(str), "ra": ra, "dec": dec,
         "flux": flux, "flux_apparent": measured.flux, "las": las, "pa": population["pa"].to_value(u.deg),
         "morphology": np.array([MORPHOLOGIES.get(int(k), "multiple") for k in found["n_components"]], str),
         "spectral_index": np.asarray(population["spectral_index"], float),

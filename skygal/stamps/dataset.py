@@ -25,7 +25,7 @@ from skygal.stamps.survey_view import StampView
 __all__ = ["StampStream", "SyntheticStamps"]
 
 #: pixels of the images that are made together, some of them ahead of their turn
-AT_ONCE = 2**22
+IMAGE_PIXELS = 2**22
 #: the fractional parts of its multiples fill 0 to 1 as evenly as can be: the golden ratio
 GOLDEN = 0.6180339887498949
 
@@ -183,7 +183,7 @@ class SyntheticStamps(Dataset):
 
     @property
     def _at_once(self) -> int:
-        return max(1, AT_ONCE // self.view.size**2)
+        return max(1, IMAGE_PIXELS // self.view.size**2)
 
     def _index(self, index: int) -> int:
         """Return the number of an item."""

@@ -35,7 +35,7 @@ FREQUENCY = np.array([0.0, 0.022, 0.057, 0.096, 0.134, 0.173, 0.211, 0.250, 0.28
 EXCESS = np.array([4.5, 3.71, 1.83, 0.877, 0.694, 0.658, 0.695, 0.819, 0.968, 1.166, 1.273, 1.308, 1.566, 1.570, 1.441,
                    1.290, 0.4])
 #: stamps whose noise fields are drawn at once
-BLOCK = 64
+SKIES_AT_ONCE = 64
 #: a beam needs as many pixels to its FWHM
 LEAST_BEAM = 2.0
 
@@ -190,12 +190,12 @@ def sample_skies(stamps: np.ndarray, noise: np.ndarray, side: int, *, beam_sigma
     """
     middle = [(size - 1) / 2 for size in stamps.shape[:0:-1]]
     for i, stamp in enumerate(stamps):
-        if i % BLOCK == 0:
-            fields = sample_noise(min(BLOCK, len(stamps) - i), (side, side), beam_sigma=beam_sigma, rng=rng)
+        if i % SKIES_AT_ONCE == 0:
+            fields = sample_noise(min(SKIES_AT_ONCE, len(stamps) - i), (side, side), beam_sigma=beam_sigma, rng=rng)
         angle = rng.uniform(0, 2 * np.pi)
         offset = rng.uniform(-shift, shift, 2) if shift > 0 else (0.0, 0.0)
         sky = turn_image(stamp, (side, side), middle, (np.cos(angle), np.sin(angle)), offset=offset)
-        yield np.maximum(sky, 0.0) / max(float(stamp.max()), 1e-30) + noise[i] * fields[i % BLOCK]
+        yield np.maximum(sky, 0.0) / max(float(stamp.max()), 1e-30) + noise[i] * fields[i % SKIES_AT_ONCE]
 
 
 class StampView:

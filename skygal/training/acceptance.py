@@ -32,7 +32,7 @@ TELLING_RATE = 1e-3
 VIEWS = 2
 #: the log density ratio of the places that are always kept: this quantile of all
 ALWAYS = 0.9
-BLOCK = 512
+PLACES_AT_ONCE = 512
 
 
 def train_acceptance(generator: CvaeGenerator, data: TrainingSet, *, n: int, sharpness: tuple[float, float], seed: int,
@@ -135,7 +135,7 @@ def _real_views(generator: CvaeGenerator, known: TrainingSet, *, seed: int) -> n
                            torch.from_numpy(known.noise.astype(np.float32)), generator.arch)
     out = np.empty((1 + VIEWS, *known.seen.shape), np.float32)
     out[0] = known.seen
-    for rows in torch.arange(len(known)).split(BLOCK):
+    for rows in torch.arange(len(known)).split(PLACES_AT_ONCE):
         stamps, _ = batches.plain(rows)
         for k in range(1, 1 + VIEWS):
             out[k, rows] = view.turned(stamps, batches.noise[rows], draw).numpy()
@@ -147,8 +147,8 @@ def _observed(generator: CvaeGenerator, u: np.ndarray, fr_class: np.ndarray, ext
     """Return stamps as the survey shows them, from their latents."""
     view, draw = TorchView(generator.arch.shape, generator.arch.beam_sigma), torch.Generator().manual_seed(seed)
     out = np.empty((len(u), *generator.shape), np.float32)
-    for start in range(0, len(u), BLOCK):
-        part = slice(start, start + BLOCK)
+    for start in range(0, len(u), PLACES_AT_ONCE):
+        part = slice(start, start + PLACES_AT_ONCE)
         stamps = torch.from_numpy(generator.decode(u[part], fr_class[part], extent[part], bending[part]))
         out[part] = view.turned(stamps, torch.from_numpy(noise[part]), draw).numpy()
     return out

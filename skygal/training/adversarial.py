@@ -36,7 +36,7 @@ NOISE_RANGE, MOST_NOISE = (0.1, 1.5), 0.1
 #: weight of the squared ln of generated stamps' peaks, which are to stay near 1
 PEAK_WEIGHT = 0.1
 #: real stamps measured at once
-BLOCK = 256
+MEASURED_AT_ONCE = 256
 #: steps between two that the likelihood takes part in, with as much more weight
 LIKELIHOOD_EVERY = 2
 
@@ -56,7 +56,7 @@ class AdversarialPhase:
         self.view = TorchView(trainer.arch.shape, trainer.arch.beam_sigma, trainer.device)
         rate = DISCRIMINATOR_RATE * settings.adversarial_rate
         images = ImageDiscriminator(trainer.arch, settings.discriminator_widths, settings.precision).to(trainer.device)
-        real = torch.cat([self._measured(part) for part in trainer.seen.split(BLOCK)])
+        real = torch.cat([self._measured(part) for part in trainer.seen.split(MEASURED_AT_ONCE)])
         self.structure = StructureDiscriminator(trainer.arch, real).to(trainer.device)
         self.adversaries = {
             "images": Adversary(images, rate=rate, penalty=settings.penalty, probe=IMAGE_PROBE),

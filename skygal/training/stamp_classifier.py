@@ -19,7 +19,7 @@ BATCH_SIZE = 32
 #: size of the last hidden layer, the features of Frechet distances
 FEATURES = 32
 #: stamps classified at once
-BLOCK = 128
+CLASSIFIED_AT_ONCE = 128
 
 
 class StampClassifier(nn.Module):
@@ -58,8 +58,8 @@ class StampClassifier(nn.Module):
         self.eval()
         out = np.zeros((len(stamps), width), np.float32)
         with torch.inference_mode():
-            for start in range(0, len(stamps), BLOCK):
-                part = coarsen(stamps[start:start + BLOCK])
+            for start in range(0, len(stamps), CLASSIFIED_AT_ONCE):
+                part = coarsen(stamps[start:start + CLASSIFIED_AT_ONCE])
                 views = (part, part.flip(1), part.flip(2), part.flip(1, 2))
                 out[start:start + len(part)] = (sum(function(view) for view in views) / 4).float().numpy()
         return out

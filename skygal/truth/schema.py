@@ -53,6 +53,9 @@ _ID = Column("source_id", int, "", "Number of the source, from 1")
 TRUTH: tuple[Column, ...] = (
     _ID,
     Column("fr_class", str, "", "Class that was asked of the generator: FRI, FRII or another that its model knows"),
+    Column("population", str, "",
+           "Population that it belongs to: SFG, RQ-AGN, FR0, FRI or FRII of a sky, or the class of a galaxy; empty "
+           "where unknown"),
     Column("morphology", str, "",
            "Structure that the image shows, n_components in words: single, double, triple or multiple; of faint "
            "sources their kind: point, gaussian or exponential"),
@@ -116,6 +119,9 @@ TRUTH: tuple[Column, ...] = (
            "How far the two arms are from lying in line, measured on the stamp: 0 for a straight source, up to 180"),
     Column("las_requested", float, "arcsec", "Largest angular size that was asked for"),
     Column("flux_requested", float, "Jy", "Flux that was asked for"),
+    Column("parent_id", int, "",
+           "source_id of the source that it is a part of, as a jet that is drawn apart from its core; its own if it is "
+           "whole"),
     Column("latent_seed", int, "", "Key of the source's own random stream, which gave its latent vector"),
 )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skygal.rendering.analytic.boxes import Boxes
-from skygal.rendering.analytic.pixels import Patches, make_patches
+from skygal.rendering.analytic.pixels import AnalyticPatches, make_patches
 from skygal.rendering.analytic.sources import Analytic
 
 __all__ = ["AnalyticTruth", "measure"]
@@ -127,7 +127,7 @@ class _Sums:
         self._out, self._shape, self._valid, self._cut = out, shape, valid, cut
         self._seen = np.zeros(len(cut), bool)
 
-    def _inside(self, patches: Patches) -> np.ndarray | None:
+    def _inside(self, patches: AnalyticPatches) -> np.ndarray | None:
         ny, nx = self._shape
         index, inside = patches.places((0, ny, 0, nx))
         if self._valid is None:
@@ -136,7 +136,7 @@ class _Sums:
             return self._valid.reshape(-1)[index]
         return inside & self._valid.reshape(-1)[np.where(inside, index, 0)]
 
-    def add(self, patches: Patches) -> None:
+    def add(self, patches: AnalyticPatches) -> None:
         """Add up fluxes and find peaks."""
         k, out = patches.rows, self._out
         values = patches.values.reshape(len(k), -1)
@@ -154,7 +154,7 @@ class _Sums:
     def limit(self, rows: np.ndarray, limit: np.ndarray | Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
         self._out.limit[rows] = limit(self._out.peak_flux[rows], rows) if callable(limit) else limit[rows]
 
-    def outline(self, patches: Patches) -> None:
+    def outline(self, patches: AnalyticPatches) -> None:
         """Find the pixels above the limit."""
         k, out = patches.rows, self._out
         above = patches.values > out.limit[k][:, None, None]

@@ -11,7 +11,7 @@ import numpy as np
 from skygal.rendering.analytic.bulk import Analytic
 from skygal.rendering.analytic.pixels import Boxes, make_patches
 from skygal.rendering.blocks import Window
-from skygal.rendering.neighbours import Marks, Pixels
+from skygal.rendering.neighbours import Marks, SourcePixels
 
 __all__ = ["FaintPixels"]
 
@@ -49,7 +49,7 @@ class FaintPixels:
             np.add.at(total_line, index, values)
             np.maximum.at(loud_line, index, values)
 
-    def own(self, window: Window, total: np.ndarray, sums: np.ndarray) -> list[Pixels]:
+    def own(self, window: Window, total: np.ndarray, sums: np.ndarray) -> list[SourcePixels]:
         """Add what is in each source's pixels to ``sums``; return those where neighbours may matter."""
         line, found = total.reshape(-1), []
         for rows, index, values, above in self._pixels(window, self.limits, self._own):
@@ -60,15 +60,16 @@ class FaintPixels:
             more = all_ - values > self.matters[rows][:, None, None].astype(np.float32)
             if more.any():
                 row = np.repeat(rows, np.count_nonzero(more, axis=(1, 2)))
-                found.append(Pixels(row, index[more], values[more]))
+                found.append(SourcePixels(row, index[more], values[more]))
         return found
 
-    def at(self, window: Window, marks: Marks) -> list[Pixels]:
+    def at(self, window: Window, marks: Marks) -> list[SourcePixels]:
         """Return the sources' brightness at marked pixels."""
         found = []
         for rows, index, values, above in self._pixels(window, self.least, self._reach, marks):
             above &= marks.line[np.where(above, index, 0)]
-            found.append(Pixels(np.repeat(rows, np.count_nonzero(above, axis=(1, 2))), index[above], values[above]))
+            row = np.repeat(rows, np.count_nonzero(above, axis=(1, 2)))
+            found.append(SourcePixels(row, index[above], values[above]))
         return found
 
     @cached_property

@@ -15,17 +15,17 @@ from scipy.special import ndtr
 from skygal.rendering.analytic.boxes import Boxes, source_terms
 from skygal.rendering.analytic.sources import Analytic
 
-__all__ = ["Patches", "make_patches"]
+__all__ = ["AnalyticPatches", "make_patches"]
 
 #: pixels that are made at once: few enough to stay in a core's own memory
-AT_ONCE = 2**17
+ANALYTIC_PIXELS = 2**17
 #: Two points at +- SHIFT, each a Gaussian of variance SMEAR, have the moments of a pixel up to the fifth.
 SHIFT = 240.0**-0.25
 SMEAR = 1 / 12 - SHIFT**2
 
 
 @dataclass(frozen=True, eq=False)
-class Patches:
+class AnalyticPatches:
     """Pixels of sources with boxes of one size.
 
     Attributes
@@ -68,7 +68,7 @@ class Patches:
 
 
 def make_patches(sources: Analytic, boxes: Boxes, rows: np.ndarray, *, integrated: bool,
-                 window: tuple[int, int, int, int] | None = None) -> Iterator[Patches]:
+                 window: tuple[int, int, int, int] | None = None) -> Iterator[AnalyticPatches]:
     """Make the pixels of sources that are in one group, in the order of ``rows``.
 
     Parameters
@@ -85,7 +85,7 @@ def make_patches(sources: Analytic, boxes: Boxes, rows: np.ndarray, *, integrate
 
     Yields
     ------
-    Patches
+    AnalyticPatches
         Of large sources, a few rows of pixels at a time.
     """
     if not rows.size:
@@ -94,7 +94,7 @@ def make_patches(sources: Analytic, boxes: Boxes, rows: np.ndarray, *, integrate
     rule, aligned = int(boxes.terms[first]), bool(boxes.aligned[first])
     if boxes.group[first] >= 0:
         (hx, hy) = boxes.half[first].tolist()
-        step = max(1, AT_ONCE // ((2 * hx + 1) * (2 * hy + 1)))
+        step = max(1, ANALYTIC_PIXELS // ((2 * hx + 1) * (2 * hy + 1)))
         for start in range(0, rows.size, step):
             k = rows[start:start + step]
             # one list of rows a chunk: the columns of a slice would be copied several times over
@@ -102,7 +102,7 @@ def make_patches(sources: Analytic, boxes: Boxes, rows: np.ndarray, *, integrate
             offset = boxes.centre[k] - part.position
             dx, dy = offset[:, :1] + np.arange(-hx, hx + 1), offset[:, 1:] + np.arange(-hy, hy + 1)
             values = _brightness(part, rule, aligned, integrated, dx, dy, np.float32)
-            yield Patches(k, boxes.centre[k] - boxes.half[first], values)
+            yield AnalyticPatches(k, boxes.centre[k] - boxes.half[first], values)
         return
     for k in rows.tolist():
         part, (cx, cy), (hx, hy) = sources[k:k + 1], boxes.centre[k].tolist(), boxes.half[k].tolist()
@@ -112,12 +112,12 @@ def make_patches(sources: Analytic, boxes: Boxes, rows: np.ndarray, *, integrate
             left, right, bottom, top = max(left, x0), min(right, x1), max(bottom, y0), min(top, y1)
         if left >= right:
             continue
-        step = max(1, 4 * AT_ONCE // (right - left))
+        step = max(1, 4 * ANALYTIC_PIXELS // (right - left))
         dx = (np.arange(left, right) - part.position[0, 0])[None]
         for low in range(bottom, top, step):
             dy = (np.arange(low, min(low + step, top)) - part.position[0, 1])[None]
             values = _brightness(part, int(boxes.terms[k]), bool(boxes.aligned[k]), integrated, dx, dy, np.float64)
-            yield Patches(np.array([k]), np.array([[left, low]]), values.astype(np.float32))
+            yield AnalyticPatches(np.array([k]), np.array([[left, low]]), values.astype(np.float32))
 
 
 def _brightness(sources: Analytic, rule: int, aligned: bool, integrated: bool, dx: np.ndarray, dy: np.ndarray,
