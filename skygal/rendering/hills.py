@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skygal.checks import show_fields
+
 __all__ = ["STAMP", "Components", "HillPixels", "Rule", "find_components", "share_out"]
 
 _ROUNDS = 20
@@ -44,6 +46,8 @@ class Rule:
     floor: float = 0.0
     between_pixels: bool = False
 
+    __repr__ = show_fields
+
 
 #: for stamps, which are ragged
 STAMP = Rule(prominence=1.1, least_flux=0.01)
@@ -73,6 +77,7 @@ class Components:
     peak_value: np.ndarray
     flux: np.ndarray
 
+    __repr__ = show_fields
 
 @dataclass(frozen=True, eq=False)
 class HillPixels:
@@ -93,6 +98,8 @@ class HillPixels:
     y: np.ndarray
     value: np.ndarray
     component: np.ndarray
+
+    __repr__ = show_fields
 
 
 def _climb(padded: np.ndarray, pixels: np.ndarray) -> np.ndarray:
