@@ -13,7 +13,7 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 from radio_beam import Beam
 
-from skygal.checks import as_count, check_choice, open_range, show
+from skygal.checks import as_count, check_choice, open_range, show, show_fields
 from skygal.io.headers import field_header
 from skygal.io.provenance import write_provenance
 from skygal.io.streaming import stream_fits
@@ -64,7 +64,7 @@ def finer_grid(wcs: WCS, times: int) -> WCS:
     return fine
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SkyImage:
     """The sky of a field, on a grid, of which a band of rows is drawn when it is asked for.
 
@@ -81,6 +81,8 @@ class SkyImage:
     shape: tuple[int, int]
     beam: TargetBeam
     layers: tuple[Layer, ...]
+
+    __repr__ = show_fields
 
     @cached_property
     def chunks(self) -> tuple[tuple[int, ...]]:
