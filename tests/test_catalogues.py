@@ -415,6 +415,12 @@ def test_a_field_of_a_catalogue(tmp_path):
         assert list(truth["source_id"]) == [1, 2, 3] and list(truth["fr_class"]) == ["FRII", "none", "none"]
         assert list(truth["population"]) == ["FRII", "FR0", ""] and list(truth["parent_id"]) == [1, 2, 3]
         assert np.allclose(truth["flux"].to_value(u.mJy), [30, 5, 4], rtol=1e-3)
+    # half a degree away and on the other side of the sky, just beyond the border, and there with a large size
+    table = Table({"ra": [10.5, 11.0, 190.5, 10.5, 10.5], "dec": [-30.25, -30.25, 30.25, -30.25 + 104 / 3600,
+                                                                 -30.25 + 118 / 3600],
+                   "flux": [30.0] * 5 * u.mJy, "las": [0.0, 0.0, 0.0, 0.0, 40.0] * u.arcsec})
+    field = skygal.simulate_field(wcs, sky=table, beam=6 * u.arcsec, seed=1)
+    assert sorted(field.truth["source_id"]) == [1, 4, 5]
     with pytest.raises(ValueError, match="n_sources must be left out where sky is a catalogue, got 3"):
         skygal.simulate_field(wcs, 3, sky=table, beam=6 * u.arcsec)
     with pytest.raises(ValueError, match="flux must be left out where sky is a catalogue"):
