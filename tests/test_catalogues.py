@@ -104,8 +104,9 @@ IMAGE = WCS({"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CRVAL1": 180.0, "CRVAL
                                   "aegean_comp.tab"])
 def test_finders_files(file):
     """Gaussians of 0.1 Jy, 12" x 8" along 60 deg, and of 0.08 Jy, under a beam of 6"."""
-    with pytest.warns(UserWarning, match="catalogue is read as (PyBDSF|Aegean)"):
+    with pytest.warns(UserWarning, match="catalogue is read as (PyBDSF|Aegean)") as told:
         found = read_catalogue(FILES / file)
+    assert len(told) == 1 and "not used" not in str(told[0].message)
     assert len(found) == 4
     x, y = IMAGE.world_to_pixel(SkyCoord(found["ra"], found["dec"]))
     for flux, place in ((0.1, (150, 350)), (0.08, (185, 370))):

@@ -111,8 +111,8 @@ def read_catalogue(table: Any, *, format: str | None = None, columns: Mapping[st
     >>> from skygal.population import read_catalogue, split_by_beam
     >>> found = Table({"alpha": [10.0, 10.1], "delta": [-30.0, -30.1], "S": [3.0, 40.0], "extent": [0.0, 25.0]})
     >>> sources = read_catalogue(found, columns={"ra": "alpha", "dec": "delta", "flux": ("S", "mJy"), "las": "extent"})
-    >>> print(list(sources["kind"]), len(split_by_beam(sources, 6 * u.arcsec).galaxies))
-    ['point', 'gaussian'] 1
+    >>> print(*sources["kind"], len(split_by_beam(sources, 6 * u.arcsec).galaxies))
+    point gaussian 1
     """
     hertz = None if frequency is None else as_quantity("frequency", frequency, u.Hz)
     seeds = Seeds(as_seed("seed", seed))
