@@ -174,7 +174,8 @@ def _faint(truth: QTable, frame: Frame, ratio: float, gain: np.ndarray) -> Faint
     return place_faint(table, frame, np.zeros(len(table)), ratio=ratio, taken=np.zeros(0, int))
 
 
-def sky_image(field: Field, *, oversample: int = 2, flux: str = "intrinsic", model: Any = None) -> tuple[ModelImage, WCS]:
+def sky_image(field: Field, *, oversample: int = 2, flux: str = "intrinsic", model: Any = None
+              ) -> tuple[ModelImage, WCS]:
     """Return the sky of a field as an image in Jy/pixel, and its WCS.
 
     Parameters
