@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from skygal.settings import Settings
+from skygal.settings import Run, Settings
 
 __all__ = [
     "RUN",
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 #: options that say how a command runs, not what it makes
-RUN_ONLY = {"config", "output", "overwrite", "progress", "plot", "device", "workers", "chunks"}
+RUN_ONLY = {"config", "output", "overwrite", "plot"} | {one.name for one in fields(Run) if not one.metadata["kept"]}
 #: options that may name a file, or a folder, to read
 FILES = ("image", "table", "faint", "sky", "beam", "psf", "primary_beam", "wcs", "latents", "model", "classifier",
          "config", "state_dict")

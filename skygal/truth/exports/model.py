@@ -38,7 +38,7 @@ from skygal.wcs import icrs_to_pixel, pixel_affine
 if TYPE_CHECKING:
     from skygal.field import Field
 
-__all__ = ["FORMATS", "SkyImage", "finer_grid"]
+__all__ = ["FORMATS", "ModelImage", "finer_grid"]
 
 #: FWHM, in pixels of the model, to which all is smoothed at least: the narrowest that pixels tell the flux of to 1e-6
 NARROWEST = 2.0
@@ -65,7 +65,7 @@ def finer_grid(wcs: WCS, times: int) -> WCS:
 
 
 @dataclass(frozen=True, eq=False)
-class SkyImage:
+class ModelImage:
     """The sky of a field, on a grid, of which a band of rows is drawn when it is asked for.
 
     Attributes
@@ -174,7 +174,8 @@ def _faint(truth: QTable, frame: Frame, ratio: float, gain: np.ndarray) -> Faint
     return place_faint(table, frame, np.zeros(len(table)), ratio=ratio, taken=np.zeros(0, int))
 
 
-def sky_image(field: Field, *, oversample: int = 2, flux: str = "intrinsic", model: Any = None) -> tuple[SkyImage, WCS]:
+def sky_image(field: Field, *, oversample: int = 2, flux: str = "intrinsic", model: Any = None
+              ) -> tuple[ModelImage, WCS]:
     """Return the sky of a field as an image in Jy/pixel, and its WCS.
 
     Parameters
@@ -219,7 +220,7 @@ def sky_image(field: Field, *, oversample: int = 2, flux: str = "intrinsic", mod
         layers.append(GalaxyLayer(places, shape, beam, clip, shared=generator))
     if not stamped.all():
         layers.append(_faint(truth[~stamped], Frame(wcs, shape, beam, frequency * u.Hz), ratio, gain[~stamped]))
-    return SkyImage(shape, beam, tuple(layers)), wcs
+    return ModelImage(shape, beam, tuple(layers)), wcs
 
 
 def write_model(field: Field, path: Path, *, progress: bool = False, oversample: int = 2, flux: str = "intrinsic",
