@@ -100,11 +100,11 @@ IMAGE = WCS({"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CRVAL1": 180.0, "CRVAL
              "CRPIX2": 256.0, "CDELT1": -1.5 / 3600, "CDELT2": 1.5 / 3600, "NAXIS": 2})
 
 
-@pytest.mark.parametrize("file", ["pybdsf_srl.fits", "pybdsf_srl.csv", "pybdsf_gaul.txt", "aegean_comp.csv",
-                                  "aegean_comp.tab"])
+@pytest.mark.parametrize("file", ["pybdsf_srl.fits", "pybdsf_srl.csv", "pybdsf_gaul.txt", "hebog_gaussians.fits",
+                                  "aegean_comp.csv", "aegean_comp.tab"])
 def test_finders_files(file):
     """Gaussians of 0.1 Jy, 12" x 8" along 60 deg, and of 0.08 Jy, under a beam of 6"."""
-    with pytest.warns(UserWarning, match="catalogue is read as (PyBDSF|Aegean)") as told:
+    with pytest.warns(UserWarning, match="catalogue is read as (PyBDSF|Hebog|Aegean)") as told:
         found = read_catalogue(FILES / file)
     assert len(told) == 1 and "not used" not in str(told[0].message)
     assert len(found) == 4
@@ -114,11 +114,11 @@ def test_finders_files(file):
         assert np.hypot(x[row] - place[0], y[row] - place[1]) < 0.1
         assert found["flux"][row].to_value(u.Jy) == pytest.approx(flux, rel=0.02)
         # Aegean's own shapes are off, and no oracle
-        if "pybdsf" in file:
+        if "aegean" not in file:
             assert found["b_maj"][row].to_value(u.arcsec) == pytest.approx(12, rel=0.03)
             assert found["b_min"][row].to_value(u.arcsec) == pytest.approx(8, rel=0.03)
             assert found["pa"][row].to_value(u.deg) == pytest.approx(60, abs=3)
-    assert found.meta.get("FREQ") == (1.4e9 if file.endswith("fits") else None)
+    assert found.meta.get("FREQ") == (1.4e9 if file == "pybdsf_srl.fits" else None)
 
 
 def test_sizes_without_the_beam():
@@ -333,6 +333,17 @@ def test_a_map_of_columns():
     assert read_catalogue(table["alpha", "delta", "S", "ext"], columns=columns)["flux"][0] == 3 * u.Jy
 
 
+@pytest.mark.parametrize(("unit", "size"), [
+    ("2 arcsec", np.sqrt(180) / 2), ("2.354820045 arcsec", np.sqrt(180) / 2.354820045), ("deg", np.sqrt(180) / 3600),
+    (2 * u.arcsec, np.sqrt(180) / 2)])
+def test_half_widths_and_standard_deviations_are_units_with_a_factor(unit, size):
+    """As PySE's halves of the FWHM are, 6.694 of a FWHM of 13.4, and photutils' standard deviations."""
+    table = Table({"ra": [10.5], "dec": [-30.25], "flux": [0.1], "smaj": [size], "smin": [size], "theta": [0.0]})
+    found = read_catalogue(table, columns={"fitted_maj": ("smaj", unit), "fitted_min": ("smin", unit),
+                                           "fitted_pa": "theta"}, beam=6 * u.arcsec)
+    assert found["b_maj"][0].to_value(u.arcsec) == pytest.approx(12)
+
+
 def test_a_map_beside_a_format():
     table = plain({**SPELLED["LoTSS"], "LAS": 60.0})
     with pytest.warns(UserWarning, match="not used: 'LAS' "):
@@ -426,6 +437,25 @@ def test_a_field_of_a_catalogue(tmp_path):
         skygal.simulate_field(wcs, 3, sky=table, beam=6 * u.arcsec)
     with pytest.raises(ValueError, match="flux must be left out where sky is a catalogue"):
         skygal.simulate_field(wcs, sky=table, beam=6 * u.arcsec, flux=1 * u.mJy)
+
+
+def test_injected_and_by_command(tmp_path):
+    from click.testing import CliRunner
+
+    from skygal.cli.main import main
+
+    table = Table({"ra": [10.5], "dec": [-30.25], "flux": [30.0] * u.mJy})
+    table.write(tmp_path / "mine.ecsv")
+    wcs = skygal.make_wcs("10.5 -30.25", 64, 1.5 * u.arcsec)
+    field = skygal.inject(np.random.default_rng(1).normal(0, 1e-5, (64, 64)), sky=table, wcs=wcs, beam=6 * u.arcsec,
+                          frequency=1.4 * u.GHz, unit="Jy/beam", seed=1)
+    assert field.truth["flux"][0].to_value(u.mJy) == pytest.approx(30)
+    done = CliRunner().invoke(main, ["simulate", "--sky", str(tmp_path / "mine.ecsv"), "--center", "10.5 -30.25",
+                                     "--size", "64", "--pixel-scale", "1.5arcsec", "--beam", "6arcsec", "--seed", "1",
+                                     "--output", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    truth = Table.read(tmp_path / "out" / "truth.ecsv")
+    assert list(truth["source_id"]) == [1] and truth["flux"][0] == pytest.approx(0.03)
 
 
 # what is refused
