@@ -14,7 +14,7 @@ from astropy.wcs import WCS, FITSFixedWarning
 from header_fuzz import NX, NY, as_bytes, base_cards, write_file
 
 import skygal
-from skygal.cli import words as options
+from skygal.cli import grid as options
 from skygal.io.header_frequency import read_frequency
 from skygal.io.header_wcs import celestial, read_celestial
 from skygal.io.images import parse_unit, read_image

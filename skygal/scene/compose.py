@@ -18,7 +18,6 @@ from skygal.morphology.clip import check_clip_sigma
 from skygal.morphology.galaxies import Galaxies, sample_galaxies
 from skygal.morphology.latents import check_latents, check_pairs, default_mix
 from skygal.observation.frame import Frame
-from skygal.observation.observe import faintest_flux
 from skygal.population import (
     Clustering,
     Sky,
@@ -36,10 +35,10 @@ from skygal.scene.ground import Ground
 from skygal.scene.layer import components_of, truth_of
 from skygal.scene.scene import Scene
 from skygal.seeds import Seeds
-from skygal.settings import Morphology, Population, Run
+from skygal.settings import Morphology, Population, Run, faintest_flux
 from skygal.wcs import icrs_to_pixel, pixel_area
 
-__all__ = ["Made", "SampledSky", "make_images", "sample_sky", "sharpest_beam"]
+__all__ = ["Made", "SampledSky", "make_images", "sample_sky"]
 
 #: how far beyond the border of an image, in beams, sources of a catalogue are still drawn
 BEAMS_BEYOND = 3
@@ -164,7 +163,8 @@ def _in_reach(sources: QTable, frame: Frame) -> QTable:
     x, y = icrs_to_pixel(frame.wcs, sources["ra"].to_value(u.deg), sources["dec"].to_value(u.deg))
     ny, nx = frame.shape
     side = np.sqrt(float(pixel_area(frame.wcs, (nx - 1) / 2, (ny - 1) / 2)) * u.sr).to(u.arcsec)
-    reach = 0.5 + ((sources["las"] / 2 + BEAMS_BEYOND * frame.beam.beam.major) / side).to_value(u.one)
+    with np.errstate(divide="ignore"):  # off the sky a pixel has no side
+        reach = 0.5 + ((sources["las"] / 2 + BEAMS_BEYOND * frame.beam.beam.major) / side).to_value(u.one)
     return sources[(x > -reach) & (x < nx - 1 + reach) & (y > -reach) & (y < ny - 1 + reach)]
 
 
@@ -176,11 +176,6 @@ def _as_tables(population: Population, drawn: QTable, beam: Any) -> Population:
     row = np.searchsorted(np.asarray(drawn["source_id"]), split.parent)
     faint["parent_id"], faint["population"] = split.parent, np.asarray(drawn["population"])[row]
     return replace(population, n_sources=None, flux=None, table=split.galaxies, faint=faint)
-
-
-def sharpest_beam(frames: Sequence[Frame]) -> Any:
-    """Return the beam of the smallest area among those of several images."""
-    return min((frame.beam.beam for frame in frames), key=lambda beam: beam.sr)
 
 
 def make_images(sky: SampledSky, views: Sequence[tuple[Frame, Ground]], runs: Sequence[Run]) -> Iterator[Made]:
