@@ -434,9 +434,9 @@ def test_a_field_of_a_catalogue(tmp_path):
                    "flux": [30.0] * 5 * u.mJy, "las": [0.0, 0.0, 0.0, 0.0, 40.0] * u.arcsec})
     field = skygal.simulate_field(wcs, sky=table, beam=6 * u.arcsec, seed=1)
     assert sorted(field.truth["source_id"]) == [1, 4, 5]
-    with pytest.raises(ValueError, match="n_sources must be left out where sky is a catalogue, got 3"):
+    with pytest.raises(ValueError, match="n_sources must be left out where sky is given, which has its own, got 3"):
         skygal.simulate_field(wcs, 3, sky=table, beam=6 * u.arcsec)
-    with pytest.raises(ValueError, match="flux must be left out where sky is a catalogue"):
+    with pytest.raises(ValueError, match="flux must be left out where sky is given"):
         skygal.simulate_field(wcs, sky=table, beam=6 * u.arcsec, flux=1 * u.mJy)
 
 
