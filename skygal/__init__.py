@@ -6,7 +6,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skygal.cube import write_cube
     from skygal.field import Field
     from skygal.injection import inject, inject_fields
     from skygal.morphology.checkpoint import list_models, load_model
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from skygal.simulate import simulate_field, simulate_fields
     from skygal.stamps.dataset import SyntheticStamps
     from skygal.stamps.sample import StampSet, sample_stamps
+    from skygal.truth.exports.cube import write_cube
     from skygal.wcs import make_wcs
 
 __version__ = "0.1.0"
@@ -30,7 +30,7 @@ _HOMES = {
     "inject": "injection", "inject_fields": "injection", "list_models": "morphology.checkpoint",
     "list_surveys": "observation.surveys", "load_model": "morphology.checkpoint", "make_wcs": "wcs",
     "read_survey": "observation.surveys", "sample_stamps": "stamps.sample", "simulate_field": "simulate",
-    "simulate_fields": "simulate", "write_cube": "cube"}
+    "simulate_fields": "simulate", "write_cube": "truth.exports.cube"}
 
 
 def __getattr__(name: str) -> Any:

@@ -195,8 +195,8 @@ class Field:
         return Path(directory)
 
     def export(self, path: str | Path, format: str | None = None, *, overwrite: bool = False, **options: Any) -> Path:
-        """Write the field, or its truth, in the format of another program: see `skygal.exports.export_field`."""
-        from skygal.exports import export_field
+        """Write the field, or its truth, in the format of another program: see `skygal.truth.exports.export_field`."""
+        from skygal.truth.exports import export_field
 
         return export_field(self, path, format, overwrite=overwrite, **options)
 

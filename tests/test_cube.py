@@ -10,9 +10,9 @@ from astropy.wcs import WCS
 from radio_beam import Beams
 
 import skygal
-from skygal import cube as cube_module
 from skygal.io.headers import field_header
 from skygal.io.provenance import read_provenance
+from skygal.truth.exports import cube as cube_module
 
 ARGUMENTS = {"n_sources": 3, "seed": 1, "las": (15 * u.arcsec, 40 * u.arcsec), "noise": 1e-4 * u.Jy / u.beam}
 

@@ -17,8 +17,8 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 from export_fields import changed, rows, small_field
 
-from skygal.exports.sky_model import make_sky_model
 from skygal.observation.ellipse import ellipse_covariance
+from skygal.truth.exports.sky_model import make_sky_model
 
 pytestmark = [pytest.mark.filterwarnings("ignore:.* sources have stamps coarser"),
               # the readers' own, and those of what they stand on

@@ -21,12 +21,12 @@ from PIL import Image
 from scipy import signal
 
 import skygal
-from skygal.exports import export_field, list_formats
-from skygal.exports.bbs import sexagesimal
-from skygal.exports.masks import encode_mask, iter_masks
-from skygal.exports.sdc1 import in_training_area
-from skygal.exports.sky_model import make_sky_model
 from skygal.observation.ellipse import FWHM, ellipse_covariance
+from skygal.truth.exports import export_field, list_formats
+from skygal.truth.exports.bbs import sexagesimal
+from skygal.truth.exports.masks import encode_mask, iter_masks
+from skygal.truth.exports.sdc1 import in_training_area
+from skygal.truth.exports.sky_model import make_sky_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* sources have stamps coarser")
 MAS = 1 / 3.6e6
@@ -93,6 +93,12 @@ def test_sdc1_header_and_areas(field, tmp_path):
     elsewhere = changed(field, provenance={**field.provenance, "frequency": 3e9 * u.Hz})
     with pytest.raises(ValueError, match="area must be 'all' at frequencies other than 560, 1400, 9200 MHz, got"):
         elsewhere.export(tmp_path / "x.txt", "sdc1", area="test")
+
+
+def test_sdc1_classes_follow_populations(field, tmp_path):
+    other = with_column(field, population=["FRI", "FRII", "FRII", "FRI", "SFG", "RQ-AGN", "FR0"])
+    # of what is no galaxy with a stamp: a flat point, a steep Gaussian, a steep disc
+    assert read_sdc1(other.export(tmp_path / "a.txt", "sdc1"))["class"].tolist() == [1, 1, 1, 1, 3, 3, 1]
 
 
 def test_sdc1_leaves_out_what_has_no_pixel(field, tmp_path):
@@ -465,7 +471,7 @@ def test_the_sky_has_all_the_flux_at_its_place(field, tmp_path):
 
 
 def skygal_sky(field, oversample):
-    from skygal.exports.model import sky_image
+    from skygal.truth.exports.model import sky_image
 
     image, wcs = sky_image(field, oversample=oversample)
     return image[0:image.shape[0]].astype(float), wcs
@@ -496,7 +502,7 @@ def test_the_sky_is_not_smoothed_by_the_field_s_beam(field):
 
 
 def test_bands_of_the_sky_are_those_of_the_whole(field):
-    from skygal.exports.model import sky_image
+    from skygal.truth.exports.model import sky_image
 
     image, _ = sky_image(field, oversample=1)
     whole = image[0:192]
@@ -509,7 +515,7 @@ def test_the_sky_at_another_frequency_and_through_the_primary_beam():
     fields = skygal.simulate_fields(wcs, 4, frequency=[1, 3] * u.GHz, beam=18 * u.arcsec, noise=False, seed=4,
                                     primary_beam="25 m", flux=(10 * u.mJy, 1 * u.Jy),
                                     las=(20 * u.arcsec, 40 * u.arcsec))
-    from skygal.exports.model import sky_image
+    from skygal.truth.exports.model import sky_image
 
     inner = rows(fields[1], ~np.asarray(fields[1].truth["edge"]))
     assert len(inner.truth) > 1
@@ -646,7 +652,7 @@ def test_every_option_is_documented():
         text = one.write.__doc__
         for name in one.options:
             assert name in text or "for the parameters" in text or "See `" in text, (one.name, name)
-        assert one.write.__module__.startswith("skygal.exports.")
+        assert one.write.__module__.startswith("skygal.truth.exports.")
     page = Path(__file__).parents[1] / "docs" / "exports.rst"
     if page.exists():
         for name in list_formats():

@@ -24,9 +24,9 @@ def export(**given: Any) -> None:
 
     The documentation of exports says what is in each format, and which options it has.
     """
-    from skygal.exports.formats import choose_format, export_field
     from skygal.field import Field
     from skygal.io.words import parse_number
+    from skygal.truth.exports.formats import choose_format, export_field
 
     choose_format(given["output"], given["format"])
     snr = None if given["snr"] is None else parse_number("snr", given["snr"])

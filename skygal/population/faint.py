@@ -190,6 +190,7 @@ def check_faint(table: Any, wcs: WCS) -> QTable:
     if problems:
         raise ValueError(f"faint must have {'; '.join(problems)}")
     columns["source_id"] = columns["source_id"].astype(np.int64)
+    columns["parent_id"] = columns.get("parent_id", columns["source_id"]).astype(np.int64)
     point = kind == "point"
     for name in ("b_maj", "b_min"):
         columns[name] = np.where(point, 0.0, columns[name])

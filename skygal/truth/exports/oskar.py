@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skygal.checks import check_choice, warn_caller
-from skygal.exports.formats import Format
-from skygal.exports.sky_model import make_sky_model
+from skygal.truth.exports.formats import Format
+from skygal.truth.exports.sky_model import make_sky_model
 
 if TYPE_CHECKING:
     from skygal.field import Field
@@ -34,7 +34,7 @@ def write_oskar(field: Field, path: Path, *, progress: bool = False, columns: st
         Twelve columns that all its versions read, or those with names in the first line (from 2.12 on), with the
         curvature of spectra.
     flux : "intrinsic" or "apparent"
-        See `skygal.exports.sky_model.make_sky_model`.
+        See `skygal.truth.exports.sky_model.make_sky_model`.
 
     Warns
     -----

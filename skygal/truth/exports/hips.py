@@ -11,7 +11,7 @@ from astropy.wcs import WCS
 from tqdm import tqdm
 
 from skygal.checks import as_count, check_choice
-from skygal.exports.formats import Format
+from skygal.truth.exports.formats import Format
 
 if TYPE_CHECKING:
     from skygal.field import Field

@@ -10,9 +10,9 @@ from astropy import units as u
 from tqdm import tqdm
 
 from skygal.checks import as_count
-from skygal.exports.columns import require_package
-from skygal.exports.formats import Format
 from skygal.io.streaming import iter_bands
+from skygal.truth.exports.columns import require_package
+from skygal.truth.exports.formats import Format
 from skygal.wcs import pixel_to_icrs
 
 if TYPE_CHECKING:

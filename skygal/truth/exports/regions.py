@@ -11,9 +11,9 @@ import numpy as np
 from astropy import units as u
 
 from skygal.checks import check_choice
-from skygal.exports.columns import finite, numbers
-from skygal.exports.formats import Format
 from skygal.observation.ellipse import ellipse_axes, ellipse_covariance
+from skygal.truth.exports.columns import finite, numbers
+from skygal.truth.exports.formats import Format
 
 if TYPE_CHECKING:
     from skygal.field import Field

@@ -84,7 +84,7 @@ def encode_mask(mask: np.ndarray, y0: int, x0: int, shape: tuple[int, int]) -> s
     Examples
     --------
     >>> import numpy as np
-    >>> from skygal.exports.masks import encode_mask
+    >>> from skygal.truth.exports.masks import encode_mask
     >>> encode_mask(np.ones((2, 1), bool), 1, 0, (4, 1))
     '121'
     """

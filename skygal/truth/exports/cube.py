@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
 
 from skygal.checks import check_choice, show
-from skygal.field import Field
 from skygal.io.atomic import whole_file
 from skygal.io.header_frequency import spectral_axes, write_frequency_axis
 from skygal.io.header_wcs import celestial_axes
@@ -18,6 +18,9 @@ from skygal.io.headers import primary_header
 from skygal.io.provenance import input_files
 from skygal.io.streaming import iter_bands
 from skygal.wcs import pixel_to_icrs, unit_vectors
+
+if TYPE_CHECKING:
+    from skygal.field import Field
 
 __all__ = ["write_cube"]
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skygal.exports.formats import Format
-from skygal.exports.masks import encode_mask, iter_masks, truth_boxes
-from skygal.exports.tiles import Classes, iter_tiles
 from skygal.io.provenance import restore_provenance
+from skygal.truth.exports.formats import Format
+from skygal.truth.exports.masks import encode_mask, iter_masks, truth_boxes
+from skygal.truth.exports.tiles import Classes, iter_tiles
 
 if TYPE_CHECKING:
     from skygal.field import Field
@@ -52,7 +52,7 @@ def write_coco(field: Field, path: Path, *, progress: bool = False, categories: 
     ----------
     field, path, progress
     categories : str, optional
-        See `skygal.exports.tiles.Classes.of`.
+        See `skygal.truth.exports.tiles.Classes.of`.
     file_name : str
         What the image is called.
 
@@ -90,9 +90,9 @@ def write_coco_tiles(field: Field, path: Path, *, progress: bool = False, tile: 
     tile : int
         Pixels on a side of a picture, at most.
     categories : str, optional
-        See `skygal.exports.tiles.Classes.of`.
+        See `skygal.truth.exports.tiles.Classes.of`.
     limits : (Quantity, Quantity) or (float, float), optional
-        Brightness that is black and white, Jy/beam; see `skygal.exports.tiles.Grey.of`.
+        Brightness that is black and white, Jy/beam; see `skygal.truth.exports.tiles.Grey.of`.
 
     Notes
     -----

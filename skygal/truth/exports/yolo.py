@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skygal.checks import as_count
-from skygal.exports.formats import Format
-from skygal.exports.tiles import Classes, count_tiles, iter_tiles
 from skygal.io.config import dump_config
+from skygal.truth.exports.formats import Format
+from skygal.truth.exports.tiles import Classes, count_tiles, iter_tiles
 
 if TYPE_CHECKING:
     from skygal.field import Field
@@ -23,7 +23,7 @@ def write_yolo(field: Field, path: Path, *, progress: bool = False, tile: int = 
     Parameters
     ----------
     field, path, progress, tile, categories, limits
-        See `skygal.exports.coco.write_coco_tiles`.
+        See `skygal.truth.exports.coco.write_coco_tiles`.
     validation : int
         Every picture of this number goes to ``val``; with 0, or if there are fewer, none, and ``val`` is ``train``.
 

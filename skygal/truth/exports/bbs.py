@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy import units as u
 
-from skygal.exports.columns import numbers
-from skygal.exports.formats import Format
-from skygal.exports.sky_model import SkyModel, make_sky_model
+from skygal.truth.exports.columns import numbers
+from skygal.truth.exports.formats import Format
+from skygal.truth.exports.sky_model import SkyModel, make_sky_model
 
 if TYPE_CHECKING:
     from skygal.field import Field
@@ -32,7 +32,7 @@ def sexagesimal(degrees: float, which: str) -> str:
 
     Examples
     --------
-    >>> from skygal.exports.bbs import sexagesimal
+    >>> from skygal.truth.exports.bbs import sexagesimal
     >>> sexagesimal(180.00833333333333, "ra"), sexagesimal(-0.5, "dec")
     ('12:00:02.000000', '-00.30.00.00000')
     """
@@ -85,7 +85,7 @@ def write_bbs(field: Field, path: Path, *, progress: bool = False, flux: str = "
     ----------
     field, path, progress
     flux : "intrinsic" or "apparent"
-        See `skygal.exports.sky_model.make_sky_model`.
+        See `skygal.truth.exports.sky_model.make_sky_model`.
     """
     _write(field, path, "bbs", flux, True)
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy import units as u
 
-from skygal.exports.columns import numbers, require_package
-from skygal.exports.formats import Format
-from skygal.exports.sky_model import make_sky_model
+from skygal.truth.exports.columns import numbers, require_package
+from skygal.truth.exports.formats import Format
+from skygal.truth.exports.sky_model import make_sky_model
 
 if TYPE_CHECKING:
     from skygal.field import Field
@@ -25,7 +25,7 @@ def write_skyh5(field: Field, path: Path, *, progress: bool = False, flux: str =
     ----------
     field, path, progress
     flux : "intrinsic" or "apparent"
-        See `skygal.exports.sky_model.make_sky_model`.
+        See `skygal.truth.exports.sky_model.make_sky_model`.
 
     Raises
     ------

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from skygal.exports.formats import Format, export_field, list_formats
+from skygal.truth.exports.formats import Format, export_field, list_formats
 
 __all__ = ["Format", "export_field", "list_formats"]

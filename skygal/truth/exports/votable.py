@@ -10,9 +10,9 @@ from astropy import units as u
 from astropy.table import QTable, Table
 
 from skygal.checks import check_choice
-from skygal.exports.formats import Format
 from skygal.io.config import as_plain
 from skygal.io.provenance import restore_provenance
+from skygal.truth.exports.formats import Format
 
 if TYPE_CHECKING:
     from skygal.field import Field
@@ -26,7 +26,8 @@ BANDS = (("em.radio.20-100MHz", 20, 100), ("em.radio.100-200MHz", 100, 200), ("e
          ("em.radio.12-30GHz", 12000, 30000), ("em.radio.30-100GHz", 30000, 100000))
 #: UCDs of the columns of both tables; {band} is a word of `BANDS`
 UCDS = {
-    "fr_class": "meta.code.class", "morphology": "src.morph.type", "kind": "meta.code.class",
+    "fr_class": "meta.code.class", "population": "meta.code.class", "parent_id": "meta.id.parent",
+    "morphology": "src.morph.type", "kind": "meta.code.class",
     "ra": "pos.eq.ra;meta.main", "dec": "pos.eq.dec;meta.main", "ra_core": "pos.eq.ra", "dec_core": "pos.eq.dec",
     "ra_peak": "pos.eq.ra", "dec_peak": "pos.eq.dec", "x": "pos.cartesian.x;instr.pixel",
     "y": "pos.cartesian.y;instr.pixel", "x_peak": "pos.cartesian.x;instr.pixel",
@@ -51,7 +52,7 @@ def band_word(frequency: u.Quantity | None) -> str:
     Examples
     --------
     >>> from astropy import units as u
-    >>> from skygal.exports.votable import band_word
+    >>> from skygal.truth.exports.votable import band_word
     >>> band_word(1.4 * u.GHz)
     'em.radio.750-1500MHz'
     """

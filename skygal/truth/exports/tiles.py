@@ -11,8 +11,8 @@ import numpy as np
 from tqdm import tqdm
 
 from skygal.checks import as_count, as_range, show
-from skygal.exports.columns import numbers
-from skygal.exports.masks import truth_boxes
+from skygal.truth.exports.columns import numbers
+from skygal.truth.exports.masks import truth_boxes
 
 if TYPE_CHECKING:
     from skygal.field import Field

@@ -14,9 +14,6 @@ from astropy.wcs import WCS
 from radio_beam import Beam
 
 from skygal.checks import as_count, check_choice, open_range, show
-from skygal.exports.columns import finite, numbers
-from skygal.exports.formats import Format
-from skygal.exports.sky_model import field_frequency
 from skygal.io.headers import field_header
 from skygal.io.provenance import write_provenance
 from skygal.io.streaming import stream_fits
@@ -33,6 +30,9 @@ from skygal.rendering.canvas import Canvas
 from skygal.scene.faint import DISC_MOMENT, FaintLayer, place_faint
 from skygal.scene.galaxies import GalaxyLayer, StampPlaces, stamp_affines
 from skygal.scene.layer import Layer
+from skygal.truth.exports.columns import finite, numbers
+from skygal.truth.exports.formats import Format
+from skygal.truth.exports.sky_model import field_frequency
 from skygal.wcs import icrs_to_pixel, pixel_affine
 
 if TYPE_CHECKING:
@@ -164,7 +164,8 @@ def _faint(truth: QTable, frame: Frame, ratio: float, gain: np.ndarray) -> Faint
     kind = np.asarray(truth["morphology"]).astype(str)
     # truth has the FWHM of the Gaussian with a disc's second moments
     scale = np.where(kind == "exponential", 1 / (FWHM * np.sqrt(DISC_MOMENT)), 1.0)
-    table = QTable({"source_id": np.asarray(truth["source_id"]), "ra": truth["ra"], "dec": truth["dec"],
+    own = {name: np.asarray(truth[name]) for name in ("source_id", "population", "parent_id")}
+    table = QTable({**own, "ra": truth["ra"], "dec": truth["dec"],
                     "flux": truth["flux_requested"] * gain, "kind": kind, "b_maj": truth["b_maj"] * scale,
                     "b_min": truth["b_min"] * scale, "pa": truth["pa"],
                     **{name: numbers(truth, name) for name in ("spectral_index", "curvature", "redshift")}})

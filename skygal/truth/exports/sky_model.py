@@ -9,9 +9,9 @@ import numpy as np
 from astropy import units as u
 
 from skygal.checks import check_choice, show
-from skygal.exports.columns import finite, numbers
 from skygal.io.provenance import restore_provenance
 from skygal.observation.ellipse import ellipse_axes, ellipse_covariance
+from skygal.truth.exports.columns import finite, numbers
 
 if TYPE_CHECKING:
     from skygal.field import Field

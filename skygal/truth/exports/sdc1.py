@@ -10,9 +10,9 @@ from astropy import units as u
 from astropy.table import QTable
 
 from skygal.checks import check_choice
-from skygal.exports.columns import finite, numbers
-from skygal.exports.formats import Format
 from skygal.io.provenance import restore_provenance
+from skygal.truth.exports.columns import finite, numbers
+from skygal.truth.exports.formats import Format
 
 if TYPE_CHECKING:
     from skygal.field import Field
@@ -31,6 +31,8 @@ LEAST_SIZE = 1e-3
 LAS, GAUSSIAN, EXPONENTIAL = 1, 2, 3
 #: classes: steep-spectrum and flat-spectrum active nuclei, star-forming galaxies
 STEEP, FLAT, STAR_FORMING = 1, 2, 3
+#: populations whose radio emission is, in the main, of stars: the challenge has no radio-quiet nuclei
+STELLAR = ("SFG", "RQ-AGN")
 #: spectral index above which a nucleus without a stamp counts as flat
 FLATTER = -0.5
 #: FWHM of the Gaussian with the second moments of an exponential disc, in its scale lengths
@@ -61,10 +63,14 @@ def sdc1_columns(truth: QTable) -> dict[str, np.ndarray]:
     -----
     Sources without a core have their centroid in its place. Galaxies from stamps have their LAS as size, the minor axis
     in proportion; Gaussians and points the FWHM, discs the scale length, and none is zero. The angle is counted
-    clockwise from west as the challenge has it: 90 degrees less the position angle.
+    clockwise from west as the challenge has it: 90 degrees less the position angle. Star-forming galaxies are those of
+    the populations SFG and RQ-AGN, and discs of none; of all others points and Gaussians with spectra flatter than -0.5
+    are flat-spectrum nuclei.
     """
     degrees = {name: numbers(truth, name, u.deg) for name in ("ra", "dec", "ra_core", "dec_core", "pa")}
     kind, index = np.asarray(truth["morphology"]).astype(str), numbers(truth, "spectral_index")
+    population = np.asarray(truth["population"]).astype(str)
+    stars = np.isin(population, STELLAR) | (population == "") & (kind == "exponential")
     disc, plain = kind == "exponential", np.isin(kind, ("point", "gaussian"))
     major, minor = numbers(truth, "b_maj", u.arcsec), numbers(truth, "b_min", u.arcsec)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -79,7 +85,7 @@ def sdc1_columns(truth: QTable) -> dict[str, np.ndarray]:
             "core_frac": np.maximum(numbers(truth, "core_frac"), 0), "b_maj": np.maximum(size, LEAST_SIZE),
             "b_min": np.maximum(size * ratio, LEAST_SIZE), "pa": (90 - degrees["pa"]) % 180,
             "size": np.select([disc, plain], [EXPONENTIAL, GAUSSIAN], LAS),
-            "class": np.select([disc, plain & (index > FLATTER)], [STAR_FORMING, FLAT], STEEP)}
+            "class": np.select([stars, plain & (index > FLATTER)], [STAR_FORMING, FLAT], STEEP)}
 
 
 def write_sdc1(field: Field, path: Path, *, progress: bool = False, area: str = "all", header: bool = False) -> None:
