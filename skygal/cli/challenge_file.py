@@ -81,6 +81,8 @@ class Challenge:
     flux : Quantity, or pair
         At the first band's frequency: the faint end of the sources, or their range.
     seed : int
+    has_seed : bool
+        Whether that was given.
     settings : dict
         All of this as a file has it, plain, with the scale.
     """
@@ -92,6 +94,7 @@ class Challenge:
     clustering: Any
     flux: Any
     seed: int
+    has_seed: bool
     settings: dict[str, Any]
 
     def views(self) -> list[tuple[Band, str]]:
@@ -145,7 +148,7 @@ def read_challenge(name: str | PathLike = DEFAULT, *, scale: float = 1.0, seed: 
         _check_within(where, band, bands[0])
     if seed is None:
         seed = parse_none("seed", asked["seed"])
-    seed = as_seed(f"seed in {where}", seed)
+    has_seed, seed = seed is not None, as_seed(f"seed in {where}", seed)
     sky = asked["sky"]
     if not isinstance(sky, str):
         raise ValueError(f"sky in {where} must be a name or a path to a YAML file, got {show(sky)}")
@@ -154,7 +157,7 @@ def read_challenge(name: str | PathLike = DEFAULT, *, scale: float = 1.0, seed: 
     settings = {**asked, "scale": scale, "seed": seed}
     return Challenge(str(asked["name"]), str(asked["description"]), bands, sky,
                      parse_clustering("clustering", parse_none("clustering", asked["clustering"])), flux, seed,
-                     as_plain(settings))
+                     has_seed, as_plain(settings))
 
 
 def faintest(bands: tuple[Band, ...]) -> u.Quantity:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from astropy import units as u
+from astropy.coordinates import SkyCoord
 from astropy.table import QTable
 
-__all__ = ["Area", "core_positions"]
+from skygal.truth.exports.columns import require_package
+
+__all__ = ["Area", "core_positions", "write_border_moc", "write_border_region"]
 
 #: vertices along each side of a border, which follows a parallel
 VERTICES = 64
+#: cells that an area's extent is in a coverage map, at least, and the finest order of cells that is used
+ACROSS, FINEST = 256, 20
 
 
 @dataclass(frozen=True)
@@ -68,3 +74,31 @@ def core_positions(truth: QTable) -> tuple[np.ndarray, np.ndarray]:
                    for names in (("ra_core", "dec_core"), ("ra", "dec")))
     has_core = np.isfinite(core[0]) & np.isfinite(core[1])
     return np.where(has_core, core[0], whole[0]), np.where(has_core, core[1], whole[1])
+
+
+def write_border_moc(border: tuple[np.ndarray, np.ndarray], path: Path) -> None:
+    """Write the cells that an area touches, given by its border, as a multi-order coverage map (IVOA MOC 2.0, FITS).
+
+    Parameters
+    ----------
+    border : (ndarray, ndarray)
+        Vertices (ra, dec) in turn, ICRS degrees.
+    path : path
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If mocpy is not installed.
+    """
+    mocpy = require_package("mocpy", "moc")
+    places = SkyCoord(*border, unit="deg")
+    across = places.separation(places[0]).max().rad
+    order = int(np.clip(np.ceil(np.log2(np.sqrt(np.pi / 3) * ACROSS / across)), 0, FINEST))
+    mocpy.MOC.from_polygon_skycoord(places, max_depth=order).save(str(path), format="fits")
+
+
+def write_border_region(border: tuple[np.ndarray, np.ndarray], path: Path, name: str) -> None:
+    """Write an area, given by its border (ra, dec) in ICRS degrees, as a region of DS9."""
+    words = ",".join(f"{ra:.8f},{dec:.8f}" for ra, dec in zip(*border, strict=True))
+    path.write_text(f"# Region file format: DS9\nicrs\npolygon({words}) # color=white text={{{name}}}\n",
+                    encoding="ascii")
