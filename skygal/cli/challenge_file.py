@@ -138,7 +138,9 @@ def read_challenge(name: str | PathLike = DEFAULT, *, scale: float = 1.0, seed: 
     scale = as_quantity("scale", scale, u.one)
     if scale > 1:
         raise ValueError(f"scale must be above 0 and at most 1, got {scale:g}")
-    asked = {**default, **given}
+    # what is called so and described so is the default alone
+    own = {"name": Path(fspath(name)).stem, "description": ""} if fspath(name) != DEFAULT else {}
+    asked = {**default, **own, **given}
     if not isinstance(asked["bands"], Mapping) or not asked["bands"]:
         raise ValueError(f"bands in {where} must be a mapping of at least one name to its settings, got "
                          f"{show(asked['bands'])}")

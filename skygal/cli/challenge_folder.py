@@ -7,12 +7,14 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from astropy import units as u
 from astropy.table import QTable
 
 import skygal
@@ -43,8 +45,9 @@ SUMS, SETTINGS = "SHA256SUMS", "challenge.yaml"
 _TELLING = ("latent_seed",)
 #: bytes that are read at a time
 BLOCK = 1 << 22
-#: what a view has beside its pixels that lies outside an image
-_EXPECTED = ".* sources lie outside the image and are in truth with flux_in_image = 0"
+#: warnings that are no news here, or not twice
+_OUTSIDE = ".* sources lie outside the image and are in truth with flux_in_image = 0"
+_COARSE = ".* sources have stamps coarser than the image's beam"
 
 
 def make_challenge(challenge: Challenge, output: str | os.PathLike, *, overwrite: bool = False, inputs: Iterable[str] = (),
@@ -103,13 +106,19 @@ def make_challenge(challenge: Challenge, output: str | os.PathLike, *, overwrite
             say(f"{band.name} {depth}: there already")
         else:
             todo.append(number)
-    for number, field in zip(todo, _fields(challenge, todo, chunks, device, workers, progress), strict=True):
-        band, depth = views[number]
-        with _product(_places(home, band, depth)) as folders:
-            counts = _write_view(field, band, is_deepest=depth == list(band.noise)[-1], folders=folders,
-                                 progress=progress)
-        say(f"{band.name} {depth}: {counts[0]} sources in the training area, {counts[1]} outside "
-            f"({todo.index(number) + 1} of {len(todo)})")
+    with warnings.catch_warnings():
+        # the sky is that of the first band, and most of it lies outside the images of the others
+        warnings.filterwarnings("ignore", message=_OUTSIDE)
+        # the same at each depth
+        warnings.filterwarnings("once", message=_COARSE)
+        fields = _fields(challenge, todo, chunks, device, workers, progress)
+        for count, (number, field) in enumerate(zip(todo, fields, strict=True), start=1):
+            band, depth = views[number]
+            with _product(_places(home, band, depth)) as folders:
+                inside, outside = _write_view(field, band, is_deepest=depth == list(band.noise)[-1], folders=folders,
+                                              progress=progress)
+            say(f"{band.name} {depth}: {inside} sources in the training area, {outside} outside ({count} of "
+                f"{len(todo)})")
     _finish(challenge, home)
     return home
 
@@ -194,15 +203,13 @@ def _fields(challenge: Challenge, todo: list[int], chunks: Any, device: str, wor
     if not todo:
         return
     views = challenge.views()
-    primary = [band.primary_beam for band, _ in views]
-    with warnings.catch_warnings():
-        # the sky is that of the first band, and most of it lies outside the images of the others
-        warnings.filterwarnings("ignore", message=_EXPECTED)
-        yield from iter_fields([band.wcs for band, _ in views], frequency=[band.frequency for band, _ in views],
-                               beam=[band.beam for band, _ in views], noise=[band.noise[depth] for band, depth in views],
-                               primary_beam=None if not any(primary) else primary, only=todo, seed=challenge.seed,
-                               sky=challenge.sky, clustering=challenge.clustering, flux=challenge.flux, chunks=chunks,
-                               device=device, workers=workers, progress=progress)
+    bands = [band for band, _ in views]
+    primary = [band.primary_beam for band in bands]
+    yield from iter_fields([band.wcs for band in bands], frequency=u.Quantity([band.frequency for band in bands]),
+                           beam=[band.beam for band in bands], noise=[band.noise[depth] for band, depth in views],
+                           primary_beam=primary if any(primary) else None, only=todo, seed=challenge.seed,
+                           sky=challenge.sky, clustering=challenge.clustering, flux=challenge.flux, chunks=chunks,
+                           device=device, workers=workers, progress=progress)
 
 
 def _border(band: Band) -> tuple[np.ndarray, np.ndarray]:
@@ -240,9 +247,9 @@ def _write_view(field: Field, band: Band, *, is_deepest: bool, folders: list[Pat
     seen = field.truth["flux_in_image"].value > 0
     inside = seen & band.training.holds(*core_positions(field.truth))
     for folder, name, rows in ((released, "training", inside), (secret, "test", seen & ~inside)):
-        part = _rows(field, rows, keep=folder is secret)
-        write_truth(part.truth, folder / f"{name}_truth.fits")
-        write_truth(part.components, folder / f"{name}_components.fits")
+        part = _with_rows(field, rows)
+        for table, what in ((part.truth, "truth"), (part.components, "components")):
+            write_truth(table if folder is secret else _untold(table), folder / f"{name}_{what}.fits")
         part.export(folder / f"{name}.reg", "ds9")
         if len(part.truth):
             part.export(folder / f"{name}_sdc1.txt", "sdc1")
@@ -251,16 +258,20 @@ def _write_view(field: Field, band: Band, *, is_deepest: bool, folders: list[Pat
     return int(inside.sum()), int((seen & ~inside).sum())
 
 
-def _rows(field: Field, rows: np.ndarray, *, keep: bool) -> Field:
-    """Return a field with some of its sources in the tables, and, but for what is to ``keep``, nothing of the seed."""
+def _with_rows(field: Field, rows: np.ndarray) -> Field:
+    """Return a field with some of its sources in the tables; its pixels show all."""
+    part = copy(field)
     truth = field.truth[rows]
-    components = field.components[np.isin(np.asarray(field.components["source_id"]), np.asarray(truth["source_id"]))]
-    tables = [truth, components]
-    if not keep:
-        tables = [QTable(table, meta={name: table.meta[name] for name in ("skygal_version", "frequency")})
-                  for table in tables]
-        tables[0].remove_columns(_TELLING)
-    return replace(field, truth=tables[0], components=tables[1])
+    own = np.isin(np.asarray(field.components["source_id"]), np.asarray(truth["source_id"]))
+    for name, table in (("truth", truth), ("components", field.components[own])):
+        object.__setattr__(part, name, table)
+    return part
+
+
+def _untold(table: QTable) -> QTable:
+    """Return a table without what tells the seed."""
+    kept = [name for name in table.colnames if name not in _TELLING]
+    return QTable(table[kept], meta={name: table.meta[name] for name in ("skygal_version", "frequency")})
 
 
 def _finish(challenge: Challenge, home: Path) -> None:

@@ -13,9 +13,7 @@ from skygal.truth.exports.sdc1 import COLUMNS, TRAINING_AREAS, in_training_area
 __all__ = ["areas_words", "readme_released", "readme_secret"]
 
 _RELEASED = """# {name}
-
 {description}
-
 One sky, made with skygal {version}, in {bands} at {depths}. Images are of shape (1, 1, ny, nx), in Jy/beam, with the
 beam in the header. Noise has the beam's correlation and is different in each image. Positions are ICRS.
 
@@ -27,10 +25,11 @@ beam in the header. Noise has the beam's correlation and is different in each im
 - `BAND/DEPTH/training_truth.fits`, `training_components.fits`: the true sources inside the band's training area, and
   their components; each column has its definition. `snr`, `local_rms` and `blended` are those at that depth.
 - `BAND/DEPTH/training_sdc1.txt`: the same sources as the scorer of SDC1 reads them, in the twelve columns
-  `{columns}`, without a first line of names. Fluxes are those on the sky, before the primary beam.
+  `{columns}`,
+  without a first line of names. Fluxes are those on the sky, before the primary beam.
 - `BAND/DEPTH/training.reg`: the same as ellipses, for DS9 and CARTA.
-- `BAND/areas/`: image and training area as regions (`*.reg`){maps}, the ends of the training area in
-  `training.yaml`. A source is inside by its core, or its centroid if it has none.
+- `BAND/areas/`: image and training area as regions (`*.reg`){maps}.
+  The ends of the training area are in `training.yaml`. A source is inside by its core, or its centroid if it has none.
 - `challenge.yaml`: the settings, but for the seed. `SHA256SUMS`: for `sha256sum -c`, here and in each folder.
 
 The sources of the sky go down to {flux} at {first}. Training areas of several bands may overlap with the test area of
@@ -55,7 +54,7 @@ _SCORING = """On the training area, with the scorer of SDC1 (not part of skygal)
 `submission.txt` must hold sources inside the training area alone: others count as false.
 {commands}
 `train` says which side of SDC1's own training area the scorer keeps, and it fails if no row of the truth or of the
-submission is left. Where both sides are named below, the score is the sum of the two values. The scorer takes
+submission is left. Where both sides are named, the score is the sum of the two values. The scorer takes
 0.25 arcsec at 1.4 GHz, scaled by frequency, as the beam, less than these images have, and compares positions in degrees
 without the cosine of the declination, so that far from the equator it matches less well."""
 
@@ -107,10 +106,10 @@ def readme_released(challenge: Challenge, folder: Path) -> str:
     depths = dict.fromkeys(depth for band in challenge.bands for depth in band.noise)
     flux = challenge.flux if isinstance(challenge.flux, u.Quantity) and challenge.flux.isscalar else challenge.flux[0]
     has_maps = next(folder.glob("*/areas/*_moc.fits"), None) is not None
-    maps = " and as coverage maps (`*_moc.fits`, the cells that they touch)" if has_maps else ""
+    maps = " and as coverage maps\n  (`*_moc.fits`, the cells that they touch)" if has_maps else ""
     return _RELEASED.format(
         maps=maps,
-        name=challenge.name, description=challenge.description, version=_version(), table=_table(challenge),
+        name=challenge.name, description=f"\n{challenge.description}\n" if challenge.description else "", version=_version(), table=_table(challenge),
         bands=_several(len(challenge.bands), "band"), depths=_several(len(depths), "depth"), columns=" ".join(COLUMNS),
         flux=f"{u.Quantity(flux).to('uJy'):.4g}", first=_frequency(challenge.bands[0]), scoring=scoring)
 
