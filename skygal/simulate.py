@@ -267,7 +267,8 @@ def _simulate(views: list[dict[str, Any]], given: Mapping[str, Any], only: Colle
         raise TypeError(f"survey must be a name, a path or a Survey, got {type(survey).__name__}")
     seen = [make_frames(*grid, [view], survey) for grid, view in zip(grids, views, strict=True)] if several else \
         [make_frames(*grids[0], views, survey)]
-    frames, noises = ([one for part in seen for one in part[k]] for k in (0, 1))
+    frames = [frame for part, _ in seen for frame in part]
+    noises = [noise for _, part in seen for noise in part]
     grounds = [NoiseGround(frame.beam, noise, seeds, channel, OFF_SKY[given["off_sky"]])
                for channel, (frame, noise) in enumerate(zip(frames, noises, strict=True))]
     # where every map of the first grid is blank nothing is put

@@ -14,7 +14,7 @@ from astropy.io import fits
 from skygal.cli.challenge_file import list_challenges, read_challenge
 from skygal.cli.main import main
 from skygal.truth import read_truth
-from skygal.truth.areas import Area, core_positions
+from skygal.truth.exports.areas import Area, core_positions
 from skygal.truth.exports.sdc1 import TRAINING_AREAS
 
 SEED = 8170349126541803277
@@ -171,7 +171,8 @@ def test_nothing_that_is_released_tells_the_seed(made):
 
 def test_the_folder_says_what_is_in_it(made):
     text = (made / "released" / "README.md").read_text()
-    for words in ("560 MHz", "1.4 GHz", "3 GHz", "160 x 200", "1000h: 2 uJy/beam", "low/1000h/training_sdc1.txt", "1400"):
+    for words in ("560 MHz", "1.4 GHz", "3 GHz", "160 x 200", "1000h: 2 uJy/beam", "low/1000h/training_sdc1.txt",
+                  "1400"):
         assert words in text
     # the scorer has no such frequency
     assert "high/1000h" not in text and "high/1000h" not in (made / "secret" / "README.md").read_text()

@@ -19,7 +19,7 @@ from skygal.io.config import as_plain, parse_yaml
 from skygal.io.inputs import read_text
 from skygal.io.words import parse_beam, parse_clustering, parse_none, parse_quantity, parse_range, parse_size
 from skygal.observation.surveys import read_survey
-from skygal.truth.areas import Area
+from skygal.truth.exports.areas import Area
 from skygal.wcs import icrs_to_pixel, make_wcs, pixel_to_icrs
 
 __all__ = ["Band", "Challenge", "list_challenges", "read_challenge"]
@@ -245,7 +245,8 @@ def _noise(where: str, given: Any) -> dict[str, u.Quantity]:
         rms = parse_quantity(f"noise of {where}", value)
         if isinstance(rms, u.Quantity) and rms.unit.is_equivalent(u.Jy / u.beam):
             rms = rms * u.beam
-        found[_check_name(f"depth of {where}", str(depth))] = as_quantity(f"noise of {where}", rms, u.Jy) * u.Jy / u.beam
+        name = _check_name(f"depth of {where}", str(depth))
+        found[name] = as_quantity(f"noise of {where}", rms, u.Jy) * u.Jy / u.beam
     return dict(sorted(found.items(), key=lambda one: -one[1].value))
 
 
@@ -290,5 +291,5 @@ def _check_within(where: str, band: Band, first: Band) -> None:
     ny, nx = first.wcs.array_shape
     # half a pixel is what rounding may take from the sides of either
     if not ((x > -1.5) & (x < nx + 0.5) & (y > -1.5) & (y < ny + 0.5)).all():
-        raise ValueError(f"bands in {where} must begin with the one of the widest image, got {first.name!r}, which does "
-                         f"not hold {band.name!r}")
+        raise ValueError(f"bands in {where} must begin with the one of the widest image, got {first.name!r}, which "
+                         f"does not hold {band.name!r}")

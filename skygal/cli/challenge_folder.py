@@ -1,4 +1,4 @@
-"""The folder of a data challenge, made a product at a time: what is released, what is kept, and what is done already."""
+"""The folder of a data challenge, made a product at a time: what is released, what is kept, what is there already."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from skygal.io.manifest import MANIFEST, dump_manifest, read_manifest, remove_wr
 from skygal.io.streaming import stream_fits
 from skygal.simulate import iter_fields
 from skygal.truth import write_truth
-from skygal.truth.areas import core_positions, write_border_moc, write_border_region
+from skygal.truth.exports.areas import core_positions, write_border_moc, write_border_region
 from skygal.wcs import pixel_to_icrs
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ _OUTSIDE = ".* sources lie outside the image and are in truth with flux_in_image
 _COARSE = ".* sources have stamps coarser than the image's beam"
 
 
-def make_challenge(challenge: Challenge, output: str | os.PathLike, *, overwrite: bool = False, inputs: Iterable[str] = (),
-                   chunks: Any = None, device: str = "cpu", workers: int = 2, progress: bool = False,
-                   say: Callable[[str], object] = lambda words: None) -> Path:
+def make_challenge(challenge: Challenge, output: str | os.PathLike, *, overwrite: bool = False,
+                   inputs: Iterable[str] = (), chunks: Any = None, device: str = "cpu", workers: int = 2,
+                   progress: bool = False, say: Callable[[str], object] = lambda words: None) -> Path:
     """Make a data challenge, or go on with one whose making was stopped.
 
     Parameters
@@ -178,7 +178,8 @@ def _product(places: list[Path]) -> Iterator[list[Path]]:
 def _is_whole(place: Path) -> bool:
     """Return whether a folder has all files that its checksums name, and no others, unchanged."""
     try:
-        listed = dict(reversed(line.split("  ", 1)) for line in (place / SUMS).read_text(encoding="utf-8").splitlines())
+        lines = (place / SUMS).read_text(encoding="utf-8").splitlines()
+        listed = {name: found for found, _, name in (line.partition("  ") for line in lines)}
         return listed == {name: _sha256(place / name) for name in walk(place).files if name != SUMS}
     except (OSError, ValueError):
         return False
@@ -232,8 +233,7 @@ def _write_areas(band: Band, folder: Path, has_moc: bool) -> None:
 
 def _write_view(field: Field, band: Band, *, is_deepest: bool, folders: list[Path], progress: bool
                 ) -> tuple[int, int]:
-    """Write a band at a depth into the folders of what is kept and what is released; return how many sources are in
-    the training area and outside."""
+    """Write a band at a depth into two folders; return how many sources are in the training area and outside."""
     secret, released = folders
     # nothing that is released may tell the seed
     header = field_header(band.wcs, beam=band.beam, frequency=band.frequency)

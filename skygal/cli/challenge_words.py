@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from astropy import units as u
 
+import skygal
 from skygal.cli.challenge_file import Band, Challenge
 from skygal.truth.exports.sdc1 import COLUMNS, TRAINING_AREAS, in_training_area
 
@@ -68,8 +69,8 @@ _COMMAND = """
 
 _SECRET = """# {name}: what is not released
 
-This folder holds the truth of the test areas and the seed. Hand out `released` only: with the seed, the challenge and all
-of its truth can be made again.
+This folder holds the truth of the test areas and the seed. Hand out `released` only: with the seed, the challenge and
+all of its truth can be made again.
 
 - `challenge.yaml`: every setting, with the seed.
 - `BAND/DEPTH/test_truth.fits`, `test_components.fits`, `test_sdc1.txt`, `test.reg`: the sources that have pixels in the
@@ -101,15 +102,16 @@ def readme_released(challenge: Challenge, folder: Path) -> str:
     """
     commands = _commands(challenge, folder, "training")
     scoring = _SCORING.format(commands=commands) if commands else (
-        "The scorer of SDC1, ska-sdc, knows 560, 1400 and 9200 MHz alone: there is none to be named for these bands. The "
-        "true sources of the training area are there to compare with.")
+        "The scorer of SDC1, ska-sdc, knows 560, 1400 and 9200 MHz alone: there is none to be named for these bands. "
+        "The true sources of the training area are there to compare with.")
     depths = dict.fromkeys(depth for band in challenge.bands for depth in band.noise)
     flux = challenge.flux if isinstance(challenge.flux, u.Quantity) and challenge.flux.isscalar else challenge.flux[0]
     has_maps = next(folder.glob("*/areas/*_moc.fits"), None) is not None
     maps = " and as coverage maps\n  (`*_moc.fits`, the cells that they touch)" if has_maps else ""
     return _RELEASED.format(
         maps=maps,
-        name=challenge.name, description=f"\n{challenge.description}\n" if challenge.description else "", version=_version(), table=_table(challenge),
+        name=challenge.name, description=f"\n{challenge.description}\n" if challenge.description else "",
+        version=skygal.__version__, table=_table(challenge),
         bands=_several(len(challenge.bands), "band"), depths=_several(len(depths), "depth"), columns=" ".join(COLUMNS),
         flux=f"{u.Quantity(flux).to('uJy'):.4g}", first=_frequency(challenge.bands[0]), scoring=scoring)
 
@@ -118,12 +120,6 @@ def readme_secret(challenge: Challenge, folder: Path) -> str:
     """Return what the organisers are told of what is not released; see `readme_released`."""
     commands = _commands(challenge, folder, "test") or "\nska-sdc does not know the frequencies of these bands.\n"
     return _SECRET.format(name=challenge.name, commands=commands)
-
-
-def _version() -> str:
-    import skygal
-
-    return skygal.__version__
 
 
 def _several(number: int, what: str) -> str:
@@ -140,8 +136,11 @@ def _table(challenge: Challenge) -> str:
     for band in challenge.bands:
         ny, nx = band.wcs.array_shape
         major, minor = (axis.to_value(u.arcsec) for axis in (band.beam.major, band.beam.minor))
-        beam = f'{major:.4g}"' if major == minor else f'{major:.4g}" x {minor:.4g}", {band.beam.pa.to_value(u.deg):.4g} deg'
-        rms = ", ".join(f"{depth}: {noise.to_value(u.uJy / u.beam):.4g} uJy/beam" for depth, noise in band.noise.items())
+        beam = f'{major:.4g}"'
+        if major != minor:
+            beam += f' x {minor:.4g}", {band.beam.pa.to_value(u.deg):.4g} deg'
+        rms = ", ".join(f"{depth}: {noise.to_value(u.uJy / u.beam):.4g} uJy/beam"
+                        for depth, noise in band.noise.items())
         lines.append(f'| {band.name} | {_frequency(band)} | {nx} x {ny} | '
                      f'{3600 * abs(band.wcs.wcs.cdelt[0]):.5g}" | {beam} | {rms} |')
     return "\n".join(lines)

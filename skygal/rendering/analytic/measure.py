@@ -78,8 +78,8 @@ def measure(sources: Analytic, shape: tuple[int, int], *,
     Notes
     -----
     Of a source whose box is too large, of over 4 million pixels and four times the image, only the
-    pixels in the image are made: its ``flux`` is what was asked for, and it is at the ``edge``. So it is of one ``outside``
-    that is not made.
+    pixels in the image are made: its ``flux`` is what was asked for, and it is at the ``edge``. So it is of one
+    ``outside`` that is not made.
 
     Examples
     --------
