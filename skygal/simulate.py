@@ -272,10 +272,10 @@ def _simulate(views: list[dict[str, Any]], given: Mapping[str, Any], only: Colle
     grounds = [NoiseGround(frame.beam, noise, seeds, channel, OFF_SKY[given["off_sky"]])
                for channel, (frame, noise) in enumerate(zip(frames, noises, strict=True))]
     # where every map of the first grid is blank nothing is put
-    drawn_in = range(1 if several else len(frames))
-    blank = [frames[k].valid for k in drawn_in if frames[k].valid is not None
-             and isinstance(noise := noises[k], NoiseMap) and noise.blank() is not None]
-    mask = np.logical_or.reduce(blank) if len(blank) == len(drawn_in) else None
+    here = slice(1) if several else slice(None)
+    blank = [frame.valid for frame, noise in zip(frames[here], noises[here], strict=True) if frame.valid is not None
+             and isinstance(noise, NoiseMap) and noise.blank() is not None]
+    mask = np.logical_or.reduce(blank) if len(blank) == len(frames[here]) else None
     sources = sample_sky(frames[0], population, morphology, noise=grounds[0].level, seeds=seeds, mask=mask,
                          sharpest=sharpest_beam(frames), device=run.device)
     headers = [field_header(*grid, beam=None, frequency=frames[0].frequency) for grid in grids]
