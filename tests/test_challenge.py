@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from skygal.cli.challenge_file import list_challenges, read_challenge
 from skygal.cli.main import main
 from skygal.truth import read_truth
 from skygal.truth.exports.areas import Area, core_positions
-from skygal.truth.exports.sdc1 import TRAINING_AREAS
+from skygal.truth.exports.sdc1 import COLUMNS, TRAINING_AREAS
 
 SEED = 8170349126541803277
 BANDS = {"low": 560, "mid": 1400, "high": 3000}
@@ -191,6 +192,23 @@ def test_coverage_maps(made):
         assert training.contains_lonlat(ra * u.deg, dec * u.deg).all()
 
 
+def test_the_commands_for_scoring_work(made, tmp_path, monkeypatch):
+    pytest.importorskip("ska_sdc")
+    for side, name in (("released", "training"), ("secret", "test")):
+        text = (made / side / "README.md").read_text()
+        commands = re.findall(r'python -c "(.*?)"', text, re.DOTALL)
+        assert len(commands) == 2
+        for band, command in zip(("low", "mid"), commands, strict=True):
+            truth = (made / side / band / DEPTHS[-1] / f"{name}_sdc1.txt").read_text()
+            monkeypatch.chdir(tmp_path)
+            Path("submission.txt").write_text(" ".join(COLUMNS) + "\n" + truth)
+            code = command.replace("\\\n", "").replace(f"'{band}/", f"'{made / side / band}/")
+            done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            # a point for each source
+            assert float(done.stdout.split()[-1]) == pytest.approx(len(truth.splitlines()), abs=1e-6)
+
+
 def test_what_a_kill_leaves_is_whole_and_goes_on(asked, made, tmp_path):
     home = tmp_path / "killed"
     words = ["challenge", str(asked), "--output", str(home), "--no-progress"]
@@ -238,6 +256,12 @@ def test_a_folder_that_is_there(tmp_path, capsys):
     first = sums(home / "released")
     assert main([*words, str(home), "--overwrite", "--seed", "5"]) == 0
     assert sums(home / "released")["only/full/image.fits"] != first["only/full/image.fits"]
+
+    # in chunks the files are the same
+    chunked = tmp_path / "chunked"
+    assert main([*words, str(chunked), "--seed", "5", "--chunks", "24"]) == 0
+    for side in ("released", "secret"):
+        assert sums(chunked / side) == sums(home / side)
 
     # one that was begun with other settings
     (home / ".skygal").unlink()

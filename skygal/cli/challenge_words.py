@@ -64,7 +64,7 @@ _COMMAND = """
 
     python -c "from ska_sdc import Sdc1Scorer; \\
     print(sum(Sdc1Scorer.from_txt('submission.txt', '{path}', {frequency}, sub_skiprows=1, truth_skiprows=0) \\
-    .run(mode=0, train=train).value for train in ({tuple}))"
+    .run(mode=0, train=train).value for train in ({tuple})))"
 """
 
 _SECRET = """# {name}: what is not released
