@@ -18,7 +18,16 @@ from skygal.morphology.clip import check_clip_sigma
 from skygal.morphology.galaxies import Galaxies, sample_galaxies
 from skygal.morphology.latents import check_latents, check_pairs, default_mix
 from skygal.observation.frame import Frame
-from skygal.population import Clustering, Sky, check_faint, counted_to, sample_population, split_by_beam
+from skygal.population import (
+    Clustering,
+    Sky,
+    check_faint,
+    counted_to,
+    read_catalogue,
+    sample_population,
+    split_by_beam,
+)
+from skygal.population.catalogues import is_catalogue
 from skygal.scene.chunks import chunked_planes
 from skygal.scene.faint import place_faint
 from skygal.scene.galaxies import place_stamps
@@ -27,8 +36,12 @@ from skygal.scene.layer import components_of, truth_of
 from skygal.scene.scene import Scene
 from skygal.seeds import Seeds
 from skygal.settings import Morphology, Population, Run, faintest_flux
+from skygal.wcs import icrs_to_pixel, pixel_area
 
 __all__ = ["Made", "SampledSky", "make_images", "sample_sky"]
+
+#: how far beyond the border of an image, in beams, sources of a catalogue are still drawn
+BEAMS_BEYOND = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,15 +144,37 @@ def _from_sky(frame: Frame, population: Population, faintest: u.Quantity, seeds:
         if getattr(population, name) is not None:
             raise ValueError(f"{name} must be left out where sky is given, which has its own, got "
                              f"{show(getattr(population, name))}")
+    if is_catalogue(population.sky):
+        for name in ("n_sources", "flux", "clustering"):
+            if getattr(population, name) is not None:
+                raise ValueError(f"{name} must be left out where sky is a catalogue, got "
+                                 f"{show(getattr(population, name))}")
+        return _as_tables(population, _in_reach(read_catalogue(population.sky, frequency=frame.frequency), frame), beam)
     sky = population.sky if isinstance(population.sky, Sky) else Sky.read(population.sky)
     clustering = Clustering() if population.clustering is True else population.clustering
     drawn = sky.sample(frame.wcs, frame.shape, seeds=seeds, frequency=frame.frequency,
                        flux=faintest if population.flux is None else population.flux, mask=mask,
                        n=population.n_sources, clustering=clustering)
+    return _as_tables(population, drawn, beam)
+
+
+def _in_reach(sources: QTable, frame: Frame) -> QTable:
+    """Return the sources that are no further from a frame than half their size and three beams."""
+    x, y = icrs_to_pixel(frame.wcs, sources["ra"].to_value(u.deg), sources["dec"].to_value(u.deg))
+    ny, nx = frame.shape
+    side = np.sqrt(float(pixel_area(frame.wcs, (nx - 1) / 2, (ny - 1) / 2)) * u.sr).to(u.arcsec)
+    with np.errstate(divide="ignore"):  # off the sky a pixel has no side
+        reach = 0.5 + ((sources["las"] / 2 + BEAMS_BEYOND * frame.beam.beam.major) / side).to_value(u.one)
+    return sources[(x > -reach) & (x < nx - 1 + reach) & (y > -reach) & (y < ny - 1 + reach)]
+
+
+def _as_tables(population: Population, drawn: QTable, beam: Any) -> Population:
+    """Return the settings that have these sources as tables."""
     split = split_by_beam(drawn, beam)
     faint = split.faint
-    # rows of a sky are numbered from 1
-    faint["parent_id"], faint["population"] = split.parent, np.asarray(drawn["population"])[split.parent - 1]
+    # rows are numbered rising
+    row = np.searchsorted(np.asarray(drawn["source_id"]), split.parent)
+    faint["parent_id"], faint["population"] = split.parent, np.asarray(drawn["population"])[row]
     return replace(population, n_sources=None, flux=None, table=split.galaxies, faint=faint)
 
 
