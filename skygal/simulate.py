@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from inspect import signature
 from os import PathLike
@@ -14,7 +14,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from skygal import settings
-from skygal.checks import check_choice, nearest_names
+from skygal.checks import check_choice, nearest_names, show
 from skygal.field import Field
 from skygal.io.header_wcs import celestial
 from skygal.io.headers import field_header
@@ -23,13 +23,13 @@ from skygal.morphology.measure import ISOPHOTE
 from skygal.observation.noise import NoiseMap
 from skygal.observation.observe import make_frames, sharpest_beam
 from skygal.observation.surveys import Survey, read_survey
-from skygal.scene.compose import make_images, sample_sky
+from skygal.scene.compose import Made, make_images, sample_sky
 from skygal.scene.ground import NoiseGround
 from skygal.seeds import Seeds
 from skygal.settings import Morphology, Population, Run, View, join_views
 from skygal.wcs import image_shape
 
-__all__ = ["simulate_field", "simulate_fields"]
+__all__ = ["iter_fields", "simulate_field", "simulate_fields"]
 
 #: what is put into pixels without a place on the sky
 OFF_SKY = {"nan": np.nan, "zero": 0.0}
@@ -162,16 +162,20 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
     ((256, 256), 5)
     """
     given = dict(locals())
-    return _simulate([View.of(given).given()], given)[0]
+    return next(_simulate([View.of(given).given()], given))
 
 
-def simulate_fields(wcs: WCS | fits.Header, n_sources: int | None = None, *, frequency: Any, beam: Any = None,
-                    psf: Any = None, noise: Any = None, primary_beam: Any = None, **options: Any) -> list[Field]:
+def simulate_fields(wcs: WCS | fits.Header | Sequence[WCS | fits.Header], n_sources: int | None = None, *,
+                    frequency: Any, beam: Any = None, psf: Any = None, noise: Any = None, primary_beam: Any = None,
+                    **options: Any) -> list[Field]:
     """Simulate one sky at several frequencies.
 
     Parameters
     ----------
-    wcs, n_sources
+    wcs : `~astropy.wcs.WCS`, `~astropy.io.fits.Header` or a sequence of them
+        One grid for all, or one for each frequency, of any pixels and sizes. Sources are drawn in the first, which
+        should hold the others: beyond it there are none.
+    n_sources
         See `simulate_field`.
     frequency : sequence of Quantity
         Observing frequencies. Fluxes, spectral indices and core fractions are drawn for, or given at, the first.
@@ -206,6 +210,31 @@ def simulate_fields(wcs: WCS | fits.Header, n_sources: int | None = None, *, fre
     >>> bool((high.truth["flux"] < low.truth["flux"]).all())
     True
     """
+    return list(iter_fields(wcs, n_sources, frequency=frequency, beam=beam, psf=psf, noise=noise,
+                            primary_beam=primary_beam, **options))
+
+
+def iter_fields(wcs: WCS | fits.Header | Sequence[WCS | fits.Header], n_sources: int | None = None, *,
+                frequency: Any, beam: Any = None, psf: Any = None, noise: Any = None, primary_beam: Any = None,
+                only: Collection[int] | None = None, **options: Any) -> Iterator[Field]:
+    """Simulate the fields of `simulate_fields` one at a time, so that one need not wait for another, nor hold it.
+
+    Parameters
+    ----------
+    wcs, n_sources, frequency, beam, psf, noise, primary_beam, **options
+        See `simulate_fields`.
+    only : collection of int, optional
+        Which of the fields to make, by their numbers from 0; all of them by default. They are the same as among all.
+
+    Yields
+    ------
+    Field
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument that is not allowed, before any work; the message says what is.
+    """
     known = signature(simulate_field).parameters
     allowed = [name for name in known if name not in ("wcs", "n_sources")]
     for name in options:
@@ -213,15 +242,23 @@ def simulate_fields(wcs: WCS | fits.Header, n_sources: int | None = None, *, fre
             raise TypeError(f"simulate_fields has no argument {name!r}{nearest_names(name, allowed)}")
     views = View.of_each({"frequency": frequency, "beam": beam, "psf": psf, "noise": noise,
                           "primary_beam": primary_beam})
+    if isinstance(wcs, (list, tuple)) and len(wcs) != len(views):
+        raise ValueError(f"wcs must be one for all or one for each of {len(views)} frequencies, got {len(wcs)}")
+    for number in only or ():
+        if number not in range(len(views)):
+            raise ValueError(f"only must be numbers of fields, 0 to {len(views) - 1}, got {show(number)}")
     given = {**{name: one.default for name, one in known.items()}, **options, "wcs": wcs, "n_sources": n_sources}
-    return _simulate(views, given)
+    return _simulate(views, given, only)
 
 
-def _simulate(views: list[dict[str, Any]], given: Mapping[str, Any]) -> list[Field]:
-    """Return a field for each view, of the other arguments of `simulate_field` by name."""
-    sky = celestial(given["wcs"])
-    size = sky.array_shape = image_shape(sky, given["shape"])
-    population, morphology, run = Population.of(given), Morphology.of(given), Run.of(given).checked(size)
+def _simulate(views: list[dict[str, Any]], given: Mapping[str, Any], only: Collection[int] | None = None
+              ) -> Iterator[Field]:
+    """Return the fields of the views, of the other arguments of `simulate_field` by name."""
+    several = isinstance(given["wcs"], (list, tuple))
+    grids = [_grid(one, given["shape"]) for one in (given["wcs"] if several else [given["wcs"]])]
+    population, morphology, run = Population.of(given), Morphology.of(given), Run.of(given)
+    runs = [run.checked(size) for _, size in grids] * (1 if several else len(views))
+    run = runs[0]
     if population.is_left_open():
         population = replace(population, sky="default")
     seeds = Seeds(run.seed)
@@ -229,27 +266,43 @@ def _simulate(views: list[dict[str, Any]], given: Mapping[str, Any]) -> list[Fie
     survey = read_survey(given["survey"]) if isinstance(given["survey"], (str, PathLike)) else given["survey"]
     if survey is not None and not isinstance(survey, Survey):
         raise TypeError(f"survey must be a name, a path or a Survey, got {type(survey).__name__}")
-    frames, noises = make_frames(sky, size, views, survey)
+    seen = [make_frames(*grid, [view], survey) for grid, view in zip(grids, views, strict=True)] if several else \
+        [make_frames(*grids[0], views, survey)]
+    frames = [frame for part, _ in seen for frame in part]
+    noises = [noise for _, part in seen for noise in part]
     grounds = [NoiseGround(frame.beam, noise, seeds, channel, OFF_SKY[given["off_sky"]])
                for channel, (frame, noise) in enumerate(zip(frames, noises, strict=True))]
-    # where every map is blank nothing is put
-    blank = [frame.valid for frame, noise in zip(frames, noises, strict=True) if frame.valid is not None
+    # where every map of the first grid is blank nothing is put
+    here = slice(1) if several else slice(None)
+    blank = [frame.valid for frame, noise in zip(frames[here], noises[here], strict=True) if frame.valid is not None
              and isinstance(noise, NoiseMap) and noise.blank() is not None]
-    mask = np.logical_or.reduce(blank) if len(blank) == len(frames) else None
+    mask = np.logical_or.reduce(blank) if len(blank) == len(frames[here]) else None
     sources = sample_sky(frames[0], population, morphology, noise=grounds[0].level, seeds=seeds, mask=mask,
                          sharpest=sharpest_beam(frames), device=run.device)
-    asked = {"wcs": field_header(sky, size, beam=None, frequency=frames[0].frequency), "survey": given["survey"],
-             "off_sky": given["off_sky"], **join_views(views), **population.given(), **morphology.given()}
+    headers = [field_header(*grid, beam=None, frequency=frames[0].frequency) for grid in grids]
+    asked = {"wcs": headers if several else headers[0], "survey": given["survey"], "off_sky": given["off_sky"],
+             **join_views(views), **population.given(), **morphology.given()}
     options, inputs = settings.spell(asked)
-    fields = []
-    for channel, (frame, ground, made) in enumerate(zip(
-            frames, grounds, make_images(sources, list(zip(frames, grounds, strict=True)), [run] * len(frames)),
-            strict=True)):
-        resolved = {"command": "simulate_field", "shape": size, "survey": survey.name if survey is not None else None,
+
+    def finish(channel: int, made: Made) -> Field:
+        frame = frames[channel]
+        resolved = {"command": "simulate_field", "shape": frame.shape,
+                    "survey": survey.name if survey is not None else None,
                     "reference_frequency": frames[0].frequency, **sources.settings, "off_sky": given["off_sky"],
-                    "isophote": ISOPHOTE, "channel": channel, **frame.given(), "noise": ground.told()}
+                    "isophote": ISOPHOTE, "channel": channel, **frame.given(), "noise": grounds[channel].told()}
         provenance = make_provenance(seed=seeds.seed, model=sources.galaxies.model, frequency=frame.frequency,
                                      configuration=resolved, options=options)
-        header = field_header(sky, size, beam=frame.beam.beam, frequency=frame.frequency, provenance=provenance)
-        fields.append(Field.assemble(frame.wcs, *made, header, provenance, inputs))
-    return fields
+        header = field_header(frame.wcs, frame.shape, beam=frame.beam.beam, frequency=frame.frequency,
+                              provenance=provenance)
+        return Field.assemble(frame.wcs, *made, header, provenance, inputs)
+
+    chosen = range(len(views)) if only is None else sorted(set(only))
+    images = make_images(sources, [(frames[k], grounds[k]) for k in chosen], [runs[k] for k in chosen])
+    return (finish(channel, made) for channel, made in zip(chosen, images, strict=True))
+
+
+def _grid(wcs: Any, shape: Any) -> tuple[WCS, tuple[int, int]]:
+    """Return the celestial WCS of a field and its (ny, nx)."""
+    sky = celestial(wcs)
+    size = sky.array_shape = image_shape(sky, shape)
+    return sky, size

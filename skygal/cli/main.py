@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from skygal import __version__
+from skygal.cli import challenge as cli_challenge
 from skygal.cli import evaluate as cli_evaluate
 from skygal.cli import export as cli_export
 from skygal.cli import fields as cli_fields
@@ -138,6 +139,7 @@ cli.add_command(cli_fields.simulate)
 cli.add_command(cli_fields.inject)
 cli.add_command(cli_evaluate.evaluate)
 cli.add_command(cli_export.export)
+cli.add_command(cli_challenge.challenge)
 cli.add_command(cli_paper.search_rate)
 cli.add_command(cli_paper.convert_weights)
 

@@ -106,7 +106,8 @@ def place_faint(table: QTable, frame: Frame, rms: np.ndarray, *, ratio: float, t
     own = jacobian @ ellipse_covariance(b_maj, b_min, table["pa"].to_value(u.rad)) @ np.swapaxes(jacobian, 1, 2)
     own *= np.choose(kind, [0.0, 1.0, FWHM**2])[:, None, None]
     sources, seen = place_analytic(frame.beam, kind, position, flux, own, jacobian)
-    measured = measure(seen, frame.shape, valid=frame.valid,
+    # of a sky much wider than the image most lie outside it
+    measured = measure(seen, frame.shape, valid=frame.valid, outside=False,
                        limit=lambda peak, rows: np.clip(rms[rows], FAINTEST * peak, 0.5 * peak))
     is_psf = frame.beam.psf is not None
     total = flux if is_psf else measured.flux

@@ -48,7 +48,7 @@ class AnalyticTruth:
 
 def measure(sources: Analytic, shape: tuple[int, int], *,
             limit: np.ndarray | Callable[[np.ndarray, np.ndarray], np.ndarray], valid: np.ndarray | None = None,
-            pixel_integrated: bool = False) -> AnalyticTruth:
+            pixel_integrated: bool = False, outside: bool = True) -> AnalyticTruth:
     """Measure each source as it is drawn, alone.
 
     Parameters
@@ -63,6 +63,8 @@ def measure(sources: Analytic, shape: tuple[int, int], *,
         Where the image has pixels at all; by default everywhere.
     pixel_integrated : bool
         As for `draw`.
+    outside : bool
+        Whether sources that have no pixel in the image are made too.
 
     Returns
     -------
@@ -76,7 +78,8 @@ def measure(sources: Analytic, shape: tuple[int, int], *,
     Notes
     -----
     Of a source whose box is too large, of over 4 million pixels and four times the image, only the
-    pixels in the image are made: its ``flux`` is what was asked for, and it is at the ``edge``.
+    pixels in the image are made: its ``flux`` is what was asked for, and it is at the ``edge``. So it is of one
+    ``outside`` that is not made.
 
     Examples
     --------
@@ -98,6 +101,8 @@ def measure(sources: Analytic, shape: tuple[int, int], *,
     boxes = Boxes.of(sources, integrated=pixel_integrated)
     known = boxes.half[:, 0] >= 0
     cut = known & ((2.0 * boxes.half + 1).prod(axis=1) > max(LARGEST_BOX, 4 * ny * nx))
+    if not outside:
+        cut |= known & ((boxes.centre + boxes.half < 0) | (boxes.centre - boxes.half >= [nx, ny])).any(axis=1)
     sums = _Sums(out, (ny, nx), valid, cut)
     for whole in (True, False):
         window = None if whole else (0, ny, 0, nx)
