@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,6 @@ from skygal.morphology.batches import Batch, decode_at
 from skygal.morphology.clip import clip_stamps
 from skygal.morphology.galaxies import Galaxies
 from skygal.morphology.generator import DECODE_BLOCK
-from skygal.morphology.latents import Latents
 from skygal.morphology.point import add_points
 from skygal.observation.beam import TargetBeam, native_covariance
 from skygal.observation.frame import Frame
@@ -26,77 +25,18 @@ from skygal.rendering.canvas import Canvas
 from skygal.rendering.drawing import Stamps, draw_stamps
 from skygal.rendering.image_components import Hills, SeenSources, find_hills
 from skygal.rendering.measured import Measured, hidden
+from skygal.rendering.places import StampPlaces
 from skygal.rendering.zoom import stamp_affines, stamp_scale
 from skygal.scene.layer import within_boxes
 from skygal.wcs import icrs_to_pixel, pixel_affine, pixel_to_icrs
 
-__all__ = ["GalaxyLayer", "StampPlaces", "place_stamps"]
+__all__ = ["GalaxyLayer", "place_stamps"]
 
 MORPHOLOGIES = {1: "single", 2: "double", 3: "triple"}
 #: power of a primary beam below which pixels, in single precision, no longer tell the flux
 HARDLY = 1e-20
 #: sources that are decoded at once
 STAMPS_AT_ONCE = 512
-
-
-@dataclass(frozen=True, eq=False)
-class StampPlaces:
-    """What it takes to draw the same stamps in the same places again, bit by bit, without their pixels.
-
-    Attributes
-    ----------
-    number : ndarray of int, shape (n,)
-        Each source's number in the population, from 0, rising.
-    latents : Latents
-        What its stamp is decoded from.
-    total : ndarray, shape (n,)
-        Sum of the decoded and clipped stamp.
-    centre, position, affine, flux : ndarray
-        See `skygal.rendering.drawing.Stamps`.
-    core : ndarray, shape (n, 2)
-        Its core (x, y), in stamp pixels.
-    extra : ndarray, shape (n,)
-        Unresolved flux that is added to the stamp there, in parts of its own.
-    limits : ndarray, shape (n,), float32
-        Jy/beam above which a pixel is labelled as the source's.
-    labels : ndarray of int, shape (n,)
-        Its ``source_id``.
-    box : ndarray of int, shape (n, 4)
-        (y0, y1, x0, x1) of its pixels, one past the last row and column; four zeros for none.
-    """
-
-    number: np.ndarray
-    latents: Latents
-    total: np.ndarray
-    centre: np.ndarray
-    core: np.ndarray
-    extra: np.ndarray
-    position: np.ndarray
-    affine: np.ndarray
-    flux: np.ndarray
-    limits: np.ndarray
-    labels: np.ndarray
-    box: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.number)
-
-    def __getitem__(self, part: slice | np.ndarray) -> StampPlaces:
-        return StampPlaces(*(getattr(self, column.name)[part] for column in fields(self)))
-
-    @classmethod
-    def join(cls, parts: list[StampPlaces]) -> StampPlaces:
-        """Return several sets as one."""
-        if not parts:
-            whole, number, pair = np.zeros(0, int), np.zeros(0), np.zeros((0, 2))
-            latents = Latents(np.zeros((0, 0), np.float32), np.zeros(0, str), number, number, whole)
-            return cls(whole, latents, number, pair, pair, number, pair, np.zeros((0, 2, 2)), number,
-                       number.astype(np.float32), whole, np.zeros((0, 4), int))
-        columns: dict[str, Any] = {}
-        for column in fields(cls):
-            values = [getattr(part, column.name) for part in parts]
-            columns[column.name] = Latents.join(values) if column.name == "latents" else np.concatenate(values)
-        return cls(**columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,7 +165,7 @@ def place_stamps(galaxies: Galaxies, frame: Frame, rms: np.ndarray, *, ratio: fl
     measured.edge[hidden(measured.flux, positions, frame.shape)] = False
     _warn(measured, ids)
     truth, components = _tables(population, frame, positions, rms, measured, gain, _join(columns), _join(parts))
-    return GalaxyLayer(StampPlaces.join(kept), frame.shape, beam, galaxies.clip_sigma, device, truth, components,
+    return GalaxyLayer(StampPlaces.join(kept, galaxies.latents[:0]), frame.shape, beam, galaxies.clip_sigma, device, truth, components,
                        measured.footprints, model)
 
 

@@ -27,9 +27,10 @@ from skygal.observation.ellipse import FWHM
 from skygal.observation.frame import Frame
 from skygal.population.spectra import Colours
 from skygal.rendering.canvas import Canvas
+from skygal.rendering.places import StampPlaces
 from skygal.rendering.zoom import stamp_affines
 from skygal.scene.faint import DISC_MOMENT, FaintLayer, place_faint
-from skygal.scene.galaxies import GalaxyLayer, StampPlaces
+from skygal.scene.galaxies import GalaxyLayer
 from skygal.scene.layer import Layer
 from skygal.truth.exports.columns import finite, numbers
 from skygal.truth.exports.formats import Format
