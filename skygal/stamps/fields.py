@@ -125,7 +125,8 @@ class SyntheticFields(Dataset):
     ``snr`` (float32, (n,): its peak there over the noise, infinite without) and, if asked for, ``deblended`` (float32,
     (n, size, size), Jy/beam). Parts of one source, such as the core and the jet of an FR0, are one.
 
-    Without a source that is left out, the deblended images sum to the noiseless one.
+    With ``deblended`` there is also ``others`` (float32, (size, size), Jy/beam), what all sources add that are not in the
+    target: too faint ones, and wings of sources beyond the border. It and the deblended images sum to the noiseless one.
 
     Examples
     --------
@@ -196,9 +197,11 @@ class SyntheticFields(Dataset):
         seeds = Seeds(int(Seeds(self.seed).generator("field", index).integers(2**63)))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=SAID_OFTEN)
-            pixels, found = self._make(seeds)
+            pixels, model, found = self._make(seeds)
         image = torch.from_numpy(pixels)[None]
         target = self._target(index, found)
+        if self.deblended:
+            target["others"] = torch.from_numpy(model) - target["deblended"].sum(dim=0)
         return (image, target) if self.transforms is None else self.transforms(image, target)
 
     def _default_scale(self) -> u.Quantity:
@@ -234,8 +237,8 @@ class SyntheticFields(Dataset):
             population = replace(population, n_sources=int(seeds.generator("number of sources").poisson(mean)))
         return sample_sky(frame, population, self._morphology, noise=noise, seeds=seeds)
 
-    def _make(self, seeds: Seeds) -> tuple[np.ndarray, list[_Instance]]:
-        """Return the pixels of a tile, and the sources that are told of it."""
+    def _make(self, seeds: Seeds) -> tuple[np.ndarray, np.ndarray, list[_Instance]]:
+        """Return the pixels of a tile, those without noise, and the sources that are told of it."""
         frame, window, noise = self._see()
         sky = self._sample(seeds)
         canvas = ContributionCanvas(window, frame.shape, frame.beam)
@@ -247,8 +250,8 @@ class SyntheticFields(Dataset):
                                 taken=galaxies.places.labels)
             faint.draw(canvas)
             truths.append(faint.truth)
-        image, _ = NoiseGround(frame.beam, noise, seeds).under(window, canvas.model(), None)
-        return image, self._instances(canvas, [truth for truth in truths if truth])
+        image, model = NoiseGround(frame.beam, noise, seeds).under(window, canvas.model(), None)
+        return image, model, self._instances(canvas, [truth for truth in truths if truth])
 
     def _instances(self, canvas: ContributionCanvas, truths: list[Mapping[str, np.ndarray]]) -> list[_Instance]:
         """Return the sources with pixels in a tile that are bright enough, by their numbers."""
@@ -276,11 +279,11 @@ class SyntheticFields(Dataset):
         shape = (len(found), self.size, self.size)
         masks = np.array([one.mask for one in found], np.uint8).reshape(shape)
         seen = np.array([one.seen for one in found], np.float32).reshape(shape)
-        columns, rows = masks.any(axis=1), masks.any(axis=2)
+        columns, rows = (masks.max(axis=axis, initial=0) for axis in (1, 2))
         boxes = np.stack([columns.argmax(axis=1), rows.argmax(axis=1), self.size - columns[:, ::-1].argmax(axis=1),
                           self.size - rows[:, ::-1].argmax(axis=1)], axis=1).astype(np.float32)
         area = self._see().frame.beam.area
-        snr = np.array([one.peak for one in found], np.float32) / self.noise if self.noise else np.full(len(found), np.inf)
+        snr = [one.peak / self.noise if self.noise else np.inf for one in found]
         target = {
             "boxes": torch.from_numpy(boxes), "labels": torch.tensor([one.label for one in found], dtype=torch.int64),
             "masks": torch.from_numpy(masks), "image_id": index,
@@ -288,5 +291,5 @@ class SyntheticFields(Dataset):
             "iscrowd": torch.zeros(len(found), dtype=torch.int64),
             "source_id": torch.tensor([one.number for one in found], dtype=torch.int64),
             "flux": torch.from_numpy((seen.sum(axis=(1, 2), dtype=float) / area).astype(np.float32)),
-            "snr": torch.from_numpy(np.asarray(snr, np.float32))}
+            "snr": torch.tensor(snr, dtype=torch.float32)}
         return {**target, "deblended": torch.from_numpy(seen)} if self.deblended else target
