@@ -7,6 +7,7 @@ import pytest
 from astropy import units as u
 
 import skygal
+from skygal.morphology.conditions import measure_bending
 from skygal.morphology.measure import largest_size
 
 galsim = pytest.importorskip("galsim")
@@ -120,13 +121,20 @@ class TestConfig:
         assert np.abs(one[:, :SIZE] - one[:, SIZE:]).max() > 0.1 * one.max()
 
     def test_bending_and_what_galsim_does_to_any_object(self):
-        given = config(las=40.0, bending_min="40 deg", seed=3, flux=2.0, shift={"type": "XY", "x": 8.0, "y": -4.0})
+        given = config(las=40.0, fr_class="FRI", bending_min="40 deg", seed=3, flux=2.0,
+                       shift={"type": "XY", "x": 8.0, "y": -4.0})
         image = galsim.config.BuildImage(given).array[:, :SIZE].astype(float)
         flux, centre, _, _ = moments(image)
         assert flux == pytest.approx(2, rel=1e-3) and centre == pytest.approx((10, -5), abs=0.02)
-        assert not np.allclose(image, galsim.config.BuildImage({**given, "gal": {
-            **{key: value for key, value in given["gal"].items() if key != "bending_min"}}}).array[:, :SIZE],
-            atol=0.01 * image.max())
+        same = plugin.sample_profile(40, fr_class="FRI", bending=(40 * u.deg, None), seed=3)
+        np.testing.assert_allclose(np.roll(drawn(same, 2.0), (-5, 10), axis=(0, 1)), image, atol=1e-4 * image.max())
+
+    def test_bending(self):
+        for seed in range(4):
+            bent, straight = (plugin.sample_profile(40, bending=ends, seed=seed).pixels[None]
+                              for ends in ((40 * u.deg, None), (None, 20 * u.deg)))
+            assert abs(measure_bending(bent)[0]) >= np.radians(40) and abs(measure_bending(straight)[0]) <= \
+                np.radians(20)
 
     @pytest.mark.parametrize(("given", "said"), [
         ({}, "las"), ({"las": -1.0}, "las must be positive"), ({"las": 40.0, "fr_class": "FR9"}, "fr_class must be"),

@@ -125,8 +125,9 @@ class SyntheticFields(Dataset):
     ``snr`` (float32, (n,): its peak there over the noise, infinite without) and, if asked for, ``deblended`` (float32,
     (n, size, size), Jy/beam). Parts of one source, such as the core and the jet of an FR0, are one.
 
-    With ``deblended`` there is also ``others`` (float32, (size, size), Jy/beam), what all sources add that are not in the
-    target: too faint ones, and wings of sources beyond the border. It and the deblended images sum to the noiseless one.
+    With ``deblended`` there is also ``others`` (float32, (size, size), Jy/beam), what all sources add that are not in
+    the target: too faint ones, and wings of sources beyond the border. It and the deblended images sum to the
+    noiseless one.
 
     Examples
     --------
