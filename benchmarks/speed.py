@@ -36,9 +36,9 @@ from skygal.morphology.batches import make_stamps
 from skygal.morphology.latents import sample_latents
 from skygal.observation.beam import TargetBeam, native_covariance
 from skygal.observation.frame import Frame
+from skygal.rendering.beam_matching import matching_kernel
 from skygal.rendering.canvas import Canvas
 from skygal.rendering.drawing import Stamps, draw_stamps
-from skygal.rendering.matching import matching_kernel
 from skygal.rendering.measured import Measured
 from skygal.seeds import Seeds
 

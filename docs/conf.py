@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 from pathlib import Path
 
@@ -170,6 +171,25 @@ def _model_text(_: str) -> str:
                         "median bending (deg)"], rows) + f"\n\nData, training, figures and limits: {cards}."
 
 
+def _modules_text(_: str) -> str:
+    """Return every module by its room, with what it says of itself, as a place that other pages can refer to."""
+    documented = set("\n".join(path.read_text() for path in Path(__file__).parent.glob("modules/*.rst")).split())
+    rooms: dict[str, list[str]] = {}
+    package = Path(skygal.__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        parts = path.relative_to(package).with_suffix("").parts
+        if path.name in ("__init__.py", "__main__.py") or not text:
+            continue
+        name = ".".join(("skygal", *parts))
+        place = f"`{name}`" if name in documented else f".. py:module:: {name}\n\n       ``{name}``"
+        rooms.setdefault(parts[0] if len(parts) > 1 else "skygal", []).append(
+            f"   * - {place}\n     - {text.split(chr(10) * 2)[0].replace(chr(10), ' ')}")
+    rooms = {"skygal": rooms.pop("skygal"), **rooms}
+    return "\n\n".join(f".. rubric:: {room}\n\n.. list-table::\n   :widths: 40 60\n\n" + "\n".join(rows)
+                       for room, rows in rooms.items())
+
+
 def _copy_cards(app) -> None:
     """Make pages of the cards that lie beside the models."""
     from skygal.morphology.checkpoint import WEIGHTS
@@ -204,5 +224,6 @@ def setup(app) -> None:
     """Register the directives, and what is done before pages are read."""
     app.connect("builder-inited", _copy_cards)
     for name, make in (("schema", _schema_text), ("surveys", _surveys_text), ("sky", _sky_text),
-                       ("command", _command_text), ("train-settings", _settings_text), ("models", _model_text)):
+                       ("command", _command_text), ("train-settings", _settings_text), ("models", _model_text),
+                       ("modules", _modules_text)):
         app.add_directive(name, type(f"_{name}", (_FromPackage,), {"make": staticmethod(make)}))

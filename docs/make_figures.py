@@ -22,9 +22,9 @@ from skygal.morphology.latents import sample_latent_values, sample_latents
 from skygal.morphology.measure import ISOPHOTE, measure_stamps
 from skygal.observation.beam import TargetBeam, native_covariance
 from skygal.population import MiraBestSizes, WindhorstSizes, frii_fraction, read_counts, sample_population
-from skygal.rendering.matching import matching_kernel
+from skygal.rendering.beam_matching import matching_kernel
 from skygal.rendering.transform import render_stamp
-from skygal.scene.galaxies import stamp_affines
+from skygal.rendering.zoom import stamp_affines
 from skygal.seeds import Seeds
 from skygal.wcs import pixel_affine
 

@@ -27,7 +27,8 @@ __all__ = ["AiryPrimaryBeam", "Field", "GaussianPrimaryBeam", "StampSet", "Surve
 # imported when first asked for, so that `import skygal` pulls in neither torch nor astropy
 _HOMES = {
     "AiryPrimaryBeam": "observation.primary_beam", "Field": "field", "GaussianPrimaryBeam": "observation.primary_beam",
-    "StampSet": "stamps.sample", "SyntheticFields": "stamps.fields", "SyntheticStamps": "stamps.dataset",
+    "StampSet": "stamps.sample", "Survey": "observation.surveys", "SyntheticFields": "stamps.fields",
+    "SyntheticStamps": "stamps.dataset",
     "inject": "injection", "inject_fields": "injection", "list_models": "morphology.checkpoint",
     "list_surveys": "observation.surveys", "load_model": "morphology.checkpoint", "make_wcs": "wcs",
     "read_survey": "observation.surveys", "sample_stamps": "stamps.sample", "simulate_field": "simulate",

@@ -30,8 +30,8 @@ MARKS = {"FRI": ("#6fd3ff", "-"), "FRII": ("#9dff6f", "-"), "hybrid": ("#ffffff"
 #: those of classes that are not known here, in turn
 OTHER_MARKS = [("#ffffff", ":"), ("#6fd3ff", "--"), ("#9dff6f", "--"), ("#d9c2ff", "--")]
 #: columns of truth that a notebook shows, and the format of each
-HEAD = {"source_id": "", "fr_class": "", "ra": ".5f", "dec": ".5f", "flux": ".3g", "las": ".1f", "pa": ".1f",
-        "snr": ".1f", "n_components": ""}
+HEAD = {"source_id": "", "fr_class": "", "population": "", "ra": ".5f", "dec": ".5f", "flux": ".3g", "las": ".1f",
+        "pa": ".1f", "snr": ".1f", "n_components": ""}
 #: tables of more rows are written as FITS alone: as text they are large and slow
 LONGEST_TEXT = 100_000
 #: pixels on a side of a picture; larger images are shown by every second, third ... pixel

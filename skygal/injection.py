@@ -24,9 +24,9 @@ from skygal.observation.brightness import BrightnessScale, is_per_beam
 from skygal.observation.frame import Frame
 from skygal.observation.image_noise import given_noise, shown_noise
 from skygal.observation.noise import NoiseMap, as_rms, read_noise
-from skygal.observation.observe import frame_of_image
+from skygal.observation.observe import frame_of_image, sharpest_beam
 from skygal.population import Distribution
-from skygal.scene.compose import make_images, sample_sky, sharpest_beam
+from skygal.scene.compose import make_images, sample_sky
 from skygal.scene.ground import ImageGround
 from skygal.seeds import Seeds
 from skygal.settings import Morphology, Population, Run, View, join_views

@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     ModelLike: TypeAlias = PathLike_ | Generator | PaperGenerator
     ChunksLike: TypeAlias = int | tuple[int, int] | tuple[tuple[int, ...], tuple[int, ...]]
 
-__all__ = ["Morphology", "Population", "Run", "Settings", "View", "check_chunks", "join_views", "spell"]
+__all__ = ["Morphology", "Population", "Run", "Settings", "View", "check_chunks", "faintest_flux", "join_views",
+           "spell"]
 
 #: objects that files of settings can hold, by name: a mapping of the name to their arguments
 OBJECTS = {**dict.fromkeys(("Constant", "LogNormal", "LogUniform", "Normal", "PowerLaw", "Uniform"),
@@ -54,6 +55,12 @@ OBJECTS = {**dict.fromkeys(("Constant", "LogNormal", "LogUniform", "Normal", "Po
            **dict.fromkeys(("MiraBestSizes", "WindhorstSizes"), "skygal.population.sizes"),
            "Clustering": "skygal.population.clustering",
            **dict.fromkeys(("AiryPrimaryBeam", "GaussianPrimaryBeam"), "skygal.observation.primary_beam")}
+
+#: with noise and no flux range given, sources start at this many times its rms: far enough under what can be detected
+#: that all which noise lifts over a threshold of 5 is there
+FAINTEST_SNR = 1.0
+#: and without noise at this, mJy: fainter sources are mostly star-forming galaxies
+FAINTEST_FLUX = 1.0
 
 S = TypeVar("S", bound="Settings")
 
@@ -340,6 +347,13 @@ def _spelled(value: Any) -> Any:
     if getattr(value, "size", 1) > 1:
         raise TypeError
     return plain
+
+
+def faintest_flux(noise: float) -> Quantity:
+    """Return where fluxes start if no range is given: at the noise (Jy/beam), 1 mJy without noise."""
+    from astropy import units as u
+
+    return float(f"{FAINTEST_SNR * noise:.6g}") * u.Jy if noise > 0 else FAINTEST_FLUX * u.mJy
 
 
 def join_views(views: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -21,9 +21,9 @@ from skygal.io.headers import field_header
 from skygal.io.provenance import make_provenance
 from skygal.morphology.measure import ISOPHOTE
 from skygal.observation.noise import NoiseMap
-from skygal.observation.observe import make_frames
+from skygal.observation.observe import make_frames, sharpest_beam
 from skygal.observation.surveys import Survey, read_survey
-from skygal.scene.compose import make_images, sample_sky, sharpest_beam
+from skygal.scene.compose import make_images, sample_sky
 from skygal.scene.ground import NoiseGround
 from skygal.seeds import Seeds
 from skygal.settings import Morphology, Population, Run, View, join_views

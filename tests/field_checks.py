@@ -159,8 +159,9 @@ class Looked:
             if unit.is_equivalent(u.Jy / u.pix):
                 return float((1 * unit).to_value(u.Jy / u.pix)) * self.area
             solid = header["BMAJ"] * header["BMIN"] * u.deg**2 * np.pi / (4 * np.log(2))
+            kelvin = u.brightness_temperature(self.field.provenance["frequency"], solid)
             return float((1 * unit).to_value(u.Jy / u.beam, u.beam_angular_area(solid) + (
-                u.brightness_temperature(header["RESTFRQ"] * u.Hz, solid) if unit.is_equivalent(u.K) else [])))
+                kelvin if unit.is_equivalent(u.K) else [])))
         except (ValueError, KeyError, TypeError, u.UnitConversionError):
             return None
 
@@ -368,7 +369,9 @@ def _header(looked: Looked) -> Iterator[str]:
     if header.get("RESTFRQ") != header.get("RESTFREQ") and "RESTFREQ" in header:
         yield f"header: RESTFRQ {header.get('RESTFRQ')}, RESTFREQ {header['RESTFREQ']}"
     asked = field.provenance["frequency"].to_value(u.Hz)
-    if "RESTFRQ" in header and not np.isclose(header["RESTFRQ"], asked, rtol=1e-9):
+    # an image that exists may be a plane of a cube, whose rest frequency is another than the plane's
+    made = field.provenance["configuration"].get("command") == "simulate_field"
+    if made and "RESTFRQ" in header and not np.isclose(header["RESTFRQ"], asked, rtol=1e-9):
         yield f"header: RESTFRQ {header.get('RESTFRQ')} for {asked} Hz"
     if header.get("SEED") != field.provenance["seed"]:
         yield f"header: SEED {header.get('SEED')} for {field.provenance['seed']}"

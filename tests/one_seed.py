@@ -88,5 +88,6 @@ def decoders():
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     whole = make(int(sys.argv[2]))
-    in_any_way(whole)
+    if sys.argv[3] == "any":
+        in_any_way(whole)
     np.savez(sys.argv[1], **planes(whole), **columns(whole), **decoders())

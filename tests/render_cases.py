@@ -13,7 +13,7 @@ from skygal.observation.frame import Frame
 from skygal.rendering.canvas import Canvas
 from skygal.rendering.drawing import Stamps, draw_stamps
 from skygal.rendering.measured import Measured
-from skygal.scene.galaxies import stamp_affines
+from skygal.rendering.zoom import stamp_affines
 from skygal.wcs import icrs_to_pixel, pixel_affine
 
 NATIVE = native_covariance(3.0)

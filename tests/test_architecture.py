@@ -1,9 +1,12 @@
 """The structure: imports go one way, and the top of the package is a hall with few doors."""
 
 import ast
+import importlib.util
+import json
 import re
 from functools import cache
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -116,6 +119,47 @@ def test_the_hall():
     # one of them, galsim.py, is there since GalSim imports a plug-in by its name
     assert len(entries) <= 23
     assert sum(path.is_file() for path in entries) <= 10
+
+
+@pytest.fixture(scope="module")
+def drawing():
+    """Return the script that draws the picture of the rooms."""
+    spec = importlib.util.spec_from_file_location("make_architecture", PACKAGE.parent / "docs" / "make_architecture.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script
+
+
+def test_the_picture_shows_the_present_imports(drawing):
+    picture = ElementTree.parse(drawing.PICTURE).getroot()
+    (shown,) = (json.loads(part.text) for part in picture.iter("{http://www.w3.org/2000/svg}metadata"))
+    present = {}
+    for name, others in imports().items():
+        if name != "skygal":
+            found = present.setdefault(drawing.room_of(name), set())
+            found |= {drawing.room_of(other) for other in others if other != "skygal"} - {drawing.room_of(name)}
+    assert shown == {room: sorted(others) for room, others in present.items()}, "run python docs/make_architecture.py"
+    assert drawing.PICTURE.read_text(encoding="utf-8") == drawing.draw_svg(drawing.find_imports())
+    titles = {part.text for part in picture.iter("{http://www.w3.org/2000/svg}text")}
+    assert set(present) <= titles
+
+
+def test_every_import_follows_from_arrows_that_lead_down(drawing):
+    rooms = drawing.find_imports()
+    level, drawn = drawing.levels(rooms), drawing.arrows(rooms)
+    assert all(level[above] > level[below] for above, below in drawn) and len(drawn) < sum(map(len, rooms.values())) / 2
+    arrows = {room: [below for above, below in drawn if above == room] for room in rooms}
+    assert all(set(others) <= drawing.reach(arrows, room) for room, others in rooms.items())
+    # no two boxes one over the other
+    places = [(level[room], drawing.COLUMN.get(room, drawing.MIDDLE)) for room in rooms]
+    apart = drawing.WIDTH / drawing.ACROSS
+    assert not [(one, other) for k, one in enumerate(places) for other in places[:k]
+                if one[0] == other[0] and abs(one[1] - other[1]) < apart]
+
+
+def test_a_circle_of_rooms_is_not_drawn(drawing):
+    with pytest.raises(ValueError, match="must be in no circle, got one of a, b"):
+        drawing.levels({"a": ["b"], "b": ["a"], "c": []})
 
 
 def test_the_page_names_what_is_there():

@@ -14,9 +14,9 @@ from scipy.signal import fftconvolve
 
 from skygal.observation.beam import TargetBeam, ellipse_axes, ellipse_covariance, native_covariance
 from skygal.observation.frame import Frame
+from skygal.rendering.beam_matching import matching_kernel
 from skygal.rendering.canvas import Canvas
 from skygal.rendering.drawing import Stamps, draw_stamps
-from skygal.rendering.matching import matching_kernel
 from skygal.rendering.measured import Measured
 from skygal.rendering.neighbours import find_neighbours
 

@@ -85,7 +85,7 @@ def test_simulate_hands_everything_on(calls, tmp_path, capsys):
                      "fr_mix": {"FRI": 0.2, "FRII": 0.8}, "spectral_index": (-0.9, -0.6), "latents": "prior",
                      "clip_sigma": None, "model": "m", "seed": 3, "device": "cuda", "workers": 1, "progress": False,
                      "curvature": None, "faint": None, "primary_beam": None, "off_sky": "nan", "chunks": None,
-                     "psf": None, "bending": None}
+                     "psf": None, "bending": None, "sky": None, "clustering": None}
     assert capsys.readouterr().out == f"{out}: 2 sources in 6 x 4 pixels, seed 3\n"
 
 

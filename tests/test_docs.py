@@ -8,13 +8,15 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import zlib
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.rst"))) if path.exists()]
+FIRST_PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+PAGES = [path for path in (*FIRST_PAGES, *sorted((ROOT / "docs").glob("*.rst"))) if path.exists()]
 
 pytestmark = [
     pytest.mark.skipif(not (ROOT / "docs").exists(), reason="needs the checkout"),
@@ -97,6 +99,12 @@ def test_the_documentation_builds_without_warnings(tmp_path):
                            str(tmp_path / "docs"), str(tmp_path / "html")], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "latent_seed" in (tmp_path / "html" / "truth.html").read_text(encoding="utf-8")
+    # every name that a page refers to leads to a place
+    packed = (tmp_path / "html" / "objects.inv").read_bytes().split(b"\n", 4)[4]
+    places = {line.split()[0] for line in zlib.decompress(packed).decode().splitlines()}
+    for page in (ROOT / "docs").rglob("*.rst"):
+        named = re.findall(r"(?<!`)`~?(skygal\.[\w.]+)`(?!`)", page.read_text(encoding="utf-8"))
+        assert set(named) <= places, (page, set(named) - places)
     for card in (ROOT / "skygal" / "morphology" / "weights").glob("*.md"):
         page = (tmp_path / "html" / "models" / f"{card.stem}.html").read_text(encoding="utf-8")
         # as a page, to its last section, and found from the index
@@ -143,11 +151,31 @@ def test_costs_on_paper_are_their_products():
         assert float(hours) == pytest.approx(seconds / 3600, rel=0.25), (each, unit)
 
 
-def test_links_of_the_readme_lead_somewhere():
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / "README.md").read_text(encoding="utf-8")):
+@pytest.mark.parametrize("path", FIRST_PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(path):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text(encoding="utf-8")):
         assert (ROOT / target).exists(), target
 
 
-def test_tests_named_in_the_readme_exist():
-    for target in re.findall(r"`(tests/\w+\.py)`", (ROOT / "README.md").read_text(encoding="utf-8")):
+@pytest.mark.parametrize("path", FIRST_PAGES, ids=lambda path: path.name)
+def test_files_that_are_named_exist(path):
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"`((?:tests|docs|skygal|catalogs)/(?!_build)[\w/.]+)`", text):
         assert (ROOT / target).exists(), target
+    rules = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    for words in re.findall(r"\bmake ((?:[a-z-]+ ?)+)(?=[`\n]|  )", text):
+        assert set(words.split()) <= set(rules), words
+
+
+def test_the_api_is_a_dozen_modules():
+    """What users call has a page; the rest is a line each on one page for developers."""
+    pages = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs" / "modules").glob("*.rst"))]
+    listed = {name for page in pages for name in re.findall(r"^   (skygal[\w.]*)$", page, re.MULTILINE)}
+    modules = {name for name in listed if (ROOT / f"{name.replace('.', '/')}.py").exists()
+               or (ROOT / name.replace(".", "/")).is_dir()}
+    import skygal
+
+    assert 10 <= len(modules) <= 16
+    assert {name.removeprefix("skygal.") for name in listed - modules} == set(skygal.__all__) - {"__version__"}
+    index = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
+    assert {path.stem for path in (ROOT / "docs" / "modules").glob("*.rst")} == set(re.findall(r"modules/(\w+)", index))

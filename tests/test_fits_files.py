@@ -17,7 +17,7 @@ from astropy.wcs import WCS
 from header_fuzz import NX, NY, as_bytes, base_cards, write_file
 
 import skygal
-from skygal.cli import words as options
+from skygal.cli import grid as options
 from skygal.cli.main import main
 from skygal.io.images import read_image
 from skygal.io.words import parse_hdu

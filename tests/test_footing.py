@@ -9,7 +9,7 @@ from astropy.table import QTable
 
 import skygal
 from skygal.population.classes import check_mix
-from skygal.rendering.matching import matching_kernel
+from skygal.rendering.beam_matching import matching_kernel
 
 WCS = skygal.make_wcs("12h00m00s +30d00m00s", (90, 120), 1.8 * u.arcsec)
 #: a bright source, and a fainter one on its skirt

@@ -13,7 +13,7 @@ from astropy.wcs import WCS
 from header_fuzz import NX, NY, as_bytes, base_cards, mutate, write_file
 
 import skygal
-from skygal.cli import words as options
+from skygal.cli import grid as options
 from skygal.io.header_wcs import celestial
 from skygal.io.images import read_image
 from skygal.wcs import pixel_to_icrs

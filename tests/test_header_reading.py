@@ -14,11 +14,11 @@ from astropy.wcs import WCS, FITSFixedWarning
 from header_fuzz import NX, NY, as_bytes, base_cards, write_file
 
 import skygal
-from skygal import injection, simulate
-from skygal.cli import words as options
+from skygal.cli import grid as options
 from skygal.io.header_frequency import read_frequency
 from skygal.io.header_wcs import celestial, read_celestial
 from skygal.io.images import parse_unit, read_image
+from skygal.scene import compose
 from skygal.wcs import pixel_to_icrs
 
 PIXELS = np.random.default_rng(0).normal(0, 1e-3, (NY, NX)).astype(np.float32)
@@ -202,8 +202,7 @@ def test_a_distortion_of_two_axes_is_kept():
 
 def test_a_distortion_that_no_header_holds_is_refused_before_the_work(monkeypatch):
     header = header_of(2, CTYPE1="RA---TAN-SIP", CTYPE2="DEC--TAN-SIP", A_ORDER=2, B_ORDER=2, A_2_0=1e-3)
-    for module in (simulate, injection):
-        monkeypatch.setattr(module, "load_model", lambda *_, **__: pytest.fail("work was done"))
+    monkeypatch.setattr(compose, "load_model", lambda *_, **__: pytest.fail("work was done"))
     with pytest.raises(ValueError, match="wcs must have no distortion"):
         skygal.simulate_field(quiet_wcs(header), 5, shape=(NY, NX), seed=1)
     with pytest.raises(ValueError, match="wcs must have no distortion"):

@@ -263,7 +263,7 @@ def test_wheels_that_unpack_without_end(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("name", "value"), [("wcs", 1), ("psf", 0), ("psf", [1, None])])
 def test_numbers_are_no_paths(tmp_path, name, value):
     """They would be the files that a process has open: 0 is what it is told, 1 and 2 what it says."""
-    from skygal.cli.words import parse_wcs
+    from skygal.cli.grid import parse_wcs
     from skygal.io.words import parse_path
 
     call = (lambda: parse_wcs(wcs=value)) if name == "wcs" else lambda: parse_path(name, value)

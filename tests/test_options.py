@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from radio_beam import Beam
 
-from skygal.cli import words as options
+from skygal.cli import grid as options
 from skygal.io import words
 from skygal.io.config import as_plain
 from skygal.io.headers import field_header

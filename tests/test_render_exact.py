@@ -16,8 +16,8 @@ import skygal
 from skygal.morphology.batches import make_stamps
 from skygal.morphology.latents import largest_extent, sample_latents
 from skygal.observation.beam import TargetBeam, ellipse_covariance
+from skygal.rendering.beam_matching import matching_kernel
 from skygal.rendering.drawing import Stamps
-from skygal.rendering.matching import matching_kernel
 from skygal.seeds import Seeds
 from skygal.wcs import icrs_to_pixel, pixel_affine, pixel_to_icrs
 

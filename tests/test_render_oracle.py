@@ -8,7 +8,7 @@ from oracles import TARGETS, Blobs, angle_between, grids, position_angle, sky_of
 from render_cases import NATIVE, worst_errors
 
 from skygal.rendering.transform import render_stamp
-from skygal.scene.galaxies import stamp_affines
+from skygal.rendering.zoom import stamp_affines
 from skygal.wcs import icrs_to_pixel, pixel_affine
 
 DRAWS = 40      # on each of four grids

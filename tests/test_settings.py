@@ -73,7 +73,7 @@ def table():
     return Table({"ra": [150.0, 150.01], "dec": [20.0, 20.01], "flux": [5, 6] * u.mJy})
 
 
-PSF = np.exp(-0.5 * ((np.arange(15) - 7)[:, None]**2 + (np.arange(17) - 8)**2) / 4)
+PSF = np.exp(-0.5 * ((np.arange(25) - 12)[:, None]**2 + (np.arange(27) - 13)**2) / 4)
 WAYS = {
     "numbers": {"n_sources": 4, "survey": "FIRST", "flux": (3 * u.mJy, 1 * u.Jy), "las": MiraBestSizes(), "seed": 3},
     "words": {"n_sources": 3, "beam": "6x5arcsec,30deg", "noise": "0.1 mJy", "flux": "3 mJy, 1 Jy",

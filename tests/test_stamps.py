@@ -228,7 +228,7 @@ def test_limits_that_all_meet_change_nothing(stamps):
 
 
 def test_limits_out_of_reach(monkeypatch):
-    monkeypatch.setattr(stamps_module, "DRAWS", 30)
+    monkeypatch.setattr(stamps_module, "MOST_DRAWS", 30)
     with pytest.raises(ValueError, match="las and bending must be in reach of the model, got none of class compact "
                                          "with las 240 to inf arcsec and bending 0 to 180 deg in 30 draws; the last "
                                          r"had \d+\.\d arcsec and \d+\.\d deg"):

@@ -402,7 +402,7 @@ def test_a_sky_of_your_own(tmp_path):
     ("median: 1.5 kpc", "median: -1.5 kpc", "median of SFG in .* must be positive"),
     ("exponent: 0.62", "exponent: 0", "exponent of sizes of radio_loud in .* must be positive, got 0"),
     ("source_counts_1400MHz_deep.csv", "none.csv", "file of counts in .* must be an existing file, got 'none.csv'"),
-    ("source_counts_1400MHz_deep.csv", "class_mix.yaml", "must have the columns flux and counts"),
+    ("source_counts_1400MHz_deep.csv", "frii_fraction.yaml", "must have the columns flux and counts"),
     ("name: default", "name: 3", "name in .* must be a word, got 3"),
     ("name: default", "name: [", "must be YAML"),
     ("classes:\n", "clases:\n", r"got 'clases' \(did you mean 'classes'\?\)"),

@@ -37,7 +37,7 @@ def evaluate(**given: Any) -> None:
     if not given["sources"]:
         raise ValueError("sources must name at least one file, folder or package of stamps, "
                          f"got none beside {given['model']!r}")
-    from skygal.cli.words import parse_settings
+    from skygal.cli.shared import parse_settings
     from skygal.evaluation.evaluate import evaluate_model
     from skygal.evaluation.ramis import load_paper_classifier
     from skygal.evaluation.reference import Effort

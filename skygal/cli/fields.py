@@ -46,7 +46,7 @@ def simulate(**given: Any) -> None:
     """
     check_ready(given)
     from skygal.checks import check_choice
-    from skygal.cli.words import parse_wcs
+    from skygal.cli.grid import parse_wcs
     from skygal.io.words import parse_frequencies
 
     check_choice("format", given["format"], ("fits", "zarr"))

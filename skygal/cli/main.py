@@ -120,7 +120,7 @@ def train(**given: Any) -> None:
         written, settled = cli_paper.train_preset(given)
     else:
         cli_paper.check_no_preset(given)
-        from skygal.cli.words import parse_settings
+        from skygal.cli.shared import parse_settings
         from skygal.training.train import train_model
 
         settings = parse_settings({name: given[name] for name in (*TRAINING, "seed")})

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from skygal.settings import Settings
+from skygal.settings import Run, Settings
+
+if TYPE_CHECKING:
+    from skygal.training.settings import TrainSettings
 
 __all__ = [
     "RUN",
@@ -26,7 +29,7 @@ __all__ = [
 ]
 
 #: options that say how a command runs, not what it makes
-RUN_ONLY = {"config", "output", "overwrite", "progress", "plot", "device", "workers", "chunks"}
+RUN_ONLY = {"config", "output", "overwrite", "plot"} | {one.name for one in fields(Run) if not one.metadata["kept"]}
 #: options that may name a file, or a folder, to read
 FILES = ("image", "table", "faint", "beam", "psf", "primary_beam", "wcs", "latents", "model", "classifier", "config",
          "state_dict")
@@ -198,3 +201,41 @@ def add_training_options(function: Callable) -> Callable:
     for name, text in reversed(TRAINING.items()):
         function = click.option(f"--{name.replace('_', '-')}", name, type=WORDS, help=text)(function)
     return function
+
+
+def parse_settings(words: dict[str, Any]) -> TrainSettings:
+    """Return the settings of a training run from words; what is None keeps its default.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a setting is not what it must be.
+    """
+    from skygal.training.settings import TrainSettings
+
+    chosen: dict[str, Any] = {}
+    for field in fields(TrainSettings):
+        value = words.get(field.name)
+        if value is None:
+            continue
+        if isinstance(field.default, tuple):
+            parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
+            kind = type(field.default[0]) if field.default else str
+            chosen[field.name] = tuple(_number(field.name, part, kind) for part in parts)
+        else:
+            chosen[field.name] = _number(field.name, value, type(field.default))
+    return TrainSettings(**chosen)
+
+
+def _number(name: str, value: Any, kind: type) -> Any:
+    from skygal.checks import show
+
+    if kind is str:
+        return str(value).strip()
+    try:
+        # a float in a file is no whole number: the settings themselves refuse it
+        if kind is float and isinstance(value, bool):
+            raise TypeError
+        return kind(value) if isinstance(value, str) or kind is float else value
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be a {'whole ' if kind is int else ''}number, got {show(value)}") from None

@@ -187,7 +187,8 @@ def as_plain(value: Any) -> Any:
         return os.fspath(value)
     if isinstance(value, Table):
         return f"table of {len(value)} rows with the columns {', '.join(value.colnames)}"
-    return repr(value)
+    # an address in memory tells nothing, and would be another the next time
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
 def _note(array: np.ndarray) -> str:

@@ -13,7 +13,7 @@ from astropy.io import fits
 from skygal.checks import as_count, show, warn_caller
 from skygal.io.cards import Cards
 from skygal.io.fits_files import MOST_AXES
-from skygal.io.header_beam import beam_table
+from skygal.io.header_beam import beam_table, write_beam
 from skygal.io.header_frequency import spectral_axes, write_frequency_axis
 from skygal.io.header_wcs import celestial, read_celestial
 from skygal.io.headers import field_header, primary_header, restate_wcs, unwritable
@@ -139,11 +139,7 @@ def header_upon(given: SkyImage, *, beam: Any, frequency: u.Quantity, unit: u.Un
     if lost:
         warn_caller(f"{given.name}: cards that cannot be read are left out of the header that is written: "
                     f"{', '.join(lost)}")
-    # finders need all three cards, which a header can lack though its beam is known (from its history)
-    for key, value in (("BMAJ", beam.major), ("BMIN", beam.minor), ("BPA", beam.pa)):
-        if header.get(key) != value.to_value(u.deg):
-            header.remove(key, ignore_missing=True, remove_all=True)
-            header[key] = (value.to_value(u.deg), "[deg]")
+    write_beam(header, beam)
     if unit != given.unit or "BUNIT" not in header:
         header["BUNIT"] = _spell(unit)
     hertz = frequency.to_value(u.Hz)

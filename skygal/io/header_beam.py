@@ -1,4 +1,4 @@
-"""The restoring beam that a FITS header has: in cards, in the history, or in a table beside the image."""
+"""The restoring beam of a FITS header: written into cards; read from these, the history or a table beside the image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from astropy.io import fits
 from skygal.checks import warn_caller
 from skygal.io.cards import Cards
 
-__all__ = ["beam_table", "read_beam"]
+__all__ = ["beam_table", "read_beam", "write_beam"]
 
 #: FWHM in pixels of beams in headers: beyond these, the unit is another than degrees
 NARROWEST_BEAM, WIDEST_BEAM = 0.5, 150.0
@@ -20,6 +20,19 @@ NARROWEST_BEAM, WIDEST_BEAM = 0.5, 150.0
 ROUND_TO, SAME_TO = 1e-3, 1e-2
 _AXES = ("BMAJ", "BMIN", "BPA")
 _AIPS = re.compile(r"CLEAN\s+BMAJ\s*=\s*(\S+?)[\s,;]*BMIN\s*=\s*(\S+?)[\s,;]*BPA\s*=\s*([^\s,;]+)", re.IGNORECASE)
+
+
+def write_beam(header: fits.Header, beam: Any) -> None:
+    """Write a `~radio_beam.Beam` into the cards BMAJ, BMIN and BPA, degrees, where they say something else.
+
+    Finders need all three, which a header can lack though its beam is known, from its history.
+    """
+    for key, value, comment in (("BMAJ", beam.major, "beam's major axis, FWHM"), ("BMIN", beam.minor,
+                                "beam's minor axis, FWHM"), ("BPA", beam.pa, "beam's angle, east of north")):
+        degrees = float(value.to_value(u.deg))
+        if header.get(key) != degrees:
+            header.remove(key, ignore_missing=True, remove_all=True)
+            header[key] = (degrees, f"[deg] {comment}")
 
 
 def read_beam(header: fits.Header, *, scale: float | None = None, shape: tuple[int, ...] | None = None,

@@ -21,6 +21,7 @@ from astropy.wcs.wcs import WcsError
 
 from skygal.checks import as_quantity
 from skygal.io.cards import Cards
+from skygal.io.header_beam import write_beam
 from skygal.io.header_frequency import spectral_axes
 from skygal.io.header_wcs import SIP, axis_types, celestial
 from skygal.io.provenance import write_provenance
@@ -106,9 +107,7 @@ def field_header(wcs: WCS | fits.Header, shape: Sequence[int] | None = None, *, 
         header[f"NAXIS{axis or ''}"] = length
     header["BUNIT"] = (unit, "brightness unit")
     if beam is not None:
-        header["BMAJ"] = (float(beam.major.to_value(u.deg)), "[deg] beam's major axis, FWHM")
-        header["BMIN"] = (float(beam.minor.to_value(u.deg)), "[deg] beam's minor axis, FWHM")
-        header["BPA"] = (float(beam.pa.to_value(u.deg)), "[deg] beam's angle, east of north")
+        write_beam(header, beam)
     _write_celestial(header, sky)
     for axis, ctype, value, step, axis_unit in ((3, "FREQ", hertz, 1.0, "Hz"), (4, "STOKES", 1.0, 1.0, "")):
         header[f"CTYPE{axis}"] = ctype

@@ -10,6 +10,7 @@ import numpy as np
 from astropy import units as u
 from astropy.table import QTable
 
+from skygal.checks import show_fields
 from skygal.morphology.batches import Batch, Limits, make_stamps, make_stamps_within
 from skygal.morphology.conditions import SIZE_TO_EXTENT
 from skygal.morphology.latents import Latents, sample_keys, sample_latents
@@ -48,6 +49,8 @@ class Galaxies:
     clip_sigma: float | None
     limits: Limits
     resample: Callable[[np.ndarray, np.ndarray], Latents]
+
+    __repr__ = show_fields
 
     def __len__(self) -> int:
         return len(self.population)

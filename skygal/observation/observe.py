@@ -27,16 +27,11 @@ from skygal.observation.psf import read_psf_image
 from skygal.observation.surveys import Survey
 from skygal.wcs import local_affine, on_sky
 
-__all__ = ["as_noise", "faintest_flux", "frame_of_image", "make_frame", "make_frames"]
+__all__ = ["as_noise", "frame_of_image", "make_frame", "make_frames", "sharpest_beam"]
 
 #: without a survey, frequency or beam: L band, and a beam that the pixels sample well
 DEFAULT_FREQUENCY = 1.4 * u.GHz
 DEFAULT_BEAM_PIXELS = 3.0
-#: with noise and no flux range given, sources start at this many times its rms: far enough under what can be detected
-#: that all which noise lifts over a threshold of 5 is there
-FAINTEST_SNR = 1.0
-#: and without noise at this: fainter sources are mostly star-forming galaxies
-FAINTEST_FLUX = 1 * u.mJy
 #: FWHM of a beam, in pixels, at most: the blocks in which its noise is made grow with it
 WIDEST_BEAM = 1000.0
 
@@ -235,6 +230,6 @@ def _not_blank(found: SkyImage, beam: TargetBeam) -> np.ndarray:
     return valid
 
 
-def faintest_flux(noise: float) -> u.Quantity:
-    """Return where fluxes start if no range is given: at the noise (Jy/beam), 1 mJy without noise."""
-    return float(f"{FAINTEST_SNR * noise:.6g}") * u.Jy if noise > 0 else FAINTEST_FLUX
+def sharpest_beam(frames: Sequence[Frame]) -> Any:
+    """Return the beam of the smallest area among those of several images."""
+    return min((frame.beam.beam for frame in frames), key=lambda beam: beam.sr)

@@ -46,7 +46,7 @@ def check_mix(fr_mix: Any, classes: Sequence[str] = FR_CLASSES) -> str | dict[st
 
 @cache
 def _relation() -> dict[str, float]:
-    return parse_yaml(files("skygal.catalogs").joinpath("class_mix.yaml").read_text(encoding="utf-8"))
+    return parse_yaml(files("skygal.catalogs").joinpath("frii_fraction.yaml").read_text(encoding="utf-8"))
 
 
 def frii_fraction(flux: u.Quantity, redshift: Any = None) -> np.ndarray:

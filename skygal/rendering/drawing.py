@@ -9,7 +9,7 @@ import numpy as np
 from scipy import signal
 
 from skygal.observation.beam import TargetBeam
-from skygal.rendering.matching import matching_kernel
+from skygal.rendering.beam_matching import matching_kernel
 from skygal.rendering.plan import PatchPlan, plan_patches
 from skygal.rendering.transform import Patches, render_blocks
 

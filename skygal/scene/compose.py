@@ -18,7 +18,6 @@ from skygal.morphology.clip import check_clip_sigma
 from skygal.morphology.galaxies import Galaxies, sample_galaxies
 from skygal.morphology.latents import check_latents, check_pairs, default_mix
 from skygal.observation.frame import Frame
-from skygal.observation.observe import faintest_flux
 from skygal.population import Clustering, Sky, check_faint, counted_to, sample_population, split_by_beam
 from skygal.scene.chunks import chunked_planes
 from skygal.scene.faint import place_faint
@@ -27,9 +26,9 @@ from skygal.scene.ground import Ground
 from skygal.scene.layer import components_of, truth_of
 from skygal.scene.scene import Scene
 from skygal.seeds import Seeds
-from skygal.settings import Morphology, Population, Run
+from skygal.settings import Morphology, Population, Run, faintest_flux
 
-__all__ = ["Made", "SampledSky", "make_images", "sample_sky", "sharpest_beam"]
+__all__ = ["Made", "SampledSky", "make_images", "sample_sky"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,11 +141,6 @@ def _from_sky(frame: Frame, population: Population, faintest: u.Quantity, seeds:
     # rows of a sky are numbered from 1
     faint["parent_id"], faint["population"] = split.parent, np.asarray(drawn["population"])[split.parent - 1]
     return replace(population, n_sources=None, flux=None, table=split.galaxies, faint=faint)
-
-
-def sharpest_beam(frames: Sequence[Frame]) -> Any:
-    """Return the beam of the smallest area among those of several images."""
-    return min((frame.beam.beam for frame in frames), key=lambda beam: beam.sr)
 
 
 def make_images(sky: SampledSky, views: Sequence[tuple[Frame, Ground]], runs: Sequence[Run]) -> Iterator[Made]:

@@ -26,10 +26,11 @@ from skygal.rendering.canvas import Canvas
 from skygal.rendering.drawing import Stamps, draw_stamps
 from skygal.rendering.image_components import Hills, SeenSources, find_hills
 from skygal.rendering.measured import Measured, hidden
+from skygal.rendering.zoom import stamp_affines, stamp_scale
 from skygal.scene.layer import within_boxes
 from skygal.wcs import icrs_to_pixel, pixel_affine, pixel_to_icrs
 
-__all__ = ["GalaxyLayer", "StampPlaces", "place_stamps", "stamp_affines"]
+__all__ = ["GalaxyLayer", "StampPlaces", "place_stamps"]
 
 MORPHOLOGIES = {1: "single", 2: "double", 3: "triple"}
 #: power of a primary beam below which pixels, in single precision, no longer tell the flux
@@ -153,24 +154,6 @@ def _sources(places: StampPlaces, stamps: np.ndarray, fwhm: float) -> Stamps:
                   places.affine, places.flux)
 
 
-def stamp_affines(jacobian: np.ndarray, turn: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Return, for each source, the map from stamp pixels to image pixels.
-
-    Parameters
-    ----------
-    jacobian : ndarray, shape (n, 2, 2)
-        Pixels per arcsec (east, north) at each source, see `skygal.wcs.pixel_affine`.
-    turn : ndarray, shape (n,)
-        How far the stamp is turned on the sky, radians, north through east.
-    scale : ndarray, shape (n,)
-        Arcsec that one stamp pixel takes on the sky.
-    """
-    cos, sin = np.cos(turn), np.sin(turn)
-    # a stamp's x runs to the west, its y to the north
-    on_sky = np.stack([np.stack([-cos, sin], axis=-1), np.stack([sin, cos], axis=-1)], axis=-2)
-    return jacobian @ (on_sky * scale[:, None, None])
-
-
 def place_stamps(galaxies: Galaxies, frame: Frame, rms: np.ndarray, *, ratio: float,
                  progress: Callable[[int], object], canvas: Canvas | None = None, device: str = "cpu") -> GalaxyLayer:
     """Draw galaxies in a frame, measure them, and keep what is needed to draw them again.
@@ -213,7 +196,7 @@ def place_stamps(galaxies: Galaxies, frame: Frame, rms: np.ndarray, *, ratio: fl
     kept: list[StampPlaces] = []
     for batch in _ahead(galaxies.stamps()):
         here, shapes = slice(batch.start, batch.start + len(batch.stamps)), batch.shapes
-        scale = las[here] / shapes.las
+        scale = stamp_scale(las[here], shapes.las)
         affine = stamp_affines(jacobian[here], pa[here] - np.radians(shapes.pa), scale)
         index, bend = (np.asarray(population[name], float)[here] for name in ("spectral_index", "curvature"))
         colours = Colours.of(index, shapes.core_frac, ratio, curvature=bend)

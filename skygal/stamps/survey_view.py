@@ -16,7 +16,7 @@ from scipy import fft
 
 from skygal.checks import as_count, as_quantity, show
 from skygal.observation.beam import FWHM, ellipse_covariance, native_covariance
-from skygal.rendering.matching import matching_kernel
+from skygal.rendering.beam_matching import matching_kernel
 from skygal.rendering.transform import render_stamps
 
 if TYPE_CHECKING:

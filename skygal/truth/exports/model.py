@@ -13,7 +13,7 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 from radio_beam import Beam
 
-from skygal.checks import as_count, check_choice, open_range, show
+from skygal.checks import as_count, check_choice, open_range, show, show_fields
 from skygal.io.headers import field_header
 from skygal.io.provenance import write_provenance
 from skygal.io.streaming import stream_fits
@@ -27,8 +27,9 @@ from skygal.observation.ellipse import FWHM
 from skygal.observation.frame import Frame
 from skygal.population.spectra import Colours
 from skygal.rendering.canvas import Canvas
+from skygal.rendering.zoom import stamp_affines
 from skygal.scene.faint import DISC_MOMENT, FaintLayer, place_faint
-from skygal.scene.galaxies import GalaxyLayer, StampPlaces, stamp_affines
+from skygal.scene.galaxies import GalaxyLayer, StampPlaces
 from skygal.scene.layer import Layer
 from skygal.truth.exports.columns import finite, numbers
 from skygal.truth.exports.formats import Format
@@ -38,7 +39,7 @@ from skygal.wcs import icrs_to_pixel, pixel_affine
 if TYPE_CHECKING:
     from skygal.field import Field
 
-__all__ = ["FORMATS", "SkyImage", "finer_grid"]
+__all__ = ["FORMATS", "ModelImage", "finer_grid"]
 
 #: FWHM, in pixels of the model, to which all is smoothed at least: the narrowest that pixels tell the flux of to 1e-6
 NARROWEST = 2.0
@@ -64,8 +65,8 @@ def finer_grid(wcs: WCS, times: int) -> WCS:
     return fine
 
 
-@dataclass(frozen=True)
-class SkyImage:
+@dataclass(frozen=True, eq=False)
+class ModelImage:
     """The sky of a field, on a grid, of which a band of rows is drawn when it is asked for.
 
     Attributes
@@ -81,6 +82,8 @@ class SkyImage:
     shape: tuple[int, int]
     beam: TargetBeam
     layers: tuple[Layer, ...]
+
+    __repr__ = show_fields
 
     @cached_property
     def chunks(self) -> tuple[tuple[int, ...]]:
@@ -172,7 +175,8 @@ def _faint(truth: QTable, frame: Frame, ratio: float, gain: np.ndarray) -> Faint
     return place_faint(table, frame, np.zeros(len(table)), ratio=ratio, taken=np.zeros(0, int))
 
 
-def sky_image(field: Field, *, oversample: int = 2, flux: str = "intrinsic", model: Any = None) -> tuple[SkyImage, WCS]:
+def sky_image(field: Field, *, oversample: int = 2, flux: str = "intrinsic", model: Any = None
+              ) -> tuple[ModelImage, WCS]:
     """Return the sky of a field as an image in Jy/pixel, and its WCS.
 
     Parameters
@@ -217,7 +221,7 @@ def sky_image(field: Field, *, oversample: int = 2, flux: str = "intrinsic", mod
         layers.append(GalaxyLayer(places, shape, beam, clip, shared=generator))
     if not stamped.all():
         layers.append(_faint(truth[~stamped], Frame(wcs, shape, beam, frequency * u.Hz), ratio, gain[~stamped]))
-    return SkyImage(shape, beam, tuple(layers)), wcs
+    return ModelImage(shape, beam, tuple(layers)), wcs
 
 
 def write_model(field: Field, path: Path, *, progress: bool = False, oversample: int = 2, flux: str = "intrinsic",

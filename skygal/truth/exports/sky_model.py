@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy import units as u
 
-from skygal.checks import check_choice, show
+from skygal.checks import check_choice, show, show_fields
 from skygal.io.provenance import restore_provenance
 from skygal.observation.ellipse import ellipse_axes, ellipse_covariance
 from skygal.truth.exports.columns import finite, numbers
@@ -24,7 +24,7 @@ POINT = 1e-3
 NARROWEST = 1e-2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SkyModel:
     """Components of sources, n of them.
 
@@ -58,6 +58,8 @@ class SkyModel:
     index: np.ndarray
     curvature: np.ndarray
     frequency: float
+
+    __repr__ = show_fields
 
     def __len__(self) -> int:
         return len(self.flux)

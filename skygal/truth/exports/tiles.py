@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from skygal.checks import as_count, as_range, show
+from skygal.checks import as_count, as_range, show, show_fields
 from skygal.truth.exports.columns import numbers
 from skygal.truth.exports.masks import truth_boxes
 
@@ -29,12 +29,14 @@ RADIOGALAXYNET = {"FRII": ("FR-II", 1), "FRI": ("FR-I", 2), "hybrid": ("FR-X", 3
 COMPACT = ("R", 4)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Classes:
     """The classes of sources: names by number, from 1, and the number of each row of truth."""
 
     names: dict[int, str]
     number: np.ndarray
+
+    __repr__ = show_fields
 
     @classmethod
     def of(cls, field: Field, categories: str | None) -> Classes:
@@ -110,7 +112,7 @@ class Grey:
         return np.round(255 * np.tanh(3 * part) / np.tanh(3)).astype(np.uint8)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tile:
     """A picture of a part of a field, and the sources that are seen in it.
 
@@ -133,6 +135,8 @@ class Tile:
     labels: np.ndarray
     rows: np.ndarray
     boxes: np.ndarray
+
+    __repr__ = show_fields
 
     def save(self, folder: Path) -> None:
         """Write the picture as ``NAME.png``, 8 bit."""

@@ -1,12 +1,11 @@
-"""From words to values: how the command line spells a field's grid and a training run's settings."""
+"""The pixel grid of a field, from words or from the header of a file."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from astropy.io import fits
 from astropy.wcs import WCS
@@ -16,10 +15,7 @@ from skygal.io.header_wcs import celestial, celestial_axes, read_celestial
 from skygal.io.words import parse_path, parse_quantity, parse_size
 from skygal.wcs import make_wcs
 
-if TYPE_CHECKING:
-    from skygal.training.settings import TrainSettings
-
-__all__ = ["DEFAULT_CENTER", "DEFAULT_SIZE", "parse_settings", "parse_wcs"]
+__all__ = ["DEFAULT_CENTER", "DEFAULT_SIZE", "parse_wcs"]
 
 #: where a field lies and how many pixels it has on a side if nothing is said
 DEFAULT_CENTER, DEFAULT_SIZE = "12h00m00s +30d00m00s", 1024
@@ -96,39 +92,3 @@ def parse_wcs(*, wcs: str | Mapping[str, Any] | None = None, center: str | None 
     return make_wcs(DEFAULT_CENTER if center is None else str(center),
                     parse_size("size", DEFAULT_SIZE if size is None else size), scale,
                     projection="SIN" if projection is None else projection)
-
-
-def parse_settings(words: dict[str, Any]) -> TrainSettings:
-    """Return the settings of a training run from words; what is None keeps its default.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a setting is not what it must be.
-    """
-    from skygal.training.settings import TrainSettings
-
-    chosen: dict[str, Any] = {}
-    for field in fields(TrainSettings):
-        value = words.get(field.name)
-        if value is None:
-            continue
-        if isinstance(field.default, tuple):
-            parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
-            kind = type(field.default[0]) if field.default else str
-            chosen[field.name] = tuple(_number(field.name, part, kind) for part in parts)
-        else:
-            chosen[field.name] = _number(field.name, value, type(field.default))
-    return TrainSettings(**chosen)
-
-
-def _number(name: str, value: Any, kind: type) -> Any:
-    if kind is str:
-        return str(value).strip()
-    try:
-        # a float in a file is no whole number: the settings themselves refuse it
-        if kind is float and isinstance(value, bool):
-            raise TypeError
-        return kind(value) if isinstance(value, str) or kind is float else value
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be a {'whole ' if kind is int else ''}number, got {show(value)}") from None
