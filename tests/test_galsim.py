@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
+from pathlib import Path
+
 import numpy as np
 import pytest
+import yaml
 from astropy import units as u
 
 import skygal
@@ -142,3 +147,16 @@ class TestConfig:
     def test_what_is_not_allowed(self, given, said):
         with pytest.raises(galsim.GalSimConfigError, match=said):
             galsim.config.BuildImage(config(**given))
+
+
+def test_what_the_page_shows_is_drawn():
+    text = (Path(__file__).parents[1] / "docs" / "galsim.rst").read_text(encoding="utf-8")
+    (given,), (code,) = (re.findall(rf"^\.\. code-block:: {language}\n((?:   .*\n|\n)+)", text, re.MULTILINE)
+                         for language in ("yaml", "python3"))
+    image = galsim.config.BuildImage(yaml.safe_load(given)).array
+    assert image.shape == (96, 192)
+    assert (image[:, :96].sum(), image[:, 96:].sum()) == pytest.approx((0.5, 1.5), rel=1e-3)
+    names: dict = {}
+    exec(compile(textwrap.dedent(code), "galsim.rst", "exec"), names)
+    assert names["image"].array.sum() == pytest.approx(0.5, rel=1e-3)
+    assert round(names["galaxy"].beam_fwhm, 2) == float(re.search(r"beam_fwhm +# ([\d.]+) arcsec", code)[1])
