@@ -56,6 +56,22 @@ class Seeds:
             out[here] = self.keys(f"{name}: {label}", here[-1] + 1)[here]
         return out
 
+    def uniforms_of(self, name: str, *values: np.ndarray) -> np.ndarray:
+        """Return a number in [0, 1) for each row of some values, shape (n,), which does not depend on its place.
+
+        It is a hash of the row, of the seed and of the name (SplitMix64, Steele et al. 2014,
+        doi:10.1145/2660193.2660195).
+        """
+        mixed = np.full(len(values[0]), self._sequence(name).generate_state(1, np.uint64)[0])
+        for value in values:
+            # 0.0 and -0.0 are one place
+            mixed ^= (np.asarray(value, float) + 0.0).view(np.uint64)
+            mixed += np.uint64(0x9E3779B97F4A7C15)
+            mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            mixed ^= mixed >> np.uint64(31)
+        return (mixed >> np.uint64(11)) * 2.0**-53
+
 
 def key_generator(key: int) -> np.random.Generator:
     """Return the counter-based generator that belongs to one source's key."""

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     FluxLike: TypeAlias = RangeLike | Distribution
     SizeLike: TypeAlias = RangeLike | Distribution | SizeRelation
     NumberLike: TypeAlias = float | tuple[float, float] | str | Distribution
-    SkyLike: TypeAlias = Sky | PathLike_
+    SkyLike: TypeAlias = Sky | TableLike
     ClusteringLike: TypeAlias = Clustering | bool
     LatentsLike: TypeAlias = str | np.ndarray | Sequence
     ModelLike: TypeAlias = PathLike_ | Generator | PaperGenerator
@@ -115,9 +115,9 @@ class Population(Settings):
     fr_mix: Any = _setting(None, "Classes: 'balanced', 'survey' or 'FRI:0.3,FRII:0.7'.", "mix")
     spectral_index: Any = _setting(None, "Spectral index, or its range: '-0.9,-0.6'.", "numbers")
     curvature: Any = _setting(None, "Curvature of the spectra; 0 if left out.", "number")
-    sky: Any = _setting(None, "The whole radio sky, all kinds of sources with their counts: 'default', 'sdc1' or a "
-                        "YAML file of one. Simulated fields have the default one if nothing else says which sources "
-                        "there are.")
+    sky: Any = _setting(None, "The whole radio sky, all kinds of sources with their counts: 'default', 'sdc1', a YAML "
+                        "file of one, or a catalogue (FITS, ECSV, CSV, VOTable). Simulated fields have the default one "
+                        "if nothing else says which sources there are.")
     clustering: Any = _setting(None, "Whether the sources of a sky cluster: 'yes'.", "clustering")
 
     def is_left_open(self) -> bool:

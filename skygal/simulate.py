@@ -95,10 +95,11 @@ def simulate_field(wcs: WCS | fits.Header, n_sources: int | None = None, *, shap
         Of S ~ nu^alpha: one for all, a range, or a distribution.
     curvature : float or distribution, optional
         beta of S ~ nu^(alpha + beta ln(nu / nu0)), nu0 being the (first) frequency; 0 by default.
-    sky : str, path or `skygal.population.Sky`, optional
+    sky : str, path, `skygal.population.Sky` or `~astropy.table.Table`, optional
         The whole radio sky down to the noise, or to ``flux``: star-forming galaxies, radio-quiet and compact AGN, FRIs
         and FRIIs, with their counts, sizes, spectra and redshifts. FRIs and FRIIs that the beam resolves are drawn by
         the model, the others as points, Gaussians and discs. "default", "sdc1" or a YAML file, see :doc:`/sky`.
+        Or a catalogue, see :doc:`/catalogues`, of which the sources in and near the image are taken.
     clustering : bool or `skygal.population.Clustering`, optional
         Whether the sources of a sky cluster; by default they do not.
     table : `~astropy.table.Table` or path, optional

@@ -333,7 +333,7 @@ def test_split_of_what_is_none(mixed):
         split_by_beam(QTable({"flux": [1] * u.Jy}), 6 * u.arcsec)
     other = mixed[:3].copy()
     other["population"] = "blazar"
-    with pytest.raises(ValueError, match="population must be one of SFG, RQ-AGN, FR0, FRI, FRII, got 'blazar'"):
+    with pytest.raises(ValueError, match="one of SFG, RQ-AGN, FR0, FRI, FRII or empty, got 'blazar'"):
         split_by_beam(other, 6 * u.arcsec)
     with pytest.raises(ValueError, match="beam must be one for all or one for each of 3 sources, got shape"):
         split_by_beam(mixed[:3], [6, 6] * u.arcsec)

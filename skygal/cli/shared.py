@@ -31,8 +31,8 @@ __all__ = [
 #: options that say how a command runs, not what it makes
 RUN_ONLY = {"config", "output", "overwrite", "plot"} | {one.name for one in fields(Run) if not one.metadata["kept"]}
 #: options that may name a file, or a folder, to read
-FILES = ("image", "table", "faint", "beam", "psf", "primary_beam", "wcs", "latents", "model", "classifier", "config",
-         "state_dict")
+FILES = ("image", "table", "faint", "sky", "beam", "psf", "primary_beam", "wcs", "latents", "model", "classifier",
+         "config", "state_dict")
 FOLDERS = ("sources", "source", "frdeep", "paper")
 #: names for `add_options`, of every command
 RUN = ("seed", "device", "output", "overwrite", "progress", "config")

@@ -1,5 +1,6 @@
 """Which sources there are: fluxes, sizes, classes, spectra and places, drawn or given."""
 
+from skygal.population.catalogues import list_catalogues, read_catalogue
 from skygal.population.classes import FR_CLASSES, frii_fraction
 from skygal.population.clustering import Clustering
 from skygal.population.counts import CountedFlux, SourceCounts, read_counts
@@ -47,7 +48,9 @@ __all__ = [
     "counted_to",
     "frii_fraction",
     "image_area",
+    "list_catalogues",
     "list_skies",
+    "read_catalogue",
     "read_counts",
     "read_population",
     "sample_faint",

@@ -55,7 +55,7 @@ def split_by_beam(table: Table, beam: Any, *, extended: float = EXTENDED) -> Spl
     Parameters
     ----------
     table : `~astropy.table.QTable`
-        From `Sky.sample`.
+        From `Sky.sample` or `read_catalogue`.
     beam : Quantity or `~radio_beam.Beam`
         The beam's FWHM, one for all or one for each source, or an elliptical Gaussian, of which the geometric mean of
         the axes counts.
@@ -97,9 +97,10 @@ def split_by_beam(table: Table, beam: Any, *, extended: float = EXTENDED) -> Spl
     extended = as_quantity("extended", extended, u.one)
     fwhm = _fwhm(beam, len(table))
     population = np.asarray(table["population"])
-    unknown = ~np.isin(population, CLASSES)
+    unknown = ~np.isin(population, (*CLASSES, ""))
     if unknown.any():
-        raise ValueError(f"population must be one of {', '.join(CLASSES)}, got {show(str(population[unknown][0]))}")
+        raise ValueError(f"population must be one of {', '.join(CLASSES)} or empty, got "
+                         f"{show(str(population[unknown][0]))}")
     las, major = (u.Quantity(table[name]).to_value(u.arcsec) for name in ("las", "b_maj"))
     large = np.isin(population, ("FRI", "FRII")) & (las > extended * fwhm)
     galaxies = table[_GALAXIES][large]

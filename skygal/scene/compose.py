@@ -18,7 +18,9 @@ from skygal.morphology.clip import check_clip_sigma
 from skygal.morphology.galaxies import Galaxies, sample_galaxies
 from skygal.morphology.latents import check_latents, check_pairs, default_mix
 from skygal.observation.frame import Frame
-from skygal.population import Clustering, Sky, check_faint, counted_to, sample_population, split_by_beam
+from skygal.population import check_faint, counted_to, sample_population
+from skygal.population.catalogues import is_catalogue
+from skygal.population.sky_tables import sky_tables
 from skygal.scene.chunks import chunked_planes
 from skygal.scene.faint import place_faint
 from skygal.scene.galaxies import place_stamps
@@ -120,27 +122,23 @@ def sample_sky(frame: Frame, population: Population, morphology: Morphology, *, 
                               bending=bending)
     n = len(drawn) + (0 if asked.sky is None or faint is None else len(np.unique(np.asarray(faint["parent_id"]))))
     settings = {**asked.given(), **morphology.given(), "n_sources": n, "latents": latents,
-                "fr_mix": mix if asked.sky is None else None, "flux": faintest if asked.flux is None else asked.flux}
+                "fr_mix": mix if asked.sky is None else None,
+                "flux": faintest if asked.flux is None and not is_catalogue(asked.sky) else asked.flux}
     return SampledSky(galaxies, faint, settings, frame.frequency)
 
 
 def _from_sky(frame: Frame, population: Population, faintest: u.Quantity, seeds: Seeds, mask: np.ndarray | None,
               beam: Any) -> Population:
     """Return the settings that have the sources of a whole sky as tables: those the model draws, and all others."""
-    for name in ("table", "faint", "las", "fr_mix", "spectral_index", "curvature"):
+    others = ("table", "faint", "las", "fr_mix", "spectral_index", "curvature")
+    for name in (*others, "n_sources", "flux", "clustering") if is_catalogue(population.sky) else others:
         if getattr(population, name) is not None:
             raise ValueError(f"{name} must be left out where sky is given, which has its own, got "
                              f"{show(getattr(population, name))}")
-    sky = population.sky if isinstance(population.sky, Sky) else Sky.read(population.sky)
-    clustering = Clustering() if population.clustering is True else population.clustering
-    drawn = sky.sample(frame.wcs, frame.shape, seeds=seeds, frequency=frame.frequency,
-                       flux=faintest if population.flux is None else population.flux, mask=mask,
-                       n=population.n_sources, clustering=clustering)
-    split = split_by_beam(drawn, beam)
-    faint = split.faint
-    # rows of a sky are numbered from 1
-    faint["parent_id"], faint["population"] = split.parent, np.asarray(drawn["population"])[split.parent - 1]
-    return replace(population, n_sources=None, flux=None, table=split.galaxies, faint=faint)
+    table, faint = sky_tables(population.sky, frame.wcs, frame.shape, beam, seeds=seeds, frequency=frame.frequency,
+                              flux=faintest if population.flux is None else population.flux, mask=mask,
+                              n=population.n_sources, clustering=population.clustering, widest=frame.beam.beam.major)
+    return replace(population, n_sources=None, flux=None, table=table, faint=faint)
 
 
 def make_images(sky: SampledSky, views: Sequence[tuple[Frame, Ground]], runs: Sequence[Run]) -> Iterator[Made]:
