@@ -30,6 +30,8 @@ html_css_files = ["wide.css"]
 templates_path = ["_templates"]
 
 autosummary_generate = True
+# optional, and needed for nothing but skygal.galsim
+autodoc_mock_imports = ["galsim"]
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False

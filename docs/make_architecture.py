@@ -28,7 +28,7 @@ WORDS = {"settings": "what may be asked for", "io": "files in and out", "observa
          "rendering": "sources onto pixels", "population": "which sources there are",
          "morphology": "the model and its stamps", "scene": "layers over a ground", "stamps": "for machine learning",
          "data": "real stamps", "training": "of the default model", "evaluation": "how real stamps are",
-         "bastien2021": "the paper again", "cli": "the command line"}
+         "bastien2021": "the paper again", "cli": "the command line", "galsim": "a plug-in of GalSim"}
 WIDTH, HEIGHT, ACROSS, DOWN, EDGE = 178, 46, 192, 82, 14
 MIDDLE = 1.6
 

@@ -13,20 +13,22 @@ if TYPE_CHECKING:
     from skygal.observation.surveys import Survey, list_surveys, read_survey
     from skygal.simulate import simulate_field, simulate_fields
     from skygal.stamps.dataset import SyntheticStamps
+    from skygal.stamps.fields import SyntheticFields
     from skygal.stamps.sample import StampSet, sample_stamps
     from skygal.truth.exports.cube import write_cube
     from skygal.wcs import make_wcs
 
 __version__ = "0.1.0"
 
-__all__ = ["AiryPrimaryBeam", "Field", "GaussianPrimaryBeam", "StampSet", "Survey", "SyntheticStamps", "__version__",
-           "inject", "inject_fields", "list_models", "list_surveys", "load_model", "make_wcs", "read_survey",
-           "sample_stamps", "simulate_field", "simulate_fields", "write_cube"]
+__all__ = ["AiryPrimaryBeam", "Field", "GaussianPrimaryBeam", "StampSet", "Survey", "SyntheticFields",
+           "SyntheticStamps", "__version__", "inject", "inject_fields", "list_models", "list_surveys", "load_model",
+           "make_wcs", "read_survey", "sample_stamps", "simulate_field", "simulate_fields", "write_cube"]
 
 # imported when first asked for, so that `import skygal` pulls in neither torch nor astropy
 _HOMES = {
     "AiryPrimaryBeam": "observation.primary_beam", "Field": "field", "GaussianPrimaryBeam": "observation.primary_beam",
-    "StampSet": "stamps.sample", "Survey": "observation.surveys", "SyntheticStamps": "stamps.dataset",
+    "StampSet": "stamps.sample", "Survey": "observation.surveys", "SyntheticFields": "stamps.fields",
+    "SyntheticStamps": "stamps.dataset",
     "inject": "injection", "inject_fields": "injection", "list_models": "morphology.checkpoint",
     "list_surveys": "observation.surveys", "load_model": "morphology.checkpoint", "make_wcs": "wcs",
     "read_survey": "observation.surveys", "sample_stamps": "stamps.sample", "simulate_field": "simulate",

@@ -86,7 +86,8 @@ def test_a_circle_would_be_found():
     ("truth", {"checks", "io", "truth"}),
     ("population", {"checks", "io", "population", "rendering", "seeds", "wcs"}),
     ("morphology", {"checks", "io", "morphology", "observation", "rendering", "seeds"}),
-    ("stamps", {"checks", "io", "morphology", "observation", "population", "rendering", "seeds", "stamps", "truth"}),
+    ("stamps", {"checks", "io", "morphology", "observation", "population", "rendering", "scene", "seeds", "settings",
+                "stamps", "truth", "wcs"}),
     ("data", {"checks", "data", "io", "morphology", "observation", "stamps", "wcs"}),
     ("training", {"checks", "data", "io", "morphology", "stamps", "training"}),
     ("evaluation", {"checks", "data", "evaluation", "io", "morphology", "observation", "seeds", "stamps", "training"}),
@@ -115,8 +116,9 @@ def test_the_ground_floor_stands_on_nothing_else():
 
 def test_the_hall():
     entries = [path for path in PACKAGE.iterdir() if path.name != "__pycache__"]
-    assert len(entries) <= 22
-    assert sum(path.is_file() for path in entries) <= 9
+    # one of them, galsim.py, is there since GalSim imports a plug-in by its name
+    assert len(entries) <= 23
+    assert sum(path.is_file() for path in entries) <= 10
 
 
 @pytest.fixture(scope="module")

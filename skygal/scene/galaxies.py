@@ -165,8 +165,9 @@ def place_stamps(galaxies: Galaxies, frame: Frame, rms: np.ndarray, *, ratio: fl
     measured.edge[hidden(measured.flux, positions, frame.shape)] = False
     _warn(measured, ids)
     truth, components = _tables(population, frame, positions, rms, measured, gain, _join(columns), _join(parts))
-    return GalaxyLayer(StampPlaces.join(kept, galaxies.latents[:0]), frame.shape, beam, galaxies.clip_sigma, device, truth, components,
-                       measured.footprints, model)
+    places = StampPlaces.join(kept, galaxies.latents[:0])
+    return GalaxyLayer(places, frame.shape, beam, galaxies.clip_sigma, device, truth, components, measured.footprints,
+                       model)
 
 
 def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
