@@ -28,9 +28,9 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 import skygal
-from skygal.data.cross_match import flatten_cutout
-from skygal.data.cutouts import join_cutouts
-from skygal.data.readers import read_stamps
+from skygal.training.data.cross_match import flatten_cutout
+from skygal.training.data.cutouts import join_cutouts
+from skygal.training.data.readers import read_stamps
 from skygal.training.settings import TrainSettings
 from skygal.training.train import load_training_set
 

@@ -19,6 +19,8 @@ PICTURE = ROOT / "docs" / "_static" / "rooms.svg"
 
 #: modules at the top of the package that are drawn in one box; another one gets a box of its own
 HALLS = {"the verbs": ("simulate", "injection", "field"), "ground floor": ("wcs", "checks", "seeds")}
+#: rooms within others
+INNER = {"skygal.truth.exports": "exports", "skygal.training.data": "data"}
 #: where a room stands from left to right, in boxes; those that are not named stand in the middle
 COLUMN = {"settings": 0.0, "population": 1.0, "morphology": 2.2, "truth": 3.2, "scene": 0.6, "exports": 0.6,
           "the verbs": 0.6, "stamps": 2.6, "data": 2.6, "training": 2.6, "evaluation": 2.6, "bastien2021": 2.6}
@@ -35,7 +37,7 @@ MIDDLE = 1.6
 
 def room_of(module: str) -> str:
     """Return the box of a module ``skygal.room.name``."""
-    name = "exports" if module.startswith("skygal.truth.exports") else module.split(".")[1]
+    name = next((room for start, room in INNER.items() if module.startswith(start)), module.split(".")[1])
     return next((hall for hall, names in HALLS.items() if name in names), name)
 
 

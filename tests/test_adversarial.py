@@ -7,9 +7,9 @@ import pytest
 import torch
 from training_stamps import SMALL, stamps
 
-from skygal.data.cutouts import make_cutouts
-from skygal.data.prepare import prepare_stamps
 from skygal.training import adversarial
+from skygal.training.data.cutouts import make_cutouts
+from skygal.training.data.prepare import prepare_stamps
 from skygal.training.loop import Trainer, quiet_torch
 
 

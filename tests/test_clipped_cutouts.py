@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from training_stamps import blob
 
-from skygal.data.clipped_cutouts import estimate_clipped_noise, has_clip_subtracted, restore_clip
 from skygal.stamps.survey_view import sample_noise
+from skygal.training.data.clipped_cutouts import estimate_clipped_noise, has_clip_subtracted, restore_clip
 
 
 def cutout(rms, seed):

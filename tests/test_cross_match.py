@@ -5,8 +5,8 @@ import pytest
 from scipy import ndimage
 from training_stamps import blob
 
-from skygal.data.cross_match import compare_cutouts, fill_positions, flatten_cutout, match_cutouts
-from skygal.data.cutouts import make_cutouts
+from skygal.training.data.cross_match import compare_cutouts, fill_positions, flatten_cutout, match_cutouts
+from skygal.training.data.cutouts import make_cutouts
 
 
 def sky(seed: int, size: int = 180, kind: str = "extended") -> np.ndarray:

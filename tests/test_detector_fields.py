@@ -18,7 +18,7 @@ from photutils.segmentation import SegmentationImage, SourceCatalog, detect_sour
 from torch.utils.data import DataLoader
 
 import skygal
-from skygal.scene.contributions import Contribution
+from skygal.rendering.contributions import Contribution
 from skygal.seeds import Seeds
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* sources (have stamps coarser|lie outside)")

@@ -9,13 +9,13 @@ from astropy.table import Table
 from click.testing import CliRunner
 from training_stamps import write_npz
 
-from skygal.data.prepare import prepare_stamps
-from skygal.data.readers import read_stamps
 from skygal.evaluation import evaluate as module
 from skygal.evaluation.evaluate import MEASURES, evaluate_model, evaluate_stamps, observe_generated
 from skygal.evaluation.reference import CLASSES, Effort, add_beam, make_reference
 from skygal.evaluation.report import csv_table, markdown_table
 from skygal.evaluation.results import Result
+from skygal.training.data.prepare import prepare_stamps
+from skygal.training.data.readers import read_stamps
 
 TINY = Effort(folds=2, judge_seeds=1, judge_epochs=4, views=1, test_seeds=1, test_epochs=2, transfer_seeds=2,
               transfer_epochs=2, few=20, n_boot=10)
@@ -174,9 +174,9 @@ def test_a_model_of_another_kind_is_refused(monkeypatch):
 def test_the_second_judge_is_kept_apart(tmp_path, monkeypatch):
     from training_stamps import stamps as make
 
-    from skygal.data.cutouts import make_cutouts
     from skygal.evaluation import ramis
     from skygal.evaluation.judges import apart_from, train_second_judge
+    from skygal.training.data.cutouts import make_cutouts
 
     images, labels = make(12, size=150)
     clipped = np.where(images > 0.03, np.floor(255 * images / images.max(axis=(1, 2), keepdims=True)), 0)

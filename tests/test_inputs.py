@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from skygal.checks import show
-from skygal.data.readers import read_stamps
 from skygal.io import inputs
 from skygal.io.config import dump_config, load_config, parse_yaml
 from skygal.io.inputs import check_file, open_file, read_bytes, read_npy, read_npz, read_text
@@ -22,6 +21,7 @@ from skygal.io.provenance import read_provenance
 from skygal.io.words import parse_latents
 from skygal.observation.psf import read_psf_image
 from skygal.observation.surveys import read_survey
+from skygal.training.data.readers import read_stamps
 
 MiB = 2**20
 

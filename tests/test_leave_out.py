@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from skygal.data.cross_match import leave_out
-from skygal.data.cutouts import make_cutouts, select_cutouts
+from skygal.training.data.cross_match import leave_out
+from skygal.training.data.cutouts import make_cutouts, select_cutouts
 
 
 def at(ra, dec, name):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from training_stamps import blob, stamps
 
-from skygal.data.cutouts import make_cutouts
 from skygal.evaluation.generated import match_noise
 from skygal.evaluation.observed import observe_cutouts, observe_stamps
 from skygal.morphology.moments import measure_moments
 from skygal.stamps.survey_view import sample_noise
+from skygal.training.data.cutouts import make_cutouts
 
 SIGMA = 3 / 2.3548200450309493
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from training_stamps import write_batch
 
-from skygal.data.plain_pickle import load_plain_pickle
-from skygal.data.readers import read_stamps
+from skygal.training.data.plain_pickle import load_plain_pickle
+from skygal.training.data.readers import read_stamps
 
 ARRAY = b"cnumpy\nndarray\n"
 RECONSTRUCT = b"cnumpy.core.multiarray\n_reconstruct\n(" + ARRAY + b"(I0\ntVb\ntR"

@@ -9,11 +9,11 @@ import pytest
 from astropy.io import fits
 from training_stamps import stamps, write_batch, write_npz
 
-from skygal.data import image_files
-from skygal.data.cifar_batches import load_plain_pickle
-from skygal.data.cutouts import join_cutouts
-from skygal.data.image_files import measure_rms, parse_name
-from skygal.data.readers import read_stamps
+from skygal.training.data import image_files
+from skygal.training.data.cifar_batches import load_plain_pickle
+from skygal.training.data.cutouts import join_cutouts
+from skygal.training.data.image_files import measure_rms, parse_name
+from skygal.training.data.readers import read_stamps
 
 
 def write_fits(path, image, **header):

@@ -16,10 +16,10 @@ from click.testing import CliRunner
 
 import skygal
 from skygal.cli.main import cli, main
-from skygal.data.readers import read_stamps
 from skygal.stamps import sample as sampling
 from skygal.stamps.files import encode_png, write_stamps
 from skygal.stamps.sample import StampSet, iter_stamps
+from skygal.training.data.readers import read_stamps
 from skygal.truth import read_truth
 
 PILImage = pytest.importorskip("PIL.Image")

@@ -84,8 +84,8 @@ def test_moments_of_other_shapes():
 
 
 def test_checkpoints_whose_entries_are_gone(tmp_path):
-    from skygal.data.prepare import prepare_stamps
-    from skygal.data.readers import read_stamps
+    from skygal.training.data.prepare import prepare_stamps
+    from skygal.training.data.readers import read_stamps
     from skygal.training.loop import Trainer
 
     data = prepare_stamps(read_stamps(write_npz(tmp_path / "a.npz", 40)), classes=PLAIN.classes, shape=PLAIN.shape)

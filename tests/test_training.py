@@ -11,13 +11,13 @@ import pytest
 import torch
 from training_stamps import PLAIN, SMALL, stamps, write_npz
 
-from skygal.data.prepare import prepare_stamps
-from skygal.data.readers import read_stamps
 from skygal.io.atomic import whole_directory
 from skygal.morphology.checkpoint import load_model
 from skygal.morphology.networks import Architecture
 from skygal.training import loop, train
 from skygal.training.augment import FARTHEST, StampBatches
+from skygal.training.data.prepare import prepare_stamps
+from skygal.training.data.readers import read_stamps
 from skygal.training.loop import Trainer, quiet_torch
 from skygal.training.settings import TrainSettings
 from skygal.training.train import load_training_set, train_model

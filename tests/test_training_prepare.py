@@ -5,12 +5,12 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from training_stamps import blob, source, stamps
 
-from skygal.data.cutouts import make_cutouts
-from skygal.data.isolate import find_source, restore_source
-from skygal.data.prepare import prepare_stamps, split_by_sky
 from skygal.morphology.conditions import measure_bending
 from skygal.morphology.moments import measure_moments
 from skygal.stamps.survey_view import sample_noise
+from skygal.training.data.cutouts import make_cutouts
+from skygal.training.data.isolate import find_source, restore_source
+from skygal.training.data.prepare import prepare_stamps, split_by_sky
 
 SIGMA = 3 / 2.3548200450309493
 

@@ -19,10 +19,10 @@ from skygal.bastien2021.frdeep import FRDEEP_SIDE, read_frdeep
 from skygal.bastien2021.networks import PaperArchitecture, PaperModel
 from skygal.bastien2021.weights import save_paper_model
 from skygal.checks import warn_caller
-from skygal.data.readers import read_stamps
 from skygal.observation.beam import TargetBeam
 from skygal.population import sample_population
 from skygal.seeds import Seeds
+from skygal.training.data.readers import read_stamps
 
 WCS = skygal.make_wcs("12h00m00s +30d00m00s", 64, 1.8 * u.arcsec)
 KNOWN = {"np": np, "u": u, "skygal": skygal, "Beam": Beam, "TargetBeam": TargetBeam, "wcs": WCS, "Seeds": Seeds,

@@ -115,7 +115,7 @@ def _read_arrays(path: Path, shown: str) -> list[tuple[Any, Any]]:
 
 def _read_folder(path: Path, shown: str) -> list[tuple[Any, Any]]:
     """Return (images, labels) of training and test out of a folder of batches."""
-    from skygal.data.cifar_batches import find_batches, load_batch
+    from skygal.training.data.cifar_batches import find_batches, load_batch
 
     batches = find_batches(path)
     for name in ("data_batch", "test_batch"):

@@ -17,9 +17,9 @@ from skygal.evaluation.reference import CLASSES, Effort, Reference, make_referen
 from skygal.evaluation.results import Result
 
 if TYPE_CHECKING:
-    from skygal.data.cutouts import Cutouts
-    from skygal.data.prepare import TrainingSet
     from skygal.evaluation.ramis import PaperClassifier
+    from skygal.training.data.cutouts import Cutouts
+    from skygal.training.data.prepare import TrainingSet
 
 __all__ = ["MEASURES", "Evaluation", "evaluate_model", "evaluate_stamps"]
 
@@ -151,7 +151,7 @@ def evaluate_model(model: Any, sources: Sequence[str | os.PathLike], *, paper: P
         See `skygal.morphology.checkpoint.load_model`.
     sources : sequence of path or str
         Real stamps, those that the model was trained on, in the same order, so that the splits are the same; see
-        `skygal.data.readers.read_stamps`.
+        `skygal.training.data.readers.read_stamps`.
     paper : PaperClassifier, optional
         The paper's judge, from `skygal.evaluation.ramis.train_paper_classifier`.
     frdeep : path or str, optional
@@ -181,11 +181,11 @@ def evaluate_model(model: Any, sources: Sequence[str | os.PathLike], *, paper: P
         If a measure is unknown, the model lacks FRI or FRII or is not conditioned on extent, or the stamps do not
         suffice.
     """
-    from skygal.data.cutouts import join_cutouts
-    from skygal.data.readers import read_stamps
     from skygal.morphology.checkpoint import load_model
     from skygal.morphology.generator import CvaeGenerator
     from skygal.seeds import Seeds
+    from skygal.training.data.cutouts import join_cutouts
+    from skygal.training.data.readers import read_stamps
     from skygal.training.loop import quiet_torch
     from skygal.training.settings import TrainSettings
     from skygal.training.train import load_training_set

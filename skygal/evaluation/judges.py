@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skygal.checks import as_count, show
-from skygal.data.cutouts import Cutouts, join_cutouts
-from skygal.data.prepare import sky_cells
-from skygal.data.readers import read_stamps
+from skygal.training.data.cutouts import Cutouts, join_cutouts
+from skygal.training.data.prepare import sky_cells
+from skygal.training.data.readers import read_stamps
 from skygal.training.stamp_classifier import N_CLASSES, StampClassifier, train_classifier
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def apart_from(images: Cutouts, stamps: Cutouts, rows: np.ndarray, *, progress: 
     `~numpy.ndarray` of bool
         Shape (number of images,).
     """
-    from skygal.data.cross_match import match_cutouts
+    from skygal.training.data.cross_match import match_cutouts
 
     n = len(stamps)
     same = match_cutouts(join_cutouts([stamps, images]), progress=progress)
@@ -171,7 +171,7 @@ def train_second_judge(source: str | os.PathLike, stamps: Cutouts, rows: np.ndar
     Parameters
     ----------
     source : path or str
-        FRDEEP; see `skygal.data.readers.read_stamps`.
+        FRDEEP; see `skygal.training.data.readers.read_stamps`.
     stamps : Cutouts
         The real cutouts of an evaluation.
     rows : array_like of int

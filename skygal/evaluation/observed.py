@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from skygal.checks import show_fields
-from skygal.data.clipped_cutouts import estimate_clipped_noise, has_clip_subtracted, restore_clip
-from skygal.data.cutouts import Cutouts
-from skygal.data.isolate import find_source
 from skygal.morphology.measure import largest_size
 from skygal.morphology.moments import measure_moments
 from skygal.stamps.survey_view import CLIP, WHITE, clip_to_white, sample_skies, turn_image
+from skygal.training.data.clipped_cutouts import estimate_clipped_noise, has_clip_subtracted, restore_clip
+from skygal.training.data.cutouts import Cutouts
+from skygal.training.data.isolate import find_source
 
 __all__ = ["SIDE", "Observed", "observe_cutouts", "observe_cutouts_as_frdeep", "observe_stamps",
            "observe_stamps_as_frdeep"]

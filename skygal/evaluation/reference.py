@@ -15,8 +15,8 @@ from skygal.observation.ellipse import FWHM
 from skygal.seeds import Seeds
 
 if TYPE_CHECKING:
-    from skygal.data.cutouts import Cutouts
-    from skygal.data.prepare import TrainingSet
+    from skygal.training.data.cutouts import Cutouts
+    from skygal.training.data.prepare import TrainingSet
 
 __all__ = ["CLASSES", "Effort", "Reference", "add_beam", "make_reference"]
 
@@ -70,7 +70,7 @@ def add_beam(images: np.ndarray, *, beam_sigma: float) -> np.ndarray:
     Parameters
     ----------
     images : `~numpy.ndarray`
-        Shape (n, ny, nx), sharper by sqrt(2) than the beam; see `skygal.data.prepare.TrainingSet`.
+        Shape (n, ny, nx), sharper by sqrt(2) than the beam; see `skygal.training.data.prepare.TrainingSet`.
     beam_sigma : float
         Standard deviation of the full beam in pixels.
 
@@ -169,7 +169,7 @@ def make_reference(data: TrainingSet, stamps: Cutouts, *, beam_fwhm: float = 5.4
     data : TrainingSet
         Prepared stamps; those of other classes than FRI and FRII are left out.
     stamps : Cutouts
-        The cutouts they come from, as `skygal.data.readers.read_stamps` gave them, so that ``data.row``
+        The cutouts they come from, as `skygal.training.data.readers.read_stamps` gave them, so that ``data.row``
         points into them.
     beam_fwhm, pixel_scale : float
         The survey's, arcsec.

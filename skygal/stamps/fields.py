@@ -22,8 +22,8 @@ from skygal.observation.surveys import Survey, read_survey
 from skygal.population import Sky
 from skygal.population.sky_parts import CLASSES
 from skygal.rendering.blocks import Window
+from skygal.rendering.contributions import Contribution, ContributionCanvas
 from skygal.scene.compose import SampledSky, sample_sky
-from skygal.scene.contributions import Contribution, ContributionCanvas
 from skygal.scene.faint import place_faint
 from skygal.scene.galaxies import place_stamps
 from skygal.scene.ground import NoiseGround

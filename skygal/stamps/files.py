@@ -50,7 +50,7 @@ def write_stamps(parts: Iterable[StampSet], path: str | Path, *, n: int, format:
         "png": grey images in a folder for each class, ``FRI/000001.png``, north up, as torchvision's ``ImageFolder``
         reads them, and ``labels.csv``.
 
-        `skygal.data.readers.read_stamps` reads all three. Directories hold ``skygal.yaml``, from which
+        `skygal.training.data.readers.read_stamps` reads all three. Directories hold ``skygal.yaml``, from which
         ``skygal stamps --config`` makes the same again.
     bits : int
         8 or 16, of PNG images; the brightest pixel of each is white.

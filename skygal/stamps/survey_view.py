@@ -2,7 +2,7 @@
 
 All that makes a noiseless stamp look like a cutout of the survey starts here: the images of `skygal.SyntheticStamps`
 (`StampView`), what an evaluation measures (`skygal.evaluation.observed`), what a discriminator compares, with gradients
-(`skygal.training.torch_view`), and the form that real cutouts are brought to (`skygal.data.clipped_cutouts`).
+(`skygal.training.torch_view`), and the form that real cutouts are brought to (`skygal.training.data.clipped_cutouts`).
 """
 
 from __future__ import annotations

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from skygal.data.prepare import TrainingSet
 from skygal.morphology.generator import CvaeGenerator
 from skygal.morphology.latents import sample_conditions
 from skygal.morphology.networks import Acceptance
 from skygal.training.augment import StampBatches
+from skygal.training.data.prepare import TrainingSet
 from skygal.training.stamp_classifier import train_classifier
 from skygal.training.torch_view import TorchView
 

@@ -24,7 +24,7 @@ class StampBatches:
     Parameters
     ----------
     images : `~torch.Tensor`
-        Shape (n, ny, nx), at the beam's FWHM over sqrt(2); see `skygal.data.prepare.TrainingSet`.
+        Shape (n, ny, nx), at the beam's FWHM over sqrt(2); see `skygal.training.data.prepare.TrainingSet`.
     class_index : `~torch.Tensor`
         Shape (n,), index into ``arch.classes``; -1 where the class is not known.
     noise : `~torch.Tensor`

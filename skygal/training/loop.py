@@ -18,13 +18,13 @@ import torch
 from pyro.infer import SVI, Trace_ELBO
 
 from skygal.checks import show
-from skygal.data.prepare import TrainingSet
 from skygal.io.atomic import whole_file
 from skygal.io.torch_files import check_moments, read_torch
 from skygal.morphology.model import GalaxyModel, LatentPrior
 from skygal.morphology.networks import Architecture, stretch
 from skygal.training.adversarial import AdversarialPhase
 from skygal.training.augment import StampBatches
+from skygal.training.data.prepare import TrainingSet
 from skygal.training.run_files import restoring
 from skygal.training.settings import TrainSettings
 

@@ -22,7 +22,7 @@ class TrainSettings:
     Attributes
     ----------
     classes : tuple of str
-        The classes to learn, out of `skygal.data.cutouts.CLASSES`.
+        The classes to learn, out of `skygal.training.data.cutouts.CLASSES`.
     unlabelled : tuple of str
         Classes whose stamps are learnt from as well, but as of no class: a bent source, say, may be any.
     shape : tuple of int
@@ -125,7 +125,7 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         from skygal.checks import check_choice
-        from skygal.data.cutouts import CLASSES
+        from skygal.training.data.cutouts import CLASSES
 
         for field in fields(self):
             value = getattr(self, field.name)

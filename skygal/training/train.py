@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skygal.checks import show
-from skygal.data.cutouts import join_cutouts
-from skygal.data.prepare import TrainingSet, prepare_stamps
-from skygal.data.readers import read_stamps
 from skygal.io.atomic import check_writable
 from skygal.morphology.conditions import ConditionTable
+from skygal.training.data.cutouts import join_cutouts
+from skygal.training.data.prepare import TrainingSet, prepare_stamps
+from skygal.training.data.readers import read_stamps
 from skygal.training.run_files import check_aside, drop_aside, set_aside, write_metrics
 from skygal.training.settings import TrainSettings
 
@@ -32,7 +32,7 @@ def load_training_set(sources: Sequence[str | os.PathLike], settings: TrainSetti
     Parameters
     ----------
     sources : sequence of path or str
-        See `skygal.data.readers.read_stamps`. Of a source that is in two of them, the first counts.
+        See `skygal.training.data.readers.read_stamps`. Of a source that is in two of them, the first counts.
     settings : TrainSettings
         Classes, frame, beam and pixel.
     progress : bool
@@ -75,7 +75,7 @@ def train_model(sources: Sequence[str | os.PathLike], output: str | os.PathLike,
     Parameters
     ----------
     sources : sequence of path or str
-        See `skygal.data.readers.read_stamps`.
+        See `skygal.training.data.readers.read_stamps`.
     output : path
         The weights file, ``*.safetensors``. Beside it ``*.ckpt``, from which training resumes, and
         ``*.csv`` with the metrics of each checkpoint are written.

@@ -150,7 +150,7 @@ def _placements(truth: QTable, plan: Latents, clip_sigma: float | None, generato
         kept.append(StampPlaces(np.arange(here.start, here.stop), batch.latents, shapes.flux, shapes.centre,
                                shapes.core, colours.extra, position, affine, asked[here] * colours.lobes,
                                np.full(len(box), np.inf, np.float32), np.zeros(len(box), int), box))
-    return StampPlaces.join(kept)
+    return StampPlaces.join(kept, plan[:0])
 
 
 def _check_same(truth: QTable, zoom: np.ndarray) -> None:

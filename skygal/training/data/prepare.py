@@ -9,14 +9,14 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from skygal.checks import show_fields
-from skygal.data.clipped_cutouts import estimate_clipped_noise, has_clip_subtracted, restore_clip
-from skygal.data.cross_match import fill_positions, match_cutouts
-from skygal.data.cutouts import Cutouts
-from skygal.data.isolate import find_source, restore_source
 from skygal.morphology.conditions import measure_extent_bending
 from skygal.morphology.moments import measure_moments
 from skygal.observation.ellipse import FWHM
 from skygal.stamps.survey_view import CLIP, WHITE, clip_to_white, turn_image
+from skygal.training.data.clipped_cutouts import estimate_clipped_noise, has_clip_subtracted, restore_clip
+from skygal.training.data.cross_match import fill_positions, match_cutouts
+from skygal.training.data.cutouts import Cutouts
+from skygal.training.data.isolate import find_source, restore_source
 from skygal.wcs import unit_vectors
 
 __all__ = ["TrainingSet", "prepare_stamps", "sky_cells", "split_by_sky"]

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from skygal.checks import show, warn_caller
-from skygal.data import cifar_batches, image_files
-from skygal.data.cutouts import MORPHOLOGIES, NUMBERS, Cutouts, make_cutouts, read_labels
 from skygal.io.inputs import read_npz
+from skygal.training.data import cifar_batches, image_files
+from skygal.training.data.cutouts import MORPHOLOGIES, NUMBERS, Cutouts, make_cutouts, read_labels
 
 __all__ = ["read_arrays", "read_stamps"]
 
@@ -87,7 +87,7 @@ def _read(path: str | os.PathLike) -> Cutouts:
 
 
 def read_arrays(path: Path) -> Cutouts:
-    """Read an ``.npz`` file in the layout that `skygal.data.readers.read_stamps` describes.
+    """Read an ``.npz`` file in the layout that `skygal.training.data.readers.read_stamps` describes.
 
     Raises
     ------

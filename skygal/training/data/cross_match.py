@@ -16,7 +16,7 @@ import numpy as np
 from astropy import units as u
 from scipy import ndimage
 
-from skygal.data.cutouts import Cutouts, select_cutouts
+from skygal.training.data.cutouts import Cutouts, select_cutouts
 
 __all__ = ["Match", "compare_cutouts", "fill_positions", "leave_out", "match_cutouts"]
 
@@ -309,7 +309,7 @@ def leave_out(stamps: Cutouts, known: Cutouts, *, name: str = "") -> Cutouts:
         The cutouts to choose from; those without a position are left out.
     known : Cutouts
         The cutouts whose sources are to be left out. Where one of these has no position, it takes that of another one
-        that shows the same source, if there is such (`skygal.data.cross_match.fill_positions`).
+        that shows the same source, if there is such (`skygal.training.data.cross_match.fill_positions`).
     name : str
         A text that the names of those chosen must hold, such as a catalogue's.
 

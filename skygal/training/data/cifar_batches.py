@@ -10,9 +10,17 @@ from typing import Any
 import numpy as np
 
 from skygal.checks import show
-from skygal.data.cutouts import MIRABEST, MIRABEST_BATCHES, SMALL, Cutouts, join_cutouts, make_cutouts, read_labels
-from skygal.data.plain_pickle import load_plain_pickle
 from skygal.io.inputs import read_bytes
+from skygal.training.data.cutouts import (
+    MIRABEST,
+    MIRABEST_BATCHES,
+    SMALL,
+    Cutouts,
+    join_cutouts,
+    make_cutouts,
+    read_labels,
+)
+from skygal.training.data.plain_pickle import load_plain_pickle
 
 __all__ = ["find_batches", "load_batch", "read_batch", "read_batches"]
 
@@ -99,7 +107,7 @@ def read_batch(path: str | os.PathLike) -> Cutouts:
     names = _texts(batch.get("filenames", batch.get("filename")))
     if names is None or len(names) != len(data):
         names = [f"{path.name} {i}" for i in range(len(data))]
-    from skygal.data.image_files import parse_name
+    from skygal.training.data.image_files import parse_name
 
     # MiraBest's names come with the folder in which the batch was made
     parsed = [parse_name(re.split(r"[/\\]", name)[-1]) or {} for name in names]

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from skygal.checks import shorten, show
-from skygal.data.cutouts import CLASSES, NAMED, Cutouts, make_cutouts, read_labels
 from skygal.io.inputs import check_file, check_unpacked, read_bytes
+from skygal.training.data.cutouts import CLASSES, NAMED, Cutouts, make_cutouts, read_labels
 
 __all__ = ["PACKAGE", "find_installed", "is_fits", "parse_name", "read_folder", "read_image_files", "read_png",
            "read_wheel"]

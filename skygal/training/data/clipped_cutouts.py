@@ -56,7 +56,7 @@ def estimate_clipped_noise(image: np.ndarray) -> float:
     from scipy import ndimage
     from scipy.stats import norm
 
-    from skygal.data.isolate import find_source
+    from skygal.training.data.isolate import find_source
 
     image = np.asarray(image, float)
     if not 0 < image.max() <= WHITE:
