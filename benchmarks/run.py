@@ -31,6 +31,7 @@ from figures import PLACE, TABLE, write_figures  # noqa: E402
 QUICK = {"accuracy": ["--draws", "10", "--size", "512"],
          "analytic": ["--size", "1024", "--most", "10000"],
          "finders": ["--seeds", "1", "--size", "512"],
+         "injection": ["--side", "2048", "--sources", "100"],
          "noise": ["--size", "1024", "--repeats", "1"],
          "sky": ["--n", "20000"],
          "speed": ["--n", "200", "--size", "1024", "--repeats", "1", "--parts", "galsim", "pipeline", "decode"],
@@ -52,7 +53,7 @@ def jobs(given: argparse.Namespace) -> list[Job]:
     def sizes(name: str) -> tuple[str, ...]:
         return tuple(QUICK[name]) if given.quick else ()
 
-    found = [Job(name, sizes(name)) for name in ("accuracy", "noise", "analytic", "sky", "speed", "stamps")]
+    found = [Job(name, sizes(name)) for name in ("accuracy", "noise", "analytic", "sky", "injection", "speed", "stamps")]
     if not given.quick and not given.long:
         # the same sources to a pixel as the long one has
         found.append(Job("survey", ("--size", "8192", "--galaxies", "1875", "--faint", "60625")))
