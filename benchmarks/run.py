@@ -53,7 +53,8 @@ def jobs(given: argparse.Namespace) -> list[Job]:
     def sizes(name: str) -> tuple[str, ...]:
         return tuple(QUICK[name]) if given.quick else ()
 
-    found = [Job(name, sizes(name)) for name in ("accuracy", "noise", "analytic", "sky", "injection", "speed", "stamps")]
+    names = ("accuracy", "noise", "analytic", "sky", "injection", "speed", "stamps")
+    found = [Job(name, sizes(name)) for name in names]
     if not given.quick and not given.long:
         # the same sources to a pixel as the long one has
         found.append(Job("survey", ("--size", "8192", "--galaxies", "1875", "--faint", "60625")))
