@@ -149,6 +149,7 @@ def test_guides_see_real_stamps_with_several_noises(generator, data):
         assert np.median((view > 0).sum(axis=(1, 2)) / (train.seen > 0).sum(axis=(1, 2))) == pytest.approx(1, abs=0.3)
 
 
+@pytest.mark.slow
 def test_sharpness_minds_the_class(generator, data, monkeypatch):
     # what the guides say is given: the network learns ratio + sharpness * ln p(class), and nothing else
     n = 1600

@@ -84,6 +84,7 @@ def cluster():
         yield client
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_cluster_survives_the_death_of_a_worker(whole, cluster):
     lazy = skygal.simulate_field(make_wcs(), chunks=64, **ARGUMENTS)

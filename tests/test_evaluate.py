@@ -72,6 +72,7 @@ def test_judges_and_generator_share_no_stamp(real):
     assert reference.judge.n_folds == 2
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_figures(real, made):
     data, stamps, reference = real
     again = make_reference(data, stamps, effort=TINY)

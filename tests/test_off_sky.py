@@ -86,7 +86,7 @@ def test_chunks_are_the_same(fields):
     for fill, field in fields.items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            lazy = skygal.simulate_field(field.wcs, off_sky=fill, noise=0.1 * u.Jy / u.beam, chunks=(64, 50),
+            lazy = skygal.simulate_field(field.wcs, off_sky=fill, noise=0.1 * u.Jy / u.beam, chunks=(100, 90),
                                          **ARGUMENTS).compute()
         for name in ("image", "model", "segmentation"):
             np.testing.assert_array_equal(getattr(lazy, name), getattr(field, name), name)
@@ -144,7 +144,7 @@ def test_a_psf_image_beside_the_edge_of_the_sky():
     area = psf.sum() / psf.max()
     assert np.nansum(field.model.astype(float)) / area == pytest.approx(field.truth["flux_in_image"].sum().value,
                                                                             rel=1e-4)
-    lazy = skygal.simulate_field(wcs, noise=0.1 * u.Jy, chunks=50, **given)
+    lazy = skygal.simulate_field(wcs, noise=0.1 * u.Jy, chunks=90, **given)
     np.testing.assert_array_equal(lazy.image.compute(), field.image)
 
 
