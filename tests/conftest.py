@@ -16,10 +16,10 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 
 #: files that take longest, first, so that several processes come to their ends together
-LONGEST = ("cli", "challenge", "layers", "chunked", "evaluate", "given_noise", "training", "streaming", "processors", "off_sky", "acceptance",
-           "paper_report", "datasets", "inject", "packaging", "simulate", "beams_field", "analytic", "blank", "stamps",
-           "header_reading", "positions", "faint", "ramis", "bastien2021_training", "field_checks", "any_grid", "docs",
-           "output", "fork", "inputs")
+LONGEST = ("cli", "challenge", "layers", "chunked", "evaluate", "given_noise", "training", "streaming", "processors",
+           "off_sky", "acceptance", "paper_report", "datasets", "inject", "packaging", "simulate", "beams_field",
+           "analytic", "blank", "stamps", "header_reading", "positions", "faint", "ramis", "bastien2021_training",
+           "field_checks", "any_grid", "docs", "output", "fork", "inputs")
 
 
 def pytest_collection_modifyitems(items):
