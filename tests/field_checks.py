@@ -366,11 +366,12 @@ def _header(looked: Looked) -> Iterator[str]:
         yield f"header: NAXIS {[header.get(f'NAXIS{k + 1}') for k in range(header.get('NAXIS', 0))]} for {ny} x {nx}"
     if not 0 < header.get("BMIN", -1) <= header.get("BMAJ", -1) * (1 + 1e-12):
         yield f"header: BMAJ, BMIN {header.get('BMAJ')}, {header.get('BMIN')}"
-    if header.get("RESTFRQ") != header.get("RESTFREQ") and "RESTFREQ" in header:
-        yield f"header: RESTFRQ {header.get('RESTFRQ')}, RESTFREQ {header['RESTFREQ']}"
     asked = field.provenance["frequency"].to_value(u.Hz)
-    # an image that exists may be a plane of a cube, whose rest frequency is another than the plane's
+    # an image that exists may be a plane of a cube, whose rest frequency is another than the plane's, and has its own
+    # cards, whatever they say
     made = field.provenance["configuration"].get("command") == "simulate_field"
+    if made and header.get("RESTFRQ") != header.get("RESTFREQ") and "RESTFREQ" in header:
+        yield f"header: RESTFRQ {header.get('RESTFRQ')}, RESTFREQ {header['RESTFREQ']}"
     if made and "RESTFRQ" in header and not np.isclose(header["RESTFRQ"], asked, rtol=1e-9):
         yield f"header: RESTFRQ {header.get('RESTFRQ')} for {asked} Hz"
     if header.get("SEED") != field.provenance["seed"]:

@@ -1,0 +1,1 @@
+"""How well a source finder does on a field of which the truth is known."""
