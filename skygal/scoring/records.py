@@ -90,8 +90,8 @@ class TruthSet:
     name : str
         What it is called in reports.
     hosts : dict of str to ndarray
-        Columns of `skygal.truth.schema.TRUTH` in its units, of those sources that have a pixel in the image;
-        ``neighbour`` is the distance to the nearest other source, arcsec.
+        Columns of `skygal.truth.schema.TRUTH` in its units, of those sources that have a pixel in the image; the parts
+        of one source (``parent_id``) are one row. ``neighbour`` is the distance to the nearest other source, arcsec.
     components : dict of str to ndarray, optional
         Columns of `skygal.truth.schema.COMPONENTS` of the same sources, and ``host``, their index in ``hosts``.
     beam : (float, float, float)
@@ -102,6 +102,9 @@ class TruthSet:
         As of a `skygal.Field`; they may be mapped from disk.
     frequency : float, optional
         Hz.
+    labels : (ndarray, ndarray)
+        The ``source_id`` of all parts, ascending, as they stand in the segmentation, and the index in ``hosts`` of
+        each.
     """
 
     name: str
@@ -114,6 +117,8 @@ class TruthSet:
     image: Any = None
     model: Any = None
     frequency: float | None = None
+    labels: tuple[np.ndarray, np.ndarray] = field(
+        default_factory=lambda: (np.empty(0, np.int64), np.empty(0, np.int64)))
 
     def __len__(self) -> int:
         return len(self.hosts["source_id"])
@@ -133,8 +138,8 @@ class Matches:
         The same from the other side.
     distance : ndarray, shape (rows,)
         Separation of row and component, arcsec; NaN for none.
-    cost : ndarray, shape (rows,)
-        Minus twice the logarithm of the match's likelihood; NaN for none.
+    likelihood : ndarray, shape (rows,)
+        Logarithm of how much likelier the match is than a row that stands there by chance; NaN for none.
     host_of_row : ndarray of int, shape (rows,)
         Index of the source whose footprint a row lies in; -1 for rows that are false at the level of hosts.
     rows_of_host : ndarray of int, shape (hosts,)
@@ -151,7 +156,7 @@ class Matches:
     component_of_row: np.ndarray
     row_of_component: np.ndarray
     distance: np.ndarray
-    cost: np.ndarray
+    likelihood: np.ndarray
     host_of_row: np.ndarray
     rows_of_host: np.ndarray
     hosts_of_row: np.ndarray
@@ -179,6 +184,8 @@ class Curve:
         How many were matched, of how many.
     low, high : ndarray, shape (bins,)
         Wilson interval of hits / total at 68.27 %; NaN in empty bins.
+    selection : str
+        Which sources or rows are counted, in words; empty for all.
     """
 
     rate: str
@@ -191,5 +198,6 @@ class Curve:
     total: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    selection: str = ""
 
     __repr__ = show_fields
