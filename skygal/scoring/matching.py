@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 
 from skygal.observation.ellipse import ellipse_covariance
 from skygal.scoring.records import Detections, Matches, TruthSet
-from skygal.scoring.truth import offsets
+from skygal.scoring.truth import LEAST_NEIGHBOUR, offsets
 from skygal.wcs import icrs_to_pixel, unit_vectors
 
 __all__ = ["DETECTABLE", "Pairs", "assign", "find_pairs", "match"]
@@ -32,6 +32,8 @@ FARTHEST = 5.0
 FLUX_RANGE, SIZE_RANGE = float(np.log(1e3)), float(np.log(10.0))
 #: a row that is brighter than so many times a source and the noise on it can ever be is not of that source
 TOO_BRIGHT, NOISE_ON_IT = 2.0, 3.0
+#: share of a row's flux of a source that counts as blended with it
+LEAST_BLEND = 0.1
 #: pairs of a group up to which it is solved as a full matrix
 LARGEST_MATRIX = 250_000
 #: rows that are looked up at once
@@ -455,8 +457,10 @@ def _blends(truth: TruthSet, found: Detections, host_of_row: np.ndarray,
     dec = np.where(core, truth.hosts["dec_core"], truth.hosts["dec"])
     source, of, _ = _in_ellipses(found.ra[rows], found.dec[rows], half, reach, ra, dec)
     row = rows[of]
-    visible = truth.hosts["snr"] >= DETECTABLE
-    counted = visible[source] | (host_of_row[row] == source)
+    with np.errstate(invalid="ignore"):
+        visible = (truth.hosts["snr"] >= LEAST_NEIGHBOUR)[source]
+        visible &= ~(truth.hosts["flux_in_image"][source] < LEAST_BLEND * found.flux[row])
+    counted = visible | (host_of_row[row] == source)
     hosts_of_row = np.bincount(row[counted], minlength=len(found))
     hosts_of_row = np.where(host_of_row >= 0, np.maximum(hosts_of_row, 1), hosts_of_row)
     covered = np.zeros(len(truth), bool)

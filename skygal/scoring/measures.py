@@ -224,7 +224,7 @@ def measure_hosts(truth: TruthSet, found: Detections, matches: Matches) -> dict[
         ``recovered``: for all sources found with at least 5 sigma, by class, population and signal-to-noise ratio, the
         sum of the rows' fluxes over the true flux in the image: median, 16 % and 84 %; ``rows``: how many rows such a
         source has in the mean, and how many sources have one, two ... rows; ``blends``: how many rows hold one, two ...
-        sources of at least 5 sigma.
+        sources of at least 3 sigma and a tenth of its flux.
     """
     hosts = truth.hosts
     owner = matches.host_of_row
