@@ -50,8 +50,8 @@ def score(**given: Any) -> None:
             click.echo(f"  {words}: {value}")
     for row in compare_scores(scores):
         click.echo(f"{row['other']} beside {row['first']}: both found {row['both']}, only {row['first']} "
-                   f"{row['only_first']}, only {row['other']} {row['only_other']} (by chance in {100 * row['chance']:.2g}"
-                   f" % of cases), neither {row['neither']}")
+                   f"{row['only_first']}, only {row['other']} {row['only_other']} (chance {row['chance']:.2g}), "
+                   f"neither {row['neither']}; flux ratio {_shown(row['flux_ratio'])}")
     if given["output"] is None:
         return
     with whole_directory(given["output"], overwrite=given["overwrite"], inputs=inputs) as folder:
@@ -62,6 +62,10 @@ def score(**given: Any) -> None:
         if len(scores) > 1:
             _write_comparison(folder / "comparison.json", compare_scores(scores))
     click.echo(given["output"])
+
+
+def _shown(number: float | None) -> str:
+    return "unknown" if number is None else f"{number:.3f}"
 
 
 def _named(given: dict[str, Any]) -> tuple[str, list[str]]:

@@ -61,7 +61,7 @@ class Pairs:
 
 
 def match(truth: TruthSet, found: Detections) -> Matches:
-    """Match the rows of a catalogue with the components and the sources of truth.
+    r"""Match the rows of a catalogue with the components and the sources of truth.
 
     Parameters
     ----------
@@ -83,9 +83,9 @@ def match(truth: TruthSet, found: Detections) -> Matches:
     problem, solved exactly). The ratio is that of Sutherland & Saunders (1992), 1992MNRAS.259..413S: the density of
     position, logarithm of flux and logarithm of size that is expected of the counterpart, over that of rows that stand
     there by chance, which are as dense on the sky as the components are and spread evenly over a factor of 1000 in
-    flux and of 10 in size. All three are normal: of position with :math:`\\theta / (2 S)` (:math:`\\theta` the width of
+    flux and of 10 in size. All three are normal: of position with :math:`\theta / (2 S)` (:math:`\theta` the width of
     beam and component together, :math:`S` the signal-to-noise ratio; Condon 1997, 1997PASP..109..166C) and
-    :math:`0.1\\,\\theta` added in quadrature, of flux and size with :math:`1/S` and 0.3, since what a finder fits and
+    :math:`0.1\,\theta` added in quadrature, of flux and size with :math:`1/S` and 0.3, since what a finder fits and
     a part of a galaxy are not the same thing even without noise. Size is that of the round Gaussian of a component's
     flux and peak, and it counts where the catalogue has sizes or peaks. A pair that is no likelier than chance is never
     made.
@@ -336,7 +336,7 @@ def _solve(row: np.ndarray, component: np.ndarray, likelihood: np.ndarray) -> np
 
 
 def _renumber(index: np.ndarray) -> np.ndarray:
-    """Number what is indexed by where it comes first."""
+    """Return an index with what it points at numbered by where it comes first."""
     _, first, back = np.unique(index, return_index=True, return_inverse=True)
     rank = np.empty(len(first), np.int64)
     rank[np.argsort(first)] = np.arange(len(first))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -183,8 +184,12 @@ def component_errors(truth: TruthSet, found: Detections, matches: Matches) -> di
     for name, values in (("population", hosts["population"][host]), ("fr_class", hosts["fr_class"][host]),
                          ("kind", kind)):
         names = sorted({str(value) for value in values} - {""})
-        out[name] = _spread(off, names, lambda k, values=values, names=names: values == names[k])
+        out[name] = _spread(off, names, partial(_is, values, names))
     return out
+
+
+def _is(values: np.ndarray, names: list[str], k: int) -> np.ndarray:
+    return values == names[k]
 
 
 def snr_names() -> list[str]:

@@ -245,8 +245,8 @@ def _sum_shape(hosts: dict[str, np.ndarray], host: int, rows: dict[str, np.ndarr
     hosts["ra"][host] = np.degrees(np.arctan2(middle[1], middle[0])) % 360
     hosts["dec"][host] = np.degrees(np.arctan2(middle[2], np.hypot(middle[0], middle[1])))
     east, north = offsets(hosts["ra"][host], hosts["dec"][host], ra, dec)
-    axes = (np.nan_to_num(rows[column][parts]) for column in ("b_maj", "b_min"))
-    covariance = ellipse_covariance(*axes, np.radians(np.nan_to_num(rows["pa"][parts])))
+    major, minor, angle = (np.nan_to_num(rows[column][parts]) for column in ("b_maj", "b_min", "pa"))
+    covariance = ellipse_covariance(major, minor, np.radians(angle))
     apart = np.stack([east, north], axis=-1)
     total = np.einsum("i,ijk->jk", weight, covariance + apart[:, :, None] * apart[:, None, :])
     major, minor, angle = ellipse_axes(total[None])
