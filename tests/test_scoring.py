@@ -323,7 +323,8 @@ def test_sizes_and_angles_of_fits_without_noise():
                                                                                 strict=True))))
               for a, b, pa, psf in zip(whole["b_maj"], whole["b_min"], whole["pa"], beam, strict=True)]
     table = QTable({"ra": whole["ra"], "dec": whole["dec"], "flux": whole["flux_apparent"],
-                    "peak": whole["peak_flux"], "fitted_maj": [one.major.to_value(u.arcsec) for one in fitted] * u.arcsec,
+                    "peak": whole["peak_flux"],
+                    "fitted_maj": [one.major.to_value(u.arcsec) for one in fitted] * u.arcsec,
                     "fitted_min": [one.minor.to_value(u.arcsec) for one in fitted] * u.arcsec,
                     "fitted_pa": [one.pa.to_value(u.deg) for one in fitted] * u.deg})
     errors = skygal.score(field, table).errors["snr"]
