@@ -176,17 +176,7 @@ def weigh(targets: Targets, rows: Rows, t: np.ndarray, r: np.ndarray, beam: tupl
 
     Notes
     -----
-    With S the fluxes and A the areas of target and row, in areas of the beam,
-
-    - position: the offset in the axes of the beam, in FWHM, over sqrt(A) sqrt(1 / (2 SNR)^2 + 0.1^2): the scatter of a
-      fitted position, FWHM / (2 SNR), of Condon 1997 (1997PASP..109..166C), and a tenth of the size,
-    - flux: (S - S') / sqrt(rms^2 A + 0.3^2 S S'),
-    - size: (ln A - ln A') / 2 over sqrt(1 / SNR^2 + 0.25^2).
-
-    The pair's likelihood is exp(-chi2 / 2) over the product of the three scatters and sqrt(2 pi) each, and by chance
-    it would be the number of the truth's sources per solid angle, per natural logarithm of flux about the target's, and
-    per one of size: the ratio of both is that of Sutherland & Saunders 1992 (1992MNRAS.259..413S) and Fioc 2014
-    (doi:10.1051/0004-6361/201220021), of sources as likely to be found as not.
+    The formula is at `skygal.scoring.match`.
     """
     east, north = (((rows.vector[r] - targets.vector[t]) * axis).sum(axis=1) / _ARCSEC
                    for axis in tangent_vectors(targets.ra[t], targets.dec[t]))

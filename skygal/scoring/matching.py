@@ -36,7 +36,7 @@ _ARCSEC = np.pi / 180 / 3600
 
 
 def match(truth: TruthSet, found: Detections) -> Matches:
-    """Match the rows of a catalogue with the components and the sources of truth.
+    r"""Match the rows of a catalogue with the components and the sources of truth.
 
     Parameters
     ----------
@@ -55,13 +55,31 @@ def match(truth: TruthSet, found: Detections) -> Matches:
     Notes
     -----
     Rows and components are matched one to one: of all ways to pair them, each pair better than chance, it is the one of
-    the largest likelihood (`skygal.scoring.likelihood.weigh`, `skygal.scoring.assignment.assign`). Rows and whole
-    sources, and their parts where they are drawn in parts, are so too. Where a row has both, it belongs to the source
-    of the one with the smaller chi-square. All other rows belong to the source of the segmentation's label at their
-    pixel; on label 0, or without a segmentation, to that in whose ellipse (LAS and axis ratio, with the beam and what
-    noise moves a row by added in squares) they lie deepest. Sources whose peak is below the noise have no ellipse, and
-    none has a row that could not be as bright even with the noise on it: more than twice its peak and three times the
-    noise.
+    the greatest sum of log-likelihood ratios (the assignment problem, solved exactly). The ratio is that of
+    Sutherland & Saunders (1992), 1992MNRAS.259..413S, and Fioc (2014), doi:10.1051/0004-6361/201220021: the density of
+    position, flux and size that is expected of a component's row, over that of components that lie there by chance. All
+    three are normal. With :math:`S, S'` the fluxes and :math:`A, A'` the areas of component and row, in areas of the beam, and
+    :math:`R` the component's peak over the noise :math:`\sigma`, at least 2,
+
+    - of the position, in the axes of the beam and in FWHM, the scatter is :math:`\sqrt{A (1 / 4 R^2 + 0.1^2)}`: what
+      noise moves a fit by (Condon 1997, 1997PASP..109..166C), and a tenth of the size,
+    - of the flux, :math:`\sqrt{A \sigma^2 + 0.3^2 S S'}`,
+    - of :math:`\ln(A' / A) / 2`, :math:`\sqrt{1 / R^2 + 0.25^2}`.
+
+    The constants stand for what a fit and a part of a galaxy differ by without any noise. A component covers its flux
+    over its peak, a row what its fitted axes say, or else its flux over its peak. Flux and size count where a row has
+    them. By chance there are as many components, per solid angle and per factor of e in flux, as the field has within
+    such a factor about this one, all within a factor of e in size. A pair with a chi-square of less than 1 counts as
+    better than chance in any crowd, so that truth against itself is matched whole.
+
+    Rows and whole sources, and their parts where they are drawn in parts, are matched in the same way, with the second
+    moments and the beam for their area. Where a row has a component and a source, it belongs to the one with the
+    smaller chi-square. Any other row belongs to the source of the segmentation's label at its pixel; on label 0, or
+    without a segmentation, to that in whose ellipse (LAS and axis ratio, with the beam and what noise moves a row by
+    added in squares) it lies deepest; but to none that could not be as bright even with the noise on it, whose peak is
+    less than half of the row's less three times the noise. What is left belongs to the brightest source whose middle
+    lies in the row's own ellipse, of at least 3 sigma and a tenth of the row's flux. Sources whose peak is below the
+    noise have no ellipse.
 
     Nothing depends on the order of rows in either table, nor on multiples of 360 degrees in right ascension. Of rows
     that are alike in all that is compared, the one whose name comes first is taken.
@@ -146,10 +164,12 @@ def _match_ordered(truth: TruthSet, found: Detections) -> Matches:
     nearer = total < least[r]
     host[r[nearer]], how[r[nearer]] = owner[t[nearer]], "source"
     strange = _by_footprint(truth, found, rows, (x, y, inside), host, how)
+    covers = _covers(truth, found)
+    _by_cover(truth, covers, inside & ~strange, host, how)
     outside = (~inside | strange) & (host < 0)
     _check_overlap(truth, found, outside)
     rows_of_host = np.bincount(host[host >= 0], minlength=len(truth))
-    hosts_of_row, covered = _blends(truth, found, host, rows_of_host)
+    hosts_of_row, covered = _blends(truth, covers, host, rows_of_host)
     why = np.select([rows_of_host > 0, truth.hosts["snr"] < DETECTABLE, covered],
                     ["", f"below {DETECTABLE:g} sigma", "blended"], "not found")
     return Matches(component, np.empty(0, np.int64), distance, likelihood, host, rows_of_host, hosts_of_row, why,
@@ -311,29 +331,46 @@ def _possible(found: Detections, row: np.ndarray, bright: dict[str, np.ndarray],
         return ~(value > most)
 
 
-def _blends(truth: TruthSet, found: Detections, host: np.ndarray, rows_of_host: np.ndarray
-            ) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many sources each row covers, and which sources a row or the footprint of another source covers."""
-    hosts = truth.hosts
-    visible = np.flatnonzero(hosts["snr"] >= LEAST_NEIGHBOUR)
-    owned = np.flatnonzero(host >= 0)
-    covered, number = np.zeros(len(truth), bool), np.zeros(len(found), np.int64)
-    number[owned] = 1
-    if not owned.size or not visible.size:
-        return number, covered
-    has_core = np.isfinite(hosts["ra_core"]) & np.isfinite(hosts["dec_core"])
-    ra, dec = (np.where(has_core, hosts[core], hosts[whole])[visible]
-               for core, whole in (("ra_core", "ra"), ("dec_core", "dec")))
-    which, other, _ = within_ellipses(found.ra[owned], found.dec[owned], row_ellipses(take_rows(found, owned),
-                                                                                      truth.beam),
-                                      unit_vectors(ra, dec))
-    row, its = owned[which], visible[other]
-    another = its != host[row]
-    covered[its[another]] = True
+def _covers(truth: TruthSet, found: Detections) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return rows and sources of 3 sigma whose middle lies in their ellipse, and whether it has a tenth of the flux."""
+    visible = np.flatnonzero(truth.hosts["snr"] >= LEAST_NEIGHBOUR)
+    ra, dec = _middles(truth, visible)
+    row, other, _ = within_ellipses(found.ra, found.dec, row_ellipses(found, truth.beam), unit_vectors(ra, dec))
+    source = visible[other]
     with np.errstate(invalid="ignore"):
-        counts = another & ~(hosts["flux_in_image"][its] < LEAST_BLEND * hosts["flux_in_image"][host[row]])
-    np.add.at(number, row[counts], 1)
-    if truth.segmentation is not None and truth.wcs is not None:
-        at = _of_label(truth, labels_at(truth.segmentation, *icrs_to_pixel(truth.wcs, ra, dec)))
+        return row, source, ~(truth.hosts["flux_in_image"][source] < LEAST_BLEND * found.flux[row])
+
+
+def _middles(truth: TruthSet, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where sources are: their cores, or their centroids if they have none."""
+    hosts = truth.hosts
+    has_core = (np.isfinite(hosts["ra_core"]) & np.isfinite(hosts["dec_core"]))[which]
+    ra, dec = (np.where(has_core, hosts[core][which], hosts[whole][which])
+               for core, whole in (("ra_core", "ra"), ("dec_core", "dec")))
+    return ra, dec
+
+
+def _by_cover(truth: TruthSet, covers: tuple[np.ndarray, np.ndarray, np.ndarray], use: np.ndarray, host: np.ndarray,
+              how: np.ndarray) -> None:
+    """Give rows that lie between the sources which they hold the brightest of these."""
+    row, source, worth = covers
+    free = worth & use[row] & (host[row] < 0)
+    row, source = row[free], source[free]
+    order = np.lexsort((source, -truth.hosts["flux_in_image"][source], row))
+    first = order[np.r_[True, np.diff(row[order]) > 0]] if order.size else order
+    host[row[first]], how[row[first]] = source[first], "cover"
+
+
+def _blends(truth: TruthSet, covers: tuple[np.ndarray, np.ndarray, np.ndarray], host: np.ndarray,
+            rows_of_host: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many sources each row covers, and which sources a row or the footprint of another source covers."""
+    row, source, worth = covers
+    number, covered = (host >= 0).astype(np.int64), np.zeros(len(truth), bool)
+    another = (host[row] >= 0) & (host[row] != source)
+    covered[source[another]] = True
+    np.add.at(number, row[another & worth], 1)
+    visible = np.flatnonzero(truth.hosts["snr"] >= LEAST_NEIGHBOUR)
+    if truth.segmentation is not None and truth.wcs is not None and visible.size:
+        at = _of_label(truth, labels_at(truth.segmentation, *icrs_to_pixel(truth.wcs, *_middles(truth, visible))))
         covered[visible] |= (at >= 0) & (at != visible) & (rows_of_host[at] > 0)
     return number, covered

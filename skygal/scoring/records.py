@@ -156,8 +156,8 @@ class Matches:
     rows_of_host : ndarray of int, shape (hosts,)
         How many rows belong to each source.
     hosts_of_row : ndarray of int, shape (rows,)
-        How many sources' centres lie within a row's own extent, of those of at least 3 sigma and a tenth of the flux
-        of the row's own source (at least one if it has one): blending.
+        How many sources' centres lie within a row's own extent, of those of at least 3 sigma and a tenth of the row's
+        flux, its own among them; 0 if it has none: blending.
     why_missed : ndarray of str, shape (hosts,)
         Empty for sources that have a row; else "below 5 sigma", "blended" (the row that covers it is another
         source's), "not found".
@@ -165,7 +165,8 @@ class Matches:
         Rows that count for nothing: outside the image, on blank pixels, outside the truth's area, or on sources that
         are not in this truth; but none that belongs to a source.
     how : ndarray of str, shape (rows,)
-        By what a row belongs to its source: "component", "source", "segmentation" or "ellipse"; empty for none.
+        By what a row belongs to its source: it is matched with a "component" of it or the "source" as a whole, lies in
+        its "segmentation" or "ellipse", or has it within its own ("cover"); empty for none.
     """
 
     component_of_row: np.ndarray
