@@ -248,7 +248,7 @@ def gains(truth, found):
             east, north = offsets(ra, dec, found.ra[row], found.dec[row])
             along = (east * np.sin(turn) + north * np.cos(turn)) / BEAM[0]
             across = (east * np.cos(turn) - north * np.sin(turn)) / BEAM[1]
-            covers = found.b_maj[row] * found.b_min[row] / BEAM[0] / BEAM[1]
+            covers = max(found.b_maj[row] * found.b_min[row] / BEAM[0] / BEAM[1], 1)
             square = np.hypot(along, across)**2 / place**2 + (np.log(covers) / 2 / size)**2 + \
                 (found.flux[row] - flux)**2 / (rms**2 + 0.09 * flux * found.flux[row])
             gain = max(-np.log(chance), 0.5) - square / 2

@@ -110,16 +110,16 @@ class Rows:
         """Return the rows of a catalogue.
 
         A row's area is that of its fitted ellipse, else of its deconvolved one with the beam, else its flux over its
-        peak; NaN without either.
+        peak, and at least that of the beam, of which an isophote may hold a part; NaN where none is known.
         """
         own = beam[0] * beam[1]
         with np.errstate(divide="ignore", invalid="ignore"):
             fitted = found.b_maj * found.b_min / own
             both = np.isfinite(found.deconv_maj) & np.isfinite(found.deconv_min)
             major, minor, _ = convolved_axes(found.deconv_maj, found.deconv_min, found.deconv_pa, beam)
-            ratio = np.maximum(found.flux / found.peak, 1)
+            ratio = found.flux / found.peak
         area = np.where(fitted > 0, fitted, np.where(both, major * minor / own, ratio))
-        return cls(unit_vectors(found.ra, found.dec), found.flux, np.where(area > 0, area, np.nan))
+        return cls(unit_vectors(found.ra, found.dec), found.flux, np.where(area > 0, np.maximum(area, 1), np.nan))
 
 
 def convolved_axes(major: np.ndarray, minor: np.ndarray, pa: np.ndarray, beam: tuple[float, float, float]

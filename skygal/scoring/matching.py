@@ -67,8 +67,8 @@ def match(truth: TruthSet, found: Detections) -> Matches:
     - of :math:`\ln(A' / A) / 2`, :math:`\sqrt{1 / R^2 + 0.25^2}`.
 
     The constants stand for what a fit and a part of a galaxy differ by without any noise. A component covers its flux
-    over its peak, a row what its fitted axes say, or else its flux over its peak. Flux and size count where a row has
-    them. By chance there are as many components, per solid angle and per factor of e in flux, as the field has within
+    over its peak, a row what its fitted axes say, or else its flux over its peak, and each the beam at least. Flux and
+    size count where a row has them. By chance there are as many components, per solid angle and per factor of e in flux, as the field has within
     such a factor about this one, all within a factor of e in size. A pair with a chi-square of less than 1 counts as
     better than chance in any crowd, so that truth against itself is matched whole.
 
