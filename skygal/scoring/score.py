@@ -236,9 +236,7 @@ def _summarise(truth: TruthSet, found: Detections, matches: Matches) -> dict[str
         "split": _rate(matches.rows_of_host[can & seen] > 1),
         "blended": _rate(matches.hosts_of_row[inside & (matches.host_of_row >= 0)] > 1)}
     if truth.components is not None:
-        parts = truth.components
-        with np.errstate(divide="ignore", invalid="ignore"):
-            strong = parts["peak_flux"] / hosts["local_rms"][parts["host"]] >= DETECTABLE
+        strong = measures.component_snr(truth) >= DETECTABLE
         out["component_completeness"] = _rate(matches.row_of_component[strong] >= 0)
         out["component_reliability"] = _rate(matches.component_of_row[inside] >= 0)
     missed, count = np.unique(matches.why_missed[~seen], return_counts=True)
