@@ -1,1 +1,11 @@
 """How well a source finder does on a field of which the truth is known."""
+
+from skygal.scoring.detections import list_finder_formats, read_detections
+from skygal.scoring.intervals import wilson
+from skygal.scoring.matching import match
+from skygal.scoring.records import Curve, Detections, Matches, TruthSet
+from skygal.scoring.score import Score, compare_scores
+from skygal.scoring.truth import read_truth_set
+
+__all__ = ["Curve", "Detections", "Matches", "Score", "TruthSet", "compare_scores", "list_finder_formats", "match",
+           "read_detections", "read_truth_set", "wilson"]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy import units as u
 
 from skygal.checks import show
 from skygal.scoring import measures
@@ -17,7 +18,7 @@ from skygal.scoring.matching import DETECTABLE, match
 from skygal.scoring.records import Curve, Detections, Matches, TruthSet
 from skygal.scoring.truth import read_truth_set
 
-__all__ = ["Score", "compare_scores", "score"]
+__all__ = ["Score", "compare_scores", "score", "score_detections"]
 
 #: rows of a summary in a notebook, and their words
 _LINES = (("completeness", "sources found, of those of at least {snr:g} sigma"),
@@ -79,7 +80,7 @@ class Score:
         """Return what is worth a line each, in words and numbers."""
         summary = self.summary
         out = [("rows", f"{summary['rows']} ({summary['outside']} outside the image)"),
-               ("sources, of at least %g sigma" % DETECTABLE, f"{summary['detectable']} of {summary['sources']}")]
+               (f"sources, of at least {DETECTABLE:g} sigma", f"{summary['detectable']} of {summary['sources']}")]
         for name, words in _LINES:
             if summary.get(name) is not None:
                 rate = summary[name]
@@ -197,8 +198,10 @@ def score(truth: Any, catalogue: Any, *, components: Any = None, format: str | N
     from skygal.scoring.detections import read_detections
 
     known = read_truth_set(truth, components=components, beam=beam)
-    found = catalogue if isinstance(catalogue, Detections) else read_detections(
-        catalogue, format=format, columns=columns, level=level, wcs=known.wcs, beam=known.beam, name=name)
+    if isinstance(catalogue, Detections):
+        return score_detections(known, catalogue)
+    axes = known.beam[0] * u.arcsec, known.beam[1] * u.arcsec, known.beam[2] * u.deg
+    found = read_detections(catalogue, format=format, columns=columns, level=level, wcs=known.wcs, beam=axes, name=name)
     return score_detections(known, found)
 
 
