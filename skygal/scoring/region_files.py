@@ -45,8 +45,8 @@ class _Rows:
     label: list[str] = field(default_factory=list)
     tag: list[str] = field(default_factory=list)
     dropped: Counter = field(default_factory=Counter)
-    #: regions in the file
     row: list[int] = field(default_factory=list)
+    #: regions so far, those that are left out too
     seen: int = 0
 
     def add(self, frame: str, numbers: tuple[float, ...], label: str, tag: str) -> None:
@@ -55,7 +55,7 @@ class _Rows:
         self.numbers.append(numbers)
         self.label.append(label)
         self.tag.append(tag)
-        self.row.append(self.seen)
+        self.row.append(self.seen - 1)
 
 
 def is_region_file(path: Path, start: bytes) -> bool:
