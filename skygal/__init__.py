@@ -32,8 +32,8 @@ _HOMES = {
     "SyntheticStamps": "stamps.dataset",
     "inject": "injection", "inject_fields": "injection", "list_models": "morphology.checkpoint",
     "list_surveys": "observation.surveys", "load_model": "morphology.checkpoint", "make_wcs": "wcs",
-    "read_survey": "observation.surveys", "score": "scoring.score", "sample_stamps": "stamps.sample", "simulate_field": "simulate",
-    "simulate_fields": "simulate", "write_cube": "truth.exports.cube"}
+    "read_survey": "observation.surveys", "sample_stamps": "stamps.sample", "score": "scoring.score",
+    "simulate_field": "simulate", "simulate_fields": "simulate", "write_cube": "truth.exports.cube"}
 
 
 def __getattr__(name: str) -> Any:

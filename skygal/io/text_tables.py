@@ -85,6 +85,8 @@ def _read(lines: list[str], layout: _Layout) -> Table:
              and not (layout.ends and line.lstrip().startswith("#"))]
     if layout.ends:
         lines = ["\t".join(_cells(line, layout.ends)) for line in lines]
+    if layout.delimiter == "\t":
+        lines = ["\t".join(cell.strip() for cell in line.split("\t")) for line in lines]
     if layout.ends or layout.delimiter == "\t":
         return ascii.read(["\t".join(layout.names), *lines], format="tab", guess=False)
     return ascii.read(lines, format="no_header", names=layout.names, delimiter=layout.delimiter, guess=False)

@@ -254,7 +254,8 @@ def _from_pixels(values: dict[str, np.ndarray], place: dict[str, np.ndarray],
 def _with_beam(bare: tuple[np.ndarray, ...], psf: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return axes and angles of Gaussians with the beam in them; second moments add up."""
     known = np.isfinite(bare[0]) & np.isfinite(bare[1])
-    covariance = ellipse_covariance(*(np.nan_to_num(one) for one in bare[:2]), np.radians(np.nan_to_num(bare[2])))
+    width, across, angle = (np.nan_to_num(one) for one in bare)
+    covariance = ellipse_covariance(width, across, np.radians(angle))
     major, minor, pa = ellipse_axes(covariance + ellipse_covariance(psf[0], psf[1], np.radians(psf[2])))
     return tuple(np.where(known, one, np.nan) for one in (major, minor, np.degrees(pa) % 180))  # type: ignore[return-value]
 

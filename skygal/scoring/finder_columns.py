@@ -68,11 +68,16 @@ class FinderColumns(Reading):
         return getattr(self.data[self.own[key][0]], "unit", None)
 
     def quantity(self, name: str) -> np.ndarray:
+        """Return the quantity of a name in its unit; raises ValueError if the column's is another."""
         key, unit = self.columns[name]
         wanted = self.quantities[name]
         if wanted is None:
             return self._words(name, key)
         own = self._own_unit(key)
+        if own is not None and wanted == u.Jy / u.beam and (own == u.ct or own == u.adu):
+            # what SExtractor calls the values of any image
+            own = None
+            self._column(key).unit = None
         factor = float(getattr(unit, "scale", 1.0)) if own is not None else 1.0
         if name in ("ra", "dec"):
             self._check_precision(key)
@@ -89,6 +94,9 @@ class FinderColumns(Reading):
         self.used[key] = name
         if own is None and name in ("flux", "flux_sum"):
             self._check_flux(name, key, values, unit)
+        if own is None and name == "flux_sum":
+            self.guessed.append(f"{self.own[key][0]}, which has no unit, is taken to be a sum of pixels in {unit} (else "
+                                f"columns={{'flux': ({self.own[key][0]!r}, 'Jy')}})")
         values = np.where(np.isin(values, SENTINELS), np.nan, values) if name not in ("ra", "dec", "x", "y") else values
         return values * factor
 
@@ -127,6 +135,7 @@ class FinderColumns(Reading):
                 f"columns={{{name!r}: ({self.own[key][0]!r}, {'mJy' if middle > 1 else 'Jy'!r})}}")
 
     def told(self) -> dict[str, str]:
+        """Return of each quantity which column it is, and in which unit."""
         out = {}
         for name, (key, meant) in self.columns.items():
             shown = "+".join(self.prefix + self.own[part][0] for part in key.split("+"))

@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 
 from skygal.observation.ellipse import ellipse_covariance
 from skygal.scoring.records import Detections, Matches, TruthSet
-from skygal.scoring.truth import offsets
+from skygal.scoring.truth import LEAST_NEIGHBOUR, offsets
 from skygal.wcs import icrs_to_pixel, unit_vectors
 
 __all__ = ["DETECTABLE", "Pairs", "assign", "find_pairs", "match"]
@@ -32,6 +32,8 @@ FARTHEST = 5.0
 FLUX_RANGE, SIZE_RANGE = float(np.log(1e3)), float(np.log(10.0))
 #: a row that is brighter than so many times a source and the noise on it can ever be is not of that source
 TOO_BRIGHT, NOISE_ON_IT = 2.0, 3.0
+#: share of a row's flux of a source that counts as blended with it
+LEAST_BLEND = 0.1
 #: pairs of a group up to which it is solved as a full matrix
 LARGEST_MATRIX = 250_000
 #: rows that are looked up at once
@@ -59,7 +61,7 @@ class Pairs:
 
 
 def match(truth: TruthSet, found: Detections) -> Matches:
-    """Match the rows of a catalogue with the components and the sources of truth.
+    r"""Match the rows of a catalogue with the components and the sources of truth.
 
     Parameters
     ----------
@@ -81,9 +83,9 @@ def match(truth: TruthSet, found: Detections) -> Matches:
     problem, solved exactly). The ratio is that of Sutherland & Saunders (1992), 1992MNRAS.259..413S: the density of
     position, logarithm of flux and logarithm of size that is expected of the counterpart, over that of rows that stand
     there by chance, which are as dense on the sky as the components are and spread evenly over a factor of 1000 in
-    flux and of 10 in size. All three are normal: of position with :math:`\\theta / (2 S)` (:math:`\\theta` the width of
+    flux and of 10 in size. All three are normal: of position with :math:`\theta / (2 S)` (:math:`\theta` the width of
     beam and component together, :math:`S` the signal-to-noise ratio; Condon 1997, 1997PASP..109..166C) and
-    :math:`0.1\\,\\theta` added in quadrature, of flux and size with :math:`1/S` and 0.3, since what a finder fits and
+    :math:`0.1\,\theta` added in quadrature, of flux and size with :math:`1/S` and 0.3, since what a finder fits and
     a part of a galaxy are not the same thing even without noise. Size is that of the round Gaussian of a component's
     flux and peak, and it counts where the catalogue has sizes or peaks. A pair that is no likelier than chance is never
     made.
@@ -334,7 +336,7 @@ def _solve(row: np.ndarray, component: np.ndarray, likelihood: np.ndarray) -> np
 
 
 def _renumber(index: np.ndarray) -> np.ndarray:
-    """Number what is indexed by where it comes first."""
+    """Return an index with what it points at numbered by where it comes first."""
     _, first, back = np.unique(index, return_index=True, return_inverse=True)
     rank = np.empty(len(first), np.int64)
     rank[np.argsort(first)] = np.arange(len(first))
@@ -455,8 +457,10 @@ def _blends(truth: TruthSet, found: Detections, host_of_row: np.ndarray,
     dec = np.where(core, truth.hosts["dec_core"], truth.hosts["dec"])
     source, of, _ = _in_ellipses(found.ra[rows], found.dec[rows], half, reach, ra, dec)
     row = rows[of]
-    visible = truth.hosts["snr"] >= DETECTABLE
-    counted = visible[source] | (host_of_row[row] == source)
+    with np.errstate(invalid="ignore"):
+        visible = (truth.hosts["snr"] >= LEAST_NEIGHBOUR)[source]
+        visible &= ~(truth.hosts["flux_in_image"][source] < LEAST_BLEND * found.flux[row])
+    counted = visible | (host_of_row[row] == source)
     hosts_of_row = np.bincount(row[counted], minlength=len(found))
     hosts_of_row = np.where(host_of_row >= 0, np.maximum(hosts_of_row, 1), hosts_of_row)
     covered = np.zeros(len(truth), bool)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -183,8 +184,12 @@ def component_errors(truth: TruthSet, found: Detections, matches: Matches) -> di
     for name, values in (("population", hosts["population"][host]), ("fr_class", hosts["fr_class"][host]),
                          ("kind", kind)):
         names = sorted({str(value) for value in values} - {""})
-        out[name] = _spread(off, names, lambda k, values=values, names=names: values == names[k])
+        out[name] = _spread(off, names, partial(_is, values, names))
     return out
+
+
+def _is(values: np.ndarray, names: list[str], k: int) -> np.ndarray:
+    return values == names[k]
 
 
 def snr_names() -> list[str]:
@@ -224,7 +229,7 @@ def measure_hosts(truth: TruthSet, found: Detections, matches: Matches) -> dict[
         ``recovered``: for all sources found with at least 5 sigma, by class, population and signal-to-noise ratio, the
         sum of the rows' fluxes over the true flux in the image: median, 16 % and 84 %; ``rows``: how many rows such a
         source has in the mean, and how many sources have one, two ... rows; ``blends``: how many rows hold one, two ...
-        sources of at least 5 sigma.
+        sources of at least 3 sigma and a tenth of its flux.
     """
     hosts = truth.hosts
     owner = matches.host_of_row

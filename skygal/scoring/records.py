@@ -91,7 +91,8 @@ class TruthSet:
         What it is called in reports.
     hosts : dict of str to ndarray
         Columns of `skygal.truth.schema.TRUTH` in its units, of those sources that have a pixel in the image; the parts
-        of one source (``parent_id``) are one row. ``neighbour`` is the distance to the nearest other source, arcsec.
+        of one source (``parent_id``) are one row. ``neighbour`` is the distance to the nearest other source of at least
+        3 sigma, arcsec, infinite if there is none.
     components : dict of str to ndarray, optional
         Columns of `skygal.truth.schema.COMPONENTS` of the same sources, and ``host``, their index in ``hosts``.
     beam : (float, float, float)
@@ -141,11 +142,13 @@ class Matches:
     likelihood : ndarray, shape (rows,)
         Logarithm of how much likelier the match is than a row that stands there by chance; NaN for none.
     host_of_row : ndarray of int, shape (rows,)
-        Index of the source whose footprint a row lies in; -1 for rows that are false at the level of hosts.
+        Index of the source that a row belongs to: that it, or one of whose components, it is matched with, else in
+        whose footprint it lies; -1 for rows that are false at the level of hosts.
     rows_of_host : ndarray of int, shape (hosts,)
-        How many rows lie in each source's footprint.
+        How many rows belong to each source.
     hosts_of_row : ndarray of int, shape (rows,)
-        How many sources' centres lie within a row's own extent (at least one if it has a host): blending.
+        How many sources' centres lie within a row's own extent, of those of at least 3 sigma and a tenth of the row's
+        flux (at least one if it has a host): blending.
     why_missed : ndarray of str, shape (hosts,)
         Empty for sources that have a row; else "below 5 sigma", "blended" (the row that covers it is another
         source's), "not found".

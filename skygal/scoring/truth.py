@@ -22,6 +22,8 @@ __all__ = ["as_beam", "offsets", "read_truth_set"]
 _ARCSEC = np.pi / 180 / 3600
 #: what a table of truth must have at least; the rest is unknown where it lacks them
 _NEEDED = ("ra", "dec", "flux")
+#: signal-to-noise ratio of sources that count as neighbours
+LEAST_NEIGHBOUR = 3.0
 
 
 def read_truth_set(truth: Any, *, components: Any = None, beam: Any = None, name: str | None = None) -> TruthSet:
@@ -189,7 +191,7 @@ def _make(name: str, truth: Table, components: Table | None, beam: tuple[float, 
     order = np.argsort(rows["source_id"], kind="stable")
     labels = rows["source_id"][order], place[order]
     parts = None if components is None else _components(components, labels)
-    hosts["neighbour"] = _nearest(hosts["ra"], hosts["dec"])
+    hosts["neighbour"] = _nearest(hosts["ra"], hosts["dec"], hosts["snr"])
     return TruthSet(name, hosts, parts, beam, wcs=wcs, shape=shape, frequency=frequency, labels=labels, **planes)
 
 
@@ -243,8 +245,8 @@ def _sum_shape(hosts: dict[str, np.ndarray], host: int, rows: dict[str, np.ndarr
     hosts["ra"][host] = np.degrees(np.arctan2(middle[1], middle[0])) % 360
     hosts["dec"][host] = np.degrees(np.arctan2(middle[2], np.hypot(middle[0], middle[1])))
     east, north = offsets(hosts["ra"][host], hosts["dec"][host], ra, dec)
-    axes = (np.nan_to_num(rows[column][parts]) for column in ("b_maj", "b_min"))
-    covariance = ellipse_covariance(*axes, np.radians(np.nan_to_num(rows["pa"][parts])))
+    major, minor, angle = (np.nan_to_num(rows[column][parts]) for column in ("b_maj", "b_min", "pa"))
+    covariance = ellipse_covariance(major, minor, np.radians(angle))
     apart = np.stack([east, north], axis=-1)
     total = np.einsum("i,ijk->jk", weight, covariance + apart[:, :, None] * apart[:, None, :])
     major, minor, angle = ellipse_axes(total[None])
@@ -269,12 +271,19 @@ def offsets(ra0: Any, dec0: Any, ra: Any, dec: Any) -> tuple[np.ndarray, np.ndar
     return east / _ARCSEC, north / _ARCSEC
 
 
-def _nearest(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
-    """Return the distance to the nearest other source, arcsec; infinite for a single one."""
+def _nearest(ra: np.ndarray, dec: np.ndarray, snr: np.ndarray) -> np.ndarray:
+    """Return the distance to the nearest other source of 3 sigma, arcsec; infinite where there is none."""
     from scipy.spatial import cKDTree
 
-    if len(ra) < 2:
-        return np.full(len(ra), np.inf)
+    bright = np.flatnonzero(~(snr < LEAST_NEIGHBOUR))
+    out = np.full(len(ra), np.inf)
+    if not bright.size:
+        return out
     vectors = unit_vectors(ra, dec)
-    distance, _ = cKDTree(vectors).query(vectors, k=2)
-    return 2 * np.arcsin(np.minimum(distance[:, 1] / 2, 1)) / _ARCSEC
+    chord, which = cKDTree(vectors[bright]).query(vectors, k=[1, 2])
+    # the nearest may be the source itself, and another at its place too
+    itself = (which < len(bright)) & (bright[np.minimum(which, len(bright) - 1)] == np.arange(len(ra))[:, None])
+    nearest = np.where(itself[:, 0], chord[:, 1], chord[:, 0])
+    known = np.isfinite(nearest)
+    out[known] = 2 * np.arcsin(np.minimum(nearest[known] / 2, 1)) / _ARCSEC
+    return out
