@@ -129,13 +129,8 @@ FORMATS: tuple[CatalogueFormat, ...] = (
     CatalogueFormat("SDC1", ("ra_cent", "dec_cent", "core_frac", "size", "class"),
                     {**_sky("ra_cent", "dec_cent"), "flux": ("flux", u.Jy), "core_frac": ("core_frac", u.one),
                      **_axes(u.arcsec, {"b": ("b_maj", "b_min", "pa")})},
-<<<<<<< HEAD
                     passed=r"id|ra_core|dec_core|selection|[xy]", rows="sdc1", detected={"id": ("id", None)},
                     level="source"),
-=======
-                    passed=r"id|ra_core|dec_core|selection|[xy]", rows="sdc1",
-                    detected={"id": ("id", None)}, level="source"),
->>>>>>> main
     # Hale et al. 2021, doi:10.1017/pasa.2021.47
     CatalogueFormat("RACS-low Gaussians", ("total_flux_gaussian", "gaussian_id"),
                     {**_sky(), "flux": ("total_flux_gaussian", u.mJy), **_axes(u.arcsec, _DC)},

@@ -95,14 +95,18 @@ class FinderColumns(Reading):
         if own is None and name in ("flux", "flux_sum"):
             self._check_flux(name, key, values, unit)
         if own is None and name == "flux_sum":
-            self.guessed.append(f"{self.own[key][0]}, which has no unit, is taken to be a sum of pixels in {unit} (else "
-                                f"columns={{'flux': ({self.own[key][0]!r}, 'Jy')}})")
+            self.guessed.append(f"{self.own[key][0]}, which has no unit, is taken to be a sum of pixels in {unit} "
+                                f"(else columns={{'flux': ({self.own[key][0]!r}, 'Jy')}})")
         values = np.where(np.isin(values, SENTINELS), np.nan, values) if name not in ("ra", "dec", "x", "y") else values
         return values * factor
 
+    def own_unit(self, name: str) -> Any:
+        """Return the unit that the table gives the column of a quantity, None for none."""
+        return self._own_unit(self.columns[name][0])
+
     def is_flux(self) -> bool:
         """Return whether what is called a sum of pixels is a flux by its unit."""
-        own = self._own_unit(self.columns["flux_sum"][0])
+        own = self.own_unit("flux_sum")
         return own is not None and bool(own.is_equivalent(u.Jy))
 
     def _words(self, name: str, key: str) -> np.ndarray:
@@ -141,6 +145,9 @@ class FinderColumns(Reading):
             shown = "+".join(self.prefix + self.own[part][0] for part in key.split("+"))
             unit = None if self.quantities[name] is None else self._own_unit(key)
             words = (f"{unit}" if unit is not None else "" if meant is None or meant == u.one else f"{meant}")
+            widths = "fwhm" if self.format is None else self.format.widths
+            if widths != "fwhm" and name in ("fitted_maj", "fitted_min", "pixel_maj", "pixel_min"):
+                words += (", " if words else "") + {"sigma": "standard deviation", "half": "half of FWHM"}[widths]
             out[name] = shown + (f" ({words})" if words else "")
         return out
 

@@ -61,8 +61,7 @@ class _Rows:
 def is_region_file(path: Path, start: bytes) -> bool:
     """Return whether a file with these first bytes holds regions."""
     text = start[:START].decode("utf-8", "ignore").lstrip("\ufeff \n\r\t").lower()
-    return (path.suffix.lower() in (".reg", ".ds9", ".crtf") or text.startswith("#crtf")
-            or text.startswith("# region file format"))
+    return path.suffix.lower() in (".reg", ".ds9", ".crtf") or text.startswith(("#crtf", "# region file format"))
 
 
 def read_regions(path: Path, name: str, wcs: WCS | None) -> tuple[str, dict[str, np.ndarray], dict[str, str],
