@@ -115,8 +115,8 @@ class FinderColumns(Reading):
             self.used[part] = name
             parts.append(as_column(self._column(part), self.own[part][0], None))
         words = parts[0]
-        for part in parts[1:]:
-            words = np.strings.add(np.strings.add(words, "."), part)
+        for more in parts[1:]:
+            words = np.strings.add(np.strings.add(words, "."), more)
         return words
 
     def _check_precision(self, key: str) -> None:

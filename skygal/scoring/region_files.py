@@ -126,23 +126,21 @@ def _lines(text: str, crtf: bool) -> Iterator[tuple[int, str]]:
                 yield number, f"{line.strip()}{', ' if shared else ''}{shared}"
             continue
         before, mark, words = line.partition("#")
-        for part in (before + mark + words).split(";") if ";" in before else [line]:
-            part = part.strip()
-            word = part.lower().split("#")[0].strip()
+        parts = before.split(";")
+        for k, part in enumerate(parts):
+            word = part.strip().lower()
             if word in FRAMES:
                 frame = FRAMES[word]
-            elif part and not part.startswith("#") and not word.startswith("global"):
-                yield number, f"{frame} {part}"
+            elif word and not word.startswith("global"):
+                yield number, f"{frame} {part.strip()} {mark + words if k == len(parts) - 1 else ''}".strip()
 
 
 def _read_ds9(line: str, rows: _Rows) -> None:
     frame, _, rest = line.partition(" ")
     match = _DS9_LINE.fullmatch(rest)
     if match is None:
-        raise ValueError("it must be a shape and its numbers in brackets")
+        raise ValueError(f"it must be a frame ({', '.join(FRAMES)}), or a shape and its numbers in brackets")
     sign, shape, inside, words = match[1], match[2].lower(), match[3], match[4] or ""
-    if shape in ("linear", "amplifier", "detector", "ecliptic") or shape.startswith("wcs"):
-        raise ValueError(f"coordinates must be in one of {', '.join(FRAMES)}")
     rows.seen += 1
     if sign == "-":
         rows.dropped["excluded regions"] += 1
@@ -151,7 +149,6 @@ def _read_ds9(line: str, rows: _Rows) -> None:
         rows.dropped[f"regions that are {shape}s"] += 1
         return
     values = [word for word in re.split(r"[\s,]+", inside) if word]
-    numbers = [_place(value, frame, hours=k == 0) if k < 2 else value for k, value in enumerate(values)]
     label = re.search(r"text=(?:\{([^}]*)\}|\"([^\"]*)\"|'([^']*)')", words)
     tag = re.search(r"tag=(?:\{([^}]*)\}|\"([^\"]*)\"|'([^']*)')", words)
     said = [next((part for part in found.groups() if part is not None), "") if found else "" for found in (label, tag)]
@@ -159,19 +156,22 @@ def _read_ds9(line: str, rows: _Rows) -> None:
         corners = [_place(value, frame, hours=k % 2 == 0) for k, value in enumerate(values)]
         rows.add(frame, (*_middle(corners, frame), np.nan, np.nan, np.nan), *said)
         return
-    sizes = [_size(value, frame) for value in numbers[2:4]]
-    if shape == "circle" and len(numbers) == 3:
+    count = len(values)
+    sizes = [_size(value, frame) for value in values[2:4]] if shape in ("circle", "ellipse") else []
+    shaped = (np.nan, np.nan, np.nan)
+    if shape == "circle" and count == 3:
         shaped = (sizes[0], sizes[0], 0.0)
-    elif shape == "ellipse" and len(numbers) in (4, 5):
-        shaped = (sizes[0], sizes[1], _angle(numbers[4]) if len(numbers) == 5 else 0.0)
-    elif shape == "point" and len(numbers) == 2 or shape == "box" and len(numbers) in (4, 5):
-        shaped = (np.nan, np.nan, np.nan)
-    elif shape in ("ellipse", "box") and len(numbers) > 5:
+    elif shape == "ellipse" and count in (4, 5):
+        shaped = (sizes[0], sizes[1], _angle(values[4]) if count == 5 else 0.0)
+    elif shape == "point" and count >= 2 or shape == "box" and count in (4, 5):
+        pass
+    elif shape in ("ellipse", "box") and count > 5:
         rows.dropped["regions that are rings"] += 1
         return
     else:
         raise ValueError(f"a {shape} must have as many numbers as DS9 gives it")
-    rows.add(frame, (numbers[0], numbers[1], *shaped), *said)
+    x, y = (_place(value, frame, hours=k == 0) for k, value in enumerate(values[:2]))
+    rows.add(frame, (x, y, *shaped), *said)
 
 
 def _read_crtf(line: str, rows: _Rows) -> None:
@@ -186,7 +186,7 @@ def _read_crtf(line: str, rows: _Rows) -> None:
     if mark == "ann" or shape not in _SHAPES:
         rows.dropped["annotations" if mark == "ann" else f"regions that are {shape}s"] += 1
         return
-    keys = {}
+    keys: dict[str, str] = {}
     for key, *quoted in re.findall(r"(\w+)\s*=\s*(?:'([^']*)'|\"([^\"]*)\"|\[([^\]]*)\]|([^,\s]+))", words):
         keys.setdefault(key.lower(), next((part for part in quoted if part), ""))
     frame = FRAMES.get(keys.get("coord", "j2000").lower())
