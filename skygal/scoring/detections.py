@@ -213,8 +213,8 @@ def _warn(name: str, guessed: Sequence[str], dropped: Mapping[str, int], ids: np
     told = list(guessed)
     if dropped:
         told.append("rows are left out: " + ", ".join(f"{count} {why}" for why, count in dropped.items()))
-    said = ids[ids != ""]
-    again = len(said) - len(np.unique(said))
+    said = [one for one in ids.tolist() if one]
+    again = len(said) - len(set(said))
     if again:
         told.append(f"{again} rows have the id of another, and are kept")
     if told:

@@ -110,7 +110,12 @@ class FinderColumns(Reading):
         return own is not None and bool(own.is_equivalent(u.Jy))
 
     def _words(self, name: str, key: str) -> np.ndarray:
+        """Return words, or the whole numbers of a parent, which are not looked at as words."""
         parts = []
+        column = None if "+" in key else self._column(key)
+        if name == "parent" and np.asarray(column).dtype.kind in "iu" and not np.any(getattr(column, "mask", False)):
+            self.used[key] = name
+            return np.asarray(column)
         for part in key.split("+"):
             self.used[part] = name
             parts.append(as_column(self._column(part), self.own[part][0], None))

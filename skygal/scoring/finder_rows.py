@@ -240,11 +240,14 @@ def _with_beam(bare: list[np.ndarray], psf: list[np.ndarray]) -> tuple[np.ndarra
 
 
 def _numbered(words: np.ndarray) -> np.ndarray:
-    """Return a number for each word, -1 for none and for numbers below zero, which say that there is no fit."""
+    """Return a number for each, -1 for none and for numbers below zero, which say that there is no fit."""
     names, number = np.unique(words, return_inverse=True)
-    nothing = np.array([name in ("", "--", "nan") or (name.startswith("-") and name[1:].isdigit())
-                        for name in names.tolist()], bool)
-    return np.where(nothing[number], -1, number) if len(names) else np.zeros(0, np.int64)
+    if names.dtype.kind in "iu":
+        return np.where(names < 0, -1, np.arange(len(names)))[number]
+    signed = np.strings.startswith(names, "-")
+    nothing = np.isin(names, ("", "--", "nan"))
+    nothing[signed] |= np.strings.isdigit(np.strings.lstrip(names[signed], "-"))
+    return np.where(nothing, -1, np.arange(len(names)))[number]
 
 
 def _left_out(reading: FinderColumns) -> dict[str, np.ndarray]:
