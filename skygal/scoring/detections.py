@@ -14,6 +14,7 @@ from astropy.wcs import WCS
 from skygal.checks import check_choice, show, warn_caller
 from skygal.io.header_wcs import celestial
 from skygal.population.catalogue_columns import OWN
+from skygal.population.catalogue_rows import subtract_beam
 from skygal.scoring.catalogue_files import Source, open_catalogue
 from skygal.scoring.coco_files import DOWNWARD, UPWARD, read_coco
 from skygal.scoring.finder_formats import FORMATS_TO_SCORE
@@ -167,6 +168,9 @@ def _other(source: Source, format: str | None, columns: Any, wcs: WCS | None, sh
     out, units = measure_labels(source.value, image, sky), {"ra": "centroid", "dec": "centroid", "id": "label"}
     if image is not None:
         add_sums(out, sky, beam)
+        assert beam is not None
+        out |= dict(zip(("deconv_maj", "deconv_min", "deconv_pa"), subtract_beam(
+            out["b_maj"], out["b_min"], out["pa"], *(np.full(len(out["ra"]), part) for part in beam)), strict=True))
         units |= {"flux": "sum of pixels over the beam's area", "peak": "largest pixel", "b_maj": "second moments",
                   "b_min": "second moments", "pa": "second moments"}
     return _Found(LABELS, "source", out, units, fluxless=image is None)

@@ -44,6 +44,8 @@ class FinderColumns(Reading):
         self.prefix = prefix
         #: what has been taken for granted
         self.guessed: list[str] = []
+        #: quantities that the user has said the columns of
+        self.given = frozenset(columns or ())
         super().__init__(data, format, columns, FORMATS_TO_SCORE, detected=True)
 
     def _known(self, format: CatalogueFormat) -> dict[str, tuple[str, Any]]:
@@ -94,10 +96,13 @@ class FinderColumns(Reading):
         self.used[key] = name
         if own is None and name in ("flux", "flux_sum"):
             self._check_flux(name, key, values, unit)
-        if own is None and name == "flux_sum":
+        if own is None and name == "flux_sum" and len(values):
             self.guessed.append(f"{self.own[key][0]}, which has no unit, is taken to be a sum of pixels in {unit} "
                                 f"(else columns={{'flux': ({self.own[key][0]!r}, 'Jy')}})")
-        values = np.where(np.isin(values, SENTINELS), np.nan, values) if name not in ("ra", "dec", "x", "y") else values
+        if name not in ("ra", "dec", "x", "y"):
+            raw = np.ma.getdata(np.ma.asarray(getattr(self._column(key), "value", self._column(key))))
+            if raw.dtype.kind in "if":
+                values = np.where(np.isin(raw, SENTINELS), np.nan, values)
         return values * factor
 
     def own_unit(self, name: str) -> Any:

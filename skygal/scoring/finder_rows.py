@@ -128,11 +128,12 @@ def _choose_places(reading: FinderColumns, wcs: WCS | None) -> str:
 
 def _limits(reading: FinderColumns, values: Rows) -> None:
     """Make nothing of sizes that are upper limits, as VizieR flags them."""
-    for name in ("b_maj", "b_min"):
-        flag = f"l_{reading.columns[name][0]}" if name in reading.columns else ""
-        if flag in reading.own:
-            words = np.asarray(reading.data[reading.own[flag][0]]).astype(str)
-            values[name] = np.where(np.char.strip(words) == "<", 0.0, values[name])
+    flag = f"l_{reading.columns['b_maj'][0]}" if "b_maj" in reading.columns else ""
+    if flag in reading.own:
+        limit = np.char.strip(np.asarray(reading.data[reading.own[flag][0]]).astype(str)) == "<"
+        for name in ("b_maj", "b_min"):
+            if name in values:
+                values[name] = np.where(limit, 0.0, values[name])
 
 
 def _sdc1(reading: FinderColumns, values: Rows) -> None:
@@ -151,7 +152,8 @@ def _fluxes(reading: FinderColumns, values: Rows, out: Rows, told: dict[str, str
             beam: Axes | None) -> None:
     """Turn sums of pixels into fluxes."""
     area = reading.format.area if reading.format is not None else ""
-    if "flux" in values and area in reading.own and reading.own_unit("flux") is None and "peak" in values:
+    if "flux" in values and "flux" not in reading.given and area in reading.own and "peak" in values and (
+            reading.own_unit("flux") is None):
         # a Gaussian's flux over its peak is its area in beams, but of a sum of pixels in pixels
         pixels = reading.need(area)
         with np.errstate(invalid="ignore", divide="ignore"):
