@@ -279,7 +279,8 @@ def _simulate(views: list[dict[str, Any]], given: Mapping[str, Any], only: Colle
     mask = np.logical_or.reduce(blank) if len(blank) == len(frames[here]) else None
     sources = sample_sky(frames[0], population, morphology, noise=grounds[0].level, seeds=seeds, mask=mask,
                          sharpest=sharpest_beam(frames), device=run.device)
-    headers = [field_header(*grid, beam=None, frequency=frames[0].frequency) for grid in grids]
+    # of the frames it has been seen that headers can hold their grids
+    headers = [field_header(*grid, beam=None, frequency=frames[0].frequency, check=False) for grid in grids]
     asked = {"wcs": headers if several else headers[0], "survey": given["survey"], "off_sky": given["off_sky"],
              **join_views(views), **population.given(), **morphology.given()}
     options, inputs = settings.spell(asked)
@@ -293,7 +294,7 @@ def _simulate(views: list[dict[str, Any]], given: Mapping[str, Any], only: Colle
         provenance = make_provenance(seed=seeds.seed, model=sources.galaxies.model, frequency=frame.frequency,
                                      configuration=resolved, options=options)
         header = field_header(frame.wcs, frame.shape, beam=frame.beam.beam, frequency=frame.frequency,
-                              provenance=provenance)
+                              provenance=provenance, check=False)
         return Field.assemble(frame.wcs, *made, header, provenance, inputs)
 
     chosen = range(len(views)) if only is None else sorted(set(only))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from astropy import units as u
-from astropy.coordinates import BaseCoordinateFrame, SkyCoord
+from astropy.coordinates import ICRS, BaseCoordinateFrame, Latitude, Longitude, SkyCoord
 from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
 
@@ -158,10 +158,18 @@ def pixel_to_icrs(wcs: WCS, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
     lon, lat = _pixel_to_world(wcs, x.ravel(), y.ravel())
     lon, lat = (lat, lon) if wcs.wcs.lng == 1 else (lon, lat)
     bad = ~(np.isfinite(lon) & np.isfinite(lat))
-    frame = sky_frame(wcs)
-    sky = SkyCoord(np.where(bad, 0, lon) * u.deg, np.where(bad, 0, lat) * u.deg, frame=frame).icrs
-    ra = np.where(bad, np.nan, sky.ra.deg).reshape(x.shape)
-    return ra, np.where(bad, np.nan, sky.dec.deg).reshape(x.shape)
+    ra, dec = _transform(np.where(bad, 0, lon), np.where(bad, 0, lat), sky_frame(wcs), ICRS())
+    return np.where(bad, np.nan, ra).reshape(x.shape), np.where(bad, np.nan, dec).reshape(x.shape)
+
+
+def _transform(lon: np.ndarray, lat: np.ndarray, frame: BaseCoordinateFrame, other: BaseCoordinateFrame
+               ) -> tuple[np.ndarray, np.ndarray]:
+    """Return longitudes, from 0 to 360, and latitudes of one frame in another, degrees."""
+    if isinstance(frame, ICRS) and isinstance(other, ICRS):
+        # what astropy makes of them, without what it takes to go from a frame to itself
+        return Longitude(lon, u.deg).value, Latitude(lat, u.deg).value
+    sky = SkyCoord(lon * u.deg, lat * u.deg, frame=frame).transform_to(other).spherical
+    return sky.lon.deg, sky.lat.deg
 
 
 def _pixel_to_world(wcs: WCS, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -210,9 +218,7 @@ def _has_place(wcs: WCS, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def icrs_to_pixel(wcs: WCS, ra: Any, dec: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return pixel (x, y) of ICRS positions in degrees; NaN where the projection cannot show them."""
     ra, dec = np.broadcast_arrays(np.asarray(ra, float), np.asarray(dec, float))
-    sky = SkyCoord(ra.ravel() * u.deg, dec.ravel() * u.deg, frame="icrs")
-    sky = sky.transform_to(sky_frame(wcs))
-    lon, lat = sky.spherical.lon.deg, sky.spherical.lat.deg
+    lon, lat = _transform(ra.ravel(), dec.ravel(), ICRS(), sky_frame(wcs))
     world = (lat, lon) if wcs.wcs.lng == 1 else (lon, lat)
     if wcs.has_distortion:
         x, y = wcs.all_world2pix(*world, 0, quiet=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 
 import numpy as np
@@ -32,18 +33,27 @@ PLACES = {
 }
 
 
+@functools.cache
 def noise(fwhm=3.0, seed=0):
     """Return noise as a beam makes it."""
     data = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(N, N)), fwhm / 2.355, mode="wrap")
-    return data / data.std() * RMS
+    data *= RMS / data.std()
+    data.flags.writeable = False
+    return data
+
+
+@functools.cache
+def sources(n, width):
+    """Return the brightness of Gaussians."""
+    rng, out = np.random.default_rng(5), np.zeros((N, N))
+    for x, y in rng.uniform(0, N, (n, 2)):
+        out += rng.pareto(1) * 1e-3 * np.exp(-((COLUMNS - x) ** 2 + (ROWS - y) ** 2) / 2 / width**2)
+    return out
 
 
 def sky(data, n=40, width=1.3):
     """Return an image with sources."""
-    rng, out = np.random.default_rng(5), data.copy()
-    for x, y in rng.uniform(0, N, (n, 2)):
-        out += rng.pareto(1) * 1e-3 * np.exp(-((COLUMNS - x) ** 2 + (ROWS - y) ** 2) / 2 / width**2)
-    return out
+    return data + sources(n, width)
 
 
 def found(data, fwhm=3.0, **more):

@@ -2,16 +2,19 @@
 
 import json
 import os
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
+from astropy import units as u
 from safetensors.numpy import load_file, save_file
 
+import skygal
 from skygal.io.weights import digest
 from skygal.morphology import checkpoint
-from skygal.morphology.checkpoint import list_models, load_model, save_model
+from skygal.morphology.checkpoint import list_models, load_model, save_model, shared_model
 from skygal.morphology.conditions import ConditionTable
 from skygal.morphology.model import GalaxyModel
 from skygal.morphology.networks import Architecture
@@ -248,3 +251,11 @@ def test_existing_file_is_kept(weights):
     with pytest.raises(FileExistsError):
         save_model(weights[1], weights[0], name="other", tables=TABLES, metadata={})
     assert weights[0].read_bytes() == before
+
+
+def test_a_field_leaves_the_model_that_all_share_as_it_is():
+    before = pickle.dumps(shared_model())
+    wcs = skygal.make_wcs("12h +30d", 64, 1.8 * u.arcsec)
+    skygal.simulate_field(wcs, 3, seed=1, latents="prior")
+    assert shared_model() is shared_model() and load_model() is not shared_model()
+    assert pickle.dumps(shared_model()) == before

@@ -202,7 +202,7 @@ def test_a_distortion_of_two_axes_is_kept():
 
 def test_a_distortion_that_no_header_holds_is_refused_before_the_work(monkeypatch):
     header = header_of(2, CTYPE1="RA---TAN-SIP", CTYPE2="DEC--TAN-SIP", A_ORDER=2, B_ORDER=2, A_2_0=1e-3)
-    monkeypatch.setattr(compose, "load_model", lambda *_, **__: pytest.fail("work was done"))
+    monkeypatch.setattr(compose, "shared_model", lambda *_, **__: pytest.fail("work was done"))
     with pytest.raises(ValueError, match="wcs must have no distortion"):
         skygal.simulate_field(quiet_wcs(header), 5, shape=(NY, NX), seed=1)
     with pytest.raises(ValueError, match="wcs must have no distortion"):

@@ -10,6 +10,8 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.table import QTable
 from astropy.wcs import WCS
+from hypothesis import given
+from hypothesis import strategies as st
 from radio_beam import Beam
 
 import skygal
@@ -165,3 +167,16 @@ def test_frames_that_are_refused(names, radesys):
         warnings.simplefilter("error")
         with pytest.raises(ValueError, match=said + (f".* and RADESYS '{radesys}'" if radesys else "")):
             skygal.simulate_field(frame(names, radesys, 2000.0), 1, seed=1)
+
+
+@given(st.lists(st.tuples(st.floats(-1e4, 1e4), st.floats(-90, 90)), min_size=1, max_size=40))
+def test_equatorial_places_are_astropys_to_the_bit(places):
+    """On a grid in ICRS no frame is left, and what astropy makes of that is a longitude from 0 to 360."""
+    wcs = skygal.make_wcs("12h +30d", 64, 100 * u.arcsec, projection="CAR")
+    lon, lat = np.array(places).T
+    sky = SkyCoord(lon * u.deg, lat * u.deg, frame="icrs").transform_to("icrs").spherical
+    expected = wcs.wcs_world2pix(sky.lon.deg, sky.lat.deg, 0)
+    wcs.array_shape = None      # of one turn
+    np.testing.assert_array_equal(icrs_to_pixel(wcs, lon, lat), expected)
+    there = SkyCoord(*(wcs.wcs_pix2world(lon, lat, 0) * u.deg), frame="icrs").icrs
+    np.testing.assert_array_equal(pixel_to_icrs(wcs, lon, lat), [there.ra.deg, there.dec.deg])

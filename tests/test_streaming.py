@@ -102,9 +102,9 @@ import resource, signal, sys
 import skygal
 from astropy import units as u
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-wcs = skygal.make_wcs("12h00m00s +30d00m00s", 1200, 2 * u.arcsec)
-field = skygal.simulate_field(wcs, 0, seed=1, noise=1 * u.mJy / u.beam, chunks=300)
-resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
+wcs = skygal.make_wcs("12h00m00s +30d00m00s", 600, 2 * u.arcsec)
+field = skygal.simulate_field(wcs, 0, seed=1, noise=1 * u.mJy / u.beam, chunks=200)
+resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))
 try:
     field.write("out", format=sys.argv[1])
 except OSError as error:
@@ -124,7 +124,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
 KILLED = """
 import sys
 from skygal.cli.main import main
-sys.argv[1:1] = ["simulate", "--survey", "FIRST", "--size", "7000", "--n-sources", "20", "--seed", "1", "--chunks",
+sys.argv[1:1] = ["simulate", "--survey", "FIRST", "--size", "4000", "--n-sources", "5", "--seed", "1", "--chunks",
                  "256", "--las", "20 arcsec, 60 arcsec", "--output", "out"]
 sys.exit(main())
 """
@@ -168,10 +168,9 @@ def test_no_wcs_travels_with_the_tasks():
     from skygal.scene import chunks as chunked
 
     seen = []
-    wcs = skygal.make_wcs("12h00m00s +30d00m00s", 200, 2 * u.arcsec)
+    wcs = skygal.make_wcs("12h00m00s +30d00m00s", 100, 2 * u.arcsec)
     y, x = np.mgrid[-9:10, -9:10]
     for options in ({"beam": beam}, {"psf": np.exp(-(x**2 + y**2) / 9.0)}, {"primary_beam": "25 m"}):
-        lazy = skygal.simulate_field(wcs, 4, seed=1, chunks=100, noise=1 * u.mJy, las=30 * u.arcsec, **options)
         with pytest.MonkeyPatch.context() as patch:
             draw = chunked._chunk
 
@@ -181,7 +180,7 @@ def test_no_wcs_travels_with_the_tasks():
                 return draw(scene, window, device, *shared)
 
             patch.setattr(chunked, "_chunk", spy)
-            lazy = skygal.simulate_field(wcs, 4, seed=1, chunks=100, noise=1 * u.mJy, las=30 * u.arcsec, **options)
+            lazy = skygal.simulate_field(wcs, 2, seed=1, chunks=50, noise=1 * u.mJy, las=30 * u.arcsec, **options)
             lazy.image.compute(scheduler="synchronous")
     assert len(seen) == 12
 

@@ -21,7 +21,7 @@ __all__ = ["score"]
 @click.option("--components", type=click.Path(), help="The table of components, where the truth is a table.")
 @click.option("--beam", type=WORDS, help="Of the image, where the truth is a table: '5.4arcsec' or '6x5arcsec,30deg'.")
 @click.option("--output", type=click.Path(), help="Folder to write; without it the numbers are only printed.")
-@add_options("overwrite", "config")
+@add_options("overwrite", "progress", "config")
 def score(**given: Any) -> None:
     """Score CATALOGUE, of a source finder, against TRUTH: a folder that skygal wrote, or its table of sources.
 

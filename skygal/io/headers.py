@@ -47,7 +47,7 @@ _WCS = re.compile(
 
 def field_header(wcs: WCS | fits.Header, shape: Sequence[int] | None = None, *, beam: Any,
                  frequency: u.Quantity, unit: str = "JY/BEAM",
-                 provenance: Mapping[str, Any] | None = None) -> fits.Header:
+                 provenance: Mapping[str, Any] | None = None, check: bool = True) -> fits.Header:
     """Return the header of a 4-d radio image (1, 1, ny, nx) on a celestial WCS.
 
     Parameters
@@ -65,6 +65,8 @@ def field_header(wcs: WCS | fits.Header, shape: Sequence[int] | None = None, *, 
         BUNIT.
     provenance : mapping, optional
         Metadata of the run, see `skygal.io.provenance.make_provenance`.
+    check : bool
+        Whether to see that the header reproduces the WCS; False where that has been seen of the same.
 
     Returns
     -------
@@ -123,7 +125,8 @@ def field_header(wcs: WCS | fits.Header, shape: Sequence[int] | None = None, *, 
     header["ORIGIN"] = "skygal"
     if provenance is not None:
         write_provenance(header, provenance)
-    _check_same(sky, header, ny, nx)
+    if check:
+        _check_same(sky, header, ny, nx)
     return header
 
 

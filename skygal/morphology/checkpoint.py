@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from skygal.morphology.model import GalaxyModel
     from skygal.morphology.networks import Acceptance
 
-__all__ = ["DEFAULT_MODEL", "FORMATS", "check_device", "is_shipped", "list_models", "load_model", "save_model"]
+__all__ = ["DEFAULT_MODEL", "FORMATS", "check_device", "is_shipped", "list_models", "load_model", "save_model",
+           "shared_model"]
 
 #: The model used where none is named.
 DEFAULT_MODEL = "first-cvae"
@@ -136,6 +137,23 @@ def load_model(model: str | os.PathLike | Generator | None = None, *,
     >>> generator.classes
     ('FRI', 'FRII', 'hybrid', 'compact')
     """
+    loaded = shared_model(model, device=device)
+    return loaded if loaded is model else copy.deepcopy(loaded)
+
+
+def shared_model(model: str | os.PathLike | Generator | None = None, *, device: str = "cpu") -> Generator:
+    """Return what `load_model` copies, the same object for all who ask: it must not be changed.
+
+    Parameters
+    ----------
+    model, device
+        See `load_model`.
+
+    Raises
+    ------
+    TypeError, ValueError, FileNotFoundError
+        As `load_model` does.
+    """
     if isinstance(model, Generator):
         return model
     check_device(device)
@@ -153,7 +171,7 @@ def load_model(model: str | os.PathLike | Generator | None = None, *,
         path = WEIGHTS / f"{model}.safetensors"
     elif not os.path.exists(path):
         raise FileNotFoundError(f"model file {show(os.fspath(model))} not found")
-    loaded = copy.deepcopy(_loaded(path, device))
+    loaded = _loaded(path, device)
     if not loaded.conditional:
         warn_caller(f"model {loaded.name!r} is a VAE without classes: the class asked for says nothing about its "
                     "stamps")

@@ -166,14 +166,14 @@ def read_survey(name: str | PathLike) -> Survey:
         path = Path(name)
         if not exists(path):
             raise FileNotFoundError(f"survey must be an existing file, got {show(str(path))}")
-        return _parse(read_text(path, "survey file"), str(path))
+        return _parse(_plain(read_text(path, "survey file"), str(path)), str(path))
     known = {key.lower(): key for key in _shipped()}
     if str(name).lower() not in known:
         choices = ", ".join(repr(key) for key in known.values())
         raise ValueError(f"survey must be one of {choices}, or a path to a YAML file, got {show(str(name))}"
                          f"{nearest_names(str(name), known.values())}")
     file = _shipped()[known[str(name).lower()]]
-    return _parse(files("skygal.catalogs").joinpath("surveys", file).read_text(encoding="utf-8"), file)
+    return _parse(_of_shipped(file), file)
 
 
 def _check_keys(where: str, given: Any, allowed: tuple[str, ...], needed: tuple[str, ...]) -> dict[str, Any]:
@@ -201,14 +201,23 @@ def _number(where: str, value: Any, unit: u.UnitBase, *, positive: bool = True) 
     return u.Quantity(value)
 
 
-def _parse(text: str, file: str) -> Survey:
+@cache
+def _of_shipped(file: str) -> Any:
+    """Return what the file of a shipped survey says, read once: it must not be changed."""
+    return _plain(files("skygal.catalogs").joinpath("surveys", file).read_text(encoding="utf-8"), file)
+
+
+def _plain(text: str, file: str) -> Any:
+    try:
+        return parse_yaml(text)
+    except ValueError as error:
+        raise ValueError(f"survey file {show(file)} must be YAML, got {error}") from None
+
+
+def _parse(data: Any, file: str) -> Survey:
     from radio_beam import Beam
 
     where = f"survey file {show(file)}"
-    try:
-        data = parse_yaml(text)
-    except ValueError as error:
-        raise ValueError(f"{where} must be YAML, got {error}") from None
     data = _check_keys(where, data, _KEYS, ("name", "frequency", "beam", "pixel_scale", "noise"))
     if not isinstance(data["name"], str) or not data["name"]:
         raise ValueError(f"name in {where} must be a word, got {show(data['name'])}")

@@ -13,7 +13,7 @@ from astropy.table import QTable, Table
 from tqdm import tqdm
 
 from skygal.checks import open_range, show
-from skygal.morphology.checkpoint import load_model
+from skygal.morphology.checkpoint import shared_model
 from skygal.morphology.clip import check_clip_sigma
 from skygal.morphology.galaxies import Galaxies, sample_galaxies
 from skygal.morphology.latents import check_latents, check_pairs, default_mix
@@ -110,7 +110,7 @@ def sample_sky(frame: Frame, population: Population, morphology: Morphology, *, 
     if counted is not None:
         faintest = max(faintest, counted)
     mix = default_mix(latents) if population.fr_mix is None else population.fr_mix
-    model = load_model(morphology.model, device=device)
+    model = shared_model(morphology.model, device=device)
     check_latents(latents, model.latent_dim)
     drawn = sample_population(frame.wcs, frame.shape, population.n_sources, seeds=seeds, frequency=frame.frequency,
                               flux=population.flux, las=population.las, fr_mix=mix, classes=tuple(model.classes),

@@ -23,8 +23,8 @@ __all__ = ["DETECTABLE", "Pairs", "assign", "find_pairs", "match"]
 
 #: signal-to-noise ratio above which a source is expected to be found
 DETECTABLE = 5.0
-#: what a finder's Gaussian and a component of truth differ by without any noise: of position, in their common width;
-#: of flux and of size, in the natural logarithm
+#: what a finder's Gaussian and a component of truth differ by without any noise: of position, in parts of the width;
+#: of flux and of size, in parts of their mean
 POSITION_FLOOR, FLUX_FLOOR, SIZE_FLOOR = 0.1, 0.3, 0.3
 #: pairs further apart than so many standard deviations are not looked at
 FARTHEST = 5.0
@@ -81,19 +81,20 @@ def match(truth: TruthSet, found: Detections) -> Matches:
     -----
     Components are matched one to one so that the sum of the pairs' log-likelihood ratios is greatest (the assignment
     problem, solved exactly). The ratio is that of Sutherland & Saunders (1992), 1992MNRAS.259..413S: the density of
-    position, logarithm of flux and logarithm of size that is expected of the counterpart, over that of rows that stand
-    there by chance, which are as dense on the sky as the components are and spread evenly over a factor of 1000 in
-    flux and of 10 in size. All three are normal: of position with :math:`\theta / (2 S)` (:math:`\theta` the width of
-    beam and component together, :math:`S` the signal-to-noise ratio; Condon 1997, 1997PASP..109..166C) and
-    :math:`0.1\,\theta` added in quadrature, of flux and size with :math:`1/S` and 0.3, since what a finder fits and
-    a part of a galaxy are not the same thing even without noise. Size is that of the round Gaussian of a component's
-    flux and peak, and it counts where the catalogue has sizes or peaks. A pair that is no likelier than chance is never
-    made.
+    position, flux and size that is expected of the counterpart, over that of rows that stand there by chance, which are
+    as dense on the sky as the components are and spread evenly over a factor of 1000 in flux and of 10 in size. All
+    three are normal: of position with :math:`\theta / (2 S)` (:math:`\theta` the width of beam and component together,
+    :math:`S` the signal-to-noise ratio; Condon 1997, 1997PASP..109..166C) and :math:`0.1\,\theta` added in quadrature;
+    of the difference of fluxes, and of sizes, in parts of their mean :math:`m`, with :math:`v / (S m)` of the true value
+    :math:`v`, and 0.3, since what a finder fits and a part of a galaxy are not the same thing even without noise. Size
+    is that of the round Gaussian of a component's flux and peak, and it counts where the catalogue has sizes or peaks.
+    A pair that is no likelier than chance is never made.
 
     A row that is matched with a component belongs to its source. Another belongs to the source that it is matched with
     as a whole, by the same likelihood; else to the one that the segmentation has at its pixel; where it has none, to
     the one whose ellipse (LAS and beam together) holds it, the nearest by the ellipse's own measure; and to none that
-    could not be as bright even with the noise on it.
+    could not be as bright even with the noise on it. What is left belongs to the brightest source whose middle lies in
+    the row's own extent.
     """
     outside = _outside(truth, found)
     _check_overlap(truth, found, outside)
@@ -107,9 +108,15 @@ def match(truth: TruthSet, found: Detections) -> Matches:
     component_of_row[pairs.row[chosen]] = pairs.component[chosen]
     row_of_component[pairs.component[chosen]] = pairs.row[chosen]
     distance[pairs.row[chosen]], likelihood[pairs.row[chosen]] = pairs.distance[chosen], pairs.likelihood[chosen]
-    host_of_row = _hosts(truth, target["host"], component_of_row, found, outside)
+    covers = _covered(truth, found, outside)
+    host_of_row = _hosts(truth, target["host"], component_of_row, found, outside, covers)
     rows_of_host = np.bincount(host_of_row[host_of_row >= 0], minlength=len(truth))
-    hosts_of_row, covered = _blends(truth, found, host_of_row, outside)
+    row, source = covers
+    counted = _worth_a_row(truth, found, row, source) | (host_of_row[row] == source)
+    hosts_of_row = np.bincount(row[counted], minlength=n)
+    hosts_of_row = np.where(host_of_row >= 0, np.maximum(hosts_of_row, 1), hosts_of_row)
+    covered = np.zeros(len(truth), bool)
+    covered[source[(host_of_row[row] >= 0) & (host_of_row[row] != source)]] = True
     snr = truth.hosts["snr"]
     missed = rows_of_host == 0
     why = np.select([~missed, missed & (snr < DETECTABLE), missed & covered], ["", f"below {DETECTABLE:g} sigma",
@@ -204,9 +211,8 @@ def find_pairs(truth: TruthSet, target: dict[str, np.ndarray], found: Detections
         part = np.repeat(np.arange(start, start + len(near)), count)
         away = _separation(unit_vectors(found.ra[row], found.dec[row]), vectors[part])
         ratio = _log_ratio(away, sigma[part], density)
-        noise = 1 / snr[part]
-        ratio += _log_normal_ratio(found.flux[row], target["flux"][part], np.hypot(FLUX_FLOOR, noise), FLUX_RANGE)
-        ratio += _log_normal_ratio(_row_width(found, row, beam), width[part], np.hypot(SIZE_FLOOR, noise), SIZE_RANGE)
+        ratio += _amount_ratio(found.flux[row], target["flux"][part], snr[part], FLUX_FLOOR, FLUX_RANGE)
+        ratio += _amount_ratio(_row_width(found, row, beam), width[part], snr[part], SIZE_FLOOR, SIZE_RANGE)
         better = ratio > 0
         kept.append((row[better], part[better], away[better], ratio[better]))
     if not kept:
@@ -260,12 +266,13 @@ def _log_ratio(away: np.ndarray, sigma: np.ndarray, density: float) -> np.ndarra
     return -0.5 * (away / sigma)**2 - np.log(2 * np.pi * sigma**2 * density)
 
 
-def _log_normal_ratio(value: np.ndarray, expected: np.ndarray, sigma: np.ndarray, span: float) -> np.ndarray:
-    """Return the log-likelihood ratio of a logarithm, and 0 where the value is not known or below zero."""
+def _amount_ratio(value: np.ndarray, expected: np.ndarray, snr: np.ndarray, floor: float, span: float) -> np.ndarray:
+    """Return the log-likelihood ratio of a flux or size, 0 where it is not known."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        off = np.log(value / expected)
-    ratio = -0.5 * (off / sigma)**2 - np.log(np.sqrt(2 * np.pi) * sigma / span)
-    return np.where(np.isfinite(off), ratio, 0.0)
+        mean = (np.abs(value) + expected) / 2
+        sigma = np.hypot(floor, expected / snr / mean)
+        ratio = -0.5 * ((value - expected) / mean / sigma)**2 - np.log(np.sqrt(2 * np.pi) * sigma / span)
+    return np.where(np.isfinite(ratio), ratio, 0.0)
 
 
 def assign(pairs: Pairs, n_rows: int, n_components: int) -> np.ndarray:
@@ -362,7 +369,7 @@ def _host_ellipses(truth: TruthSet) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _hosts(truth: TruthSet, host_of_component: np.ndarray, component_of_row: np.ndarray, found: Detections,
-           outside: np.ndarray) -> np.ndarray:
+           outside: np.ndarray, covers: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """Return the source that each row belongs to, -1 for none."""
     host = np.full(len(found), -1)
     matched = component_of_row >= 0
@@ -397,6 +404,13 @@ def _hosts(truth: TruthSet, host_of_component: np.ndarray, component_of_row: np.
     order = np.lexsort((truth.hosts["source_id"][source], -truth.hosts["flux_in_image"][source], inside, row))
     first = order[np.r_[True, row[order][1:] != row[order][:-1]]] if len(order) else order
     host[use[row[first]]] = source[first]
+    # a row whose middle lies between the sources that it holds
+    row, source = covers
+    merged = (host[row] < 0) & _worth_a_row(truth, found, row, source)
+    row, source = row[merged], source[merged]
+    order = np.lexsort((truth.hosts["source_id"][source], -truth.hosts["flux_in_image"][source], row))
+    first = order[np.r_[True, row[order][1:] != row[order][:-1]]] if len(order) else order
+    host[row[first]] = source[first]
     return host
 
 
@@ -442,9 +456,8 @@ def _in_ellipses(ra: np.ndarray, dec: np.ndarray, half: np.ndarray, reach: np.nd
     return row, of, square
 
 
-def _blends(truth: TruthSet, found: Detections, host_of_row: np.ndarray,
-            outside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many detectable sources lie in each row's extent, and which sources lie in that of another's row."""
+def _covered(truth: TruthSet, found: Detections, outside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows, and sources whose middle (the core, if there is one) lies in their extent, half the FWHM."""
     rows = np.flatnonzero(~outside & np.isfinite(found.ra) & np.isfinite(found.dec))
     beam = truth.beam
     sized = np.isfinite(found.b_maj[rows]) & np.isfinite(found.b_min[rows]) & (found.b_maj[rows] > 0)
@@ -456,14 +469,11 @@ def _blends(truth: TruthSet, found: Detections, host_of_row: np.ndarray,
     ra = np.where(core, truth.hosts["ra_core"], truth.hosts["ra"])
     dec = np.where(core, truth.hosts["dec_core"], truth.hosts["dec"])
     source, of, _ = _in_ellipses(found.ra[rows], found.dec[rows], half, reach, ra, dec)
-    row = rows[of]
+    return rows[of], source
+
+
+def _worth_a_row(truth: TruthSet, found: Detections, row: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """Return which sources are bright enough to be part of what a row holds."""
     with np.errstate(invalid="ignore"):
-        visible = (truth.hosts["snr"] >= LEAST_NEIGHBOUR)[source]
-        visible &= ~(truth.hosts["flux_in_image"][source] < LEAST_BLEND * found.flux[row])
-    counted = visible | (host_of_row[row] == source)
-    hosts_of_row = np.bincount(row[counted], minlength=len(found))
-    hosts_of_row = np.where(host_of_row >= 0, np.maximum(hosts_of_row, 1), hosts_of_row)
-    covered = np.zeros(len(truth), bool)
-    other = host_of_row[row]
-    covered[source[(other >= 0) & (other != source)]] = True
-    return hosts_of_row, covered
+        return ((truth.hosts["snr"] >= LEAST_NEIGHBOUR)[source]
+                & ~(truth.hosts["flux_in_image"][source] < LEAST_BLEND * found.flux[row]))
