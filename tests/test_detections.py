@@ -516,7 +516,8 @@ def test_either_unit_is_the_same():
     table = plain(BDSF)
     found = quiet(table)
     for name, unit, factor in (("Total_flux", u.mJy, 1e3), ("Peak_flux", u.uJy / u.beam, 1e6),
-                               ("RA", u.rad, np.pi / 180), ("Maj", u.arcsec, 3600), ("DC_Min", u.mas, 3.6e6), ("Isl_rms", u.mJy / u.beam, 1e3)):
+                               ("RA", u.rad, np.pi / 180), ("Maj", u.arcsec, 3600), ("DC_Min", u.mas, 3.6e6),
+                               ("Isl_rms", u.mJy / u.beam, 1e3)):
         other = plain(BDSF)
         other[name] = other[name] * factor
         other[name].unit = unit
@@ -601,7 +602,7 @@ def test_all_problems_are_named_at_once():
                                          r"integrated fluxes in a column flux.*'S_peak', 'RA_deg', 'Decl'"):
         read_detections(table)
     with pytest.raises(ValueError, match=r"(?s)columns\['ra'\] must be a column of the catalogue, got 'RA_dg' \(did "
-                                         r"you mean 'RA_deg'\?\).*columns\['flux'\] must be in units convertible to Jy"):
+                                         r"you mean 'RA_deg'\?\).*columns\['flux'\] must be in units convertible to"):
         read_detections(table, columns={"ra": "RA_dg", "dec": "Decl", "flux": ("S_peak", "arcsec")})
     with pytest.raises(ValueError, match=r"columns \(quantity\) must be one of .* got 'fluxx' \(did you mean 'flux'"):
         read_detections(table, columns={"fluxx": "S_peak"})

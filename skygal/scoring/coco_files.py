@@ -89,9 +89,11 @@ def read_coco(path: Path, name: str, wcs: WCS | None, shape: tuple[int, int] | N
     score = [one.get("score") for one in kept]
     columns = {
         "row": keep, "ra": ra, "dec": dec,
-        "id": np.array([str(one.get("source_id", one.get("id", k))) for k, one in zip(keep.tolist(), kept, strict=True)], dtype=str),
+        "id": np.array([str(one.get("source_id", one.get("id", k)))
+                        for k, one in zip(keep.tolist(), kept, strict=True)], dtype=str),
         "label": np.array([names.get(one.get("category_id"), str(one.get("category_id", ""))) for one in kept],
                           dtype=str),
         "confidence": np.array([s if isinstance(s, (int, float)) else np.nan for s in score], float)}
-    units = {"ra": "centre of bbox", "dec": "centre of bbox", "label": "category_id", "confidence": "score", "id": "source_id, or id"}
+    units = {"ra": "centre of bbox", "dec": "centre of bbox", "label": "category_id", "confidence": "score",
+             "id": "source_id, or id"}
     return format, columns, units, dropped, guessed
