@@ -201,7 +201,8 @@ def score(truth: Any, catalogue: Any, *, components: Any = None, format: str | N
     if isinstance(catalogue, Detections):
         return score_detections(known, catalogue)
     axes = known.beam[0] * u.arcsec, known.beam[1] * u.arcsec, known.beam[2] * u.deg
-    found = read_detections(catalogue, format=format, columns=columns, level=level, wcs=known.wcs, beam=axes, name=name)
+    found = read_detections(catalogue, format=format, columns=columns, level=level, wcs=known.wcs, shape=known.shape,
+                            beam=axes, image=known.image, name=name)
     return score_detections(known, found)
 
 
