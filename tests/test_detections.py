@@ -530,6 +530,31 @@ def test_either_unit_is_the_same():
     assert quiet(other).peak[0] == pytest.approx(0.03)
 
 
+def test_units_as_others_spell_them(tmp_path):
+    table = plain(BDSF)
+    for name, text in (("Total_flux", "JY"), ("Peak_flux", "JY/BEAM"), ("Maj", "DEG"), ("RA", "Degrees")):
+        table[name].unit = u.Unit(text, parse_strict="silent")
+    found = quiet(table)
+    assert found.flux[0] == 0.1 and found.peak[0] == 0.03 and found.b_maj[0] == pytest.approx(WIDE)
+    # the table itself is as it was
+    assert str(table["Total_flux"].unit) == "JY"
+    table["Total_flux"].unit = u.Unit("furlong", parse_strict="silent")
+    with pytest.raises(ValueError, match="Total_flux must be in units convertible to Jy, got furlong"):
+        read_detections(table)
+
+
+def test_ascii_votable_of_casda(tmp_path):
+    """Selavy's UCDs of deconvolved sizes are none of the IVOA's."""
+    table = plain(SPELLED["Selavy"])
+    for name, ucd in (("maj_axis_deconv", "phys.angSize.smajAxis;em.radio;askap:meta.deconvolved"),
+                      ("flux_int", "phot.flux.density;em.radio;stat.fit")):
+        table[name].info.meta = {"ucd": ucd}
+    table["flux_int"].unit = u.mJy
+    table.write(tmp_path / "selavy.xml", format="votable")
+    assert b"askap:meta.deconvolved" in (tmp_path / "selavy.xml").read_bytes()
+    assert quiet(tmp_path / "selavy.xml").flux[0] == pytest.approx(0.1)
+
+
 def test_units_in_doubt_are_refused_with_the_option_that_settles_it():
     arcsec = plain(BDSF, Maj=WIDE, Min=10.0, DC_Maj=12.0, DC_Min=8.0)
     with pytest.raises(ValueError, match=r"Maj in deg, as PyBDSF has it, got a median of 13.4 without a unit.*"
@@ -863,6 +888,8 @@ def test_maps_of_labels(tmp_path, field):
     with pytest.raises(ValueError, match="labels must be whole numbers"):
         read_detections(labels + 0.5, wcs=field.wcs)
     assert len(quiet(np.zeros((9, 9), int), wcs=field.wcs)) == 0
+    blank = np.where(labels > 0, labels, np.nan)
+    assert list(quiet(blank, wcs=field.wcs).id) == list(found.id)
     found = quiet(np.asarray(field.segmentation), image=np.asarray(field.model), wcs=field.wcs, beam=BEAM)
     assert found.flux == pytest.approx(field.truth["flux_in_image"].value, rel=0.2)
 

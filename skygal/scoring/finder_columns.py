@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from astropy import units as u
 from astropy.table import Table
 
-from skygal.checks import warn_caller
+from skygal.io.images import parse_unit
 from skygal.population.catalogue_columns import Reading
 from skygal.population.catalogue_formats import CatalogueFormat
 from skygal.population.columns import as_column
@@ -23,6 +24,10 @@ _OF_POPULATIONS = ("population", "kind", "las", "components", "spectral_index", 
 _WITH_ERRORS = ("ra", "dec", "flux", "flux_sum", "peak", "fitted_maj", "fitted_min", "fitted_pa")
 #: what some programs write for want of a value, of which no flux or size is
 SENTINELS = (-99.0, -999.0, -9999.0, -99999.0)
+#: units as others spell them, in lower case, which says what is meant in catalogues
+_SPELLINGS = {"jy": u.Jy, "mjy": u.mJy, "ujy": u.uJy, "mjy/beam": u.mJy / u.beam, "ujy/beam": u.uJy / u.beam,
+              "degree": u.deg, "degrees": u.deg, "degs": u.deg, "asec": u.arcsec, "arcsecs": u.arcsec,
+              "arcseconds": u.arcsec, "pixels": u.pix}
 #: medians of fluxes, Jy, that no image has: what is outside is in another unit than is meant
 _FAINTEST, _BRIGHTEST = 1e-7, 10.0
 
@@ -40,6 +45,9 @@ class FinderColumns(Reading):
             plain = data.copy(copy_data=False)
             plain.rename_columns(data.colnames, [name[len(prefix):] for name in data.colnames])
             data = plain
+        for name in data.colnames:
+            if isinstance(getattr(data[name], "unit", None), u.UnrecognizedUnit):
+                data = _with_known_unit(data, name)
         #: what stands before the names of all columns
         self.prefix = prefix
         #: what has been taken for granted
@@ -76,10 +84,9 @@ class FinderColumns(Reading):
         if wanted is None:
             return self._words(name, key)
         own = self._own_unit(key)
-        if own is not None and wanted == u.Jy / u.beam and (own == u.ct or own == u.adu):
+        if own is not None and wanted == u.Jy / u.beam and own in (u.ct, u.adu):
             # what SExtractor calls the values of any image
             own = None
-            self._column(key).unit = None
         factor = float(getattr(unit, "scale", 1.0)) if own is not None else 1.0
         if name in ("ra", "dec"):
             self._check_precision(key)
@@ -91,6 +98,8 @@ class FinderColumns(Reading):
             values = as_column(self._column(key), self.own[key][0], u.Jy)
         elif wanted == u.one and own is not None and own.is_equivalent(u.pix):
             values = as_column(self._column(key), "x", u.one)
+        elif own is None and self._own_unit(key) is not None:
+            values = self.need(key) * unit.to(wanted)
         else:
             values = super().quantity(name)
         self.used[key] = name
@@ -161,10 +170,20 @@ class FinderColumns(Reading):
             out[name] = shown + (f" ({words})" if words else "")
         return out
 
-    def warn_guessed(self, name: str, more: list[str]) -> None:
-        """Warn of what was taken for granted or lost."""
-        if self.guessed or more:
-            warn_caller(f"catalogue {name!r}: " + "; ".join([*self.guessed, *more]))
+
+def _with_known_unit(data: Table, name: str) -> Table:
+    """Return a table of which a column has the unit that is meant by one that astropy does not know, if any is."""
+    text = str(data[name].unit).strip().lower()
+    known = _SPELLINGS.get(text)
+    for parse in (parse_unit, u.Unit):
+        if known is None:
+            with suppress(TypeError, ValueError):
+                known = parse(text)
+    if known is None:
+        return data
+    plain = data.copy(copy_data=False)
+    plain[name].unit = known
+    return plain
 
 
 def _prefix(names: list[str]) -> str:

@@ -89,8 +89,10 @@ def measure_labels(labels: Any, image: Any, wcs: WCS) -> dict[str, np.ndarray]:
 
 def _labels(labels: Any, first: int, last: int) -> np.ndarray:
     part = np.asarray(labels[first:last])
-    if part.dtype.kind == "f" and not np.any(part % 1):
-        part = part.astype(np.int64)
+    if part.dtype.kind == "f":
+        # as integers are read from FITS; what is blank there has no label
+        part = np.nan_to_num(part, posinf=0.5)
+        part = part if np.any(part % 1) else part.astype(np.int64)
     if part.dtype.kind not in "iu":
         raise ValueError(f"labels must be whole numbers, got {part.dtype}")
     found = np.unique(part)
