@@ -100,7 +100,7 @@ SPELLED = {
     "ProFound": {"segID": 7, "RAcen": RA, "Deccen": DEC, "flux": 0.1 * AREA, "semimaj": WIDE / 2.354820045 / 3600,
                  "semimin": 10 / 2.354820045 / 3600, "ang": 60.0, "skyRMS_mean": 1e-4},
     "SoFiA-2": {"id": 7, "ra": RA, "dec": DEC, "f_sum": 0.1 * AREA, "f_max": 0.03, "rms": 1e-4, "rel": 0.9,
-                "ell_maj": 8.0, "ell_min": 5.0, "ell_pa": 60.0},
+                "ell_maj": 2 * SIGMA[0], "ell_min": 2 * SIGMA[1], "ell_pa": 60.0},
     "photutils": {"label": 7, "x_centroid": X, "y_centroid": Y, "semimajor_axis": SIGMA[0], "semiminor_axis": SIGMA[1],
                   "orientation": 150.0, "max_value": 0.03, "segment_flux": 0.1 * AREA, "kron_flux": 9.0},
     "SExtractor": {"NUMBER": 7, "X_IMAGE": X + 1, "Y_IMAGE": Y + 1, "FLUX_AUTO": 0.1 * AREA, "FLUX_MAX": 0.03,
@@ -125,7 +125,7 @@ SPELLED = {
 }
 SPELLED["Hebog sources"] = {name: value for name, value in SPELLED["Hebog"].items() if "COMPONENT" not in name}
 GUESSED = ("ProFound", "SoFiA-2", "photutils", "SExtractor", "SEP")
-NO_SIZE = ("Aegean islands", "CAESAR islands", "SoFiA-2", "skygal components")
+NO_SIZE = ("Aegean islands", "CAESAR islands", "skygal components")
 
 
 @pytest.mark.parametrize("name", SPELLED)

@@ -61,8 +61,10 @@ class CatalogueFormat:
         all but the last may be missing. A unit None of a number: it counts only where the table gives one.
     level : "component", "source" or "island"
         What a row is to the program that wrote it.
-    widths : "fwhm", "sigma" or "half"
-        What fitted sizes and those in pixels are: FWHM, standard deviation, or half of the FWHM.
+    widths : "fwhm", "sigma", "2 sigma" or "half"
+        What fitted sizes and those in pixels are: FWHM, one standard deviation or two, or half of the FWHM.
+    turn : float
+        Degrees to add to angles in pixels, so that they are counted from the columns' axis.
     errors : str
         Pattern of the names of errors, such as ``"e_{}"``; they are in the unit of what they are of, those of positions
         in ``place``.
@@ -84,6 +86,7 @@ class CatalogueFormat:
     detected: Mapping[str, tuple[str, u.UnitBase | None]] = field(default_factory=dict)
     level: str = "component"
     widths: str = "fwhm"
+    turn: float = 0.0
     errors: str = ""
     place: u.UnitBase | None = None
     first: int = 0

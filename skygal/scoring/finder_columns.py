@@ -21,6 +21,7 @@ __all__ = ["FinderColumns"]
 
 #: what only populations are made of
 _OF_POPULATIONS = ("population", "kind", "las", "components", "spectral_index", "curvature", "redshift")
+_WIDTHS = {"sigma": "standard deviation", "2 sigma": "two standard deviations", "half": "half of FWHM"}
 _WITH_ERRORS = ("ra", "dec", "flux", "flux_sum", "peak", "fitted_maj", "fitted_min", "fitted_pa")
 #: what some programs write for want of a value, of which no flux or size is
 SENTINELS = (-99.0, -999.0, -9999.0, -99999.0)
@@ -166,7 +167,7 @@ class FinderColumns(Reading):
             words = (f"{unit}" if unit is not None else "" if meant is None or meant == u.one else f"{meant}")
             widths = "fwhm" if self.format is None else self.format.widths
             if widths != "fwhm" and name in ("fitted_maj", "fitted_min", "pixel_maj", "pixel_min"):
-                words += (", " if words else "") + {"sigma": "standard deviation", "half": "half of FWHM"}[widths]
+                words += (", " if words else "") + _WIDTHS[widths]
             out[name] = shown + (f" ({words})" if words else "")
         return out
 

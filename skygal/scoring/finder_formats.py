@@ -83,12 +83,11 @@ _FURTHER: tuple[CatalogueFormat, ...] = (
                     {**_sky("racen", "deccen"), **_fitted(u.deg, "semimaj", "semimin", "ang")}, widths="sigma",
                     level="source", detected={**_row("segid", rms="skyrms_mean"), "flux_sum": ("flux", _BEAM),
                                               "flux_sum_err": ("flux_err", _BEAM)}),
-    # Westmeier et al. 2021, 2021MNRAS.506.3962W; from where the angles of its ellipses count no file says, so that
-    # ellipses are left out
-    CatalogueFormat("SoFiA-2", ("f_sum", "f_max", "rms"), _sky(), level="source",
-                    detected={**_row("id", "", "f_max", "rms"), "x": ("x", u.one), "y": ("y", u.one),
-                              "flux_sum": ("f_sum", _BEAM), "flux_sum_err": ("err_f_sum", _BEAM),
-                              "confidence": ("rel", u.one)}),
+    # Westmeier et al. 2021, 2021MNRAS.506.3962W; two standard deviations, angles from the second axis
+    CatalogueFormat("SoFiA-2", ("f_sum", "f_max", "rms"), _sky(), level="source", widths="2 sigma", turn=90,
+                    detected={**_row("id", "", "f_max", "rms"), "flux_sum": ("f_sum", _BEAM),
+                              "flux_sum_err": ("err_f_sum", _BEAM), "confidence": ("rel", u.one),
+                              **_pixels("x", "y", "ell_maj", "ell_min", "ell_pa")}),
     # before its third release under other names
     CatalogueFormat("photutils", ("label", "segment_flux", "semimajor_axis|semimajor_sigma"),
                     _sky("ra|sky_centroid.ra", "dec|sky_centroid.dec"), widths="sigma", level="source",

@@ -21,7 +21,7 @@ Rows = dict[str, np.ndarray]
 Axes = tuple[float, float, float]
 
 #: of widths of the formats, in FWHM
-_IN_FWHM = {"fwhm": 1.0, "sigma": FWHM, "half": 2.0}
+_IN_FWHM = {"fwhm": 1.0, "sigma": FWHM, "2 sigma": FWHM / 2, "half": 2.0}
 _ARCSEC = np.pi / 180 / 3600
 #: FWHM of the Gaussian with the second moments of an exponential disc, in its scale lengths
 _DISC = float(np.sqrt(3)) * FWHM
@@ -213,7 +213,8 @@ def _sizes(reading: FinderColumns, values: Rows, out: Rows, told: dict[str, str]
         x, y = (np.where(known, place, np.nan) for place in icrs_to_pixel(
             wcs, np.where(known, out["ra"], 0.0), np.where(known, out["dec"], 0.0)))
         axes = [values.get(f"pixel_{name}", nothing) for name in ("maj", "min", "pa")]
-        fitted = list(ellipse_on_sky(wcs, x, y, factor * axes[0], factor * axes[1], axes[2]))
+        zero = reading.format.turn if reading.format is not None else 0.0
+        fitted = list(ellipse_on_sky(wcs, x, y, factor * axes[0], factor * axes[1], axes[2] + zero))
     for name in ("maj", "min"):
         if f"fitted_{name}_err" in values:
             out[f"b_{name}_err"] = factor * values[f"fitted_{name}_err"]
