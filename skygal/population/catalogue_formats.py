@@ -28,7 +28,8 @@ _PER_BEAM = u.Jy / u.beam
 DETECTED: dict[str, u.UnitBase | None] = {
     "id": None, "parent": None, "label": None, "peak": _PER_BEAM, "rms": _PER_BEAM, "confidence": u.one, "x": u.one,
     "y": u.one, "flux_sum": _PER_BEAM, "pixel_maj": u.one, "pixel_min": u.one, "pixel_pa": u.deg, "ra_err": u.arcsec,
-    "dec_err": u.arcsec, "flux_err": u.Jy, "peak_err": _PER_BEAM}
+    "dec_err": u.arcsec, "flux_err": u.Jy, "flux_sum_err": _PER_BEAM, "peak_err": _PER_BEAM,
+    "fitted_maj_err": u.arcsec, "fitted_min_err": u.arcsec, "fitted_pa_err": u.deg}
 
 #: columns of the first SKA Science Data Challenge, whose files of truth have no header; training sets have three more
 SDC1_COLUMNS = ("id", "ra_core", "dec_core", "ra_cent", "dec_cent", "flux", "core_frac", "b_maj", "b_min", "pa", "size",
@@ -56,11 +57,23 @@ class CatalogueFormat:
     keep : (str, callable), optional
         Column of those rows that count, and which values do.
     detected : mapping of str to (str, unit)
-        As ``columns``, for the quantities of `DETECTED`.
+        As ``columns``, for the quantities of `DETECTED`. "a|b" is the first that is there; words "a+b" are joined, and
+        all but the last may be missing. A unit None of a number: it counts only where the table gives one.
     level : "component", "source" or "island"
         What a row is to the program that wrote it.
-    widths : "fwhm", "sigma" or "half"
-        What fitted sizes and those in pixels are: FWHM, standard deviation, or half of the FWHM.
+    widths : "fwhm", "sigma", "2 sigma" or "half"
+        What fitted sizes and those in pixels are: FWHM, one standard deviation or two, or half of the FWHM.
+    turn : float
+        Degrees to add to angles in pixels, so that they are counted from the columns' axis.
+    errors : str
+        Pattern of the names of errors, such as ``"e_{}"``; they are in the unit of what they are of, those of positions
+        in ``place``.
+    place : unit, optional
+        Of errors of positions where the table gives none; None if it must.
+    first : int
+        Number of the first pixel in x and y.
+    area : str
+        Column of the beam's area in pixels, where fluxes may be sums of pixels instead.
     """
 
     name: str
@@ -73,6 +86,11 @@ class CatalogueFormat:
     detected: Mapping[str, tuple[str, u.UnitBase | None]] = field(default_factory=dict)
     level: str = "component"
     widths: str = "fwhm"
+    turn: float = 0.0
+    errors: str = ""
+    place: u.UnitBase | None = None
+    first: int = 0
+    area: str = ""
 
     def passes(self, name: str) -> bool:
         """Return whether a column is known and not needed."""
@@ -97,20 +115,11 @@ _PYBDSF = (r"e_.*|.*_img_plane|(resid_|wave_)?isl_(id|rms|mean|total_flux)|(ra|d
 _CODE = {"components": ("s_code", None)}
 
 
-def _row(id: str, parent: str | None, peak: str, rms: str | None, unit: u.UnitBase, errors: str = "",
-         place: u.UnitBase = u.arcsec, flux: str = "", names: tuple[str, str] = ("ra", "dec")) -> dict:
-    """Return the columns of `DETECTED`: names, brightness in a unit, errors by the pattern of their names."""
-    per_beam = unit / u.beam
-    found = {"id": (id, None), "parent": (parent, None), "peak": (peak, per_beam), "rms": (rms, per_beam)}
-    if errors:
-        found |= {"ra_err": (errors.format(names[0]), place), "dec_err": (errors.format(names[1]), place),
-                  "flux_err": (errors.format(flux), unit), "peak_err": (errors.format(peak), per_beam)}
+def _row(id: str, parent: str, peak: str, rms: str, unit: u.UnitBase) -> dict:
+    """Return columns of `DETECTED`: names, and brightness in a unit; empty ones are not there."""
+    found = {"id": (id, None), "parent": (parent, None), "peak": (peak, unit / u.beam), "rms": (rms, unit / u.beam)}
     return {name: column for name, column in found.items() if column[0]}
 
-
-def _bdsf(id: str, parent: str, unit: u.UnitBase, rms: str = "isl_rms", place: u.UnitBase = u.arcsec,
-          flux: str = "total_flux") -> dict:
-    return _row(id, parent, "peak_flux", rms, unit, "e_{}", place, flux)
 
 #: The formats, the ones with the most telling columns first.
 FORMATS: tuple[CatalogueFormat, ...] = (
@@ -123,41 +132,46 @@ FORMATS: tuple[CatalogueFormat, ...] = (
     CatalogueFormat("SDC1", ("ra_cent", "dec_cent", "core_frac", "size", "class"),
                     {**_sky("ra_cent", "dec_cent"), "flux": ("flux", u.Jy), "core_frac": ("core_frac", u.one),
                      **_axes(u.arcsec, {"b": ("b_maj", "b_min", "pa")})},
-                    passed=r"id|ra_core|dec_core|selection|[xy]", rows="sdc1",
-                    detected={"id": ("id", None)}, level="source"),
+                    passed=r"id|ra_core|dec_core|selection|[xy]", rows="sdc1", detected={"id": ("id", None)},
+                    level="source"),
     # Hale et al. 2021, doi:10.1017/pasa.2021.47
     CatalogueFormat("RACS-low Gaussians", ("total_flux_gaussian", "gaussian_id"),
                     {**_sky(), "flux": ("total_flux_gaussian", u.mJy), **_axes(u.arcsec, _DC)},
                     passed=_PYBDSF + r"|total_flux_source|noise|tile_id|sbid|n_gaus|s_code|separation_tile_centre",
                     frequency=887.5e6,
-                    detected=_bdsf("gaussian_id", "source_id", u.mJy, "noise", flux="total_flux_gaussian")),
+                    detected=_row("gaussian_id", "source_id", "peak_flux", "noise", u.mJy), errors="e_{}",
+                    place=u.arcsec),
     CatalogueFormat("RACS-low", ("total_flux_source",),
                     {**_sky(), "flux": ("total_flux_source", u.mJy), **_axes(u.arcsec, _DC), **_CODE},
                     passed=_PYBDSF + r"|noise|tile_id|sbid|n_gaus|separation_tile_centre",
-                    frequency=887.5e6, rows="sources",
-                    detected=_bdsf("source_id", "", u.mJy, "noise", flux="total_flux_source"), level="source"),
+                    frequency=887.5e6, rows="sources", level="source",
+                    detected=_row("source_id", "", "peak_flux", "noise", u.mJy), errors="e_{}", place=u.arcsec),
     # CIRADA's VLASS Quick Look components, Gordon et al. 2021 (2021ApJS..255...30G)
     CatalogueFormat("VLASS", ("component_name", "total_flux", "duplicate_flag"),
                     {**_sky(), "flux": ("total_flux", u.mJy), **_axes(u.arcsec, _DC)},
                     passed=_PYBDSF + r"|component_(name|id)|s_code|quality_flag|peak_to_ring|(sub)?tile",
                     frequency=3e9, keep=("duplicate_flag", lambda flag: flag < 2),
-                    detected=_bdsf("component_name", "isl_id", u.mJy)),
+                    detected=_row("component_name", "tile+subtile+isl_id", "peak_flux", "isl_rms", u.mJy),
+                    errors="e_{}"),
     # Shimwell et al. 2022, 2022A&A...659A...1S
     CatalogueFormat("LoTSS", ("source_name", "total_flux", "mosaic_id"),
                     {**_sky(), "flux": ("total_flux", u.mJy), **_axes(u.arcsec, _DC), **_CODE},
                     passed=_PYBDSF + r"|mosaic_id|number_pointings|masked_fraction",
-                    frequency=144e6, rows="sources", detected=_bdsf("source_name", "", u.mJy), level="source"),
+                    frequency=144e6, rows="sources", level="source",
+                    detected=_row("source_name", "", "peak_flux", "isl_rms", u.mJy), errors="e_{}"),
     CatalogueFormat("PyBDSF Gaussians", ("gaus_id", "isl_id", "total_flux"),
                     {**_sky(), "flux": ("total_flux", u.Jy), **_axes(u.deg, _DC)}, passed=_PYBDSF + "|s_code",
-                    detected=_bdsf("gaus_id", "source_id", u.Jy, place=u.deg)),
+                    detected=_row("gaus_id", "source_id", "peak_flux", "isl_rms", u.Jy), errors="e_{}", place=u.deg),
     CatalogueFormat("PyBDSF", ("isl_id", "total_flux", "s_code"),
                     {**_sky(), "flux": ("total_flux", u.Jy), **_axes(u.deg, _DC), **_CODE}, passed=_PYBDSF,
-                    rows="sources", detected=_bdsf("source_id", "isl_id", u.Jy, place=u.deg), level="source"),
+                    rows="sources", level="source",
+                    detected=_row("source_id", "isl_id", "peak_flux", "isl_rms", u.Jy), errors="e_{}", place=u.deg),
     CatalogueFormat("Aegean", ("int_flux", "a", "b", "psf_a", "psf_b", "psf_pa"),
                     {**_sky(), "flux": ("int_flux", u.Jy),
                      **_axes(u.arcsec, {"fitted": ("a", "b", "pa"), "psf": ("psf_a", "psf_b", "psf_pa")})},
                     passed=r"err_.*|island|source|background|local_rms|(ra|dec)_str|peak_flux|flags|residual_.*|uuid",
-                    detected=_row("uuid", "island", "peak_flux", "local_rms", u.Jy, "err_{}", u.deg, "int_flux")),
+                    detected=_row("island+source", "island", "peak_flux", "local_rms", u.Jy), errors="err_{}",
+                    place=u.deg),
     # ASKAP's catalogues: EMU, and the tiles of RACS in CASDA
     CatalogueFormat("Selavy", ("ra_deg_cont", "flux_int", "maj_axis_deconv"),
                     {**_sky("ra_deg_cont", "dec_deg_cont"), "flux": ("flux_int", u.mJy),
@@ -165,27 +179,27 @@ FORMATS: tuple[CatalogueFormat, ...] = (
                                         "b": ("maj_axis_deconv", "min_axis_deconv", "pos_ang_deconv")})},
                     passed=r".*_err|(component|island)_(id|name)|(ra_hms|dec_dms)_cont|flux_peak|chi_squared.*|rms_.*|"
                            r"freq|spectral_.*|has_siblings|fit_is_estimate|flag_c?\d|comment",
-                    detected=_row("component_id", "island_id", "flux_peak", "rms_image", u.mJy, "{}_err", u.arcsec,
-                                  "flux_int")),
+                    detected={**_row("component_id", "island_id", "flux_peak", "rms_image", u.mJy),
+                              "ra_err": ("ra_err", u.arcsec), "dec_err": ("dec_err", u.arcsec)}, errors="{}_err"),
     CatalogueFormat("Hebog", ("gaussian_component_id", "integrated_flux", "deconvolved_major"),
                     {**_sky("right_ascension", "declination"), "flux": ("integrated_flux", u.Jy),
                      **_axes(u.deg, {"fitted": ("fitted_major", "fitted_minor", "fitted_position_angle"),
                                      "b": ("deconvolved_major", "deconvolved_minor", "deconvolved_position_angle")})},
                     passed=r".*_error|.*_ids?|peak_flux|local_rms|quality_flags|spectral_.*|reference_frequency",
-                    detected=_row("gaussian_component_id", "source_id", "peak_flux", "local_rms", u.Jy, "{}_error",
-                                  u.deg, "integrated_flux", ("right_ascension", "declination"))),
+                    detected=_row("gaussian_component_id", "source_id", "peak_flux", "local_rms", u.Jy),
+                    errors="{}_error", place=u.deg),
     # White et al. 1997 (1997ApJ...475..479W) and its last release, Helfand et al. 2015 (2015ApJ...801...26H)
     CatalogueFormat("FIRST", ("fint", "major", "minor", "posang"),
                     {**_sky(), "flux": ("fint", u.mJy),
                      **_axes(u.arcsec, {"fitted": ("fitted_major", "fitted_minor", "fitted_posang"),
                                         "b": ("major", "minor", "posang")})},
                     passed=r"fpeak|rms|sideprob|fldname", frequency=1.4e9,
-                    detected=_row("fldname", None, "fpeak", "rms", u.mJy)),
+                    detected=_row("", "", "fpeak", "rms", u.mJy)),
     CatalogueFormat("FIRST of VizieR", ("fint", "fmaj", "fmin", "maj", "min"),
                     {**_sky("raj2000", "dej2000"), "flux": ("fint", u.mJy),
                      **_axes(u.arcsec, {"fitted": ("fmaj", "fmin", "fpa"), "b": ("maj", "min", "pa")})},
                     passed=r"fpeak|rms|p\(?_?s\)?_?|first|field|recno", frequency=1.4e9,
-                    detected=_row("first", None, "fpeak", "rms", u.mJy)),
+                    detected=_row("first", "", "fpeak", "rms", u.mJy)),
 )
 
 

@@ -1,6 +1,6 @@
-"""Catalogues of source finders that only scoring reads: none of them says what it is of, as a survey's does.
+"""Catalogues of source finders and surveys that only scoring reads, beside those that are populations too.
 
-The formats that are populations too are in `skygal.population.catalogue_formats`.
+The latter are in `skygal.population.catalogue_formats`.
 """
 
 from __future__ import annotations
@@ -12,96 +12,127 @@ from skygal.population.catalogue_formats import FORMATS, CatalogueFormat
 __all__ = ["FORMATS_TO_SCORE"]
 
 _BEAM = u.Jy / u.beam
+_MILLI = u.mJy / u.beam
 
 
 def _fitted(unit: u.UnitBase, major: str, minor: str, pa: str) -> dict:
     return {"fitted_maj": (major, unit), "fitted_min": (minor, unit), "fitted_pa": (pa, u.deg)}
 
 
+def _bare(unit: u.UnitBase, major: str, minor: str, pa: str) -> dict:
+    return {"b_maj": (major, unit), "b_min": (minor, unit), "pa": (pa, u.deg)}
+
+
+def _pixels(x: str, y: str, major: str, minor: str, pa: str, angle: u.UnitBase = u.deg) -> dict:
+    return {"x": (x, u.one), "y": (y, u.one), "pixel_maj": (major, u.one), "pixel_min": (minor, u.one),
+            "pixel_pa": (pa, angle)}
+
+
 def _sky(ra: str = "ra", dec: str = "dec") -> dict:
     return {"ra": (ra, u.deg), "dec": (dec, u.deg)}
 
 
-def _peak(peak: str, rms: str | None = None, unit: u.UnitBase = _BEAM) -> dict:
-    return {"peak": (peak, unit)} | ({} if rms is None else {"rms": (rms, unit)})
+def _row(id: str = "", parent: str = "", peak: str = "", rms: str = "", unit: u.UnitBase = _BEAM) -> dict:
+    found = {"id": (id, None), "parent": (parent, None), "peak": (peak, unit), "rms": (rms, unit)}
+    return {name: column for name, column in found.items() if column[0]}
 
 
-#: the ones with the most telling columns first, and before those of `FORMATS`
-_FINDERS: tuple[CatalogueFormat, ...] = (
+#: those whose columns others have too
+_FIRST: tuple[CatalogueFormat, ...] = (
     CatalogueFormat("skygal truth", ("source_id", "flux_apparent", "peak_flux", "latent_seed"),
-                    {**_sky(), "flux": ("flux_apparent", u.Jy), "b_maj": ("b_maj", u.arcsec),
-                     "b_min": ("b_min", u.arcsec), "pa": ("pa", u.deg)}, level="source",
-                    detected={"id": ("source_id", None), "label": ("fr_class", None),
-                              **_peak("peak_flux", "local_rms")}),
+                    {**_sky(), "flux": ("flux_apparent", u.Jy), **_bare(u.arcsec, "b_maj", "b_min", "pa")},
+                    level="source",
+                    detected={**_row("source_id", "parent_id", "peak_flux", "local_rms"), "label": ("fr_class", None),
+                              "confidence": ("snr", u.one)}),
     CatalogueFormat("skygal components", ("source_id", "component_id", "flux_fraction"),
                     {**_sky(), "flux": ("flux", u.Jy)},
-                    detected={"id": ("component_id", None), "parent": ("source_id", None), **_peak("peak_flux")}),
-    CatalogueFormat("Hebog sources", ("source_id", "island_id", "integrated_flux", "deconvolved_major"),
-                    {**_sky("right_ascension", "declination"), "flux": ("integrated_flux", u.Jy),
-                     **_fitted(u.deg, "fitted_major", "fitted_minor", "fitted_position_angle"),
-                     "b_maj": ("deconvolved_major", u.deg), "b_min": ("deconvolved_minor", u.deg),
-                     "pa": ("deconvolved_position_angle", u.deg)}, level="source",
-                    detected={"id": ("source_id", None), "parent": ("island_id", None),
-                              **_peak("peak_flux", "local_rms"), "flux_err": ("integrated_flux_error", u.Jy)}),
-    CatalogueFormat("Aegean islands", ("island", "components", "int_flux", "eta", "max_angular_size"),
-                    {**_sky(), "flux": ("int_flux", u.Jy)}, level="island",
-                    detected={"id": ("island", None), **_peak("peak_flux", "local_rms")}),
+                    detected=_row("source_id+component_id", "source_id", "peak_flux")),
     CatalogueFormat("Selavy islands", ("island_id", "n_components", "flux_int", "ra_deg_cont"),
                     {**_sky("ra_deg_cont", "dec_deg_cont"), "flux": ("flux_int", u.mJy),
                      **_fitted(u.arcsec, "maj_axis", "min_axis", "pos_ang")}, level="island",
-                    detected={"id": ("island_id", None), **_peak("flux_peak", "background_noise", u.mJy / u.beam)}),
+                    detected=_row("island_id", "", "flux_peak", "background_noise", _MILLI), errors="{}_err"),
+    CatalogueFormat("Aegean islands", ("island", "components", "int_flux", "eta", "max_angular_size"),
+                    {**_sky(), "flux": ("int_flux", u.Jy)}, level="island",
+                    detected=_row("island", "", "peak_flux", "local_rms"), errors="err_{}", place=u.deg),
+)
+
+#: The others, of which none is like another.
+_FURTHER: tuple[CatalogueFormat, ...] = (
+    CatalogueFormat("Hebog sources", ("source_id", "integrated_flux", "fitted_major"),
+                    {**_sky("right_ascension", "declination"), "flux": ("integrated_flux", u.Jy),
+                     **_fitted(u.deg, "fitted_major", "fitted_minor", "fitted_position_angle"),
+                     **_bare(u.deg, "deconvolved_major", "deconvolved_minor", "deconvolved_position_angle")},
+                    level="source", detected=_row("source_id", "island_id", "peak_flux", "local_rms"),
+                    errors="{}_error", place=u.deg),
     # half axes
     CatalogueFormat("PySE", ("smaj_asec", "smin_asec", "theta_celes", "flux", "peak"),
                     {**_sky(), "flux": ("flux", u.Jy), **_fitted(u.arcsec, "smaj_asec", "smin_asec", "theta_celes")},
-                    widths="half", level="source",
-                    detected={**_peak("peak"), "ra_err": ("ra_err", u.deg), "dec_err": ("dec_err", u.deg),
-                              "flux_err": ("flux_err", u.Jy), "peak_err": ("peak_err", _BEAM)}),
+                    widths="half", level="source", detected={**_row(peak="peak"), "confidence": ("sig", u.one)},
+                    errors="{}_err", place=u.deg),
+    # Riggi et al. 2016, 2016MNRAS.460.1486R
     CatalogueFormat("CAESAR", ("x_wcs", "y_wcs", "speak", "bmaj_wcs"),
                     {**_sky("x_wcs", "y_wcs"), "flux": ("s", u.Jy),
-                     **_fitted(u.arcsec, "bmaj_wcs", "bmin_wcs", "pa_wcs"), "b_maj": ("bmaj_deconv_wcs", u.arcsec),
-                     "b_min": ("bmin_deconv_wcs", u.arcsec), "pa": ("pa_deconv_wcs", u.deg)},
-                    detected={"id": ("componentid", None), "parent": ("name", None), **_peak("speak")}),
+                     **_fitted(u.arcsec, "bmaj_wcs", "bmin_wcs", "pa_wcs"),
+                     **_bare(u.arcsec, "bmaj_deconv_wcs", "bmin_deconv_wcs", "pa_deconv_wcs")},
+                    detected=_row("name+componentid", "name", "speak"), errors="{}_err", area="beamarea"),
+    CatalogueFormat("CAESAR islands", ("x_w_wcs", "y_w_wcs", "s", "smax"),
+                    {**_sky("x_w_wcs", "y_w_wcs"), "flux": ("s", u.Jy)}, level="island",
+                    detected={**_row("name", "", "smax"), "flux_err": ("serr", u.Jy)}, area="beamarea"),
+    # Robotham et al. 2018, 2018MNRAS.476.3137R; standard deviations
     CatalogueFormat("ProFound", ("segid", "racen", "deccen", "flux"),
                     {**_sky("racen", "deccen"), **_fitted(u.deg, "semimaj", "semimin", "ang")}, widths="sigma",
-                    level="source",
-                    detected={"id": ("segid", None), "flux_sum": ("flux", _BEAM), "rms": ("skyrms_mean", _BEAM)}),
-    # angles of ellipses count from a zero point that the file does not say, so that they are left out
-    CatalogueFormat("SoFiA-2", ("f_sum", "f_max", "ell_maj", "rms"), _sky(), level="source", widths="fwhm",
-                    detected={"id": ("id", None), "x": ("x", u.one), "y": ("y", u.one), "flux_sum": ("f_sum", _BEAM),
-                              **_peak("f_max", "rms"), "confidence": ("rel", u.one)}),
-    CatalogueFormat("photutils", ("label", "segment_flux", "semimajor_axis|semimajor_sigma"), _sky(), widths="sigma",
-                    level="source",
-                    detected={"id": ("label", None), "flux_sum": ("segment_flux", _BEAM), **_peak("max_value"),
-                              "x": ("x_centroid", u.one), "y": ("y_centroid", u.one),
-                              "pixel_maj": ("semimajor_axis", u.one), "pixel_min": ("semiminor_axis", u.one),
-                              "pixel_pa": ("orientation", u.deg)}),
-    CatalogueFormat("SExtractor", ("number", "flux_auto", "flux_max"), _sky("alpha_j2000", "delta_j2000"),
-                    widths="sigma", level="source",
-                    detected={"id": ("number", None), "flux_sum": ("flux_auto", _BEAM), **_peak("flux_max"),
-                              "pixel_maj": ("a_image", u.one), "pixel_min": ("b_image", u.one),
-                              "pixel_pa": ("theta_image", u.deg)}),
+                    level="source", detected={**_row("segid", rms="skyrms_mean"), "flux_sum": ("flux", _BEAM),
+                                              "flux_sum_err": ("flux_err", _BEAM)}),
+    # Westmeier et al. 2021, 2021MNRAS.506.3962W; two standard deviations, angles from the second axis
+    CatalogueFormat("SoFiA-2", ("f_sum", "f_max", "rms"), _sky(), level="source", widths="2 sigma", turn=90,
+                    detected={**_row("id", "", "f_max", "rms"), "flux_sum": ("f_sum", _BEAM),
+                              "flux_sum_err": ("err_f_sum", _BEAM), "confidence": ("rel", u.one),
+                              **_pixels("x", "y", "ell_maj", "ell_min", "ell_pa")}),
+    # before its third release under other names
+    CatalogueFormat("photutils", ("label", "segment_flux", "semimajor_axis|semimajor_sigma"),
+                    _sky("ra|sky_centroid.ra", "dec|sky_centroid.dec"), widths="sigma", level="source",
+                    detected={**_row("label", "", "max_value"), "flux_sum": ("segment_flux", _BEAM),
+                              "flux_sum_err": ("segment_flux_err|segment_fluxerr", _BEAM),
+                              **_pixels("x_centroid|xcentroid", "y_centroid|ycentroid",
+                                        "semimajor_axis|semimajor_sigma", "semiminor_axis|semiminor_sigma",
+                                        "orientation")}),
+    # Bertin & Arnouts 1996, 1996A&AS..117..393B; what is in pixels counts them from 1
+    CatalogueFormat("SExtractor", ("number", "flux_auto|flux_iso", "x_image|alpha_j2000|alpha_sky"),
+                    _sky("alpha_j2000|alpha_sky", "delta_j2000|delta_sky"), widths="sigma", level="source", first=1,
+                    detected={**_row("number", "", "flux_max"), "flux_sum": ("flux_auto|flux_iso", _BEAM),
+                              "flux_sum_err": ("fluxerr_auto|fluxerr_iso", _BEAM),
+                              **_pixels("x_image", "y_image", "a_image", "b_image", "theta_image")}),
+    # the same in Python (Barbary 2016, doi:10.21105/joss.00058), counted from 0
+    CatalogueFormat("SEP", ("cflux", "cpeak", "flux", "x", "y", "theta"), {}, widths="sigma", level="source",
+                    detected={**_row(peak="peak"), "flux_sum": ("flux", _BEAM),
+                              **_pixels("x", "y", "a", "b", "theta", u.rad)}),
+    # Gordon et al. 2021, 2021ApJS..255...30G
     CatalogueFormat("VLASS of VizieR", ("compname", "ftot", "fpeak", "islrms"),
                     {**_sky("raj2000", "dej2000"), "flux": ("ftot", u.mJy), **_fitted(u.arcsec, "maj", "min", "pa"),
-                     "b_maj": ("dcmaj", u.arcsec), "b_min": ("dcmin", u.arcsec), "pa": ("dcpa", u.deg)},
-                    keep=("dupflag", lambda flag: flag < 2),
-                    detected={"id": ("compname", None), "parent": ("islid", None),
-                              **_peak("fpeak", "islrms", u.mJy / u.beam)}),
-    CatalogueFormat("TGSS", ("stotal", "speak", "noise", "maj"),
-                    {**_sky("raj2000", "dej2000"), "flux": ("stotal", u.mJy), **_fitted(u.arcsec, "maj", "min", "pa")},
-                    detected=_peak("speak", "noise", u.mJy / u.beam)),
+                     **_bare(u.arcsec, "dcmaj", "dcmin", "dcpa")}, keep=("dupflag", lambda flag: flag < 2),
+                    detected=_row("compname", "tile+subtile+islid", "fpeak", "islrms", _MILLI), errors="e_{}"),
+    # Intema et al. 2017, 2017A&A...598A..78I
+    CatalogueFormat("TGSS", ("stotal", "speak", "maj"),
+                    {**_sky("raj2000|ra", "dej2000|dec"), "flux": ("stotal", u.mJy),
+                     **_fitted(u.arcsec, "maj", "min", "pa")}, level="source",
+                    detected=_row("", "", "speak", "noise", _MILLI), errors="e_{}"),
+    # Mauch et al. 2003, 2003MNRAS.342.1117M
     CatalogueFormat("SUMSS", ("st", "sp", "majaxis"),
-                    {**_sky("raj2000", "dej2000"), "flux": ("st", u.mJy),
-                     **_fitted(u.arcsec, "majaxis", "minaxis", "pa")}, detected=_peak("sp", None, u.mJy / u.beam)),
-    # sizes without the beam
+                    {**_sky("raj2000|ra", "dej2000|dec"), "flux": ("st", u.mJy),
+                     **_fitted(u.arcsec, "majaxis", "minaxis", "pa")},
+                    detected=_row("", "", "sp", "", _MILLI), errors="e_{}"),
+    # Condon et al. 1998, 1998AJ....115.1693C; sizes without the beam
     CatalogueFormat("NVSS", ("nvss", "s1.4|s1_4", "majaxis"),
-                    {**_sky("raj2000", "dej2000"), "flux": ("s1.4", u.mJy), "b_maj": ("majaxis", u.arcsec),
-                     "b_min": ("minaxis", u.arcsec), "pa": ("pa", u.deg)}, detected={"id": ("nvss", None)}),
+                    {**_sky("raj2000|ra", "dej2000|dec"), "flux": ("s1.4|s1_4", u.mJy),
+                     **_bare(u.arcsec, "majaxis", "minaxis", "pa")},
+                    detected=_row("nvss"), errors="e_{}"),
+    # Hurley-Walker et al. 2017, 2017MNRAS.464.1146H: Aegean's columns, with a suffix a band
     CatalogueFormat("GLEAM", ("int_flux_wide", "peak_flux_wide", "a_wide"),
-                    {**_sky("raj2000", "dej2000"), "flux": ("int_flux_wide", u.Jy),
-                     **_fitted(u.arcsec, "a_wide", "b_wide", "pa_wide")},
-                    detected=_peak("peak_flux_wide", "local_rms_wide")),
+                    {**_sky("raj2000|ra", "dej2000|dec"), "flux": ("int_flux_wide", u.Jy),
+                     **_fitted(u.arcsec, "a_wide", "b_wide", "pa_wide"), "psf_maj": ("psf_a_wide", u.arcsec),
+                     "psf_min": ("psf_b_wide", u.arcsec), "psf_pa": ("psf_pa_wide", u.deg)},
+                    detected=_row("", "", "peak_flux_wide", "local_rms_wide"), errors="err_{}"),
 )
 
-#: What `skygal.scoring.read_detections` knows.
-FORMATS_TO_SCORE: tuple[CatalogueFormat, ...] = (
-    *_FINDERS, *(one for one in FORMATS if one.name not in ("T-RECS",)))
+#: What `skygal.scoring.read_detections` knows, the ones with the most telling columns first.
+FORMATS_TO_SCORE: tuple[CatalogueFormat, ...] = (*_FIRST, *(one for one in FORMATS if one.name != "T-RECS"), *_FURTHER)

@@ -203,7 +203,8 @@ def score(truth: Any, catalogue: Any, *, components: Any = None, format: str | N
     >>> skygal.score(field, field.components)
     Score('catalogue' against 'truth': completeness=100.0 %, reliability=100.0 %)
     """
-    from skygal.scoring.detections import read_detections, read_table_of
+    from skygal.scoring.catalogue_files import open_catalogue
+    from skygal.scoring.detections import read_detections
 
     if sdc1 is not None:
         check_choice("sdc1", sdc1, ("penalised", "shared"))
@@ -211,8 +212,9 @@ def score(truth: Any, catalogue: Any, *, components: Any = None, format: str | N
     if isinstance(catalogue, Detections):
         return score_detections(known, catalogue, sdc1=sdc1)
     axes = known.beam[0] * u.arcsec, known.beam[1] * u.arcsec, known.beam[2] * u.deg
-    found = read_detections(catalogue, format=format, columns=columns, level=level, wcs=known.wcs, beam=axes, name=name)
-    table = read_table_of(catalogue) if sdc1 is not None and found.format == "SDC1" else None
+    found = read_detections(catalogue, format=format, columns=columns, level=level, wcs=known.wcs, shape=known.shape,
+                            beam=axes, image=known.image, name=name)
+    table = open_catalogue(catalogue, level).value if sdc1 is not None and found.format == "SDC1" else None
     return score_detections(known, found, sdc1=sdc1, table=table)
 
 
