@@ -26,7 +26,7 @@ from skygal.scoring.records import Detections
 from skygal.scoring.truth import as_beam
 from skygal.wcs import local_affine, pixel_area, pixel_to_icrs
 
-__all__ = ["LEVELS", "list_finder_formats", "read_detections"]
+__all__ = ["LEVELS", "list_finder_formats", "read_detections", "read_table_of"]
 
 LEVELS = ("component", "source", "island")
 #: of widths of the formats, in FWHM
@@ -104,7 +104,7 @@ def read_detections(catalogue: Any, *, format: str | None = None, columns: Mappi
         check_choice("level", level, LEVELS)
     if name is None:
         name = Path(catalogue).name if isinstance(catalogue, (str, os.PathLike)) else "catalogue"
-    table = _as_table(catalogue)
+    table = read_table_of(catalogue)
     reading = Reading(table, format, columns, FORMATS_TO_SCORE, detected=True)
     values = _read(reading, wcs)
     axes = None if beam is None else as_beam(beam)
@@ -122,7 +122,7 @@ def read_detections(catalogue: Any, *, format: str | None = None, columns: Mappi
                       errors=errors, units=reading.told(), dropped=dropped, **plain)
 
 
-def _as_table(catalogue: Any) -> Table:
+def read_table_of(catalogue: Any) -> Table:
     """Return the table in a file, whatever text it is, with positions in columns of their own."""
     table = None
     if isinstance(catalogue, (str, os.PathLike)) and Path(catalogue).is_file():

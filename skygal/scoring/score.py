@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 
-from skygal.checks import show
+from skygal.checks import check_choice, show
 from skygal.scoring import measures
 from skygal.scoring.intervals import wilson
 from skygal.scoring.matching import DETECTABLE, match
 from skygal.scoring.records import Curve, Detections, Matches, TruthSet
+from skygal.scoring.sdc import score_entry
 from skygal.scoring.truth import read_truth_set
 
 __all__ = ["Score", "compare_scores", "score", "score_detections"]
@@ -91,6 +92,10 @@ class Score:
                                    f"{found[0]['recovered_high']:.3f})"))
         if self.association is not None and self.association["f1"] is not None:
             out.append(("association, F1 of pairs of rows", f"{self.association['f1']:.3f}"))
+        if self.sdc is not None:
+            ours, official = self.sdc["ours"], self.sdc["official"]
+            out.append(("SDC1's score, on the sphere with the field's beam", _points(ours)))
+            out.append(("SDC1's score, official", official if isinstance(official, str) else _points(official)))
         return out
 
     def to_dict(self) -> dict[str, Any]:
@@ -150,7 +155,7 @@ class Score:
 
 def score(truth: Any, catalogue: Any, *, components: Any = None, format: str | None = None,
           columns: Mapping[str, Any] | None = None, level: str | None = None, beam: Any = None,
-          name: str | None = None) -> Score:
+          name: str | None = None, sdc1: str | None = None) -> Score:
     """Score a source finder's catalogue against the truth.
 
     Parameters
@@ -172,6 +177,9 @@ def score(truth: Any, catalogue: Any, *, components: Any = None, format: str | N
         Of the image, where truth is a table alone.
     name : str, optional
         What the catalogue is called; by default its file's name.
+    sdc1 : "penalised" or "shared", optional
+        Also give the score of the first SKA Science Data Challenge, and how several rows of one source count in it, see
+        `skygal.scoring.sdc1_score`.
 
     Returns
     -------
@@ -195,24 +203,28 @@ def score(truth: Any, catalogue: Any, *, components: Any = None, format: str | N
     >>> skygal.score(field, field.components)
     Score('catalogue' against 'truth': completeness=100.0 %, reliability=100.0 %)
     """
-    from skygal.scoring.detections import read_detections
+    from skygal.scoring.detections import read_detections, read_table_of
 
+    if sdc1 is not None:
+        check_choice("sdc1", sdc1, ("penalised", "shared"))
     known = read_truth_set(truth, components=components, beam=beam)
     if isinstance(catalogue, Detections):
-        return score_detections(known, catalogue)
+        return score_detections(known, catalogue, sdc1=sdc1)
     axes = known.beam[0] * u.arcsec, known.beam[1] * u.arcsec, known.beam[2] * u.deg
     found = read_detections(catalogue, format=format, columns=columns, level=level, wcs=known.wcs, beam=axes, name=name)
-    return score_detections(known, found)
+    table = read_table_of(catalogue) if sdc1 is not None and found.format == "SDC1" else None
+    return score_detections(known, found, sdc1=sdc1, table=table)
 
 
-def score_detections(truth: TruthSet, found: Detections) -> Score:
-    """Return the score of a catalogue that has been read."""
+def score_detections(truth: TruthSet, found: Detections, *, sdc1: str | None = None, table: Any = None) -> Score:
+    """Return the score of a catalogue that has been read, see `score`."""
     matches = match(truth, found)
     _, noise = measures.row_snr(found, truth, matches)
     summary = {**_summarise(truth, found, matches), "noise": noise}
     return Score(truth, found, matches, measures.make_curves(truth, found, matches),
                  measures.component_errors(truth, found, matches), measures.measure_hosts(truth, found, matches),
-                 measures.count_association(found, matches), measures.count_classes(truth, found, matches), summary)
+                 measures.count_association(found, matches), measures.count_classes(truth, found, matches), summary,
+                 None if sdc1 is None else score_entry(truth, found, table, duplicates=sdc1))
 
 
 def _summarise(truth: TruthSet, found: Detections, matches: Matches) -> dict[str, Any]:
@@ -242,6 +254,10 @@ def _rate(hit: np.ndarray) -> dict[str, Any]:
 
 def _percent(rate: Mapping[str, Any]) -> str:
     return "none" if rate["rate"] is None else f"{100 * rate['rate']:.1f} %"
+
+
+def _points(sdc: Mapping[str, Any]) -> str:
+    return f"{sdc['score']:.2f} of {sdc['rows']} rows ({sdc['matched']} matched, {sdc['false']} false)"
 
 
 def _plain(value: Any) -> Any:
