@@ -18,6 +18,7 @@ import skygal
 from skygal.scoring import Detections, TruthSet, compare_scores, match, read_detections, read_truth_set, wilson
 from skygal.scoring.assignment import assign
 from skygal.scoring.score import score_detections
+from skygal.scoring.tables import source_table
 from skygal.scoring.truth import offsets
 from skygal.truth.schema import TRUTH
 
@@ -435,6 +436,32 @@ def test_it_is_written_and_read_back(tmp_path):
     alone = skygal.score(tmp_path / "field" / "truth.fits", tmp_path / "field" / "components.fits",
                          beam=5.4 * u.arcsec)
     assert alone.truth.components is not None and alone.summary["completeness"]["rate"] == 1
+
+
+def test_long_tables_are_fits(tmp_path, monkeypatch):
+    """With all that the text has."""
+    _, truth = sky()
+    names = np.array([f"\u00fcber {k}" for k in range(len(of_truth()))])
+    found = replace(of_truth(), id=names, name="catalogue \u00fc")
+    score = score_detections(truth, found)
+    score.write(tmp_path / "text")
+    monkeypatch.setattr("skygal.scoring.tables.LONGEST_TEXT", 10)
+    score.write(tmp_path / "fits")
+    for name in ("sources", "components", "rows"):
+        text, other = Table.read(tmp_path / "text" / f"{name}.ecsv"), Table.read(tmp_path / "fits" / f"{name}.fits")
+        assert text.colnames == other.colnames and len(text) == len(other)
+        assert np.allclose(text["ra"], other["ra"], rtol=0, atol=1e-12) and other["ra"].unit == "deg"
+        assert other.meta["TRUTH"] == "truth" and other.meta["CATALOGU"] == "catalogue ?"
+    assert other["id"][0] == "?ber 0"
+
+
+def test_a_source_of_very_many_rows_names_the_first(monkeypatch):
+    _, truth = sky()
+    monkeypatch.setattr("skygal.scoring.tables.MOST_LISTED", 0)
+    found = chosen(of_truth(), np.zeros(12, int))
+    table = source_table(score_detections(truth, found))
+    row = int(truth.components["host"][0])
+    assert table["n_rows"][row] == 12 and table["rows"][row].split() == [*["0"] * 10, "..."]
 
 
 def test_two_catalogues():

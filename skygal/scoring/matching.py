@@ -58,8 +58,8 @@ def match(truth: TruthSet, found: Detections) -> Matches:
     the greatest sum of log-likelihood ratios (the assignment problem, solved exactly). The ratio is that of
     Sutherland & Saunders (1992), 1992MNRAS.259..413S, and Fioc (2014), doi:10.1051/0004-6361/201220021: the density of
     position, flux and size that is expected of a component's row, over that of components that lie there by chance. All
-    three are normal. With :math:`S, S'` the fluxes and :math:`A, A'` the areas of component and row, in areas of the beam, and
-    :math:`R` the component's peak over the noise :math:`\sigma`, at least 2,
+    three are normal. With :math:`S, S'` the fluxes and :math:`A, A'` the areas of component and row, in areas of the
+    beam, and :math:`R` the component's peak over the noise :math:`\sigma`, at least 2,
 
     - of the position, in the axes of the beam and in FWHM, the scatter is :math:`\sqrt{A (1 / 4 R^2 + 0.1^2)}`: what
       noise moves a fit by (Condon 1997, 1997PASP..109..166C), and a tenth of the size,
@@ -68,9 +68,9 @@ def match(truth: TruthSet, found: Detections) -> Matches:
 
     The constants stand for what a fit and a part of a galaxy differ by without any noise. A component covers its flux
     over its peak, a row what its fitted axes say, or else its flux over its peak, and each the beam at least. Flux and
-    size count where a row has them. By chance there are as many components, per solid angle and per factor of e in flux, as the field has within
-    such a factor about this one, all within a factor of e in size. A pair with a chi-square of less than 1 counts as
-    better than chance in any crowd, so that truth against itself is matched whole.
+    size count where a row has them. By chance there are as many components, per solid angle and per factor of e in
+    flux, as the field has within such a factor about this one, all within a factor of e in size. A pair with a
+    chi-square of less than 1 counts as better than chance in any crowd, so that truth against itself is matched whole.
 
     Rows and whole sources, and their parts where they are drawn in parts, are matched in the same way, with the second
     moments and the beam for their area. Where a row has a component and a source, it belongs to the one with the

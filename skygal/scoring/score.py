@@ -122,7 +122,7 @@ class Score:
         directory : path
             To be made: ``score.json`` (all numbers), ``sources.ecsv`` and ``components.ecsv`` (each row of truth, and
             the rows matched with it or why there is none), ``rows.ecsv`` (each row of the catalogue, and the source and
-            component that it is).
+            component that it is). Tables of more than 100,000 rows are FITS instead: as text they are large and slow.
         overwrite : bool
             Whether to replace a folder written before.
         inputs : sequence of path
@@ -143,14 +143,14 @@ class Score:
         """Write the files of `write` into a folder that is there."""
         import json
 
-        from skygal.scoring.tables import component_table, row_table, source_table
+        from skygal.scoring.tables import component_table, row_table, source_table, write_table
 
         text = json.dumps(self.to_dict(), indent=1, allow_nan=False)
         (folder / "score.json").write_text(text + "\n", encoding="utf-8")
         for name, table in (("sources", source_table(self)), ("components", component_table(self)),
                             ("rows", row_table(self))):
             if table is not None:
-                table.write(folder / f"{name}.ecsv", format="ascii.ecsv")
+                write_table(table, folder, name)
 
 
 def score(truth: Any, catalogue: Any, *, components: Any = None, format: str | None = None,
