@@ -20,7 +20,7 @@ from radio_beam import Beam
 import skygal
 from skygal.observation.ellipse import ellipse_covariance
 from skygal.scoring import Detections, list_finder_formats, read_detections
-from skygal.scoring.finder_formats import FORMATS_TO_SCORE
+from skygal.scoring.finder_formats import CAESAR_COLUMNS, FORMATS_TO_SCORE
 from skygal.scoring.shapes import ellipse_on_sky, frame_to_icrs, longer_first
 from skygal.wcs import pixel_affine, pixel_to_icrs
 
@@ -93,10 +93,10 @@ SPELLED = {
              "b_maj": 12.0, "b_min": 8.0, "pa": 30.0, "size": 2, "class": 3},
     "PySE": {"ra": RA, "ra_err": 1e-5, "dec": DEC, "flux": 0.1, "flux_err": 2e-3, "peak": 0.03,
              "smaj_asec": WIDE / 2, "smin_asec": 5.0, "theta_celes": 60.0, "sig": 250.0},
-    "CAESAR": {"name": "S1", "componentId": 2, "x_wcs": RA, "y_wcs": DEC, "S": 0.1, "Speak": 0.03, "bmaj_wcs": WIDE,
-               "bmin_wcs": 10.0, "pa_wcs": 60.0, "bmaj_deconv_wcs": 12.0, "bmin_deconv_wcs": 8.0,
-               "pa_deconv_wcs": 60.0, "beamArea": AREA},
-    "CAESAR islands": {"name": "S1", "x_w_wcs": RA, "y_w_wcs": DEC, "S": 0.1, "Smax": 0.03, "beamArea": AREA},
+    "CAESAR": {"name": "S1", "componentId": 2, "x_wcs": RA, "y_wcs": DEC, "S": 0.1 * AREA, "Speak": 0.03,
+               "bmaj_wcs": WIDE, "bmin_wcs": 10.0, "pa_wcs": 60.0, "bmaj_beam": 6.0, "bmin_beam": 6.0, "pa_beam": 0.0,
+               "bmaj_deconv_wcs": 0.0, "bmin_deconv_wcs": 0.0, "pa_deconv_wcs": 0.0, "beamArea": AREA},
+    "CAESAR islands": {"name": "S1", "x_w_wcs": RA, "y_w_wcs": DEC, "S": 0.1 * AREA, "Smax": 0.03, "beamArea": AREA},
     "ProFound": {"segID": 7, "RAcen": RA, "Deccen": DEC, "flux": 0.1 * AREA, "semimaj": WIDE / 2.354820045 / 3600,
                  "semimin": 10 / 2.354820045 / 3600, "ang": 60.0, "skyRMS_mean": 1e-4},
     "SoFiA-2": {"id": 7, "ra": RA, "dec": DEC, "f_sum": 0.1 * AREA, "f_max": 0.03, "rms": 1e-4, "rel": 0.9,
@@ -572,14 +572,28 @@ def test_units_in_doubt_are_refused_with_the_option_that_settles_it():
         read_detections(plain(SPELLED["TGSS"], Stotal=5e-5))
 
 
-def test_caesars_fluxes_may_be_sums():
+def test_caesars_fluxes_may_be_no_sums():
     """A Gaussian's flux over its peak is its area, in beams, or in pixels if it is a sum of them."""
     row = {name: [value] * 5 for name, value in SPELLED["CAESAR"].items()}
-    sums = plain(row, S=[0.1 * AREA] * 5, componentId=range(5))
-    with pytest.warns(UserWarning, match="fluxes are taken to be sums of pixels"):
-        found = read_detections(sums)
-    assert found.flux == pytest.approx(np.full(5, 0.1)) and "over beamarea" in found.units["flux"]
-    assert quiet(sums, format="CAESAR", columns={"flux": ("S", "Jy")}).flux[0] != pytest.approx(0.1)
+    fluxes = plain(row, S=[0.1] * 5, componentId=range(5))
+    with pytest.warns(UserWarning, match="fluxes are taken to be in Jy, and no sums of pixels"):
+        found = read_detections(fluxes)
+    assert found.flux == pytest.approx(np.full(5, 0.1)) and found.units["flux"] == "S (Jy)"
+    assert quiet(fluxes, format="CAESAR", columns={"flux": ("S", "mJy")}).flux == pytest.approx(np.full(5, 1e-4))
+    sums = quiet(plain(row, componentId=range(5)))
+    assert sums.units["flux"] == "S (Jy / beam), a sum of pixels, over beamarea"
+
+
+def test_caesar_text(tmp_path):
+    """Rows have tabs, and no line says their names."""
+    for name, columns in zip(("CAESAR", "CAESAR islands"), CAESAR_COLUMNS, strict=True):
+        one = {"npix": 50, "iauName": "J1200+3000", "nu": -999, "nComponents": 1, **SPELLED[name]}
+        rows = ["\t".join(str(one.get(column, 0.5)) for column in columns),
+                "\t".join(str({**one, "name": "S2"}.get(column, 0.5)) for column in columns)]
+        text = "#\n# ---- HEADER ----\n# name - Island source name\n# Npix - Number of pixels\n#\n" + "\n".join(rows)
+        found = quiet(write(tmp_path / "catalog.dat", text + "\n"))
+        assert found.format == name and found.flux == pytest.approx([0.1, 0.1]) and found.ra == pytest.approx([RA, RA])
+        assert list(found.id) == (["S1.2", "S2.2"] if name == "CAESAR" else ["S1", "S2"])
 
 
 def test_halves_and_standard_deviations_by_a_map():

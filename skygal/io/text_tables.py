@@ -36,8 +36,8 @@ def read_text_table(path: str | os.PathLike, name: str, bare: Sequence[Sequence[
     name : str
         What it is, for messages, such as "catalogue".
     bare : sequence of sequence of str
-        Names of the columns of tables without a header: a file whose first row of numbers has as many columns as one
-        of these is such a table, and lines before that row are passed over.
+        Names of the columns of tables without a header: a file whose first row of numbers, or of some with tabs between
+        them, has as many columns as one of these is such a table, and lines before that row are passed over.
 
     Raises
     ------
@@ -126,6 +126,10 @@ def _layout(start: bytes, bare: Sequence[Sequence[str]]) -> _Layout | None:
         names = next((names for names in bare if len(names) == len(words)), None)
         if names is not None and all(map(_is_number, words)):
             return _Layout(k, list(names), " ")
+        fields = [field.strip() for field in line.strip().split("\t")]
+        names = next((names for names in bare if len(names) == len(fields)), None)
+        if names is not None and not line.startswith("#") and 2 * sum(map(_is_number, fields)) > len(fields):
+            return _Layout(k, list(names), "\t")
         if line.startswith("#"):
             delimiter = "," if "," in line else " "
             found = _with_units(lines, k)

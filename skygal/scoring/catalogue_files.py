@@ -22,7 +22,7 @@ from skygal.io.table_files import read_table
 from skygal.io.text_tables import read_text_table
 from skygal.population.catalogue_formats import SDC1_COLUMNS, find_format
 from skygal.population.tables import as_table
-from skygal.scoring.finder_formats import FORMATS_TO_SCORE
+from skygal.scoring.finder_formats import CAESAR_COLUMNS, FORMATS_TO_SCORE
 from skygal.scoring.region_files import is_region_file
 
 __all__ = ["Source", "open_catalogue"]
@@ -89,7 +89,7 @@ def open_catalogue(catalogue: Any, level: str | None) -> Source:
     with warnings.catch_warnings():
         # what FITS and VOTable do not know is not read as a unit, and Selavy has UCDs that are none
         warnings.simplefilter("ignore", u.UnitsWarning)
-        table = read_text_table(path, "catalogue", bare=(SDC1_COLUMNS[:12], SDC1_COLUMNS))
+        table = read_text_table(path, "catalogue", bare=(SDC1_COLUMNS[:12], SDC1_COLUMNS, *CAESAR_COLUMNS))
         return Source("table", _plain(as_table(path, "catalogue") if table is None else table))
 
 

@@ -9,7 +9,7 @@ from astropy import units as u
 
 from skygal.population.catalogue_formats import FORMATS, CatalogueFormat
 
-__all__ = ["FORMATS_TO_SCORE"]
+__all__ = ["CAESAR_COLUMNS", "FORMATS_TO_SCORE"]
 
 _BEAM = u.Jy / u.beam
 _MILLI = u.mJy / u.beam
@@ -36,6 +36,20 @@ def _row(id: str = "", parent: str = "", peak: str = "", rms: str = "", unit: u.
     found = {"id": (id, None), "parent": (parent, None), "peak": (peak, unit), "rms": (rms, unit)}
     return {name: column for name, column in found.items() if column[0]}
 
+
+#: columns of CAESAR's text, of components and of islands, which has no header
+CAESAR_COLUMNS: tuple[tuple[str, ...], ...] = (
+    ("name", "npix", "componentId", "iauName", "x", "y", "x_err", "y_err", "x_wcs", "y_wcs", "x_wcs_err",
+     "y_wcs_err", "nu", "Speak", "Speak_err", "S", "S_err", "S_island", "S_island_err", "beamArea", "bmaj", "bmin",
+     "pa", "bmaj_err", "bmin_err", "pa_err", "bmaj_wcs", "bmin_wcs", "pa_wcs", "bmaj_wcs_err", "bmin_wcs_err",
+     "pa_wcs_err", "bmaj_beam", "bmin_beam", "pa_beam", "bmaj_deconv_wcs", "bmin_deconv_wcs", "pa_deconv_wcs",
+     "eccentricity_ratio", "area_ratio", "rot_angle_vs_beam", "bkgSum", "rmsSum", "chi2", "ndf", "fit_quality",
+     "sourcenessId", "morphId"),
+    ("name", "iauName", "npix", "nComponents", "nNested", "x", "y", "x_w", "y_w", "x_wcs", "y_wcs", "x_w_wcs",
+     "y_w_wcs", "xmin", "xmax", "ymin", "ymax", "xmin_wcs", "xmax_wcs", "ymin_wcs", "ymax_wcs", "nu", "Stot",
+     "Smax", "S", "Serr", "beamArea", "bkgSum", "rmsSum", "morphId", "sourcenessId", "isGoodSource",
+     "sourceNestedLevel"),
+)
 
 #: those whose columns others have too
 _FIRST: tuple[CatalogueFormat, ...] = (
@@ -69,12 +83,12 @@ _FURTHER: tuple[CatalogueFormat, ...] = (
                     {**_sky(), "flux": ("flux", u.Jy), **_fitted(u.arcsec, "smaj_asec", "smin_asec", "theta_celes")},
                     widths="half", level="source", detected={**_row(peak="peak"), "confidence": ("sig", u.one)},
                     errors="{}_err", place=u.deg),
-    # Riggi et al. 2016, 2016MNRAS.460.1486R
+    # Riggi et al. 2016, 2016MNRAS.460.1486R; fluxes are sums of pixels, sizes without the beam are mostly not there
     CatalogueFormat("CAESAR", ("x_wcs", "y_wcs", "speak", "bmaj_wcs"),
                     {**_sky("x_wcs", "y_wcs"), "flux": ("s", u.Jy),
-                     **_fitted(u.arcsec, "bmaj_wcs", "bmin_wcs", "pa_wcs"),
-                     **_bare(u.arcsec, "bmaj_deconv_wcs", "bmin_deconv_wcs", "pa_deconv_wcs")},
-                    detected=_row("name+componentid", "name", "speak"), errors="{}_err", area="beamarea"),
+                     **_fitted(u.arcsec, "bmaj_wcs", "bmin_wcs", "pa_wcs"), "psf_maj": ("bmaj_beam", u.arcsec),
+                     "psf_min": ("bmin_beam", u.arcsec), "psf_pa": ("pa_beam", u.deg)},
+                    detected=_row("name+componentid", "name", "speak"), errors="{}_err", place=u.deg, area="beamarea"),
     CatalogueFormat("CAESAR islands", ("x_w_wcs", "y_w_wcs", "s", "smax"),
                     {**_sky("x_w_wcs", "y_w_wcs"), "flux": ("s", u.Jy)}, level="island",
                     detected={**_row("name", "", "smax"), "flux_err": ("serr", u.Jy)}, area="beamarea"),

@@ -154,16 +154,19 @@ def _fluxes(reading: FinderColumns, values: Rows, out: Rows, told: dict[str, str
     area = reading.format.area if reading.format is not None else ""
     if "flux" in values and "flux" not in reading.given and area in reading.own and "peak" in values and (
             reading.own_unit("flux") is None):
-        # a Gaussian's flux over its peak is its area in beams, but of a sum of pixels in pixels
         pixels = reading.need(area)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            ratio = values["flux"] / values["peak"]
-        if np.nanmedian(ratio) > np.sqrt(np.nanmedian(pixels)):
+        pixels = np.where(pixels > 0, pixels, np.nan)
+        # a Gaussian's flux over its peak is its area in beams, but of a sum of pixels in pixels
+        known = np.isfinite(values["flux"] / np.where(values["peak"] > 0, values["peak"], np.nan) * pixels)
+        ratio = np.median(values["flux"][known] / values["peak"][known]) if known.any() else np.inf
+        if known.any() and ratio < np.sqrt(np.median(pixels[known])):
+            reading.guessed.append("fluxes are taken to be in Jy, and no sums of pixels, as small as they are beside "
+                                   "peaks")
+        else:
             for name in ("flux", "flux_err"):
                 if name in out:
                     out[name] = out[name] / pixels
-            told["=flux"] = f"{told['flux'].partition(' (')[0]} (Jy/beam, summed) over {area}"
-            reading.guessed.append("fluxes are taken to be sums of pixels, since they are so large beside peaks")
+            told["=flux"] = f"{told['flux'].partition(' (')[0]} (Jy / beam), a sum of pixels, over {area}"
     if "flux_sum" in values:
         if reading.is_flux():
             out["flux"] = values["flux_sum"]
