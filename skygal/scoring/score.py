@@ -19,7 +19,7 @@ from skygal.scoring.records import Curve, Detections, Matches, TruthSet
 from skygal.scoring.sdc import score_entry
 from skygal.scoring.truth import read_truth_set
 
-__all__ = ["Score", "compare_scores", "score", "score_detections"]
+__all__ = ["Score", "compare_scores", "score", "score_detections", "write_scores"]
 
 #: rows of a summary in a notebook, and their words
 _LINES = (("completeness", "sources found, of those of at least {snr:g} sigma"),
@@ -113,8 +113,8 @@ class Score:
                        "association": self.association, "classification": self.classification, "sdc": self.sdc,
                        "masks": self.masks})
 
-    def write(self, directory: str | os.PathLike, *, overwrite: bool = False,
-              inputs: Sequence[str | os.PathLike] = ()) -> Path:
+    def write(self, directory: str | os.PathLike, *, overwrite: bool = False, page: bool = True, plots: bool = False,
+              progress: bool = False, inputs: Sequence[str | os.PathLike] = ()) -> Path:
         """Write the score into a folder of its own, whole or not at all.
 
         Parameters
@@ -125,6 +125,13 @@ class Score:
             component that it is). Tables of more than 100,000 rows are FITS instead: as text they are large and slow.
         overwrite : bool
             Whether to replace a folder written before.
+        page : bool
+            Whether to write ``index.html`` too: numbers, curves, and cutouts of what was missed, split, merged and made
+            up, in one file that opens from disk.
+        plots : bool
+            Whether to write figures as PNG too, see `skygal.scoring.plots.plot_scores` (needs matplotlib).
+        progress : bool
+            Whether to show how far the page is.
         inputs : sequence of path
             What was read, which is never replaced.
 
@@ -133,14 +140,11 @@ class Score:
         `~pathlib.Path`
             The folder.
         """
-        from skygal.io.atomic import whole_directory
-
-        with whole_directory(directory, overwrite=overwrite, inputs=inputs) as folder:
-            self.write_into(folder)
-        return Path(directory)
+        return write_scores([self], directory, overwrite=overwrite, page=page, plots=plots, progress=progress,
+                            inputs=inputs)
 
     def write_into(self, folder: Path) -> None:
-        """Write the files of `write` into a folder that is there."""
+        """Write numbers and tables into a folder that is there."""
         import json
 
         from skygal.scoring.tables import component_table, row_table, source_table, write_table
@@ -151,6 +155,52 @@ class Score:
                             ("rows", row_table(self))):
             if table is not None:
                 write_table(table, folder, name)
+
+
+def write_scores(scores: Sequence[Score], directory: str | os.PathLike, *, overwrite: bool = False, page: bool = True,
+                 plots: bool = False, progress: bool = False, inputs: Sequence[str | os.PathLike] = ()) -> Path:
+    """Write scores of several catalogues against one truth into a folder, whole or not at all.
+
+    Parameters
+    ----------
+    scores : sequence of Score
+        Of one, its files lie in the folder itself; of several in a folder each, by their names, and beside these
+        ``comparison.json``, see `compare_scores`. Page and figures show all.
+    directory, overwrite, page, plots, progress, inputs
+        As for `Score.write`.
+
+    Returns
+    -------
+    `~pathlib.Path`
+        The folder.
+    """
+    import json
+
+    from skygal.io.atomic import whole_directory
+    from skygal.scoring.page import write_page
+
+    with whole_directory(directory, overwrite=overwrite, inputs=inputs) as folder:
+        for k, one in enumerate(scores, start=1):
+            where = folder if len(scores) == 1 else folder / _folder_name(one.found.name, k, scores)
+            where.mkdir(exist_ok=True)
+            one.write_into(where)
+        if len(scores) > 1:
+            text = json.dumps(compare_scores(scores), indent=1, allow_nan=False)
+            (folder / "comparison.json").write_text(text + "\n", encoding="utf-8")
+        if page:
+            write_page(scores, folder / "index.html", progress=progress)
+        if plots:
+            from skygal.scoring.plots import plot_scores
+
+            plot_scores(scores, folder)
+    return Path(directory)
+
+
+def _folder_name(name: str, number: int, scores: Sequence[Score]) -> str:
+    """Return a catalogue's name without its ending, with a number where there are several such."""
+    stems = [Path(one.found.name).stem for one in scores]
+    stem = Path(name).stem
+    return stem if stems.count(stem) == 1 else f"{number}-{stem}"
 
 
 def score(truth: Any, catalogue: Any, *, components: Any = None, format: str | None = None,
