@@ -2,8 +2,8 @@
 
     python benchmarks/matching.py [--rows 100000 1000000]
 
-Components are points scattered over a field in which there are 50 beams to a source; the catalogue is the same list with
-noise on positions and fluxes, every tenth row missing and as many false ones. Every run is a process of its own.
+Components are points scattered over a field in which there are 50 beams to a source; the catalogue is the same list
+with noise on positions and fluxes, every tenth row missing and as many false ones. Every run is a process of its own.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import resource
 import time
 
 import numpy as np
+
 from skygal.scoring import Detections, TruthSet, match
 from skygal.truth.schema import COMPONENTS, TRUTH
 

@@ -42,6 +42,16 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.fixture(scope="session")
+def other_process():
+    """Return a pool of one process that has been started afresh, as Dask's are: it takes seconds, so all share it."""
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield pool
+
+
 @pytest.fixture(scope="session", autouse=True)
 def fields_are_checked():
     """Check every field that any test makes, see `field_checks.check_field`."""

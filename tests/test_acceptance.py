@@ -14,6 +14,7 @@ from skygal.morphology.model import GalaxyModel
 from skygal.morphology.networks import Acceptance, Architecture
 from skygal.seeds import Seeds
 from skygal.training import acceptance as module
+from skygal.training import train
 from skygal.training.acceptance import _real_views, train_acceptance
 from skygal.training.train import load_training_set, train_model
 
@@ -180,6 +181,8 @@ def test_classes_other_than_fr_need_no_judge(data, tmp_path):
 def test_a_run_ends_with_it(data, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "GUIDES", 1)
     settings = replace(PLAIN, epochs=1, acceptance_stamps=32)
+    known = load_training_set([data[0]], settings)
+    monkeypatch.setattr(train, "load_training_set", lambda *_, **__: known)
     paths = [train_model([data[0]], tmp_path / f"{name}.safetensors", settings=settings) for name in "ab"]
     models = [load_model(path) for path in paths]
     states = [model._acceptance.state_dict() for model in models]

@@ -84,7 +84,7 @@ def fields(draw):
     return wcs, given, minor * 10 ** draw(st.floats(-2, 1.5)) * u.arcsec
 
 
-@settings(max_examples=30)
+@settings(max_examples=12)
 @given(fields(), st.integers(0, 6), st.integers(0, 2**31))
 def test_pixels_agree_with_truth(given_field, n, seed):
     wcs, beam, las = given_field

@@ -86,12 +86,11 @@ ARGUMENTS = {"n_sources": 25, "seed": 3, "noise": 0.1 * u.mJy / u.beam, "flux": 
 
 def test_chunks_of_a_varying_beam_give_the_same_bits():
     whole = skygal.simulate_field(make_wcs(), beam=beam_at, **ARGUMENTS)
-    for chunks in (256, (333, 700)):
-        lazy = skygal.simulate_field(make_wcs(), beam=beam_at, chunks=chunks, **ARGUMENTS).compute()
-        for name in ("image", "model", "segmentation"):
-            np.testing.assert_array_equal(getattr(lazy, name), getattr(whole, name), name)
-        for name in whole.truth.colnames:
-            np.testing.assert_array_equal(np.asarray(lazy.truth[name]), np.asarray(whole.truth[name]), name)
+    lazy = skygal.simulate_field(make_wcs(), beam=beam_at, chunks=(300, 400), **ARGUMENTS).compute()
+    for name in ("image", "model", "segmentation"):
+        np.testing.assert_array_equal(getattr(lazy, name), getattr(whole, name), name)
+    for name in whole.truth.colnames:
+        np.testing.assert_array_equal(np.asarray(lazy.truth[name]), np.asarray(whole.truth[name]), name)
 
 
 def test_noise_has_the_local_beam_and_the_same_rms_everywhere():

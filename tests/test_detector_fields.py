@@ -84,7 +84,8 @@ class TestItems:
         other = skygal.SyntheticFields(40, 5, **{**ASKED, "seed": 4})
         assert not torch.equal(other[0][0], tiles[0][0])
 
-    @pytest.mark.parametrize(("start", "workers", "batch"), [("fork", 2, 3), ("spawn", 1, 2)])
+    @pytest.mark.parametrize(("start", "workers", "batch"), [
+        ("fork", 2, 3), pytest.param("spawn", 1, 2, marks=pytest.mark.slow)])
     def test_workers_and_batches_do_not_matter(self, fields, tiles, start, workers, batch):
         loader = DataLoader(fields, batch_size=batch, sampler=[4, 1, 6, 2], num_workers=workers, collate_fn=list,
                             multiprocessing_context=multiprocessing.get_context(start))

@@ -17,14 +17,14 @@ from skygal.evaluation.results import Result
 from skygal.training.data.prepare import prepare_stamps
 from skygal.training.data.readers import read_stamps
 
-TINY = Effort(folds=2, judge_seeds=1, judge_epochs=4, views=1, test_seeds=1, test_epochs=2, transfer_seeds=2,
+TINY = Effort(folds=2, judge_seeds=1, judge_epochs=4, views=1, test_seeds=1, test_epochs=2, transfer_seeds=1,
               transfer_epochs=2, few=20, n_boot=10)
 
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
     """Return prepared stamps, their cutouts, and a reference of them."""
-    stamps = read_stamps(write_npz(tmp_path_factory.mktemp("real") / "s.npz", 160))
+    stamps = read_stamps(write_npz(tmp_path_factory.mktemp("real") / "s.npz", 110))
     data = prepare_stamps(stamps, shape=(32, 48))
     return data, stamps, make_reference(data, stamps, effort=TINY)
 
@@ -135,7 +135,7 @@ def test_the_command_writes_a_report(tmp_path, monkeypatch):
     from skygal.cli.main import cli
 
     monkeypatch.setattr(Effort, "quick", classmethod(lambda cls: TINY))
-    write_npz(tmp_path / "s.npz", 140)
+    write_npz(tmp_path / "s.npz", 96)
     monkeypatch.chdir(tmp_path)
     words = ["evaluate", "first-cvae", "s.npz", "--quick", "--n", "40", "--seed", "1", "--output", "out",
              "--no-progress"]

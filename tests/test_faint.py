@@ -46,7 +46,7 @@ def test_image_truth_and_chunks_agree(options):
     assert len(truth) == 420 and len(np.unique(truth["source_id"])) == 420
     area = options["psf"].sum() if "psf" in options else AREA
     assert field.model.sum(dtype=float) / area == pytest.approx(truth["flux_in_image"].sum().value, rel=1e-5)
-    lazy = simulate(make_table(), 20, chunks=(70, 130), **options).compute()
+    lazy = simulate(make_table(), 20, chunks=(150, 130), **options).compute()
     for name in ("model", "segmentation"):
         np.testing.assert_array_equal(getattr(lazy, name), getattr(field, name), err_msg=name)
     for name in truth.colnames:
@@ -209,7 +209,7 @@ def test_bad_tables(change, message):
 
 def test_the_sky_is_not_counted_twice(tmp_path):
     """Galaxies and faint sources together are as many as the counts say, and meet at one flux."""
-    wcs = make_wcs(512)
+    wcs = make_wcs(320)
     faint = sample_faint(wcs, frequency=1.4 * u.GHz, flux=(0.1 * u.mJy, 0.4 * u.mJy), seed=1)
     assert faint.meta == {"COUNTSTO": 4e-4}
     given = {"noise": 20 * u.uJy / u.beam, "beam": 6 * u.arcsec, "las": 3 * u.arcsec, "seed": 1}
@@ -217,7 +217,7 @@ def test_the_sky_is_not_counted_twice(tmp_path):
     galaxies = field.truth["fr_class"] != "none"
     flux = field.truth["flux_requested"]
     assert 0.4 * u.mJy <= flux[galaxies].min() < 0.45 * u.mJy and flux[~galaxies].max() <= 0.4 * u.mJy
-    area = (512 * 1.8 / 3600) ** 2
+    area = (320 * 1.8 / 3600) ** 2
     expected = read_counts().number(0.1 * u.mJy).to_value(1 / u.deg**2) * area
     assert len(flux) == pytest.approx(expected, abs=4 * np.sqrt(expected))
     assert field.provenance["configuration"]["flux"] == 0.4 * u.mJy

@@ -293,7 +293,7 @@ def test_a_source_too_large_to_be_drawn_whole_has_the_same_components(monkeypatc
 def test_peaks_and_signal_to_noise_are_those_in_the_image(options):
     """One source at a time, at every distance from the border, against the pixels."""
     rms = 1e-4
-    for x in (-60.0, -14.0, -6.0, -2.0, 0.0, 5.0, 30.0):
+    for x in (-60.0, -14.0, -2.0, 5.0, 30.0):
         table = QTable({"x": [x], "y": [32.0], "flux": [0.3] * u.Jy, "las": [30] * u.arcsec, "pa": [90] * u.deg})
         faint = QTable({"x": [x], "y": [32.0], "flux": [0.3] * u.Jy, "kind": ["gaussian"], "b_maj": [12] * u.arcsec,
                         "b_min": [6] * u.arcsec, "pa": [90] * u.deg})

@@ -45,13 +45,15 @@ PSF = np.exp(-0.5 * ((np.arange(31) - 15)[:, None]**2 + (np.arange(31) - 15)**2)
     {}, {"faint": FAINT, "primary_beam": "25 m"}, {"noise": "0.2 mJy", "unit": "mJy/beam"}, {"psf": np.abs(PSF)},
     {"beam": Table({"x": [0, 259], "y": [0, 229], "bmaj": [6, 8] * u.arcsec, "bmin": [5, 6] * u.arcsec,
                     "bpa": [0, 40] * u.deg}), "unit": "Jy/pixel"}], ids=["plain", "faint", "unit", "psf", "beams"])
-def test_an_injection_in_chunks_is_that_in_memory(mosaic, more):
+def test_an_injection_in_chunks_is_that_in_memory(mosaic, more, request):
     given = {"seed": 3, "flux": 2 * u.mJy, "las": (5 * u.arcsec, 60 * u.arcsec), **more}
     whole = skygal.inject(mosaic, 25, **given)
     lazy = skygal.inject(mosaic, 25, chunks=(64, 100), **given)
     assert lazy.is_lazy and lazy.image.chunks == ((64, 64, 64, 38), (100, 100, 60))
     # in other processes where it matters what travels there: one will do
-    with dask.config.set(scheduler="processes" if "faint" in more else "threads", num_workers=2):
+    where = {"scheduler": "processes", "pool": request.getfixturevalue("other_process")} if "faint" in more else {
+        "scheduler": "threads", "num_workers": 2}
+    with dask.config.set(where):
         made = lazy.compute()
     for name in ("image", "model", "segmentation"):
         np.testing.assert_array_equal(getattr(made, name), getattr(whole, name), err_msg=name)

@@ -45,7 +45,7 @@ def make(folder, n, ways):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     # threads, chunks and batches are of the code, and matter as little elsewhere
-    return make(tmp_path_factory.mktemp("processors"), 50, {name: "one" for name in QUICK} | {"this one": "few"})
+    return make(tmp_path_factory.mktemp("processors"), 50, dict.fromkeys(QUICK, "one") | {"this one": "few"})
 
 
 @pytest.mark.parametrize("name", QUICK[1:])

@@ -44,7 +44,7 @@ def write_archive(path, names, inner=True):
 class TestArrays:
     def test_simple_layout(self, tmp_path):
         read = read_stamps(write_npz(tmp_path / "a.npz", 6, las=np.full(6, 20.0), name=np.array(list("abcdef"))))
-        images, labels = stamps(6)
+        images, labels = stamps(6, size=48)
         assert len(read) == 6 and read.skipped == 0
         assert read.fr_class.tolist() == [("FRI", "FRII")[label] for label in labels]
         np.testing.assert_array_equal(read.images[3], images[3])

@@ -93,7 +93,7 @@ def model_stamps():
     plan = sample_latents(model, "prior", np.where(np.arange(n) % 2, "FRI", "FRII"), Seeds(3).keys("latent", n))
     batch = next(iter(make_stamps(model, plan, 3.0)))
     rows, columns = batch.stamps.any(axis=2).sum(axis=1), batch.stamps.any(axis=1).sum(axis=1)
-    some = np.flatnonzero((np.maximum(rows, columns) < 60) & (columns > 30))[:6]
+    some = np.flatnonzero((np.maximum(rows, columns) < 60) & (columns > 30))[:4]
     return batch.stamps[some], batch.shapes.centre[some]
 
 
@@ -101,7 +101,7 @@ def model_stamps():
 def test_stamps_of_the_model(model_stamps, beam, lowest):
     rng = np.random.default_rng(5)
     for k, (stamp, centre) in enumerate(zip(*model_stamps, strict=True)):
-        zoom = (0.05, 0.3, 0.8, 1.0, 2.0, 3.0)[k]
+        zoom = (0.05, 0.3, 1.0, 3.0)[k]
         minor = max(2.2, 3 * zoom * {"wide": 1.4, "equal": 1.01}[beam])
         target = beam_of(minor * rng.uniform(1, 3), minor, rng.uniform(0, np.pi))
         errors, low, measured = against_waves(stamp, centre, on_image(zoom, rng.uniform(0, 6.3)), target, rng)
@@ -112,7 +112,7 @@ def test_stamps_of_the_model(model_stamps, beam, lowest):
 def test_stamps_that_are_too_coarse_are_not_sharpened(model_stamps):
     rng = np.random.default_rng(6)
     for k, (stamp, centre) in enumerate(zip(*model_stamps, strict=True)):
-        zoom = (0.9, 1.0, 1.3, 2.0, 2.5, 3.0)[k]
+        zoom = (0.9, 1.3, 2.0, 3.0)[k]
         target = beam_of(2.7 * zoom, 1.6 * zoom, rng.uniform(0, np.pi))
         errors, low, measured = against_waves(stamp, centre, on_image(zoom, rng.uniform(0, 6.3)), target, rng)
         assert measured.beam_limited[0]
@@ -123,7 +123,7 @@ def test_stamps_that_are_too_coarse_are_not_sharpened(model_stamps):
 @example(1.0, 1.0, 0.0, 1.0, 1.0, 0.0, 34)       # a source that a narrower frame would cut at 4 % of its peak
 @given(st.floats(0.05, 3), st.floats(0, 6.3), st.floats(-0.5, 0.5), st.floats(1, 3), st.floats(1, 2),
        st.floats(0, 3.1), st.integers(0, 10**6))
-@settings(max_examples=25)
+@settings(max_examples=10)
 def test_any_map_and_beam(zoom, turn, shear, ratio, wider, pa, seed):
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:36, :40]

@@ -11,7 +11,7 @@ from skygal.rendering.transform import render_stamp
 from skygal.rendering.zoom import stamp_affines
 from skygal.wcs import icrs_to_pixel, pixel_affine
 
-DRAWS = 40      # on each of four grids
+DRAWS = 16      # on each of four grids
 SHAPE = (260, 256)
 
 

@@ -15,10 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import skygal
-from skygal.scoring import Detections, compare_scores, match, read_detections, read_truth_set, wilson
-from skygal.scoring.matching import Pairs, assign, find_pairs
+from skygal.scoring import Detections, TruthSet, compare_scores, match, read_detections, read_truth_set, wilson
+from skygal.scoring.assignment import assign
 from skygal.scoring.score import score_detections
+from skygal.scoring.tables import source_table
 from skygal.scoring.truth import offsets
+from skygal.truth.schema import TRUTH
 
 
 @cache
@@ -162,7 +164,7 @@ def test_order_does_not_matter(seed):
     assert np.array_equal(turned[again.component_of_row[made]], first.component_of_row[made])
 
 
-# the assignment, beside a search of all
+# the matching, beside a search of all assignments
 
 
 def greatest_sum(gain):
@@ -184,70 +186,123 @@ def test_the_assignment_is_the_best_there_is(rows, columns, share, seed):
     gain = np.where(there, rng.exponential(5, (rows, columns)), -np.inf)
     i, j = np.nonzero(there)
     order = rng.permutation(len(i))
-    pairs = Pairs(i[order], j[order], rng.random(len(i)), gain[i, j][order])
-    made = assign(pairs, rows, columns)
-    assert np.bincount(pairs.row[made], minlength=rows).max() <= 1
-    assert np.bincount(pairs.component[made], minlength=columns).max() <= 1
-    assert pairs.likelihood[made].sum() == pytest.approx(greatest_sum(gain))
+    i, j = 3 * i[order], j[order] + 7
+    made = assign(i, j, gain[i // 3, j - 7])
+    assert len(set(i[made])) == len(set(j[made])) == len(made)
+    assert gain[i[made] // 3, j[made] - 7].sum() == pytest.approx(greatest_sum(gain))
 
 
 def test_a_large_group_is_solved_as_a_small_one(monkeypatch):
     rng = np.random.default_rng(5)
     for _ in range(20):
-        there = rng.random((30, 25)) < 0.15
-        i, j = np.nonzero(there)
-        pairs = Pairs(i, j, rng.random(len(i)), rng.exponential(5, len(i)))
-        monkeypatch.setattr("skygal.scoring.matching.LARGEST_MATRIX", 10**6)
-        small = assign(pairs, 30, 25)
-        monkeypatch.setattr("skygal.scoring.matching.LARGEST_MATRIX", 0)
-        large = assign(pairs, 30, 25)
-        assert pairs.likelihood[large].sum() == pytest.approx(pairs.likelihood[small].sum())
-        assert np.bincount(pairs.row[large]).max() == np.bincount(pairs.component[large]).max() == 1
+        i, j = np.nonzero(rng.random((30, 25)) < 0.15)
+        gain = rng.exponential(5, len(i))
+        small = assign(i, j, gain)
+        with monkeypatch.context() as patch:
+            patch.setattr("skygal.scoring.assignment.MOST_DENSE", 0)
+            assert np.array_equal(assign(i, j, gain), small)
 
 
-def blank_catalogue(ra, dec, flux, peak):
+def blank_catalogue(ra, dec, flux, peak, **columns):
     n = len(ra)
     nothing, words = np.full(n, np.nan), np.full(n, "")
-    return Detections("made", "made", "component", np.arange(n), words, words, np.full(n, -1), ra, dec, flux, peak,
-                      nothing, nothing, nothing, nothing, nothing, nothing, nothing, nothing)
+    names = ("b_maj", "b_min", "pa", "deconv_maj", "deconv_min", "deconv_pa", "rms", "confidence")
+    return Detections(**{**dict.fromkeys(names, nothing), "name": "made", "format": "made", "level": "component",
+                         "row": np.arange(n), "id": words, "label": words, "parent": np.full(n, -1), "ra": ra,
+                         "dec": dec, "flux": flux, "peak": peak, **columns})
 
 
-@settings(max_examples=60)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 30))
-def test_pairs_are_all_that_are_likelier_than_chance(seed, n):
-    """The tree finds what a loop over all pairs finds, by the formula of the documentation."""
-    _, truth = sky()
+BEAM = (6.0, 4.0, 30.0)
+
+
+def points(x, y, flux, rms=1e-4, at=(0.0, -30.0), beam=BEAM):
+    """Return truth of points at offsets (arcsec) from a place, a component each, without an image."""
+    n = len(x)
+    ra, dec = at[0] + x / 3600 / np.cos(np.radians(at[1])), at[1] + y / 3600
+    empty = {column.name: column.none(n) for column in TRUTH}
+    hosts = {**empty, "source_id": np.arange(1, n + 1), "ra": ra % 360, "dec": dec, "las": np.zeros(n),
+             "b_maj": np.zeros(n), "b_min": np.zeros(n), "pa": np.zeros(n), "local_rms": np.full(n, rms),
+             "snr": flux / rms, "n_components": np.ones(n, int), "neighbour": np.full(n, np.inf),
+             **dict.fromkeys(("flux", "flux_apparent", "flux_in_image", "peak_flux"), flux)}
+    parts = {"source_id": hosts["source_id"], "component_id": np.ones(n, int), "kind": np.full(n, "whole"),
+             "ra": ra % 360, "dec": dec, "flux": flux, "peak_flux": flux, "host": np.arange(n)}
+    return TruthSet("points", hosts, parts, beam)
+
+
+def gains(truth, found):
+    """Return the log-likelihood ratio of each row and component, of points: the formula of the documentation, in
+    loops."""
+    parts, rms = truth.components, truth.hosts["local_rms"][0]
+    vectors = [np.array([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)])
+               for a, d in np.radians(np.stack([truth.hosts["ra"], truth.hosts["dec"]], axis=1))]
+    middle = np.mean(vectors, axis=0)
+    radius = max(np.arccos(min(middle @ v / np.linalg.norm(middle), 1)) for v in vectors)
+    area = max(2 * np.pi * (1 - np.cos(radius)) * np.degrees(3600)**2, 100 * np.pi * BEAM[0]**2)
+    out = np.full((len(found), len(parts["ra"])), -np.inf)
+    turn = np.radians(BEAM[2])
+    for k, (ra, dec, flux) in enumerate(zip(parts["ra"], parts["dec"], parts["flux"], strict=True)):
+        ratio = max(flux / rms, 2)
+        near = sum(abs(np.log(other / flux)) <= 0.5 for other in parts["flux"])
+        place, light, size = np.hypot(0.1, 0.5 / ratio), np.hypot(0.3, rms / flux), np.hypot(0.25, 1 / ratio)
+        chance = near / area * 2 * np.pi * place**2 * BEAM[0] * BEAM[1] * 2 * np.pi * light * size
+        for row in range(len(found)):
+            east, north = offsets(ra, dec, found.ra[row], found.dec[row])
+            along = (east * np.sin(turn) + north * np.cos(turn)) / BEAM[0]
+            across = (east * np.cos(turn) - north * np.sin(turn)) / BEAM[1]
+            covers = max(found.b_maj[row] * found.b_min[row] / BEAM[0] / BEAM[1], 1)
+            square = np.hypot(along, across)**2 / place**2 + (np.log(covers) / 2 / size)**2 + \
+                (found.flux[row] - flux)**2 / (rms**2 + 0.09 * flux * found.flux[row])
+            gain = max(-np.log(chance), 0.5) - square / 2
+            if gain > 0:
+                out[row, k] = gain
+    return out
+
+
+@settings(max_examples=1000)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(1, 4), st.sampled_from([3.0, 12.0, 60.0]),
+       st.sampled_from([(0.0, -30.0), (180.0, 89.9), (77.0, 0.0)]))
+def test_matches_are_the_best_there_are(seed, rows, parts, spread, at):
+    """A thousand small catalogues, crowded and not, beside a search of all assignments."""
     rng = np.random.default_rng(seed)
-    some = rng.integers(0, len(truth.components["ra"]), n)
-    ra = truth.components["ra"][some] + rng.normal(0, 2, n) / 3600
-    dec = truth.components["dec"][some] + rng.normal(0, 2, n) / 3600
-    flux = truth.components["flux"][some] * np.exp(rng.normal(0, 0.5, n))
-    peak = np.minimum(truth.components["peak_flux"][some], flux)
-    found = blank_catalogue(ra % 360, dec, flux, peak)
-    target = {"ra": truth.components["ra"], "dec": truth.components["dec"], "flux": truth.components["flux"],
-              "peak": truth.components["peak_flux"], "noise": truth.hosts["local_rms"][truth.components["host"]]}
-    pairs = find_pairs(truth, target, found, np.ones(n, bool))
-    beam, area = 5.4, (288 * 1.8)**2
-    width = np.maximum(beam * np.sqrt(target["flux"] / target["peak"]), beam)
-    snr = np.clip(target["peak"] / target["noise"], 1, 1000)
-    expected = {}
-    for row in range(n):
-        east, north = offsets(target["ra"], target["dec"], found.ra[row], found.dec[row])
-        sigma = width * np.hypot(0.1, 0.5 / snr)
-        own = max(beam * np.sqrt(flux[row] / peak[row]), beam)
-        parts = -0.5 * np.hypot(east, north)**2 / sigma**2 - np.log(2 * np.pi * sigma**2 * len(width) / area)
-        for value, model, span in ((flux[row], target["flux"], 1000), (own, width, 10)):
-            mean = (value + model) / 2
-            spread = np.hypot(0.3, model / snr / mean)
-            parts = parts - 0.5 * ((value - model) / mean / spread)**2 - np.log(np.sqrt(2 * np.pi) * spread
-                                                                                / np.log(span))
-        good = (np.hypot(east, north) < 5 * sigma) & (parts > 1e-3)
-        expected |= {(row, int(part)): parts[part] for part in np.flatnonzero(good)}
-    got = {(int(row), int(part)): value for row, part, value in zip(pairs.row, pairs.component, pairs.likelihood,
-                                                                    strict=True)}
-    assert set(expected) <= set(got)
-    assert all(got[pair] == pytest.approx(value, abs=0.01) for pair, value in expected.items())
-    assert all(value > 0 for value in got.values())
+    x, y = rng.normal(0, spread, (2, parts))
+    flux = 1e-4 * 10**rng.uniform(0, 2, parts)
+    truth = points(x, y, flux, at=at)
+    some = rng.integers(0, parts, rows)
+    ra = truth.components["ra"][some] + rng.normal(0, 1.5, rows) / 3600 / np.cos(np.radians(at[1]))
+    found = blank_catalogue(ra, truth.components["dec"][some] + rng.normal(0, 1.5, rows) / 3600,
+                            flux[some] * np.exp(rng.normal(0, 0.4, rows)), np.full(rows, np.nan),
+                            b_maj=6 * np.exp(rng.normal(0, 0.2, rows)), b_min=np.full(rows, 4.0))
+    gain, made = gains(truth, found), match(truth, found)
+    taken = np.flatnonzero(made.component_of_row >= 0)
+    assert made.likelihood[taken] == pytest.approx(gain[taken, made.component_of_row[taken]], rel=1e-6, abs=1e-6)
+    assert made.likelihood[taken].sum() == pytest.approx(greatest_sum(gain), rel=1e-6, abs=1e-6)
+    assert np.array_equal(made.row_of_component[made.component_of_row[taken]], taken)
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 60), st.sampled_from([0.3, 3.0, 30.0]))
+def test_truth_against_itself_in_any_crowd(seed, n, spread):
+    """However faint and close sources are, and in whatever order."""
+    rng = np.random.default_rng(seed)
+    truth = points(*rng.normal(0, spread, (2, n)), 1e-4 * 10**rng.uniform(-1, 2, n))
+    order = rng.permutation(n)
+    found = blank_catalogue(*(truth.components[name][order] for name in ("ra", "dec", "flux", "peak_flux")))
+    made = match(truth, found)
+    assert np.array_equal(made.component_of_row, order) and np.array_equal(made.host_of_row, order)
+    assert (made.rows_of_host == 1).all() and not made.outside.any()
+
+
+def test_equal_pairs_are_taken_by_what_they_are():
+    """A row in the middle of two equal sources, and two equal rows beside one: the choice is that of no order."""
+    truth = points(np.array([-0.8, 0.8]), np.zeros(2), np.full(2, 1e-2), at=(10.0, 0.0))
+    row = blank_catalogue(np.array([10.0]), np.zeros(1), np.full(1, 1e-2), np.full(1, 1e-2))
+    turned = replace(truth, components={name: values[::-1] for name, values in truth.components.items()})
+    first, again = match(truth, row), match(turned, row)
+    assert first.component_of_row[0] == 1 - again.component_of_row[0] >= 0
+    one = points(np.zeros(1), np.zeros(1), np.full(1, 1e-2), at=(10.0, 0.0))
+    pair = blank_catalogue(10 + np.array([-0.8, 0.8]) / 3600, np.zeros(2), np.full(2, 1e-2), np.full(2, 1e-2))
+    first, again = match(one, pair).component_of_row, match(one, chosen(pair, [1, 0])).component_of_row
+    assert sorted(first) == [-1, 0] and np.array_equal(first, again[::-1])
 
 
 # what is made up, split, merged and missed
@@ -315,7 +370,8 @@ def replace_truth(field, table):
 def test_sizes_and_angles_of_fits_without_noise():
     """What a perfect finder fits is the Gaussian with the beam in it, and errors are zero for it."""
     field, truth = sky()
-    whole = field.truth[np.isin(field.truth["morphology"], ("point", "gaussian")) & (field.truth["snr"] > 3)]
+    whole = field.truth[np.isin(field.truth["morphology"], ("point", "gaussian")) & (field.truth["snr"] > 3)
+                        & ~field.truth["edge"]]
     beam = [(5.4, 5.4, 0.0)] * len(whole)
     from radio_beam import Beam
 
@@ -323,7 +379,8 @@ def test_sizes_and_angles_of_fits_without_noise():
                                                                                 strict=True))))
               for a, b, pa, psf in zip(whole["b_maj"], whole["b_min"], whole["pa"], beam, strict=True)]
     table = QTable({"ra": whole["ra"], "dec": whole["dec"], "flux": whole["flux_apparent"],
-                    "peak": whole["peak_flux"], "fitted_maj": [one.major.to_value(u.arcsec) for one in fitted] * u.arcsec,
+                    "peak": whole["peak_flux"],
+                    "fitted_maj": [one.major.to_value(u.arcsec) for one in fitted] * u.arcsec,
                     "fitted_min": [one.minor.to_value(u.arcsec) for one in fitted] * u.arcsec,
                     "fitted_pa": [one.pa.to_value(u.deg) for one in fitted] * u.deg})
     errors = skygal.score(field, table).errors["snr"]
@@ -379,6 +436,32 @@ def test_it_is_written_and_read_back(tmp_path):
     alone = skygal.score(tmp_path / "field" / "truth.fits", tmp_path / "field" / "components.fits",
                          beam=5.4 * u.arcsec)
     assert alone.truth.components is not None and alone.summary["completeness"]["rate"] == 1
+
+
+def test_long_tables_are_fits(tmp_path, monkeypatch):
+    """With all that the text has."""
+    _, truth = sky()
+    names = np.array([f"\u00fcber {k}" for k in range(len(of_truth()))])
+    found = replace(of_truth(), id=names, name="catalogue \u00fc")
+    score = score_detections(truth, found)
+    score.write(tmp_path / "text")
+    monkeypatch.setattr("skygal.scoring.tables.LONGEST_TEXT", 10)
+    score.write(tmp_path / "fits")
+    for name in ("sources", "components", "rows"):
+        text, other = Table.read(tmp_path / "text" / f"{name}.ecsv"), Table.read(tmp_path / "fits" / f"{name}.fits")
+        assert text.colnames == other.colnames and len(text) == len(other)
+        assert np.allclose(text["ra"], other["ra"], rtol=0, atol=1e-12) and other["ra"].unit == "deg"
+        assert other.meta["TRUTH"] == "truth" and other.meta["CATALOGU"] == "catalogue ?"
+    assert other["id"][0] == "?ber 0"
+
+
+def test_a_source_of_very_many_rows_names_the_first(monkeypatch):
+    _, truth = sky()
+    monkeypatch.setattr("skygal.scoring.tables.MOST_LISTED", 0)
+    found = chosen(of_truth(), np.zeros(12, int))
+    table = source_table(score_detections(truth, found))
+    row = int(truth.components["host"][0])
+    assert table["n_rows"][row] == 12 and table["rows"][row].split() == [*["0"] * 10, "..."]
 
 
 def test_two_catalogues():
@@ -439,10 +522,23 @@ def test_a_folder_of_several_fields_names_them(tmp_path):
         read_truth_set(tmp_path / "all")
 
 
-def test_blank_pixels_are_no_part_of_the_image(tmp_path):
+def test_blank_pixels_are_no_part_of_the_image():
     field, truth = sky()
     image = field.image.copy()
     image[:, :100] = np.nan
-    part = replace(truth, image=image)
-    matches = match(part, of_truth())
-    assert np.array_equal(matches.outside, np.rint(np.asarray(field.components["x"])) < 100)
+    x, y = np.random.default_rng(1).uniform(-40, 330, (2, 300))
+    rows = blank_catalogue(*field.wcs.pixel_to_world_values(x, y), np.full(300, 90.0), np.full(300, 90.0))
+    matches = match(replace(truth, image=image), rows)
+    inside = (x > 99.5) & (x < 287.5) & (y > -0.5) & (y < 287.5)
+    assert np.array_equal(matches.outside, ~inside) and (matches.host_of_row == -1).all()
+
+
+def test_rows_beyond_the_image_that_are_sources_in_it_count():
+    """Of a source that the border cuts the centre may lie outside."""
+    wcs = skygal.make_wcs("01h00m +20d", 64, 1.8 * u.arcsec)
+    ra, dec = wcs.pixel_to_world_values([-2.0, 30], [20.0, 40])
+    table = QTable({"ra": ra * u.deg, "dec": dec * u.deg, "flux": [50, 20] * u.mJy, "las": [20, 10] * u.arcsec})
+    field = skygal.simulate_field(wcs, table=table, beam=5.4 * u.arcsec, noise=0.05 * u.mJy, seed=4)
+    assert (field.truth["x"] < -0.5).tolist() == [True, False]
+    score = skygal.score(field, field.truth)
+    assert rate(score, "completeness") == 1 and score.summary["outside"] == 0

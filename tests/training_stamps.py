@@ -43,8 +43,8 @@ def stamps(n: int = 60, size: int = 64, seed: int = 0) -> tuple[np.ndarray, np.n
 
 
 def write_npz(path: Path, n: int = 60, **columns: np.ndarray) -> Path:
-    """Write stamps as an NPZ file, spread over the sky."""
-    images, labels = stamps(n)
+    """Write stamps, smaller ones, as an NPZ file, spread over the sky."""
+    images, labels = stamps(n, size=48)
     rng = np.random.default_rng(9)
     given = {"image": images, "label": labels, "ra": rng.uniform(0, 360, n), "dec": rng.uniform(-30, 60, n),
              "rms": np.full(n, 0.01)}

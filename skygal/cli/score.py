@@ -20,6 +20,7 @@ __all__ = ["score"]
 @click.option("--level", type=WORDS, help="What a row is: component, source or island.")
 @click.option("--components", type=click.Path(), help="The table of components, where the truth is a table.")
 @click.option("--beam", type=WORDS, help="Of the image, where the truth is a table: '5.4arcsec' or '6x5arcsec,30deg'.")
+@click.option("--sdc1", type=WORDS, help="Also give SDC1's score; several rows of a source: 'penalised' or 'shared'.")
 @click.option("--output", type=click.Path(), help="Folder to write; without it the numbers are only printed.")
 @add_options("overwrite", "progress", "config")
 def score(**given: Any) -> None:
@@ -41,7 +42,8 @@ def score(**given: Any) -> None:
         check_writable(given["output"], overwrite=given["overwrite"], folder=True, inputs=inputs)
     columns = dict(_parse_column(text) for text in given["columns"]) or None
     known = read_truth_set(truth, components=given["components"], beam=parse_beam("beam", given["beam"]))
-    scores = [score_one(known, path, format=given["format"], columns=columns, level=given["level"], name=name)
+    scores = [score_one(known, path, format=given["format"], columns=columns, level=given["level"], name=name,
+                        sdc1=given["sdc1"])
               for path, name in zip(catalogues, _names(catalogues), strict=True)]
     for one in scores:
         click.echo(f"{one.found.name} is read as {one.found.format}: "

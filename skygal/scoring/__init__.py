@@ -5,7 +5,8 @@ from skygal.scoring.intervals import wilson
 from skygal.scoring.matching import match
 from skygal.scoring.records import Curve, Detections, Matches, TruthSet
 from skygal.scoring.score import Score, compare_scores
+from skygal.scoring.sdc import official_sdc1_score, sdc1_score
 from skygal.scoring.truth import read_truth_set
 
 __all__ = ["Curve", "Detections", "Matches", "Score", "TruthSet", "compare_scores", "list_finder_formats", "match",
-           "read_detections", "read_truth_set", "wilson"]
+           "official_sdc1_score", "read_detections", "read_truth_set", "sdc1_score", "wilson"]

@@ -1,63 +1,38 @@
-"""Which row of a catalogue is which component, one to one, and in which source's footprint each row lies.
-
-Everything is on the sphere, and nothing depends on the order of rows.
-"""
+"""Which row of a catalogue is which component of the truth, one to one, and which source each row belongs to."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
 from scipy.spatial import cKDTree
 
-from skygal.observation.ellipse import ellipse_covariance
+from skygal.scoring.assignment import assign
+from skygal.scoring.footprints import (
+    labels_at,
+    nearest_ellipse,
+    pixels_at,
+    row_ellipses,
+    source_ellipses,
+    within_ellipses,
+)
+from skygal.scoring.likelihood import Rows, Targets, convolved_axes, find_pairs
 from skygal.scoring.records import Detections, Matches, TruthSet
-from skygal.scoring.truth import LEAST_NEIGHBOUR, offsets
+from skygal.scoring.truth import LEAST_NEIGHBOUR
 from skygal.wcs import icrs_to_pixel, unit_vectors
 
-__all__ = ["DETECTABLE", "Pairs", "assign", "find_pairs", "match"]
+__all__ = ["DETECTABLE", "match", "take_rows"]
 
 #: signal-to-noise ratio above which a source is expected to be found
 DETECTABLE = 5.0
-#: what a finder's Gaussian and a component of truth differ by without any noise: of position, in parts of the width;
-#: of flux and of size, in parts of their mean
-POSITION_FLOOR, FLUX_FLOOR, SIZE_FLOOR = 0.1, 0.3, 0.3
-#: pairs further apart than so many standard deviations are not looked at
-FARTHEST = 5.0
-#: range, in the natural logarithm, over which flux and size of a row that stands somewhere by chance may lie
-FLUX_RANGE, SIZE_RANGE = float(np.log(1e3)), float(np.log(10.0))
+#: sources have ellipses if their peak is above the noise, as in a segmentation
+LEAST_FOOTPRINT = 1.0
 #: a row that is brighter than so many times a source and the noise on it can ever be is not of that source
 TOO_BRIGHT, NOISE_ON_IT = 2.0, 3.0
-#: share of a row's flux of a source that counts as blended with it
+#: a row is blended with sources of at least this part of the flux of its own
 LEAST_BLEND = 0.1
-#: pairs of a group up to which it is solved as a full matrix
-LARGEST_MATRIX = 250_000
-#: rows that are looked up at once
-CHUNK = 200_000
 _ARCSEC = np.pi / 180 / 3600
-
-
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """Rows and components that may belong together.
-
-    Attributes
-    ----------
-    row, component : ndarray of int, shape (n,)
-    distance : ndarray, shape (n,)
-        Arcsec.
-    likelihood : ndarray, shape (n,)
-        Logarithm of how much likelier the pair is than a row that stands there by chance; all are above 0.
-    """
-
-    row: np.ndarray
-    component: np.ndarray
-    distance: np.ndarray
-    likelihood: np.ndarray
 
 
 def match(truth: TruthSet, found: Detections) -> Matches:
@@ -79,339 +54,264 @@ def match(truth: TruthSet, found: Detections) -> Matches:
 
     Notes
     -----
-    Components are matched one to one so that the sum of the pairs' log-likelihood ratios is greatest (the assignment
-    problem, solved exactly). The ratio is that of Sutherland & Saunders (1992), 1992MNRAS.259..413S: the density of
-    position, flux and size that is expected of the counterpart, over that of rows that stand there by chance, which are
-    as dense on the sky as the components are and spread evenly over a factor of 1000 in flux and of 10 in size. All
-    three are normal: of position with :math:`\theta / (2 S)` (:math:`\theta` the width of beam and component together,
-    :math:`S` the signal-to-noise ratio; Condon 1997, 1997PASP..109..166C) and :math:`0.1\,\theta` added in quadrature;
-    of the difference of fluxes, and of sizes, in parts of their mean :math:`m`, with :math:`v / (S m)` of the true value
-    :math:`v`, and 0.3, since what a finder fits and a part of a galaxy are not the same thing even without noise. Size
-    is that of the round Gaussian of a component's flux and peak, and it counts where the catalogue has sizes or peaks.
-    A pair that is no likelier than chance is never made.
+    Rows and components are matched one to one: of all ways to pair them, each pair better than chance, it is the one of
+    the greatest sum of log-likelihood ratios (the assignment problem, solved exactly). The ratio is that of
+    Sutherland & Saunders (1992), 1992MNRAS.259..413S, and Fioc (2014), doi:10.1051/0004-6361/201220021: the density of
+    position, flux and size that is expected of a component's row, over that of components that lie there by chance. All
+    three are normal. With :math:`S, S'` the fluxes and :math:`A, A'` the areas of component and row, in areas of the
+    beam, and :math:`R` the component's peak over the noise :math:`\sigma`, at least 2,
 
-    A row that is matched with a component belongs to its source. Another belongs to the source that it is matched with
-    as a whole, by the same likelihood; else to the one that the segmentation has at its pixel; where it has none, to
-    the one whose ellipse (LAS and beam together) holds it, the nearest by the ellipse's own measure; and to none that
-    could not be as bright even with the noise on it. What is left belongs to the brightest source whose middle lies in
-    the row's own extent.
+    - of the position, in the axes of the beam and in FWHM, the scatter is :math:`\sqrt{A (1 / 4 R^2 + 0.1^2)}`: what
+      noise moves a fit by (Condon 1997, 1997PASP..109..166C), and a tenth of the size,
+    - of the flux, :math:`\sqrt{A \sigma^2 + 0.3^2 S S'}`,
+    - of :math:`\ln(A' / A) / 2`, :math:`\sqrt{1 / R^2 + 0.25^2}`.
+
+    The constants stand for what a fit and a part of a galaxy differ by without any noise. A component covers its flux
+    over its peak, a row what its fitted axes say, or else its flux over its peak, and each the beam at least. Flux and
+    size count where a row has them. By chance there are as many components, per solid angle and per factor of e in
+    flux, as the field has within such a factor about this one, all within a factor of e in size. A pair with a
+    chi-square of less than 1 counts as better than chance in any crowd, so that truth against itself is matched whole.
+
+    Rows and whole sources, and their parts where they are drawn in parts, are matched in the same way, with the second
+    moments and the beam for their area. Where a row has a component and a source, it belongs to the one with the
+    smaller chi-square. Any other row belongs to the source of the segmentation's label at its pixel; on label 0, or
+    without a segmentation, to that in whose ellipse (LAS and axis ratio, with the beam and what noise moves a row by
+    added in squares) it lies deepest; but to none that could not be as bright even with the noise on it, whose peak is
+    less than half of the row's less three times the noise. What is left belongs to the brightest source whose middle
+    lies in the row's own ellipse, of at least 3 sigma and a tenth of the row's flux. Sources whose peak is below the
+    noise have no ellipse.
+
+    Nothing depends on the order of rows in either table, nor on multiples of 360 degrees in right ascension. Of rows
+    that are alike in all that is compared, the one whose name comes first is taken.
     """
-    outside = _outside(truth, found)
-    _check_overlap(truth, found, outside)
+    ordered = _Ordered.of(truth)
+    order = _order_of_rows(found)
+    inner = _match_ordered(ordered.truth, take_rows(found, order))
+    back = np.empty_like(order)
+    back[order] = np.arange(len(order))
+    per_row = {name: getattr(inner, name)[back] for name in ("component_of_row", "distance", "likelihood",
+                                                             "host_of_row", "hosts_of_row", "outside", "how")}
+    for name, numbers in (("component_of_row", ordered.components), ("host_of_row", ordered.hosts)):
+        known = per_row[name] >= 0
+        per_row[name][known] = numbers[per_row[name][known]]
+    rows_of_host, why_missed = np.empty_like(inner.rows_of_host), np.empty_like(inner.why_missed)
+    rows_of_host[ordered.hosts], why_missed[ordered.hosts] = inner.rows_of_host, inner.why_missed
+    row_of_component = np.full(len(ordered.components), -1)
+    matched = np.flatnonzero(per_row["component_of_row"] >= 0)
+    row_of_component[per_row["component_of_row"][matched]] = matched
+    return Matches(row_of_component=row_of_component, rows_of_host=rows_of_host, why_missed=why_missed, **per_row)
+
+
+def take_rows(found: Detections, rows: np.ndarray) -> Detections:
+    """Return some rows of a catalogue, in the order given."""
+    arrays = {each.name: getattr(found, each.name)[rows] for each in fields(found)
+              if isinstance(getattr(found, each.name), np.ndarray)}
+    return replace(found, **arrays, errors={name: values[rows] for name, values in found.errors.items()})
+
+
+def _order_of_rows(found: Detections) -> np.ndarray:
+    """Return the rows in an order that is that of what they say."""
+    keys = [np.nan_to_num(key, nan=np.inf) for key in (found.ra % 360, found.b_min, found.b_maj, found.peak, found.flux,
+                                                       found.dec)]
+    return np.lexsort((found.id, *keys))
+
+
+@dataclass(frozen=True, eq=False)
+class _Ordered:
+    """The truth in an order that is that of what it says, and which host and component each one was."""
+
+    truth: TruthSet
+    hosts: np.ndarray
+    components: np.ndarray
+
+    @classmethod
+    def of(cls, truth: TruthSet) -> _Ordered:
+        hosts = np.lexsort((truth.hosts["ra"] % 360, truth.hosts["flux_apparent"], truth.hosts["dec"]))
+        place = np.empty_like(hosts)
+        place[hosts] = np.arange(len(hosts))
+
+        def ordered(columns: Mapping[str, np.ndarray], flux: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
+            order = np.lexsort((columns["ra"] % 360, columns[flux], columns["dec"]))
+            return {name: place[values[order]] if name == "host" else values[order]
+                    for name, values in columns.items()}, order
+
+        components, order = None, hosts
+        if truth.components is not None:
+            components, order = ordered(truth.components, "flux")
+        parts = ordered(truth.parts, "flux_apparent")[0] if truth.parts else {}
+        ids, labelled = truth.labels
+        columns = {name: values[hosts] for name, values in truth.hosts.items()}
+        return cls(replace(truth, hosts=columns, parts=parts, components=components,
+                           labels=(ids, place[labelled] if len(ids) else labelled)), hosts, order)
+
+
+def _match_ordered(truth: TruthSet, found: Detections) -> Matches:
     n = len(found)
-    component_of_row, distance, likelihood = np.full(n, -1), np.full(n, np.nan), np.full(n, np.nan)
-    m = len(truth) if truth.components is None else len(truth.components["ra"])
-    row_of_component = np.full(m, -1)
-    target = _targets(truth)
-    pairs = find_pairs(truth, target, found, ~outside)
-    chosen = assign(pairs, n, m)
-    component_of_row[pairs.row[chosen]] = pairs.component[chosen]
-    row_of_component[pairs.component[chosen]] = pairs.row[chosen]
-    distance[pairs.row[chosen]], likelihood[pairs.row[chosen]] = pairs.distance[chosen], pairs.likelihood[chosen]
-    covers = _covered(truth, found, outside)
-    host_of_row = _hosts(truth, target["host"], component_of_row, found, outside, covers)
-    rows_of_host = np.bincount(host_of_row[host_of_row >= 0], minlength=len(truth))
-    row, source = covers
-    counted = _worth_a_row(truth, found, row, source) | (host_of_row[row] == source)
-    hosts_of_row = np.bincount(row[counted], minlength=n)
-    hosts_of_row = np.where(host_of_row >= 0, np.maximum(hosts_of_row, 1), hosts_of_row)
-    covered = np.zeros(len(truth), bool)
-    covered[source[(host_of_row[row] >= 0) & (host_of_row[row] != source)]] = True
-    snr = truth.hosts["snr"]
-    missed = rows_of_host == 0
-    why = np.select([~missed, missed & (snr < DETECTABLE), missed & covered], ["", f"below {DETECTABLE:g} sigma",
-                                                                              "blended"], "not found")
-    return Matches(component_of_row, row_of_component, distance, likelihood, host_of_row, rows_of_host, hosts_of_row,
-                   why, outside)
+    x, y, inside = _places(truth, found)
+    rows = Rows.make(found, truth.beam)
+    solid = _solid_angle(truth)
+    component, distance, likelihood = np.full(n, -1), np.full(n, np.nan), np.full(n, np.nan)
+    host, least, how = np.full(n, -1), np.full(n, np.inf), np.full(n, "", "U12")
+    if truth.components is not None:
+        targets, owner = _component_targets(truth, solid), truth.components["host"]
+        t, r, total, gain = _best(targets, rows, truth)
+        component[r], likelihood[r], distance[r] = t, gain, _apart(targets, rows, t, r)
+        host[r], least[r], how[r] = owner[t], total, "component"
+    targets, owner = _whole_targets(truth, solid)
+    t, r, total, gain = _best(targets, rows, truth)
+    if truth.components is None:
+        component[r], likelihood[r], distance[r] = t, gain, _apart(targets, rows, t, r)
+    nearer = total < least[r]
+    host[r[nearer]], how[r[nearer]] = owner[t[nearer]], "source"
+    strange = _by_footprint(truth, found, rows, (x, y, inside), host, how)
+    covers = _covers(truth, found)
+    _by_cover(truth, covers, inside & ~strange, host, how)
+    outside = (~inside | strange) & (host < 0)
+    _check_overlap(truth, found, outside)
+    rows_of_host = np.bincount(host[host >= 0], minlength=len(truth))
+    hosts_of_row, covered = _blends(truth, covers, host, rows_of_host)
+    why = np.select([rows_of_host > 0, truth.hosts["snr"] < DETECTABLE, covered],
+                    ["", f"below {DETECTABLE:g} sigma", "blended"], "not found")
+    return Matches(component, np.empty(0, np.int64), distance, likelihood, host, rows_of_host, hosts_of_row, why,
+                   outside, how)
 
 
-def _outside(truth: TruthSet, found: Detections) -> np.ndarray:
-    """Return which rows lie outside the image; none where there is none."""
-    if truth.wcs is None or truth.shape is None or not len(found):
-        return np.zeros(len(found), bool)
-    x, y = icrs_to_pixel(truth.wcs, found.ra, found.dec)
-    ny, nx = truth.shape
-    inside = (x > -0.5) & (x < nx - 0.5) & (y > -0.5) & (y < ny - 0.5)
-    if truth.image is not None and inside.any():
-        # blank pixels are no part of the image either
-        inside[inside] = ~np.isnan(_pixels(truth.image, x[inside], y[inside]))
-    return ~inside
+def _best(targets: Targets, rows: Rows, truth: TruthSet) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the pairs of the likeliest assignment: target, row, chi-square and log-likelihood ratio."""
+    t, r, total, likelihood = find_pairs(targets, rows, truth.beam)
+    taken = assign(t, r, likelihood)
+    return t[taken], r[taken], total[taken], likelihood[taken]
+
+
+def _apart(targets: Targets, rows: Rows, t: np.ndarray, r: np.ndarray) -> np.ndarray:
+    """Return separations, arcsec; exact for small ones."""
+    chord = np.linalg.norm(targets.vector[t] - rows.vector[r], axis=-1)
+    return 2 * np.arcsin(np.minimum(chord / 2, 1)) / _ARCSEC
+
+
+def _places(truth: TruthSet, found: Detections) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return rows' pixels (x, y), and which of them are in the image, on sky, where the truth holds the sources."""
+    n = len(found)
+    x = y = np.full(n, np.nan)
+    inside = np.ones(n, bool)
+    if truth.wcs is not None and truth.shape is not None and n:
+        x, y = icrs_to_pixel(truth.wcs, found.ra, found.dec)
+        ny, nx = truth.shape
+        with np.errstate(invalid="ignore"):
+            inside = (x > -0.5) & (x < nx - 0.5) & (y > -0.5) & (y < ny - 0.5)
+        if truth.image is not None and inside.any():
+            # blank pixels are no part of the image either
+            inside[inside] = ~np.isnan(pixels_at(truth.image, x[inside], y[inside]))
+    if truth.area is not None and n:
+        inside = inside & truth.area(found.ra, found.dec)
+    return x, y, inside
 
 
 def _check_overlap(truth: TruthSet, found: Detections, outside: np.ndarray) -> None:
     if not len(found) or not len(truth):
         return
     if truth.wcs is None:
-        reach = max(3600.0, float(np.nanmax(truth.hosts["neighbour"][np.isfinite(truth.hosts["neighbour"])],
-                                            initial=0.0)))
-        tree = cKDTree(unit_vectors(truth.hosts["ra"], truth.hosts["dec"]))
-        near, _ = tree.query(unit_vectors(found.ra, found.dec))
+        # without an image nothing says where it ends
+        neighbour = truth.hosts["neighbour"]
+        reach = max(3600.0, float(np.max(neighbour[np.isfinite(neighbour)], initial=0.0)))
+        near, _ = cKDTree(unit_vectors(truth.hosts["ra"], truth.hosts["dec"])).query(unit_vectors(found.ra, found.dec))
         outside = near > reach * _ARCSEC
     if outside.all():
-        where = ", ".join(f"{name} {np.nanmin(values):.4f} to {np.nanmax(values):.4f}" for name, values in
-                          (("ra", found.ra), ("dec", found.dec)))
-        there = ", ".join(f"{name} {np.min(values):.4f} to {np.max(values):.4f}" for name, values in
-                          (("ra", truth.hosts["ra"]), ("dec", truth.hosts["dec"])))
+        where, there = (", ".join(f"{name} {np.min(values):.4f} to {np.max(values):.4f}"
+                                  for name, values in (("ra", ra % 360), ("dec", dec)))
+                        for ra, dec in ((found.ra, found.dec), (truth.hosts["ra"], truth.hosts["dec"])))
         raise ValueError(f"catalogue must be of the truth's field ({there} deg), got none of {len(found)} rows in it "
                          f"({where} deg)")
 
 
-def _pixels(plane: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return pixels of a plane that may be mapped, or lazy."""
-    column, row = np.rint(x).astype(int), np.rint(y).astype(int)
-    if isinstance(plane, np.ndarray):
-        return np.asarray(plane[row, column])
-    return np.asarray(plane.vindex[row, column])
-
-
-def _targets(truth: TruthSet) -> dict[str, np.ndarray]:
-    """Return position, flux, peak and noise of what rows are matched with: components, or the sources themselves."""
-    if truth.components is None:
-        part, host = truth.hosts, np.arange(len(truth))
-        flux = part["flux_in_image"]
-    else:
-        part, host = truth.components, truth.components["host"]
-        flux = part["flux"]
-    noise = truth.hosts["local_rms"][host]
-    return {"ra": part["ra"], "dec": part["dec"], "flux": flux, "peak": part["peak_flux"], "noise": noise, "host": host}
-
-
-def find_pairs(truth: TruthSet, target: dict[str, np.ndarray], found: Detections, use: np.ndarray) -> Pairs:
-    """Return the pairs of rows and components that are likelier than chance.
-
-    Parameters
-    ----------
-    truth : TruthSet
-    target : dict of str to ndarray
-        What rows are matched with: ``ra``, ``dec`` (deg), ``flux`` (Jy), ``peak`` and ``noise`` (Jy/beam).
-    found : Detections
-    use : ndarray of bool, shape (rows,)
-        The rows that are looked at.
-    """
-    n_parts = len(target["ra"])
-    rows = np.flatnonzero(use & np.isfinite(found.ra) & np.isfinite(found.dec))
-    if not n_parts or not rows.size:
-        nothing = np.empty(0, np.int64)
-        return Pairs(nothing, nothing, np.empty(0), np.empty(0))
-    beam = float(np.sqrt(truth.beam[0] * truth.beam[1]))
-    width, snr = _width(target["flux"], target["peak"], beam), _signal(target)
-    sigma = width * np.hypot(POSITION_FLOOR, 0.5 / snr)
-    tree = cKDTree(unit_vectors(found.ra[rows], found.dec[rows]))
-    vectors = unit_vectors(target["ra"], target["dec"])
-    reach = 2 * np.sin(np.minimum(FARTHEST * sigma * _ARCSEC, np.pi) / 2)
-    density = n_parts / _area(truth, vectors)
-    kept = []
-    for start in range(0, n_parts, CHUNK):
-        here = slice(start, start + CHUNK)
-        near = tree.query_ball_point(vectors[here], reach[here], return_sorted=False)
-        count = np.fromiter(map(len, near), np.int64, len(near))
-        if not count.sum():
-            continue
-        row = rows[np.concatenate([np.asarray(one, np.int64) for one in near if one])]
-        part = np.repeat(np.arange(start, start + len(near)), count)
-        away = _separation(unit_vectors(found.ra[row], found.dec[row]), vectors[part])
-        ratio = _log_ratio(away, sigma[part], density)
-        ratio += _amount_ratio(found.flux[row], target["flux"][part], snr[part], FLUX_FLOOR, FLUX_RANGE)
-        ratio += _amount_ratio(_row_width(found, row, beam), width[part], snr[part], SIZE_FLOOR, SIZE_RANGE)
-        better = ratio > 0
-        kept.append((row[better], part[better], away[better], ratio[better]))
-    if not kept:
-        nothing = np.empty(0, np.int64)
-        return Pairs(nothing, nothing, np.empty(0), np.empty(0))
-    return Pairs(*(np.concatenate(column) for column in zip(*kept, strict=True)))
-
-
-def _width(flux: np.ndarray, peak: np.ndarray, beam: float) -> np.ndarray:
-    """Return the FWHM of the round Gaussian of a flux and a peak, at least that of the beam, arcsec."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        width = beam * np.sqrt(flux / peak)
-    return np.where(np.isfinite(width), np.maximum(width, beam), beam)
-
-
-def _row_width(found: Detections, row: np.ndarray, beam: float) -> np.ndarray:
-    """Return the FWHM of rows with the beam in them, arcsec; NaN where the catalogue does not say."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        fitted = np.sqrt(found.b_maj[row] * found.b_min[row])
-        width = np.where(np.isfinite(fitted) & (fitted > 0), fitted,
-                         beam * np.sqrt(found.flux[row] / found.peak[row]))
-    return np.where(np.isfinite(width), np.maximum(width, beam), np.nan)
-
-
-def _signal(target: dict[str, np.ndarray]) -> np.ndarray:
-    """Return signal-to-noise ratios, of at least 1; without noise, or where it is not known, 1000."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        snr = target["peak"] / target["noise"]
-    return np.clip(np.where(np.isfinite(snr), snr, 1000.0), 1.0, 1000.0)
-
-
-def _separation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return angles between unit vectors, arcsec; exact for small ones."""
-    return 2 * np.arcsin(np.minimum(np.linalg.norm(a - b, axis=-1) / 2, 1)) / _ARCSEC
-
-
-def _area(truth: TruthSet, vectors: np.ndarray) -> float:
-    """Return the solid angle that the truth covers, arcsec^2: of the image, or of the cap that holds it all."""
+def _solid_angle(truth: TruthSet) -> float:
+    """Return how large the field is, square arcsec: the image, else the cap that holds all sources."""
     if truth.wcs is not None and truth.shape is not None:
         from skygal.population.positions import image_area
 
         return image_area(truth.wcs, truth.shape) / _ARCSEC**2
+    least = np.pi * (10 * truth.beam[0]) ** 2
+    if not len(truth):
+        return least
+    vectors = unit_vectors(truth.hosts["ra"], truth.hosts["dec"])
     middle = vectors.mean(axis=0)
     length = np.linalg.norm(middle)
-    cosine = float((vectors @ (middle / length)).min()) if length > 0 else -1.0
-    least = np.pi * (10 * truth.beam[0])**2
-    return max(2 * np.pi * (1 - cosine) / _ARCSEC**2, least)
+    # of the chord, so that nothing is lost of small fields: 1 - cos r = chord^2 / 2
+    square = ((vectors - middle / length) ** 2).sum(axis=1).max() if length > 0 else 4.0
+    return max(float(np.pi * square) / _ARCSEC**2, least)
 
 
-def _log_ratio(away: np.ndarray, sigma: np.ndarray, density: float) -> np.ndarray:
-    return -0.5 * (away / sigma)**2 - np.log(2 * np.pi * sigma**2 * density)
-
-
-def _amount_ratio(value: np.ndarray, expected: np.ndarray, snr: np.ndarray, floor: float, span: float) -> np.ndarray:
-    """Return the log-likelihood ratio of a flux or size, 0 where it is not known."""
+def _component_targets(truth: TruthSet, solid: float) -> Targets:
+    """Return the components: each covers its flux over its peak."""
+    assert truth.components is not None
+    parts = truth.components
+    rms = np.nan_to_num(truth.hosts["local_rms"][parts["host"]])
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = (np.abs(value) + expected) / 2
-        sigma = np.hypot(floor, expected / snr / mean)
-        ratio = -0.5 * ((value - expected) / mean / sigma)**2 - np.log(np.sqrt(2 * np.pi) * sigma / span)
-    return np.where(np.isfinite(ratio), ratio, 0.0)
+        snr = np.where(rms > 0, parts["peak_flux"] / rms, np.inf)
+    return Targets.make({"ra": parts["ra"], "dec": parts["dec"], "flux": parts["flux"], "local_rms": rms, "snr": snr},
+                        _covered(parts["flux"], parts["peak_flux"]), truth.beam, solid)
 
 
-def assign(pairs: Pairs, n_rows: int, n_components: int) -> np.ndarray:
-    """Return which pairs are made, each row and each component in one at most, for the greatest sum of likelihoods.
-
-    Parameters
-    ----------
-    pairs : Pairs
-        Their order does not matter.
-    n_rows, n_components : int
-
-    Returns
-    -------
-    ndarray of bool, shape (pairs,)
-
-    Notes
-    -----
-    Groups that share no row and no component are solved one by one: those of one row or one component by their
-    likeliest pair, others by the assignment of Crouse (2016), doi:10.1109/TAES.2016.140952, as scipy has it, and very
-    large ones by the sparse one of Jonker & Volgenant (1987), doi:10.1007/BF02278710. Of pairs that are equally likely,
-    that of the nearer one is made.
-    """
-    chosen = np.zeros(len(pairs.row), bool)
-    if not len(pairs.row):
-        return chosen
-    graph = coo_array((np.ones(len(pairs.row), np.int8), (pairs.row, n_rows + pairs.component)),
-                      shape=(n_rows + n_components,) * 2)
-    _, group = connected_components(graph, directed=False)
-    of_pair = group[pairs.row]
-    _, of_pair, size = np.unique(of_pair, return_inverse=True, return_counts=True)
-    # a group of one row or of one component is a star: the likeliest pair of it
-    star = np.zeros(len(size), bool)
-    for ends in (pairs.row, pairs.component):
-        low, high = np.full(len(size), np.iinfo(np.int64).max), np.full(len(size), -1)
-        np.minimum.at(low, of_pair, ends)
-        np.maximum.at(high, of_pair, ends)
-        star |= low == high
-    order = np.lexsort((pairs.distance, -pairs.likelihood, of_pair))
-    first = order[np.r_[True, of_pair[order][1:] != of_pair[order][:-1]]]
-    chosen[first[star[of_pair[first]]]] = True
-    ends_at = np.cumsum(size)
-    for one in np.flatnonzero(~star).tolist():
-        here = order[ends_at[one] - size[one]:ends_at[one]]
-        chosen[here[_solve(pairs.row[here], pairs.component[here], pairs.likelihood[here])]] = True
-    return chosen
+def _whole_targets(truth: TruthSet, solid: float) -> tuple[Targets, np.ndarray]:
+    """Return sources, and parts of those that are drawn in several; and the host of each."""
+    names = ("ra", "dec", "flux_apparent", "peak_flux", "local_rms", "snr", "b_maj", "b_min", "pa")
+    owner = np.arange(len(truth))
+    columns = {name: truth.hosts[name] for name in names}
+    if truth.parts:
+        of = truth.parts["host"]
+        several = np.flatnonzero(np.bincount(of, minlength=len(truth))[of] > 1)
+        owner = np.concatenate([owner, of[several]])
+        columns = {name: np.concatenate([columns[name], truth.parts[name][several]]) for name in names}
+    rms = np.nan_to_num(columns["local_rms"])
+    area = _covered(columns["flux_apparent"], columns["peak_flux"])
+    sized = np.isfinite(columns["b_maj"]) & np.isfinite(columns["b_min"])
+    major, minor, _ = convolved_axes(columns["b_maj"], columns["b_min"], columns["pa"], truth.beam)
+    area = np.where(sized, major * minor / (truth.beam[0] * truth.beam[1]), area)
+    return Targets.make({**columns, "flux": columns["flux_apparent"], "local_rms": rms}, np.maximum(area, 1),
+                        truth.beam, solid), owner
 
 
-def _solve(row: np.ndarray, component: np.ndarray, likelihood: np.ndarray) -> np.ndarray:
-    """Return the pairs of one group that are made. They come sorted by likelihood, so that their order is no input."""
-    _, i = np.unique(row, return_inverse=True)
-    _, j = np.unique(component, return_inverse=True)
-    i, j = _renumber(i), _renumber(j)
-    rows, columns = int(i.max()) + 1, int(j.max()) + 1
-    at = dict(zip(zip(i.tolist(), j.tolist(), strict=True), range(len(i)), strict=True))
-    if rows * columns <= LARGEST_MATRIX:
-        gain = np.zeros((rows, columns))
-        gain[i, j] = likelihood
-        a, b = linear_sum_assignment(gain, maximize=True)
-    else:
-        # every row may stay alone, at a column of its own
-        top = float(likelihood.max()) + 1
-        cost = coo_array((np.r_[top - likelihood, np.full(rows, top)],
-                          (np.r_[i, np.arange(rows)], np.r_[j, columns + np.arange(rows)])),
-                         shape=(rows, columns + rows))
-        a, b = min_weight_full_bipartite_matching(cost.tocsr())
-    found = (at.get(pair) for pair in zip(a.tolist(), b.tolist(), strict=True))
-    return np.array([k for k in found if k is not None], np.int64)
-
-
-def _renumber(index: np.ndarray) -> np.ndarray:
-    """Return an index with what it points at numbered by where it comes first."""
-    _, first, back = np.unique(index, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return rank[back]
-
-
-def _host_ellipses(truth: TruthSet) -> tuple[np.ndarray, np.ndarray]:
-    """Return the covariances (arcsec^2, half axes in place of sigma) of sources' footprints, and their half axes."""
-    hosts = truth.hosts
-    beam = truth.beam
+def _covered(flux: np.ndarray, peak: np.ndarray) -> np.ndarray:
+    """Return how many areas of the beam a flux with a peak covers, at least one."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        flat = np.clip(np.nan_to_num(hosts["b_min"] / hosts["b_maj"], nan=1.0), 0.0, 1.0)
-    las = np.nan_to_num(hosts["las"])
-    snr = _signal({"peak": hosts["peak_flux"], "noise": hosts["local_rms"]})
-    # what noise may move a row by
-    moved = 3 * 0.5 * np.sqrt(beam[0] * beam[1]) / snr
-    half = ellipse_covariance(las, las * flat, np.radians(np.nan_to_num(hosts["pa"])))
-    half = half + ellipse_covariance(beam[0], beam[1], np.radians(beam[2]))
-    # from sigma to half the FWHM
-    half = half * (2 * np.log(2))
-    half = half + moved[:, None, None]**2 * np.eye(2)
-    return half, np.sqrt(np.linalg.eigvalsh(half)[:, 1])
+        return np.maximum(np.nan_to_num(flux / peak, nan=1.0, posinf=1.0), 1.0)
 
 
-def _hosts(truth: TruthSet, host_of_component: np.ndarray, component_of_row: np.ndarray, found: Detections,
-           outside: np.ndarray, covers: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Return the source that each row belongs to, -1 for none."""
-    host = np.full(len(found), -1)
-    matched = component_of_row >= 0
-    host[matched] = host_of_component[component_of_row[matched]]
-    use = ~outside & ~matched & np.isfinite(found.ra) & np.isfinite(found.dec)
-    if truth.components is not None:
-        # rows of whole sources that consist of several components
-        several = np.flatnonzero(np.bincount(host_of_component, minlength=len(truth)) > 1)
-        whole = {name: truth.hosts[column][several] for name, column in (
-            ("ra", "ra"), ("dec", "dec"), ("flux", "flux_in_image"), ("peak", "peak_flux"), ("noise", "local_rms"))}
-        pairs = find_pairs(truth, whole, found, use)
-        made = assign(pairs, len(found), len(several))
-        host[pairs.row[made]] = several[pairs.component[made]]
-    use = np.flatnonzero(use & (host < 0))
-    if not len(truth) or not use.size:
-        return host
+def _by_footprint(truth: TruthSet, found: Detections, rows: Rows, places: tuple[np.ndarray, np.ndarray, np.ndarray],
+                  host: np.ndarray, how: np.ndarray) -> np.ndarray:
+    """Give rows without a source the one in whose footprint they lie; return those on sources that are not in truth."""
+    x, y, inside = places
+    strange = np.zeros(len(host), bool)
+    free = np.flatnonzero(inside & (host < 0))
     bright = _brightest(truth)
-    if truth.segmentation is not None and truth.wcs is not None:
-        x, y = icrs_to_pixel(truth.wcs, found.ra[use], found.dec[use])
-        label = _pixels(truth.segmentation, x, y).astype(np.int64)
-        place = np.minimum(np.searchsorted(truth.labels[0], label), len(truth.labels[0]) - 1)
-        known = (label > 0) & (truth.labels[0][place] == label)
-        owner = truth.labels[1][place]
-        known[known] = _possible(found, use[known], bright, owner[known])
-        host[use[known]] = owner[known]
-        use = use[~known]
-    half, reach = _host_ellipses(truth)
-    row, source, inside = _in_ellipses(truth.hosts["ra"], truth.hosts["dec"], half, reach, found.ra[use],
-                                       found.dec[use])
-    fits = _possible(found, use[row], bright, source)
-    row, source, inside = row[fits], source[fits], inside[fits]
-    order = np.lexsort((truth.hosts["source_id"][source], -truth.hosts["flux_in_image"][source], inside, row))
-    first = order[np.r_[True, row[order][1:] != row[order][:-1]]] if len(order) else order
-    host[use[row[first]]] = source[first]
-    # a row whose middle lies between the sources that it holds
-    row, source = covers
-    merged = (host[row] < 0) & _worth_a_row(truth, found, row, source)
-    row, source = row[merged], source[merged]
-    order = np.lexsort((truth.hosts["source_id"][source], -truth.hosts["flux_in_image"][source], row))
-    first = order[np.r_[True, row[order][1:] != row[order][:-1]]] if len(order) else order
-    host[row[first]] = source[first]
-    return host
+    if truth.segmentation is not None and free.size:
+        label = labels_at(truth.segmentation, x[free], y[free])
+        owner = _of_label(truth, label)
+        strange[free[(label > 0) & (owner < 0)]] = True
+        kept = owner >= 0
+        kept[kept] = _possible(found, free[kept], bright, owner[kept])
+        host[free[kept]], how[free[kept]] = owner[kept], "segmentation"
+        free = free[~kept & ((label == 0) | (owner >= 0))]
+    parts = truth.parts or {**truth.hosts, "host": np.arange(len(truth))}
+    strong = np.flatnonzero(~(parts["snr"] < LEAST_FOOTPRINT))
+    if free.size and strong.size:
+        which, other, deep = within_ellipses(parts["ra"][strong], parts["dec"][strong],
+                                             source_ellipses(parts, truth.beam)[strong], rows.vector[free])
+        owner = parts["host"][strong[which]]
+        kept = _possible(found, free[other], bright, owner)
+        nearest = nearest_ellipse(which[kept], other[kept], deep[kept], len(free))
+        kept = nearest >= 0
+        host[free[kept]], how[free[kept]] = parts["host"][strong[nearest[kept]]], "ellipse"
+    return strange
+
+
+def _of_label(truth: TruthSet, label: np.ndarray) -> np.ndarray:
+    """Return the source of each label of the segmentation, -1 for none."""
+    ids, owner = truth.labels
+    if not len(ids):
+        return np.full(len(label), -1)
+    place = np.minimum(np.searchsorted(ids, label), len(ids) - 1)
+    return np.where((label > 0) & (ids[place] == label), owner[place], -1)
 
 
 def _brightest(truth: TruthSet) -> dict[str, np.ndarray]:
@@ -431,49 +331,46 @@ def _possible(found: Detections, row: np.ndarray, bright: dict[str, np.ndarray],
         return ~(value > most)
 
 
-def _in_ellipses(ra: np.ndarray, dec: np.ndarray, half: np.ndarray, reach: np.ndarray, at_ra: np.ndarray,
-                 at_dec: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return which places lie in which ellipses, and how far from their middle, in their own half axes squared."""
-    if not len(ra) or not len(at_ra):
-        nothing = np.empty(0, np.int64)
-        return nothing, nothing, np.empty(0)
-    tree = cKDTree(unit_vectors(at_ra, at_dec))
-    vectors = unit_vectors(ra, dec)
-    radius = 2 * np.sin(np.minimum(reach * _ARCSEC, np.pi) / 2)
-    kept = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
-    for start in range(0, len(ra), CHUNK):
-        near = tree.query_ball_point(vectors[start:start + CHUNK], radius[start:start + CHUNK], return_sorted=False)
-        count = np.fromiter(map(len, near), np.int64, len(near))
-        if not count.sum():
-            continue
-        place = np.concatenate([np.asarray(one, np.int64) for one in near if one])
-        of = np.repeat(np.arange(start, start + len(near)), count)
-        apart = np.stack(offsets(ra[of], dec[of], at_ra[place], at_dec[place]), axis=-1)
-        square = np.einsum("ni,nij,nj->n", apart, np.linalg.inv(half)[of], apart)
-        inside = square <= 1
-        kept.append((place[inside], of[inside], square[inside]))
-    row, of, square = (np.concatenate(column) for column in zip(*kept, strict=True))
-    return row, of, square
-
-
-def _covered(truth: TruthSet, found: Detections, outside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows, and sources whose middle (the core, if there is one) lies in their extent, half the FWHM."""
-    rows = np.flatnonzero(~outside & np.isfinite(found.ra) & np.isfinite(found.dec))
-    beam = truth.beam
-    sized = np.isfinite(found.b_maj[rows]) & np.isfinite(found.b_min[rows]) & (found.b_maj[rows] > 0)
-    major, minor, pa = (np.where(sized, values[rows], other) for values, other in
-                        zip((found.b_maj, found.b_min, found.pa), beam, strict=True))
-    half = ellipse_covariance(major, np.maximum(minor, beam[1]), np.radians(np.nan_to_num(pa))) * (2 * np.log(2))
-    reach = np.maximum(major, beam[0]) / 2
-    core = np.isfinite(truth.hosts["ra_core"]) & np.isfinite(truth.hosts["dec_core"])
-    ra = np.where(core, truth.hosts["ra_core"], truth.hosts["ra"])
-    dec = np.where(core, truth.hosts["dec_core"], truth.hosts["dec"])
-    source, of, _ = _in_ellipses(found.ra[rows], found.dec[rows], half, reach, ra, dec)
-    return rows[of], source
-
-
-def _worth_a_row(truth: TruthSet, found: Detections, row: np.ndarray, source: np.ndarray) -> np.ndarray:
-    """Return which sources are bright enough to be part of what a row holds."""
+def _covers(truth: TruthSet, found: Detections) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return rows and sources of 3 sigma whose middle lies in their ellipse, and whether it has a tenth of the flux."""
+    visible = np.flatnonzero(truth.hosts["snr"] >= LEAST_NEIGHBOUR)
+    ra, dec = _middles(truth, visible)
+    row, other, _ = within_ellipses(found.ra, found.dec, row_ellipses(found, truth.beam), unit_vectors(ra, dec))
+    source = visible[other]
     with np.errstate(invalid="ignore"):
-        return ((truth.hosts["snr"] >= LEAST_NEIGHBOUR)[source]
-                & ~(truth.hosts["flux_in_image"][source] < LEAST_BLEND * found.flux[row]))
+        return row, source, ~(truth.hosts["flux_in_image"][source] < LEAST_BLEND * found.flux[row])
+
+
+def _middles(truth: TruthSet, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where sources are: their cores, or their centroids if they have none."""
+    hosts = truth.hosts
+    has_core = (np.isfinite(hosts["ra_core"]) & np.isfinite(hosts["dec_core"]))[which]
+    ra, dec = (np.where(has_core, hosts[core][which], hosts[whole][which])
+               for core, whole in (("ra_core", "ra"), ("dec_core", "dec")))
+    return ra, dec
+
+
+def _by_cover(truth: TruthSet, covers: tuple[np.ndarray, np.ndarray, np.ndarray], use: np.ndarray, host: np.ndarray,
+              how: np.ndarray) -> None:
+    """Give rows that lie between the sources which they hold the brightest of these."""
+    row, source, worth = covers
+    free = worth & use[row] & (host[row] < 0)
+    row, source = row[free], source[free]
+    order = np.lexsort((source, -truth.hosts["flux_in_image"][source], row))
+    first = order[np.r_[True, np.diff(row[order]) > 0]] if order.size else order
+    host[row[first]], how[row[first]] = source[first], "cover"
+
+
+def _blends(truth: TruthSet, covers: tuple[np.ndarray, np.ndarray, np.ndarray], host: np.ndarray,
+            rows_of_host: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many sources each row covers, and which sources a row or the footprint of another source covers."""
+    row, source, worth = covers
+    number, covered = (host >= 0).astype(np.int64), np.zeros(len(truth), bool)
+    another = (host[row] >= 0) & (host[row] != source)
+    covered[source[another]] = True
+    np.add.at(number, row[another & worth], 1)
+    visible = np.flatnonzero(truth.hosts["snr"] >= LEAST_NEIGHBOUR)
+    if truth.segmentation is not None and truth.wcs is not None and visible.size:
+        at = _of_label(truth, labels_at(truth.segmentation, *icrs_to_pixel(truth.wcs, *_middles(truth, visible))))
+        covered[visible] |= (at >= 0) & (at != visible) & (rows_of_host[at] > 0)
+    return number, covered

@@ -5,7 +5,7 @@ All are plain arrays in the units that are said here; ``-1`` and NaN stand for w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,6 +106,12 @@ class TruthSet:
     labels : (ndarray, ndarray)
         The ``source_id`` of all parts, ascending, as they stand in the segmentation, and the index in ``hosts`` of
         each.
+    parts : dict of str to ndarray
+        What hosts are drawn of, a row of the table of truth each: ``host``, its index in ``hosts``, and ``ra``,
+        ``dec``, ``las``, ``b_maj``, ``b_min``, ``pa``, ``flux_apparent``, ``peak_flux``, ``snr``, ``local_rms``; empty
+        where each host is its one part.
+    area : callable, optional
+        Tells of ra and dec (deg) whether the truth holds the sources there, as in a data challenge; None: all.
     """
 
     name: str
@@ -120,6 +126,8 @@ class TruthSet:
     frequency: float | None = None
     labels: tuple[np.ndarray, np.ndarray] = field(
         default_factory=lambda: (np.empty(0, np.int64), np.empty(0, np.int64)))
+    parts: Mapping[str, np.ndarray] = field(default_factory=dict)
+    area: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.hosts["source_id"])
@@ -134,7 +142,8 @@ class Matches:
     Attributes
     ----------
     component_of_row : ndarray of int, shape (rows,)
-        Index of the component that a row is matched with, one to one; -1 for none.
+        Index of the component that a row is matched with, one to one; -1 for none. Of a truth without components: of
+        the source.
     row_of_component : ndarray of int, shape (components,)
         The same from the other side.
     distance : ndarray, shape (rows,)
@@ -148,12 +157,16 @@ class Matches:
         How many rows belong to each source.
     hosts_of_row : ndarray of int, shape (rows,)
         How many sources' centres lie within a row's own extent, of those of at least 3 sigma and a tenth of the row's
-        flux (at least one if it has a host): blending.
+        flux, its own among them; 0 if it has none: blending.
     why_missed : ndarray of str, shape (hosts,)
         Empty for sources that have a row; else "below 5 sigma", "blended" (the row that covers it is another
         source's), "not found".
     outside : ndarray of bool, shape (rows,)
-        Rows outside the image, which count for nothing.
+        Rows that count for nothing: outside the image, on blank pixels, outside the truth's area, or on sources that
+        are not in this truth; but none that belongs to a source.
+    how : ndarray of str, shape (rows,)
+        By what a row belongs to its source: it is matched with a "component" of it or the "source" as a whole, lies in
+        its "segmentation" or "ellipse", or has it within its own ("cover"); empty for none.
     """
 
     component_of_row: np.ndarray
@@ -165,6 +178,7 @@ class Matches:
     hosts_of_row: np.ndarray
     why_missed: np.ndarray
     outside: np.ndarray
+    how: np.ndarray = field(default_factory=lambda: np.empty(0, "U12"))
 
     __repr__ = show_fields
 

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 
-from skygal.checks import show
+from skygal.checks import check_choice, show
 from skygal.scoring import measures
 from skygal.scoring.intervals import wilson
 from skygal.scoring.matching import DETECTABLE, match
 from skygal.scoring.records import Curve, Detections, Matches, TruthSet
+from skygal.scoring.sdc import score_entry
 from skygal.scoring.truth import read_truth_set
 
 __all__ = ["Score", "compare_scores", "score", "score_detections"]
@@ -91,6 +92,10 @@ class Score:
                                    f"{found[0]['recovered_high']:.3f})"))
         if self.association is not None and self.association["f1"] is not None:
             out.append(("association, F1 of pairs of rows", f"{self.association['f1']:.3f}"))
+        if self.sdc is not None:
+            ours, official = self.sdc["ours"], self.sdc["official"]
+            out.append(("SDC1's score, on the sphere with the field's beam", _points(ours)))
+            out.append(("SDC1's score, official", official if isinstance(official, str) else _points(official)))
         return out
 
     def to_dict(self) -> dict[str, Any]:
@@ -117,7 +122,7 @@ class Score:
         directory : path
             To be made: ``score.json`` (all numbers), ``sources.ecsv`` and ``components.ecsv`` (each row of truth, and
             the rows matched with it or why there is none), ``rows.ecsv`` (each row of the catalogue, and the source and
-            component that it is).
+            component that it is). Tables of more than 100,000 rows are FITS instead: as text they are large and slow.
         overwrite : bool
             Whether to replace a folder written before.
         inputs : sequence of path
@@ -138,19 +143,19 @@ class Score:
         """Write the files of `write` into a folder that is there."""
         import json
 
-        from skygal.scoring.tables import component_table, row_table, source_table
+        from skygal.scoring.tables import component_table, row_table, source_table, write_table
 
         text = json.dumps(self.to_dict(), indent=1, allow_nan=False)
         (folder / "score.json").write_text(text + "\n", encoding="utf-8")
         for name, table in (("sources", source_table(self)), ("components", component_table(self)),
                             ("rows", row_table(self))):
             if table is not None:
-                table.write(folder / f"{name}.ecsv", format="ascii.ecsv")
+                write_table(table, folder, name)
 
 
 def score(truth: Any, catalogue: Any, *, components: Any = None, format: str | None = None,
           columns: Mapping[str, Any] | None = None, level: str | None = None, beam: Any = None,
-          name: str | None = None) -> Score:
+          name: str | None = None, sdc1: str | None = None) -> Score:
     """Score a source finder's catalogue against the truth.
 
     Parameters
@@ -172,6 +177,9 @@ def score(truth: Any, catalogue: Any, *, components: Any = None, format: str | N
         Of the image, where truth is a table alone.
     name : str, optional
         What the catalogue is called; by default its file's name.
+    sdc1 : "penalised" or "shared", optional
+        Also give the score of the first SKA Science Data Challenge, and how several rows of one source count in it, see
+        `skygal.scoring.sdc1_score`.
 
     Returns
     -------
@@ -195,25 +203,30 @@ def score(truth: Any, catalogue: Any, *, components: Any = None, format: str | N
     >>> skygal.score(field, field.components)
     Score('catalogue' against 'truth': completeness=100.0 %, reliability=100.0 %)
     """
+    from skygal.scoring.catalogue_files import open_catalogue
     from skygal.scoring.detections import read_detections
 
+    if sdc1 is not None:
+        check_choice("sdc1", sdc1, ("penalised", "shared"))
     known = read_truth_set(truth, components=components, beam=beam)
     if isinstance(catalogue, Detections):
-        return score_detections(known, catalogue)
+        return score_detections(known, catalogue, sdc1=sdc1)
     axes = known.beam[0] * u.arcsec, known.beam[1] * u.arcsec, known.beam[2] * u.deg
     found = read_detections(catalogue, format=format, columns=columns, level=level, wcs=known.wcs, shape=known.shape,
                             beam=axes, image=known.image, name=name)
-    return score_detections(known, found)
+    table = open_catalogue(catalogue, level).value if sdc1 is not None and found.format == "SDC1" else None
+    return score_detections(known, found, sdc1=sdc1, table=table)
 
 
-def score_detections(truth: TruthSet, found: Detections) -> Score:
-    """Return the score of a catalogue that has been read."""
+def score_detections(truth: TruthSet, found: Detections, *, sdc1: str | None = None, table: Any = None) -> Score:
+    """Return the score of a catalogue that has been read, see `score`."""
     matches = match(truth, found)
     _, noise = measures.row_snr(found, truth, matches)
     summary = {**_summarise(truth, found, matches), "noise": noise}
     return Score(truth, found, matches, measures.make_curves(truth, found, matches),
                  measures.component_errors(truth, found, matches), measures.measure_hosts(truth, found, matches),
-                 measures.count_association(found, matches), measures.count_classes(truth, found, matches), summary)
+                 measures.count_association(found, matches), measures.count_classes(truth, found, matches), summary,
+                 None if sdc1 is None else score_entry(truth, found, table, duplicates=sdc1))
 
 
 def _summarise(truth: TruthSet, found: Detections, matches: Matches) -> dict[str, Any]:
@@ -225,9 +238,7 @@ def _summarise(truth: TruthSet, found: Detections, matches: Matches) -> dict[str
         "split": _rate(matches.rows_of_host[can & seen] > 1),
         "blended": _rate(matches.hosts_of_row[inside & (matches.host_of_row >= 0)] > 1)}
     if truth.components is not None:
-        parts = truth.components
-        with np.errstate(divide="ignore", invalid="ignore"):
-            strong = parts["peak_flux"] / hosts["local_rms"][parts["host"]] >= DETECTABLE
+        strong = measures.component_snr(truth) >= DETECTABLE
         out["component_completeness"] = _rate(matches.row_of_component[strong] >= 0)
         out["component_reliability"] = _rate(matches.component_of_row[inside] >= 0)
     missed, count = np.unique(matches.why_missed[~seen], return_counts=True)
@@ -245,6 +256,10 @@ def _rate(hit: np.ndarray) -> dict[str, Any]:
 
 def _percent(rate: Mapping[str, Any]) -> str:
     return "none" if rate["rate"] is None else f"{100 * rate['rate']:.1f} %"
+
+
+def _points(sdc: Mapping[str, Any]) -> str:
+    return f"{sdc['score']:.2f} of {sdc['rows']} rows ({sdc['matched']} matched, {sdc['false']} false)"
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,14 +14,21 @@ from skygal.scoring.matching import DETECTABLE
 if TYPE_CHECKING:
     from skygal.scoring.score import Score
 
-__all__ = ["component_table", "row_table", "source_table"]
+__all__ = ["component_table", "row_table", "source_table", "write_table"]
 
+#: tables of more rows are written as FITS: as text they are large and slow
+LONGEST_TEXT = 100_000
+#: numbers of rows that are listed in a table, were there as many for all sources
+MOST_LISTED = 1_000_000
 _UNITS = {"ra": u.deg, "dec": u.deg, "flux": u.Jy, "flux_in_image": u.Jy, "las": u.arcsec, "peak_flux": u.Jy / u.beam,
           "flux_found": u.Jy, "distance": u.arcsec, "peak": u.Jy / u.beam}
 
 
 def source_table(score: Score) -> QTable:
-    """Return a row a source of truth: how many rows it has and which, what flux they hold, or why there is none."""
+    """Return a row a source of truth: how many rows it has and which, what flux they hold, or why there is none.
+
+    Of a source of very many rows only the first are named, with dots behind: all have its ``source_id`` in `row_table`.
+    """
     hosts, matches, found = score.truth.hosts, score.matches, score.found
     rows = np.flatnonzero(matches.host_of_row >= 0)
     order = rows[np.lexsort((rows, matches.host_of_row[rows]))]
@@ -64,6 +72,19 @@ def row_table(score: Score) -> QTable:
     return _table(columns, score)
 
 
+def write_table(table: QTable, folder: Path, name: str) -> None:
+    """Write a table into a folder, as ECSV, or as FITS if it has more than 100,000 rows."""
+    if len(table) <= LONGEST_TEXT:
+        table.write(folder / f"{name}.ecsv", format="ascii.ecsv")
+        return
+    # FITS knows ASCII alone, and keywords of eight letters
+    out = QTable({each: np.char.encode(table[each], "ascii", "replace") if table[each].dtype.kind == "U"
+                  else table[each] for each in table.colnames})
+    out.meta = {key[:8].upper(): value.encode("ascii", "replace").decode() if isinstance(value, str) else value
+                for key, value in table.meta.items()}
+    out.write(folder / f"{name}.fits", format="fits")
+
+
 def _take(values: np.ndarray, index: np.ndarray, missing: float) -> np.ndarray:
     if not len(values):
         return np.full(len(index), missing)
@@ -72,7 +93,10 @@ def _take(values: np.ndarray, index: np.ndarray, missing: float) -> np.ndarray:
 
 def _listed(members: list[np.ndarray], rows: np.ndarray) -> np.ndarray:
     """Return row numbers as words, such as ``"3 17"``."""
-    return np.array([" ".join(map(str, rows[one].tolist())) for one in members], dtype=str)
+    # all words of a column are as wide as the longest
+    most = max(10, MOST_LISTED // max(len(members), 1))
+    return np.array([" ".join(map(str, rows[one[:most]].tolist())) + " ..." * (len(one) > most) for one in members],
+                    dtype=str)
 
 
 def _table(columns: dict[str, np.ndarray], score: Score) -> QTable:
