@@ -119,7 +119,7 @@ def _curve_section(scores: Sequence[Score]) -> str:
 def _error_section(scores: Sequence[Score]) -> str:
     out = []
     for quantity, words, right in _ERRORS:
-        series = [(score.found.name, [(row["bin"], row[quantity], row[f"{quantity}_scatter"], row["n"])
+        series = [(score.found.name, [(row["bin"], row[quantity], row[f"{quantity}_scatter"] or 0.0, row["n"])
                                       for row in score.errors.get("snr", ()) if row.get(quantity) is not None])
                   for score in scores]
         series = [(name, rows) for name, rows in series if rows]

@@ -120,8 +120,9 @@ def _draw_error(scores: Sequence[Score], quantity: str, words: str, right: float
     for k, score in enumerate(scores):
         rows = [row for row in score.errors.get("snr", ()) if row.get(quantity) is not None]
         place = [names.index(row["bin"]) + 0.1 * (k - (len(scores) - 1) / 2) for row in rows]
-        axis.errorbar(place, [row[quantity] for row in rows], [row[f"{quantity}_scatter"] for row in rows], fmt="o-",
-                      ms=4, lw=1, color=COLOURS[k % len(COLOURS)], label=score.found.name)
+        scatter = [row[f"{quantity}_scatter"] or 0.0 for row in rows]
+        axis.errorbar(place, [row[quantity] for row in rows], scatter, fmt="o-", ms=4, lw=1,
+                      color=COLOURS[k % len(COLOURS)], label=score.found.name)
     axis.axhline(right, color="0.4", ls="--", lw=1)
     axis.set_xticks(range(len(names)), names, rotation=60, ha="right")
     axis.set_xlabel("true signal-to-noise ratio")
