@@ -35,6 +35,12 @@ def disc_level(ratio: np.ndarray) -> np.ndarray:
 
 
 @cache
+def _nodes() -> tuple[np.ndarray, np.ndarray]:
+    # the eigenvalues of a matrix of this size take longer than all else of a sum
+    return np.polynomial.legendre.leggauss(600)
+
+
+@cache
 def disc_terms(level: int) -> tuple[np.ndarray, np.ndarray]:
     """Return an exponential disc as a sum of Gaussians.
 
@@ -75,7 +81,7 @@ def disc_terms(level: int) -> tuple[np.ndarray, np.ndarray]:
     ratio, number, bend = LEVELS[level]
     t = bend / (2 * ratio)
     # the measure, on points that are even in log u
-    x, w = np.polynomial.legendre.leggauss(600)
+    x, w = _nodes()
     low, high = np.log(1e-8), np.log(45.0)
     u = np.exp((high - low) / 2 * x + (high + low) / 2)
     measure = w * u**1.5 * np.exp(-u)
