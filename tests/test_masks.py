@@ -158,3 +158,18 @@ def test_beside_pycocotools(seed):
         assert value == pytest.approx(precision[k].mean(), abs=1e-9)
     for k in range(3):
         assert got["by_class"][str(k + 1)] == pytest.approx(precision[:, :, k].mean(), abs=1e-9)
+
+
+def test_a_map_of_labels_is_scored_as_one():
+    from export_fields import small_field
+
+    import skygal
+
+    field = small_field()
+    score = skygal.score(field, np.asarray(field.segmentation))
+    assert score.masks["iou"] == score.masks["dice"] == score.masks["half"]["rate"] == 1
+    assert score.summary["completeness"]["rate"] == 1
+    shifted = np.roll(np.asarray(field.segmentation), 2, axis=1)
+    assert 0.2 < skygal.score(field, shifted).masks["iou"] < 0.9
+    assert any("IoU" in words for words, _ in score.lines())
+    assert skygal.score(field, field.truth).masks is None
