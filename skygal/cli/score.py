@@ -22,6 +22,8 @@ __all__ = ["score"]
 @click.option("--beam", type=WORDS, help="Of the image, where the truth is a table: '5.4arcsec' or '6x5arcsec,30deg'.")
 @click.option("--sdc1", type=WORDS, help="Also give SDC1's score; several rows of a source: 'penalised' or 'shared'.")
 @click.option("--output", type=click.Path(), help="Folder to write; without it the numbers are only printed.")
+@click.option("--plots/--no-plots", default=None, help="Draw pictures into the folder (needs matplotlib).  "
+              "[default: if it is installed]")
 @add_options("overwrite", "progress", "config")
 def score(**given: Any) -> None:
     """Score CATALOGUE, of a source finder, against TRUTH: a folder that skygal wrote, or its table of sources.
@@ -32,7 +34,7 @@ def score(**given: Any) -> None:
 
     from skygal.io.atomic import check_writable, whole_directory
     from skygal.io.words import parse_beam
-    from skygal.scoring.score import compare_scores
+    from skygal.scoring.score import compare_scores, draw_plots
     from skygal.scoring.score import score as score_one
     from skygal.scoring.truth import read_truth_set
 
@@ -40,6 +42,10 @@ def score(**given: Any) -> None:
     inputs = [truth, *catalogues, *([given["components"]] if given["components"] else [])]
     if given["output"] is not None:
         check_writable(given["output"], overwrite=given["overwrite"], folder=True, inputs=inputs)
+    if given["plots"]:
+        from skygal.scoring.plots import check_plots
+
+        check_plots()
     columns = dict(_parse_column(text) for text in given["columns"]) or None
     known = read_truth_set(truth, components=given["components"], beam=parse_beam("beam", given["beam"]))
     scores = [score_one(known, path, format=given["format"], columns=columns, level=given["level"], name=name,
@@ -60,9 +66,10 @@ def score(**given: Any) -> None:
         for one in scores:
             where = folder if len(scores) == 1 else folder / Path(one.found.name).stem
             where.mkdir(exist_ok=True)
-            one.write_into(where)
+            one.write_into(where, plots=given["plots"])
         if len(scores) > 1:
             _write_comparison(folder / "comparison.json", compare_scores(scores))
+            draw_plots(scores, folder, given["plots"])
     click.echo(given["output"])
 
 

@@ -19,7 +19,7 @@ from skygal.scoring.records import Curve, Detections, Matches, TruthSet
 from skygal.scoring.sdc import score_entry
 from skygal.scoring.truth import read_truth_set
 
-__all__ = ["Score", "compare_scores", "score", "score_detections"]
+__all__ = ["Score", "compare_scores", "draw_plots", "score", "score_detections"]
 
 #: rows of a summary in a notebook, and their words
 _LINES = (("completeness", "sources found, of those of at least {snr:g} sigma"),
@@ -113,7 +113,7 @@ class Score:
                        "association": self.association, "classification": self.classification, "sdc": self.sdc,
                        "masks": self.masks})
 
-    def write(self, directory: str | os.PathLike, *, overwrite: bool = False,
+    def write(self, directory: str | os.PathLike, *, overwrite: bool = False, plots: bool | None = None,
               inputs: Sequence[str | os.PathLike] = ()) -> Path:
         """Write the score into a folder of its own, whole or not at all.
 
@@ -123,8 +123,11 @@ class Score:
             To be made: ``score.json`` (all numbers), ``sources.ecsv`` and ``components.ecsv`` (each row of truth, and
             the rows matched with it or why there is none), ``rows.ecsv`` (each row of the catalogue, and the source and
             component that it is). Tables of more than 100,000 rows are FITS instead: as text they are large and slow.
+            And the pictures of `skygal.scoring.plots.plot_score`.
         overwrite : bool
             Whether to replace a folder written before.
+        plots : bool, optional
+            Whether to draw the pictures (needs matplotlib); by default if matplotlib is installed.
         inputs : sequence of path
             What was read, which is never replaced.
 
@@ -136,10 +139,10 @@ class Score:
         from skygal.io.atomic import whole_directory
 
         with whole_directory(directory, overwrite=overwrite, inputs=inputs) as folder:
-            self.write_into(folder)
+            self.write_into(folder, plots=plots)
         return Path(directory)
 
-    def write_into(self, folder: Path) -> None:
+    def write_into(self, folder: Path, *, plots: bool | None = None) -> None:
         """Write the files of `write` into a folder that is there."""
         import json
 
@@ -151,6 +154,17 @@ class Score:
                             ("rows", row_table(self))):
             if table is not None:
                 write_table(table, folder, name)
+        draw_plots([self], folder, plots)
+
+
+def draw_plots(scores: Sequence[Score], folder: Path, plots: bool | None) -> None:
+    """Draw the pictures of scores into a folder if they are asked for; ``None``: if matplotlib is installed."""
+    from importlib.util import find_spec
+
+    if plots or (plots is None and find_spec("matplotlib") is not None):
+        from skygal.scoring.plots import plot_score
+
+        plot_score(scores, folder)
 
 
 def score(truth: Any, catalogue: Any, *, components: Any = None, format: str | None = None,
