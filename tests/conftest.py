@@ -13,6 +13,9 @@ settings.load_profile("skygal")
 
 # before anything imports matplotlib: no test needs a screen
 os.environ.setdefault("MPLBACKEND", "Agg")
+# before anything imports numpy or torch: with a process on each core, more threads would wait for each other, busily
+for _library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
 
 
 #: files that take longest, first, so that several processes come to their ends together

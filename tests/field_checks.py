@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from astropy import units as u
-from astropy.coordinates import SkyCoord
+from astropy.io import fits
 from astropy.table import QTable
 from astropy.wcs import WCS
 from scipy import ndimage
@@ -324,9 +324,11 @@ def _places(looked: Looked) -> Iterator[str]:
             rows = np.flatnonzero((x > -0.5) & (x < nx - 0.5) & (y > -0.5) & (y < ny - 0.5))
             if not rows.size:
                 continue
-            there = looked.field.wcs.pixel_to_world(x[rows], y[rows])
-            given = SkyCoord(table[f"ra{end}"][rows], table[f"dec{end}"][rows], unit="deg")
-            away = there.icrs.separation(given).to_value(u.arcsec)
+            there = looked.field.wcs.pixel_to_world(x[rows], y[rows]).icrs
+            (ra, dec), (lon, lat) = np.radians([[table[f"ra{end}"][rows], table[f"dec{end}"][rows]],
+                                                [there.ra.deg, there.dec.deg]])
+            half = np.sin((lat - dec) / 2) ** 2 + np.cos(dec) * np.cos(lat) * np.sin((lon - ra) / 2) ** 2
+            away = 3600 * np.degrees(2 * np.arcsin(np.sqrt(half)))
             yield from _all(f"{name}: ra{end}, dec{end} are where x{end}, y{end} are",
                             (away < 1e-3) | ~np.isfinite(away), table["source_id"][rows])
 
@@ -379,7 +381,9 @@ def _header(looked: Looked) -> Iterator[str]:
     if not looked.made.verb.startswith("inject") and header.get("BUNIT") != "JY/BEAM":
         yield f"header: BUNIT {header.get('BUNIT')}"
     x, y = (grid.ravel() for grid in np.meshgrid(*(np.linspace(0, n - 1, 3) for n in (nx, ny))))
-    mine, written = (_sky(wcs, x, y) for wcs in (field.wcs, WCS(header).celestial))
+    # astropy writes all cards as text, and most are of the history
+    cards = fits.Header([card for card in header.cards if card.keyword != "HISTORY"])
+    mine, written = (_sky(wcs, x, y) for wcs in (field.wcs, WCS(cards).celestial))
     away = np.hypot((mine[0] - written[0] + np.pi) % (2 * np.pi) - np.pi, mine[1] - written[1])
     # about a pole longitude is nothing to go by
     away[np.abs(np.abs(mine[1]) - np.pi / 2) < 1e-6] = 0

@@ -568,6 +568,14 @@ def test_units_in_doubt_are_refused_with_the_option_that_settles_it():
         read_detections(plain(BDSF, Total_flux=500.0))
     assert quiet(plain(BDSF, Total_flux=500.0), format="PyBDSF",
                  columns={"flux": ("Total_flux", "mJy")}).flux[0] == pytest.approx(0.5)
+    # what the user says counts
+    assert quiet(plain(BDSF, Total_flux=500.0), format="PyBDSF",
+                 columns={"flux": ("Total_flux", "Jy"), "fitted_maj": ("Maj", "deg")}).flux[0] == 500
+    wide = plain(BDSF, Maj=0.5, Min=0.3)
+    assert quiet(wide, format="PyBDSF", columns={"fitted_maj": ("Maj", "deg")}).b_maj[0] == 1800
+    mine = Table({"ra": [1.0], "dec": [2.0], "flux": [1.0], "fitted_maj": [0.002], "fitted_min": [0.001]})
+    with pytest.raises(ValueError, match=r"fitted_maj in arcsec, .* columns=\{'fitted_maj': \('fitted_maj', 'deg'\)"):
+        read_detections(mine)
     with pytest.raises(ValueError, match="Stotal in mJy, .* got a median of 5e-05 without a unit"):
         read_detections(plain(SPELLED["TGSS"], Stotal=5e-5))
 
@@ -785,7 +793,7 @@ point(184.3,76.2)
 
 def test_ds9(tmp_path):
     path = write(tmp_path / "some.reg", DS9)
-    with pytest.warns(UserWarning, match="1 excluded regions, 1 regions that are annuluss"):
+    with pytest.warns(UserWarning, match="1 excluded regions, 1 of the shape annulus"):
         found = read_detections(path, wcs=IMAGE)
     assert len(found) == 7 and list(found.row) == [0, 1, 4, 5, 6, 7, 8] and np.isnan(found.flux).all()
     assert list(found.id[:3]) == ["a", "b;c", "d"] and found.label[0] == "FRI"
@@ -828,7 +836,7 @@ def test_crtf(tmp_path):
 
 
 @pytest.mark.parametrize(("line", "message"), [
-    ("circle(1,2", "line 2 cannot be read"), ("fk5\nellipse(1,2,3)", "line 3 cannot be read: a ellipse must have"),
+    ("circle(1,2", "line 2 cannot be read"), ("fk5\nellipse(1,2,3)", "line 3 cannot be read: ellipse must have"),
     ("ecliptic", "it must be a frame"), ("fk5\ncircle(north,2,3)", "a place must be in degrees"),
     ("fk5\ncircle(1,2,3q)", "a radius must be a number with a unit"),
     ("fk5\npolygon(1,2,3,4)", "three corners or more"),

@@ -28,7 +28,7 @@ PIXELS = 1e-6
 def make(folder, n, ways):
     """Return what processors make of one seed, each in "one" way, a "few" or "any", see one_seed.py."""
     chosen = {name for settings in PROCESSORS.values() for name in settings}
-    plain = {name: value for name, value in os.environ.items() if name not in chosen}
+    plain = {name: value for name, value in os.environ.items() if name not in chosen and not name.endswith("_THREADS")}
 
     def run(name):
         path = folder / f"{name}.npz"

@@ -61,8 +61,8 @@ def test_network_has_the_papers_layers():
 
 
 def test_training_learns_and_repeats(tmp_path):
-    images, labels = make_images(32, 3)
-    options = {"seed": 1, "epochs": 4}
+    images, labels = make_images(24, 3)
+    options = {"seed": 1, "epochs": 2}
     first = train_paper_classifier(images / 255, labels, **options)
     state = torch.random.get_rng_state()
     second = train_paper_classifier(images / 255, labels, **options)
@@ -70,7 +70,7 @@ def test_training_learns_and_repeats(tmp_path):
     p = first.classify(images / 255)
     assert np.array_equal(p, second.classify(images / 255))
     assert p.sum(axis=1) == pytest.approx(1)
-    assert [row["epoch"] for row in first.history] == [1, 2, 3, 4]
+    assert [row["epoch"] for row in first.history] == [1, 2]
     assert not np.array_equal(p, train_paper_classifier(images / 255, labels, **{**options, "seed": 2})
                               .classify(images / 255))
     path = first.save(tmp_path / "a.classifier.safetensors")

@@ -12,7 +12,7 @@ from export_fields import small_field
 
 import skygal
 from skygal.scoring import plots
-from skygal.scoring.plots import plot_score
+from skygal.scoring.plots import plot_scores
 
 pytest.importorskip("matplotlib")
 
@@ -36,7 +36,7 @@ def size(path):
 def test_all_pictures_are_drawn(tmp_path):
     names = ["completeness_sources", "completeness_components", "reliability", "errors", "positions", "sources",
              "classes"]
-    written = plot_score([score(), score("another")], tmp_path)
+    written = plot_scores([score(), score("another")], tmp_path)
     assert [path.stem for path in written] == names
     assert all(min(size(path)) > 200 for path in written)
 
@@ -78,7 +78,7 @@ def test_classes_are_counted():
 def test_what_is_not_there_is_not_drawn(tmp_path):
     """No rows at all, and a catalogue without classes."""
     empty = skygal.score(small_field(), Table({"ra": np.empty(0), "dec": np.empty(0), "flux": np.empty(0)}))
-    assert [path.stem for path in plot_score(empty, tmp_path)] == ["completeness_sources", "completeness_components"]
+    assert [path.stem for path in plot_scores([empty], tmp_path)] == ["completeness_sources", "completeness_components"]
     assert plots._classes([replace(score(), classification=None)]) is None
 
 

@@ -22,19 +22,17 @@ __all__ = ["score"]
 @click.option("--beam", type=WORDS, help="Of the image, where the truth is a table: '5.4arcsec' or '6x5arcsec,30deg'.")
 @click.option("--sdc1", type=WORDS, help="Also give SDC1's score; several rows of a source: 'penalised' or 'shared'.")
 @click.option("--output", type=click.Path(), help="Folder to write; without it the numbers are only printed.")
-@click.option("--plots/--no-plots", default=None, help="Draw pictures into the folder (needs matplotlib).  "
-              "[default: if it is installed]")
+@click.option("--page/--no-page", default=True, help="Write a page with curves, tables and cutouts: index.html.")
+@click.option("--plots/--no-plots", default=False, help="Write figures as PNG too (needs matplotlib).")
 @add_options("overwrite", "progress", "config")
 def score(**given: Any) -> None:
     """Score CATALOGUE, of a source finder, against TRUTH: a folder that skygal wrote, or its table of sources.
 
     Of several catalogues each is scored, and the later ones are compared with the first.
     """
-    from pathlib import Path
-
-    from skygal.io.atomic import check_writable, whole_directory
+    from skygal.io.atomic import check_writable
     from skygal.io.words import parse_beam
-    from skygal.scoring.score import compare_scores, draw_plots
+    from skygal.scoring.score import compare_scores, write_scores
     from skygal.scoring.score import score as score_one
     from skygal.scoring.truth import read_truth_set
 
@@ -42,7 +40,7 @@ def score(**given: Any) -> None:
     inputs = [truth, *catalogues, *([given["components"]] if given["components"] else [])]
     if given["output"] is not None:
         check_writable(given["output"], overwrite=given["overwrite"], folder=True, inputs=inputs)
-    if given["plots"]:
+    if given["output"] is not None and given["plots"]:
         from skygal.scoring.plots import check_plots
 
         check_plots()
@@ -62,15 +60,8 @@ def score(**given: Any) -> None:
                    f"neither {row['neither']}; flux ratio {_shown(row['flux_ratio'])}")
     if given["output"] is None:
         return
-    with whole_directory(given["output"], overwrite=given["overwrite"], inputs=inputs) as folder:
-        for one in scores:
-            where = folder if len(scores) == 1 else folder / Path(one.found.name).stem
-            where.mkdir(exist_ok=True)
-            one.write_into(where, plots=given["plots"])
-        if len(scores) > 1:
-            _write_comparison(folder / "comparison.json", compare_scores(scores))
-            draw_plots(scores, folder, given["plots"])
-    click.echo(given["output"])
+    click.echo(write_scores(scores, given["output"], overwrite=given["overwrite"], page=given["page"],
+                            plots=given["plots"], progress=given["progress"], inputs=inputs))
 
 
 def _shown(number: float | None) -> str:
@@ -106,9 +97,3 @@ def _parse_column(text: Any) -> tuple[str, Any]:
         raise ValueError(f"columns must be a quantity and its column such as 'flux=S_int mJy', got {show(text)}")
     column, _, unit = value.strip().partition(" ")
     return name.strip(), (column, unit.strip()) if unit.strip() else column
-
-
-def _write_comparison(path: Any, rows: list[dict[str, Any]]) -> None:
-    import json
-
-    path.write_text(json.dumps(rows, indent=1, allow_nan=False) + "\n", encoding="utf-8")

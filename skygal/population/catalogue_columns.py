@@ -33,6 +33,7 @@ class Reading:
         self.formats = formats
         #: quantities and their units; those of rows of a finder too where they are wanted
         self.quantities = {**QUANTITIES, **DETECTED} if detected else QUANTITIES
+        self.detected = detected
         self.own: dict[str, list[str]] = {}
         for name in data.colnames:
             self.own.setdefault(str(name).strip().lower(), []).append(name)
@@ -162,7 +163,7 @@ class Reading:
         """Refuse the sizes of images that cannot be in the unit which is meant for want of another."""
         # of sizes without the beam some are that small
         fitted = "fitted_maj" if "fitted_maj" in self.columns else "b_maj"
-        if self.format is None or name != fitted or (fitted == "b_maj" and unit == u.arcsec):
+        if (self.format is None and not self.detected) or name != fitted or (fitted == "b_maj" and unit == u.arcsec):
             return
         some = values[values > 0]
         middle = float(np.median(some)) if some.size else np.nan

@@ -55,6 +55,8 @@ class FinderColumns(Reading):
         self.guessed: list[str] = []
         #: quantities that the user has said the columns of
         self.given = frozenset(columns or ())
+        #: those of which the user has said the unit as well
+        self.settled = frozenset(name for name, value in (columns or {}).items() if not isinstance(value, str))
         super().__init__(data, format, columns, FORMATS_TO_SCORE, detected=True)
 
     def _known(self, format: CatalogueFormat) -> dict[str, tuple[str, Any]]:
@@ -104,9 +106,9 @@ class FinderColumns(Reading):
         else:
             values = super().quantity(name)
         self.used[key] = name
-        if own is None and name in ("flux", "flux_sum"):
+        if own is None and name in ("flux", "flux_sum") and name not in self.settled:
             self._check_flux(name, key, values, unit)
-        if own is None and name == "flux_sum" and len(values):
+        if own is None and name == "flux_sum" and name not in self.settled and len(values):
             self.guessed.append(f"{self.own[key][0]}, which has no unit, is taken to be a sum of pixels in {unit} "
                                 f"(else columns={{'flux': ({self.own[key][0]!r}, 'Jy')}})")
         if name not in ("ra", "dec", "x", "y"):
@@ -147,6 +149,10 @@ class FinderColumns(Reading):
             if step > 1e-3:
                 self.guessed.append(f"{self.own[key][0]} has {8 * dtype.itemsize}-bit numbers, in steps of "
                                     f"{step:.2g} arcsec there")
+
+    def _check_size(self, name: str, own: str, values: np.ndarray, unit: Any) -> None:
+        if name not in self.settled:
+            super()._check_size(name, own, values, unit)
 
     def _check_flux(self, name: str, key: str, values: np.ndarray, unit: Any) -> None:
         """Refuse fluxes that cannot be in the unit which is meant for want of another."""

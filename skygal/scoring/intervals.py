@@ -38,7 +38,7 @@ def wilson(hits: Any, total: Any, level: float = 0.6827) -> tuple[np.ndarray, np
     >>> from skygal.scoring.intervals import wilson
     >>> low, high = wilson([0, 5, 10], 10)
     >>> print(low.round(3), high.round(3))
-    [0.    0.35  0.909] [0.091 0.65  1.   ]
+    [0.    0.349 0.909] [0.091 0.651 1.   ]
     """
     k, n = np.broadcast_arrays(np.asarray(hits, float), np.asarray(total, float))
     if not 0 < level < 1:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from skygal.scoring.charts import COLOURS
 from skygal.scoring.measures import SNR_EDGES, component_offsets, edge_names
 from skygal.scoring.records import Curve
 
@@ -18,11 +19,10 @@ if TYPE_CHECKING:
 
     from skygal.scoring.score import Score
 
-__all__ = ["check_plots", "plot_score"]
+__all__ = ["check_plots", "plot_scores"]
 
-#: colours that are told apart by all eyes (Wong 2011, doi:10.1038/nmeth.1618), and marks
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-MARKS = ("o", "s", "^", "D", "v", "P", "X")
+#: of the catalogues, in turn
+MARKS = ("o", "s", "^", "D", "v", "P")
 #: points of a scatter plot at most
 MOST_POINTS = 20_000
 #: what curves are told against, in words
@@ -46,13 +46,13 @@ def check_plots() -> None:
         raise ModuleNotFoundError("plots need matplotlib: pip install 'skygal[plot]'") from None
 
 
-def plot_score(scores: Score | Sequence[Score], directory: str | os.PathLike) -> list[Path]:
-    """Draw the pictures of a score, or of several beside each other.
+def plot_scores(scores: Sequence[Score], directory: str | os.PathLike) -> list[Path]:
+    """Draw the pictures of scores of catalogues against one truth.
 
     Parameters
     ----------
-    scores : Score or sequence of Score
-        Of several, against one truth, each has a colour and a mark.
+    scores : sequence of Score
+        Each has a colour and a mark.
     directory : path
         A folder that is there; files of the same names in it are replaced.
 
@@ -71,7 +71,7 @@ def plot_score(scores: Score | Sequence[Score], directory: str | os.PathLike) ->
     check_plots()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    every = list(scores) if isinstance(scores, Sequence) else [scores]
+    every = list(scores)
     drawings: dict[str, Callable[[list[Score]], Figure | None]] = {
         "completeness_sources": lambda those: _rates(those, "completeness", ("host",)),
         "completeness_components": lambda those: _rates(those, "completeness", ("component",)),
@@ -114,9 +114,14 @@ def _legend(figure: Figure, axes: np.ndarray, scores: list[Score]) -> None:
     from matplotlib.lines import Line2D
 
     if len(scores) > 1:
-        handles = [Line2D([], [], color=COLOURS[k % 7], marker=MARKS[k % 7], ls="none", label=_plain(one.found.name))
+        handles = [Line2D([], [], **_style(k), ls="none", label=_plain(one.found.name))
                    for k, one in enumerate(scores)]
         figure.legend(handles=handles, loc="upper center", ncols=min(len(scores), 4), fontsize=8, frameon=False)
+
+
+def _style(k: int) -> dict[str, Any]:
+    """Return colour and mark of a catalogue."""
+    return {"color": COLOURS[k % len(COLOURS)], "marker": MARKS[k % len(MARKS)]}
 
 
 def _plain(text: str) -> str:
@@ -166,7 +171,7 @@ def _draw_rate(axis: Axes, curves: list[Curve | None]) -> None:
             place = np.arange(len(curve.hits)) + 0.5 + shift
         share = curve.hits[known] / curve.total[known]
         bars = np.abs(np.stack([share - curve.low[known], curve.high[known] - share]))
-        axis.errorbar(place[known], share, bars, color=COLOURS[k % 7], marker=MARKS[k % 7], markersize=4,
+        axis.errorbar(place[known], share, bars, **_style(k), markersize=4,
                       linewidth=0.9 if not curve.names else 0, elinewidth=1.1, capsize=1.5)
     if names:
         axis.set_xticks(range(len(names)), [_plain(name) for name in names], rotation=30 if len(names) > 3 else 0,
@@ -201,7 +206,7 @@ def _errors(scores: list[Score]) -> Figure | None:
             known = np.flatnonzero(np.isfinite(values[name]))
             some = known[:: max(1, -(-known.size // MOST_POINTS))]
             axis.plot(_snr_place(of["snr"][some]), values[name][some], ls="none", marker=".", markersize=2,
-                      color=COLOURS[k % 7], alpha=0.35, rasterized=True)
+                      color=_style(k)["color"], alpha=0.35, rasterized=True)
             _draw_medians(axis, scores[k].errors["snr"], name, k, len(scores))
         axis.axhline(0 if name == "pa" else 1, color="0.3", linewidth=0.8)
         axis.set_xscale("log")
@@ -220,7 +225,7 @@ def _draw_medians(axis: Axes, rows: list[dict[str, Any]], name: str, k: int, n: 
     known = [row for row in rows if row[name] is not None]
     x = np.array([place[row["bin"]] for row in known]) * 10 ** (0.03 * (k - (n - 1) / 2))
     axis.errorbar(x, [row[name] for row in known], [row[f"{name}_scatter"] or 0 for row in known],
-                  color=COLOURS[k % 7], marker=MARKS[k % 7], markersize=4, linewidth=0.9, elinewidth=1.1, capsize=1.5,
+                  **_style(k), markersize=4, linewidth=0.9, elinewidth=1.1, capsize=1.5,
                   markeredgecolor="white", markeredgewidth=0.5)
 
 
@@ -239,8 +244,8 @@ def _positions(scores: list[Score]) -> Figure | None:
         axis.plot(along * np.sin(pa) + across * np.cos(pa), along * np.cos(pa) - across * np.sin(pa), color="0.5",
                   linewidth=0.8, label="half of the beam")
         some = slice(None, None, max(1, -(-values["ra"].size // MOST_POINTS)))
-        axis.plot(values["ra"][some], values["dec"][some], ls="none", marker=".", markersize=2, color=COLOURS[k % 7],
-                  alpha=0.5, rasterized=True)
+        axis.plot(values["ra"][some], values["dec"][some], ls="none", marker=".", markersize=2, alpha=0.5,
+                  color=_style(k)["color"], rasterized=True)
         if values["ra"].size:
             axis.plot(np.median(values["ra"]), np.median(values["dec"]), marker="+", markersize=12, color="black",
                       ls="none", label=f"median {np.median(values['ra']):+.2g}, {np.median(values['dec']):+.2g}")
@@ -271,7 +276,7 @@ def _sources(scores: list[Score]) -> Figure | None:
             place = np.array([names.index(row["bin"]) for row in rows]) + (k - (len(scores) - 1) / 2) * 0.25
             middle = np.array([row["recovered"] for row in rows])
             ends = np.array([[row["recovered_low"], row["recovered_high"]] for row in rows]).reshape(-1, 2).T
-            axis.errorbar(place, middle, np.abs(ends - middle), color=COLOURS[k % 7], marker=MARKS[k % 7], markersize=4,
+            axis.errorbar(place, middle, np.abs(ends - middle), **_style(k), markersize=4,
                           ls="none", elinewidth=1.1, capsize=1.5)
         axis.axhline(1, color="0.3", linewidth=0.8)
         axis.set_ylim(bottom=0)
@@ -284,7 +289,7 @@ def _sources(scores: list[Score]) -> Figure | None:
         for k, one in enumerate(scores):
             counts = one.hosts[name]
             place = np.arange(len(counts)) + (k - (len(scores) - 1) / 2) * 0.8 / len(scores)
-            axis.bar(place, counts.values(), 0.8 / len(scores), color=COLOURS[k % 7])
+            axis.bar(place, counts.values(), 0.8 / len(scores), color=_style(k)["color"])
             axis.set_xticks(range(len(counts)), counts)
         axis.set_yscale("symlog", linthresh=10)
         axis.set_ylim(0, 2 * max(10, *(max(one.hosts[name].values()) for one in scores)))

@@ -110,7 +110,7 @@ def read_regions(path: Path, name: str, wcs: WCS | None) -> tuple[str, dict[str,
     columns = _on_sky(rows, wcs, crtf, 1.0 if full else 2.0)
     sizes = "full axes of ellipses, as PyBDSF writes them" if full else "twice the radii of circles and ellipses"
     units = {"ra": "centre", "dec": "centre", "b_maj": sizes, "b_min": sizes, "pa": "angle of ellipses",
-             "id": "label" if crtf else "text", "label": "nothing" if crtf else "tag"}
+             **({"id": "label"} if crtf else {"id": "text", "label": "tag"})}
     return "CRTF regions" if crtf else "DS9 regions", columns, units, dict(rows.dropped)
 
 
@@ -146,7 +146,7 @@ def _read_ds9(line: str, rows: _Rows) -> None:
         rows.dropped["excluded regions"] += 1
         return
     if shape not in _SHAPES:
-        rows.dropped[f"regions that are {shape}s"] += 1
+        rows.dropped[f"of the shape {shape}"] += 1
         return
     values = [word for word in re.split(r"[\s,]+", inside) if word]
     label = re.search(r"text=(?:\{([^}]*)\}|\"([^\"]*)\"|'([^']*)')", words)
@@ -166,10 +166,10 @@ def _read_ds9(line: str, rows: _Rows) -> None:
     elif shape == "point" and count >= 2 or shape == "box" and count in (4, 5):
         pass
     elif shape in ("ellipse", "box") and count > 5:
-        rows.dropped["regions that are rings"] += 1
+        rows.dropped["rings"] += 1
         return
     else:
-        raise ValueError(f"a {shape} must have as many numbers as DS9 gives it")
+        raise ValueError(f"{shape} must have as many numbers as DS9 gives it")
     x, y = (_place(value, frame, hours=k == 0) for k, value in enumerate(values[:2]))
     rows.add(frame, (x, y, *shaped), *said)
 
@@ -184,7 +184,7 @@ def _read_crtf(line: str, rows: _Rows) -> None:
         rows.dropped["excluded regions"] += 1
         return
     if mark == "ann" or shape not in _SHAPES:
-        rows.dropped["annotations" if mark == "ann" else f"regions that are {shape}s"] += 1
+        rows.dropped["annotations" if mark == "ann" else f"of the shape {shape}"] += 1
         return
     keys: dict[str, str] = {}
     for key, *quoted in re.findall(r"(\w+)\s*=\s*(?:'([^']*)'|\"([^\"]*)\"|\[([^\]]*)\]|([^,\s]+))", words):
@@ -207,7 +207,7 @@ def _read_crtf(line: str, rows: _Rows) -> None:
         return
     count = {"symbol": (2,), "circle": (3,), "ellipse": (5,), "centerbox": (4,), "rotbox": (5,)}.get(shape, (0,))
     if len(values) not in count:
-        raise ValueError(f"a {shape} must have {count[0]} numbers")
+        raise ValueError(f"{shape} must have {count[0]} numbers")
     x, y = (_place(value, frame, hours=k == 0, dots=True) for k, value in enumerate(values[:2]))
     shaped = (np.nan, np.nan, np.nan)
     if shape == "circle":

@@ -19,7 +19,7 @@ from skygal.scoring.records import Curve, Detections, Matches, TruthSet
 from skygal.scoring.sdc import score_entry
 from skygal.scoring.truth import read_truth_set
 
-__all__ = ["Score", "compare_scores", "draw_plots", "score", "score_detections"]
+__all__ = ["Score", "compare_scores", "score", "score_detections", "write_scores"]
 
 #: rows of a summary in a notebook, and their words
 _LINES = (("completeness", "sources found, of those of at least {snr:g} sigma"),
@@ -113,8 +113,8 @@ class Score:
                        "association": self.association, "classification": self.classification, "sdc": self.sdc,
                        "masks": self.masks})
 
-    def write(self, directory: str | os.PathLike, *, overwrite: bool = False, plots: bool | None = None,
-              inputs: Sequence[str | os.PathLike] = ()) -> Path:
+    def write(self, directory: str | os.PathLike, *, overwrite: bool = False, page: bool = True, plots: bool = False,
+              progress: bool = False, inputs: Sequence[str | os.PathLike] = ()) -> Path:
         """Write the score into a folder of its own, whole or not at all.
 
         Parameters
@@ -123,11 +123,15 @@ class Score:
             To be made: ``score.json`` (all numbers), ``sources.ecsv`` and ``components.ecsv`` (each row of truth, and
             the rows matched with it or why there is none), ``rows.ecsv`` (each row of the catalogue, and the source and
             component that it is). Tables of more than 100,000 rows are FITS instead: as text they are large and slow.
-            And the pictures of `skygal.scoring.plots.plot_score`.
         overwrite : bool
             Whether to replace a folder written before.
-        plots : bool, optional
-            Whether to draw the pictures (needs matplotlib); by default if matplotlib is installed.
+        page : bool
+            Whether to write ``index.html`` too: numbers, curves, and cutouts of what was missed, split, merged and made
+            up, in one file that opens from disk.
+        plots : bool
+            Whether to write figures as PNG too, see `skygal.scoring.plots.plot_scores` (needs matplotlib).
+        progress : bool
+            Whether to show how far the page is.
         inputs : sequence of path
             What was read, which is never replaced.
 
@@ -136,14 +140,11 @@ class Score:
         `~pathlib.Path`
             The folder.
         """
-        from skygal.io.atomic import whole_directory
+        return write_scores([self], directory, overwrite=overwrite, page=page, plots=plots, progress=progress,
+                            inputs=inputs)
 
-        with whole_directory(directory, overwrite=overwrite, inputs=inputs) as folder:
-            self.write_into(folder, plots=plots)
-        return Path(directory)
-
-    def write_into(self, folder: Path, *, plots: bool | None = None) -> None:
-        """Write the files of `write` into a folder that is there."""
+    def write_into(self, folder: Path) -> None:
+        """Write numbers and tables into a folder that is there."""
         import json
 
         from skygal.scoring.tables import component_table, row_table, source_table, write_table
@@ -154,17 +155,52 @@ class Score:
                             ("rows", row_table(self))):
             if table is not None:
                 write_table(table, folder, name)
-        draw_plots([self], folder, plots)
 
 
-def draw_plots(scores: Sequence[Score], folder: Path, plots: bool | None) -> None:
-    """Draw the pictures of scores into a folder if they are asked for; ``None``: if matplotlib is installed."""
-    from importlib.util import find_spec
+def write_scores(scores: Sequence[Score], directory: str | os.PathLike, *, overwrite: bool = False, page: bool = True,
+                 plots: bool = False, progress: bool = False, inputs: Sequence[str | os.PathLike] = ()) -> Path:
+    """Write scores of several catalogues against one truth into a folder, whole or not at all.
 
-    if plots or (plots is None and find_spec("matplotlib") is not None):
-        from skygal.scoring.plots import plot_score
+    Parameters
+    ----------
+    scores : sequence of Score
+        Of one, its files lie in the folder itself; of several in a folder each, by their names, and beside these
+        ``comparison.json``, see `compare_scores`. Page and figures show all.
+    directory, overwrite, page, plots, progress, inputs
+        As for `Score.write`.
 
-        plot_score(scores, folder)
+    Returns
+    -------
+    `~pathlib.Path`
+        The folder.
+    """
+    import json
+
+    from skygal.io.atomic import whole_directory
+    from skygal.scoring.page import write_page
+
+    with whole_directory(directory, overwrite=overwrite, inputs=inputs) as folder:
+        for k, one in enumerate(scores, start=1):
+            where = folder if len(scores) == 1 else folder / _folder_name(one.found.name, k, scores)
+            where.mkdir(exist_ok=True)
+            one.write_into(where)
+        if len(scores) > 1:
+            text = json.dumps(compare_scores(scores), indent=1, allow_nan=False)
+            (folder / "comparison.json").write_text(text + "\n", encoding="utf-8")
+        if page:
+            write_page(scores, folder / "index.html", progress=progress)
+        if plots:
+            from skygal.scoring.plots import plot_scores
+
+            plot_scores(scores, folder)
+    return Path(directory)
+
+
+def _folder_name(name: str, number: int, scores: Sequence[Score]) -> str:
+    """Return a catalogue's name without its ending, with a number where there are several such."""
+    stems = [Path(one.found.name).stem for one in scores]
+    stem = Path(name).stem
+    return stem if stems.count(stem) == 1 else f"{number}-{stem}"
 
 
 def score(truth: Any, catalogue: Any, *, components: Any = None, format: str | None = None,

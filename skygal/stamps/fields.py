@@ -15,7 +15,7 @@ from astropy import units as u
 from torch.utils.data import Dataset
 
 from skygal.checks import as_count, as_quantity, as_seed, check_choice, nearest_names, show
-from skygal.morphology.checkpoint import load_model
+from skygal.morphology.checkpoint import shared_model
 from skygal.observation.frame import Frame
 from skygal.observation.observe import make_frames
 from skygal.observation.surveys import Survey, read_survey
@@ -162,7 +162,7 @@ class SyntheticFields(Dataset):
         latents = settings.get("latents", "balanced")
         if not isinstance(latents, str) or latents == "pairs":
             raise ValueError(f"latents must be 'balanced', 'prior' or 'uniform', got {show(latents)}")
-        self._morphology = replace(Morphology.of(settings), model=load_model(settings.get("model")))
+        self._morphology = replace(Morphology.of(settings), model=shared_model(settings.get("model")))
         population = Population.of(settings)
         if population.is_left_open() and n_sources is None:
             population = replace(population, sky="default")

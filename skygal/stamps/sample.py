@@ -223,9 +223,9 @@ def iter_stamps(n: int, *, fr_class: str | None = None, fr_mix: Mapping[str, flo
 def _make_sample(n: int, fr_class: Any, fr_mix: Any, las: Any, bending: Any, latents: str | np.ndarray, seeds: Seeds,
                  model: Any, device: str) -> _Sample:
     """Return what was asked for, checked."""
-    from skygal.morphology.checkpoint import load_model
+    from skygal.morphology.checkpoint import shared_model
 
-    generator = load_model(model, device=device)
+    generator = shared_model(model, device=device)
     latents = check_latents(latents, generator.latent_dim, n)
     pairs = isinstance(latents, str) and latents == "pairs"
     if pairs and (fr_class is not None or fr_mix is not None):
