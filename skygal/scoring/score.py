@@ -14,6 +14,7 @@ from astropy import units as u
 from skygal.checks import check_choice, show
 from skygal.scoring import measures
 from skygal.scoring.intervals import wilson
+from skygal.scoring.masks import score_masks
 from skygal.scoring.matching import DETECTABLE, match
 from skygal.scoring.records import Curve, Detections, Matches, TruthSet
 from skygal.scoring.sdc import score_entry
@@ -51,8 +52,11 @@ class Score:
         Of its own classes, see `skygal.scoring.measures.count_classes`.
     summary : dict
         Counts, and rates with their intervals, each as ``{"hits", "total", "rate", "low", "high"}``.
-    sdc, masks : dict or None
-        Where they were asked for.
+    sdc : dict or None
+        SDC1's scores where they were asked for, see `skygal.scoring.sdc.score_entry`.
+    masks : dict or None
+        Of a map of labels, beside the truth's segmentation: median ``iou`` and ``dice`` of the sources of at least 5
+        sigma, ``half``, how many have an IoU above 0.5, ``panoptic_quality``.
     """
 
     truth: TruthSet
@@ -92,6 +96,10 @@ class Score:
                                    f"{found[0]['recovered_high']:.3f})"))
         if self.association is not None and self.association["f1"] is not None:
             out.append(("association, F1 of pairs of rows", f"{self.association['f1']:.3f}"))
+        if self.masks is not None and self.masks["iou"] is not None:
+            out.append(("masks, median IoU and Dice", f"{self.masks['iou']:.3f}, {self.masks['dice']:.3f}"))
+            out.append(("masks of an IoU above 0.5", f"{_percent(self.masks['half'])} ({self.masks['half']['hits']} of "
+                                                     f"{self.masks['half']['total']})"))
         if self.sdc is not None:
             ours, official = self.sdc["ours"], self.sdc["official"]
             out.append(("SDC1's score, on the sphere with the field's beam", _points(ours)))
@@ -264,11 +272,14 @@ def score(truth: Any, catalogue: Any, *, components: Any = None, format: str | N
     axes = known.beam[0] * u.arcsec, known.beam[1] * u.arcsec, known.beam[2] * u.deg
     found = read_detections(catalogue, format=format, columns=columns, level=level, wcs=known.wcs, shape=known.shape,
                             beam=axes, image=known.image, name=name)
-    table = open_catalogue(catalogue, level).value if sdc1 is not None and found.format == "SDC1" else None
-    return score_detections(known, found, sdc1=sdc1, table=table)
+    source = open_catalogue(catalogue, level)
+    table = source.value if sdc1 is not None and found.format == "SDC1" else None
+    labels = source.value if source.kind == "labels" and known.segmentation is not None else None
+    return score_detections(known, found, sdc1=sdc1, table=table, labels=labels)
 
 
-def score_detections(truth: TruthSet, found: Detections, *, sdc1: str | None = None, table: Any = None) -> Score:
+def score_detections(truth: TruthSet, found: Detections, *, sdc1: str | None = None, table: Any = None,
+                     labels: Any = None) -> Score:
     """Return the score of a catalogue that has been read, see `score`."""
     matches = match(truth, found)
     _, noise = measures.row_snr(found, truth, matches)
@@ -276,7 +287,19 @@ def score_detections(truth: TruthSet, found: Detections, *, sdc1: str | None = N
     return Score(truth, found, matches, measures.make_curves(truth, found, matches),
                  measures.component_errors(truth, found, matches), measures.measure_hosts(truth, found, matches),
                  measures.count_association(found, matches), measures.count_classes(truth, found, matches), summary,
-                 None if sdc1 is None else score_entry(truth, found, table, duplicates=sdc1))
+                 None if sdc1 is None else score_entry(truth, found, table, duplicates=sdc1),
+                 None if labels is None else _summarise_masks(truth, labels))
+
+
+def _summarise_masks(truth: TruthSet, labels: Any) -> dict[str, Any]:
+    """Return how well a map of labels agrees with the segmentation, over its sources that can be found."""
+    masks = score_masks(truth.segmentation, labels)
+    ids, owner = truth.labels
+    place = np.minimum(np.searchsorted(ids, masks.label), max(len(ids) - 1, 0))
+    can = truth.hosts["snr"][owner[place]] >= DETECTABLE if len(ids) else np.zeros(0, bool)
+    iou, dice = masks.iou[can], masks.dice[can]
+    return {"iou": measures.middle(iou)[0], "dice": measures.middle(dice)[0], "half": _rate(iou > 0.5),
+            "labels": masks.found, "matched": masks.matched, "panoptic_quality": masks.quality}
 
 
 def _summarise(truth: TruthSet, found: Detections, matches: Matches) -> dict[str, Any]:
