@@ -45,7 +45,7 @@ def test_it_says_what_it_reads_and_finds(home, capsys):
 
 
 def test_columns_of_any_table(home, capsys):
-    status, out, err = run(capsys, home / "field", home / "all.csv", *COLUMNS, "--output", home / "one")
+    status, out, err = run(capsys, home / "field", home / "all.csv", *COLUMNS, "--output", home / "one", "--no-page")
     assert status == 0, err
     assert "flux = S_int (mJy)" in out and out.rstrip().endswith("one")
     score = json.loads((home / "one" / "score.json").read_text())
@@ -61,7 +61,7 @@ def test_columns_of_any_table(home, capsys):
 
 def test_two_catalogues_are_compared(home, capsys):
     words = [home / "all.csv", home / "some.csv", "--against", home / "field", "--config", home / "options.yaml",
-             "--output", home / "two"]
+             "--output", home / "two", "--no-page"]
     status, out, err = run(capsys, *words)
     assert status == 0, err
     assert "some.csv beside all.csv: both found 6, only all.csv 1, only some.csv 0" in out

@@ -180,7 +180,8 @@ def test_files_of_a_score(tmp_path):
     _, score = case()
     folder = replace(score, found=replace(score.found, name="cat.fits")).write(tmp_path / "out", plots=True)
     names = {path.name for path in folder.iterdir()}
-    assert {"index.html", "score.json", "rows.ecsv", "completeness.png", "errors.png", "recovered.png"} <= names
+    assert {"index.html", "score.json", "rows.ecsv", "completeness_sources.png", "errors.png",
+            "sources.png"} <= names
     for path in folder.glob("*.png"):
         assert np.asarray(Image.open(path).convert("L")).std() > 5
     plain = score.write(tmp_path / "plain", page=False)

@@ -419,7 +419,7 @@ def test_it_is_written_and_read_back(tmp_path):
     field, _ = sky()
     field.write(tmp_path / "field")
     score = skygal.score(tmp_path / "field", tmp_path / "field" / "components.fits")
-    assert score.write(tmp_path / "score") == tmp_path / "score"
+    assert score.write(tmp_path / "score", page=False) == tmp_path / "score"
     numbers = json.loads((tmp_path / "score" / "score.json").read_text())
     assert numbers["summary"]["completeness"]["rate"] == 1 and numbers["format"] == "skygal components"
     assert len(numbers["curves"]) == len(score.curves)
@@ -444,9 +444,9 @@ def test_long_tables_are_fits(tmp_path, monkeypatch):
     names = np.array([f"\u00fcber {k}" for k in range(len(of_truth()))])
     found = replace(of_truth(), id=names, name="catalogue \u00fc")
     score = score_detections(truth, found)
-    score.write(tmp_path / "text")
+    score.write(tmp_path / "text", page=False)
     monkeypatch.setattr("skygal.scoring.tables.LONGEST_TEXT", 10)
-    score.write(tmp_path / "fits")
+    score.write(tmp_path / "fits", page=False)
     for name in ("sources", "components", "rows"):
         text, other = Table.read(tmp_path / "text" / f"{name}.ecsv"), Table.read(tmp_path / "fits" / f"{name}.fits")
         assert text.colnames == other.colnames and len(text) == len(other)

@@ -40,6 +40,10 @@ def score(**given: Any) -> None:
     inputs = [truth, *catalogues, *([given["components"]] if given["components"] else [])]
     if given["output"] is not None:
         check_writable(given["output"], overwrite=given["overwrite"], folder=True, inputs=inputs)
+    if given["output"] is not None and given["plots"]:
+        from skygal.scoring.plots import check_plots
+
+        check_plots()
     columns = dict(_parse_column(text) for text in given["columns"]) or None
     known = read_truth_set(truth, components=given["components"], beam=parse_beam("beam", given["beam"]))
     scores = [score_one(known, path, format=given["format"], columns=columns, level=given["level"], name=name,

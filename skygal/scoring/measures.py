@@ -13,8 +13,8 @@ from skygal.scoring.matching import DETECTABLE
 from skygal.scoring.records import Curve, Detections, Matches, TruthSet
 from skygal.scoring.truth import offsets
 
-__all__ = ["SNR_EDGES", "component_errors", "component_snr", "count_association", "count_classes", "make_curves",
-           "measure_hosts", "middle", "row_snr"]
+__all__ = ["SNR_EDGES", "component_errors", "component_offsets", "component_snr", "count_association", "count_classes",
+           "edge_names", "make_curves", "measure_hosts", "middle", "row_snr"]
 
 #: ends of the bins of signal-to-noise ratio
 SNR_EDGES = np.array([3, 4, 5, 6, 7, 8, 10, 15, 20, 30, 50, 100, 300, 1000, np.inf])
@@ -156,6 +156,24 @@ def component_errors(truth: TruthSet, found: Detections, matches: Matches) -> di
         parts of a galaxy have no Gaussian's. Sources that the image's border cuts are left out. None where nothing is
         known.
     """
+    off, of = component_offsets(truth, found, matches)
+    out = {"snr": _spread(off, _in_bins(of["snr"], SNR_EDGES))}
+    for name in ("population", "fr_class", "kind"):
+        out[name] = _spread(off, _in_words(of[name]))
+    return out
+
+
+def component_offsets(truth: TruthSet, found: Detections, matches: Matches
+                      ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return how far each matched row is off, and what it is matched with.
+
+    Returns
+    -------
+    off : dict of str to ndarray, shape (n,)
+        The quantities of `component_errors`; NaN where one is not known.
+    of : dict of str to ndarray, shape (n,)
+        Number of the row (``row``), and of its component ``snr``, ``population``, ``fr_class`` and ``kind``.
+    """
     rows = np.flatnonzero(matches.component_of_row >= 0)
     part = matches.component_of_row[rows]
     hosts = truth.hosts
@@ -168,9 +186,9 @@ def component_errors(truth: TruthSet, found: Detections, matches: Matches) -> di
         at, host, kind = truth.components, truth.components["host"][part], truth.components["kind"][part]
         flux = at["flux"][part]
     east, north = offsets(at["ra"][part], at["dec"][part], found.ra[rows], found.dec[rows])
-    major, minor, pa = (values[host] for values in convolved_axes(
-        hosts["b_maj"], hosts["b_min"], hosts["pa"], truth.beam))
-    whole = (kind == "whole") & (hosts["b_maj"][host] >= 0)
+    major, minor, pa = convolved_axes(hosts["b_maj"][host], hosts["b_min"][host], hosts["pa"][host], truth.beam)
+    # of a source that is drawn in parts, a part has no axes of its own here
+    whole = (kind == "whole") & (hosts["n_components"][host] == 1) & (hosts["b_maj"][host] >= 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         long = whole & (major > 1.2 * minor) & (found.b_maj[rows] > 1.05 * found.b_min[rows])
         off = {"ra": east, "dec": north, "flux": found.flux[rows] / flux,
@@ -179,11 +197,8 @@ def component_errors(truth: TruthSet, found: Detections, matches: Matches) -> di
                "b_min": np.where(whole, found.b_min[rows] / minor, np.nan),
                "pa": np.where(long, (found.pa[rows] - pa + 90) % 180 - 90, np.nan)}
         snr = np.where(hosts["local_rms"][host] > 0, at["peak_flux"][part] / hosts["local_rms"][host], np.inf)
-    out = {"snr": _spread(off, _in_bins(snr, SNR_EDGES))}
-    for name, values in (("population", hosts["population"][host]), ("fr_class", hosts["fr_class"][host]),
-                         ("kind", kind)):
-        out[name] = _spread(off, _in_words(values))
-    return out
+    return off, {"row": rows, "snr": snr, "kind": kind, **{name: hosts[name][host] for name in ("population",
+                                                                                               "fr_class")}}
 
 
 def _in_bins(values: np.ndarray, edges: np.ndarray) -> Groups:
