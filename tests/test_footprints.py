@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.table import QTable
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import skygal
@@ -52,7 +52,6 @@ def assert_neighbours(found, labels, images, limits, matters, **tolerance):
 
 @given(st.integers(0, 10**6), st.integers(0, 14), st.tuples(st.integers(1, 150), st.integers(1, 150)),
        st.sampled_from([7, 64, 1024]))
-@settings(max_examples=60)
 def test_kept_sources(seed, n, shape, rows):
     before = neighbours.ROWS
     neighbours.ROWS = rows
@@ -66,7 +65,6 @@ def test_kept_sources(seed, n, shape, rows):
 
 
 @given(st.integers(0, 10**6), st.integers(0, 6), st.integers(0, 12), st.booleans(), st.sampled_from([16, 1024]))
-@settings(max_examples=40)
 def test_with_faint_sources(seed, n, m, blank, rows):
     rng, shape = np.random.default_rng(seed), (90, 80)
     kept, labels, images, limits, matters = random_footprints(rng, n, shape)
