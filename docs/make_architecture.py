@@ -23,14 +23,16 @@ HALLS = {"the verbs": ("simulate", "injection", "field"), "ground floor": ("wcs"
 INNER = {"skygal.truth.exports": "exports", "skygal.training.data": "data"}
 #: where a room stands from left to right, in boxes; those that are not named stand in the middle
 COLUMN = {"settings": 0.0, "population": 1.0, "morphology": 2.2, "truth": 3.2, "scene": 0.6, "exports": 0.6,
-          "the verbs": 0.6, "stamps": 2.6, "data": 2.6, "training": 2.6, "evaluation": 2.6, "bastien2021": 2.6}
+          "the verbs": 0.6, "stamps": 2.6, "data": 2.6, "training": 2.6, "evaluation": 2.6, "bastien2021": 2.6,
+          "scoring": 3.8}
 #: a few words on each
 WORDS = {"settings": "what may be asked for", "io": "files in and out", "observation": "how the sky is seen",
          "truth": "what tables hold", "exports": "for other programs",
          "rendering": "sources onto pixels", "population": "which sources there are",
          "morphology": "the model and its stamps", "scene": "layers over a ground", "stamps": "for machine learning",
          "data": "real stamps", "training": "of the default model", "evaluation": "how real stamps are",
-         "bastien2021": "the paper again", "cli": "the command line", "galsim": "a plug-in of GalSim"}
+         "bastien2021": "the paper again",
+         "scoring": "how well finders do", "cli": "the command line", "galsim": "a plug-in of GalSim"}
 WIDTH, HEIGHT, ACROSS, DOWN, EDGE = 178, 46, 192, 82, 14
 MIDDLE = 1.6
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from skygal.morphology.checkpoint import list_models, load_model
     from skygal.observation.primary_beam import AiryPrimaryBeam, GaussianPrimaryBeam
     from skygal.observation.surveys import Survey, list_surveys, read_survey
+    from skygal.scoring.score import score
     from skygal.simulate import simulate_field, simulate_fields
     from skygal.stamps.dataset import SyntheticStamps
     from skygal.stamps.fields import SyntheticFields
@@ -22,7 +23,7 @@ __version__ = "0.1.0"
 
 __all__ = ["AiryPrimaryBeam", "Field", "GaussianPrimaryBeam", "StampSet", "Survey", "SyntheticFields",
            "SyntheticStamps", "__version__", "inject", "inject_fields", "list_models", "list_surveys", "load_model",
-           "make_wcs", "read_survey", "sample_stamps", "simulate_field", "simulate_fields", "write_cube"]
+           "make_wcs", "read_survey", "sample_stamps", "score", "simulate_field", "simulate_fields", "write_cube"]
 
 # imported when first asked for, so that `import skygal` pulls in neither torch nor astropy
 _HOMES = {
@@ -31,8 +32,8 @@ _HOMES = {
     "SyntheticStamps": "stamps.dataset",
     "inject": "injection", "inject_fields": "injection", "list_models": "morphology.checkpoint",
     "list_surveys": "observation.surveys", "load_model": "morphology.checkpoint", "make_wcs": "wcs",
-    "read_survey": "observation.surveys", "sample_stamps": "stamps.sample", "simulate_field": "simulate",
-    "simulate_fields": "simulate", "write_cube": "truth.exports.cube"}
+    "read_survey": "observation.surveys", "sample_stamps": "stamps.sample", "score": "scoring.score",
+    "simulate_field": "simulate", "simulate_fields": "simulate", "write_cube": "truth.exports.cube"}
 
 
 def __getattr__(name: str) -> Any:

@@ -342,3 +342,22 @@ def test_areas_over_the_zero_meridian():
     assert area.holds(np.array([359.5, 0.2, 359, 0.5, 1, 180]), np.full(6, 10.5)).tolist() == [True] * 2 + [False] * 4
     half = area.scaled(359.5, 10, 0.5)
     assert (half.west % 360, half.east % 360, half.south, half.north) == pytest.approx((359.25, 0, 10, 10.5))
+
+
+def test_each_side_is_scored_by_itself(made):
+    """A catalogue of all sources is complete and reliable on either side of the training area's border."""
+    from astropy.table import vstack
+
+    import skygal
+
+    for band, depth in (("low", "100h"), ("mid", "1000h"), ("high", "8h")):
+        tables = [read_truth(made / side / band / depth / f"{start}_components.fits")
+                  for side, start in (("released", "training"), ("secret", "test"))]
+        whole = vstack(tables, metadata_conflicts="silent")
+        for side, own in zip(("released", "secret"), tables, strict=True):
+            score = skygal.score(made / side / band / depth, whole)
+            assert (score.matches.rows_of_host > 0).all() and (score.matches.row_of_component >= 0).all()
+            assert score.summary["component_reliability"]["rate"] == score.summary["reliability"]["rate"] == 1
+            assert (score.matches.component_of_row >= 0).sum() == len(own) == len(whole) - score.summary["outside"]
+    with pytest.raises(ValueError, match="holds several fields: give one of .*released/high/1000h"):
+        skygal.score(made, whole)

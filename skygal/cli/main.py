@@ -20,6 +20,7 @@ from skygal.cli import evaluate as cli_evaluate
 from skygal.cli import export as cli_export
 from skygal.cli import fields as cli_fields
 from skygal.cli import paper as cli_paper
+from skygal.cli import score as cli_score
 from skygal.cli.shared import (
     RUN,
     TRAINING,
@@ -139,6 +140,7 @@ cli.add_command(cli_fields.simulate)
 cli.add_command(cli_fields.inject)
 cli.add_command(cli_evaluate.evaluate)
 cli.add_command(cli_export.export)
+cli.add_command(cli_score.score)
 cli.add_command(cli_challenge.challenge)
 cli.add_command(cli_paper.search_rate)
 cli.add_command(cli_paper.convert_weights)

@@ -16,7 +16,7 @@ from skygal.io.cards import Cards
 from skygal.io.fits_files import FitsHdu, choose_image, open_hdus
 from skygal.io.header_wcs import read_celestial
 
-__all__ = ["PLANES", "map_planes", "open_zarr_planes"]
+__all__ = ["PLANES", "map_plane", "map_planes", "open_zarr_planes"]
 
 #: the images of a field by file, and the BITPIX that they are written with
 PLANES: Mapping[str, tuple[str, int]] = {"image": ("field.fits", -32), "model": ("model.fits", -32),
@@ -52,12 +52,8 @@ def map_planes(folder: str | os.PathLike) -> tuple[dict[str, np.ndarray], fits.H
     for name, (file, bitpix) in PLANES.items():
         path = Path(folder) / file
         shown = f"image {show(os.fspath(path))}"
-        with open_hdus(path, shown) as (hdus, opened):
-            hdu = choose_image(hdus, None, shown)
-            opened.check_pixels(hdu)
-            if opened.packed:
-                raise ValueError(f"{shown} must not be compressed to be mapped")
-        shape = _check_plane(hdu, bitpix, shown)
+        planes[name], hdu = _map_plane(path, bitpix, shown)
+        shape = planes[name].shape
         if name == "image":
             header, whole = hdu.header, shape
             wcs = _celestial(header, shown)
@@ -66,8 +62,41 @@ def map_planes(folder: str | os.PathLike) -> tuple[dict[str, np.ndarray], fits.H
             if shape[-axis] != whole[-axis]:
                 raise ValueError(f"{shown}, HDU {hdu.index}: NAXIS{axis} must be {whole[-axis]}, as in field.fits, got "
                                  f"{shape[-axis]}")
-        planes[name] = np.memmap(path, _TYPES[bitpix], mode="r", offset=hdu.body, shape=shape)
     return planes, header, wcs
+
+
+def map_plane(path: str | os.PathLike, name: str) -> tuple[np.ndarray, fits.Header, WCS]:
+    """Return one image that was written as those of a field are, its header and its celestial WCS.
+
+    Parameters
+    ----------
+    path : path
+        A FITS file.
+    name : "image", "model" or "segmentation"
+        Which of them.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is not as it was written.
+    """
+    shown = f"image {show(os.fspath(path))}"
+    plane, hdu = _map_plane(Path(path), PLANES[name][1], shown)
+    wcs = _celestial(hdu.header, shown)
+    wcs.array_shape = plane.shape
+    return plane, hdu.header, wcs
+
+
+def _map_plane(path: Path, bitpix: int, shown: str) -> tuple[np.ndarray, FitsHdu]:
+    with open_hdus(path, shown) as (hdus, opened):
+        hdu = choose_image(hdus, None, shown)
+        opened.check_pixels(hdu)
+        if opened.packed:
+            raise ValueError(f"{shown} must not be compressed to be mapped")
+    shape = _check_plane(hdu, bitpix, shown)
+    return np.memmap(path, _TYPES[bitpix], mode="r", offset=hdu.body, shape=shape), hdu
 
 
 def _celestial(header: fits.Header, shown: str) -> WCS:

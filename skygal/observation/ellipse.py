@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 __all__ = ["FWHM", "beam_area", "ellipse_axes", "ellipse_covariance"]
@@ -15,7 +17,7 @@ def beam_area(fwhm: float) -> float:
     return float(np.pi / (4 * np.log(2)) * fwhm**2)
 
 
-def ellipse_covariance(major: np.ndarray, minor: np.ndarray, pa: np.ndarray) -> np.ndarray:
+def ellipse_covariance(major: Any, minor: Any, pa: Any) -> np.ndarray:
     """Return the covariance of an elliptical Gaussian.
 
     Parameters

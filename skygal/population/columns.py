@@ -161,9 +161,7 @@ def as_column(column: Any, name: str, unit: Any) -> np.ndarray:
         raise ValueError(f"table column {name} must have one value a row, got shape {column.shape[1:]} a row")
     mask = np.broadcast_to(getattr(column, "mask", False), (len(column),))
     if unit is None:
-        strings = [word.decode("ascii", "replace") if isinstance(word, bytes) else str(word)
-                   for word in np.asarray(column).tolist()]
-        words = np.array([word.strip() for word in strings], dtype=str)
+        words = _as_words(np.asarray(column))
         return np.where(mask, "", words) if mask.any() else words
     given = getattr(column, "unit", None)
     plain = getattr(column, "value", column)
@@ -175,6 +173,14 @@ def as_column(column: Any, name: str, unit: Any) -> np.ndarray:
     except (TypeError, ValueError):
         wanted = "have no unit" if unit == u.one else f"be in units convertible to {unit}"
         raise ValueError(f"table column {name} must {wanted}, got {given}") from None
+
+
+def _as_words(data: np.ndarray) -> np.ndarray:
+    """Return texts without the blanks around them; bytes are ASCII."""
+    if data.dtype.kind in "Uiu":
+        return np.strings.strip(data.astype(str))
+    strings = [word.decode("ascii", "replace") if isinstance(word, bytes) else str(word) for word in data.tolist()]
+    return np.array([word.strip() for word in strings], dtype=str)
 
 
 def _as_numbers(data: np.ndarray, mask: np.ndarray, name: str) -> np.ndarray:

@@ -105,9 +105,16 @@ class Footprints:
             ) -> Iterator[tuple[int, tuple[slice, slice], np.ndarray]]:
         """Yield sources with pixels in a window as wide as the image, what they cover of it, and their brightness."""
         # by their numbers, not as they came: sums are then the same however sources were drawn
-        for k in np.argsort(self._labels, kind="stable").tolist() if rows is None else rows:
+        for k in self._meeting(window) if rows is None else rows:
             (x, y), whole = self._corners[k], self._values[k]
             y0, y1 = max(y, window[0]), min(y + len(whole), window[1])
             if y0 < y1:
                 values = whole[y0 - y:y1 - y].astype(np.float32) * self._scales[k]
                 yield k, (slice(y0 - window[0], y1 - window[0]), slice(x, x + whole.shape[1])), values
+
+    def _meeting(self, window: Window) -> list[int]:
+        """Return the sources with rows in a window, by their numbers."""
+        low = np.array(self._corners, int).reshape(-1, 2)[:, 1]
+        high = low + np.array([len(values) for values in self._values], int)
+        rows = np.flatnonzero((low < window[1]) & (high > window[0]))
+        return rows[np.argsort(self.labels[rows], kind="stable")].tolist()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -124,7 +125,7 @@ class Neighbours:
     share: np.ndarray
 
 
-def find_neighbours(layers: Sequence[HasPixels], shape: tuple[int, int]) -> Neighbours:
+def find_neighbours(layers: Sequence[HasPixels], shape: tuple[int, int], *, workers: int = 1) -> Neighbours:
     """Return what the neighbours of each source add to it.
 
     Parameters
@@ -133,6 +134,8 @@ def find_neighbours(layers: Sequence[HasPixels], shape: tuple[int, int]) -> Neig
         All sources.
     shape : (int, int)
         (ny, nx) of the image.
+    workers : int
+        Threads, of which two are of use. The result does not depend on their number.
 
     Notes
     -----
@@ -143,11 +146,8 @@ def find_neighbours(layers: Sequence[HasPixels], shape: tuple[int, int]) -> Neig
     sums, blended = np.zeros((first[-1], 2)), np.zeros(first[-1], bool)
     matters = np.concatenate([np.zeros(0)] + [layer.matters for layer in layers])
     rows = max(1, min(ROWS, PIXELS // nx))
-    for bottom in range(0, ny if first[-1] > 1 else 0, rows):
-        window = (bottom, min(bottom + rows, ny), 0, nx)
-        total, loudest = np.zeros((2, window[1] - bottom, nx), np.float32)
-        for layer in layers:
-            layer.spread(window, total, loudest)
+    bands = [(bottom, min(bottom + rows, ny), 0, nx) for bottom in range(0, ny if first[-1] > 1 else 0, rows)]
+    for window, total, loudest in _spread_bands(layers, bands, workers):
         found = []
         for layer, begin, end in zip(layers, first[:-1], first[1:], strict=True):
             found += [SourcePixels(p.row + begin, p.index, p.value) for p in layer.own(window, total, sums[begin:end])]
@@ -170,6 +170,30 @@ def find_neighbours(layers: Sequence[HasPixels], shape: tuple[int, int]) -> Neig
     labels = np.concatenate([np.zeros(0, np.int64)] + [layer.labels for layer in layers])
     order = np.argsort(labels, kind="stable")
     return Neighbours(labels[order], blended[order], share[order])
+
+
+def _spread_bands(layers: Sequence[HasPixels], bands: list[Window], workers: int
+                  ) -> Iterator[tuple[Window, np.ndarray, np.ndarray]]:
+    """Yield bands, the brightness of all sources there, and that of the brightest at each pixel.
+
+    With a thread to spare for it, the next band is made while the last one is used.
+    """
+    def make(window: Window) -> tuple[Window, np.ndarray, np.ndarray]:
+        total, loudest = np.zeros((2, window[1] - window[0], window[3] - window[2]), np.float32)
+        for layer in layers:
+            layer.spread(window, total, loudest)
+        return window, total, loudest
+
+    if workers < 2:
+        yield from map(make, bands)
+        return
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(make, bands[0]) if bands else None
+        for window in [*bands[1:], None]:
+            if coming is not None:
+                band = coming.result()
+                coming = None if window is None else pool.submit(make, window)
+                yield band
 
 
 def _brightest_other(there: SourcePixels, row: np.ndarray, index: np.ndarray) -> np.ndarray:

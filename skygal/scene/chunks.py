@@ -61,9 +61,11 @@ def chunked_planes(scene: Scene, chunks: tuple[tuple[int, ...], tuple[int, ...]]
     bottom, rows = 0, []
     for i, high in enumerate(chunks[0]):
         left, row = 0, []
+        # so that not all sources of a large image are gone through for each chunk
+        beside = scene.near((bottom, bottom + high, 0, scene.shape[1]))
         for j, wide in enumerate(chunks[1]):
             window = bottom, bottom + high, left, left + wide
-            part = make(scene.within(window), window, device, *shared, dask_key_name=f"skygal-chunk-{token}-{i}-{j}")
+            part = make(beside.within(window), window, device, *shared, dask_key_name=f"skygal-chunk-{token}-{i}-{j}")
             row.append(da.from_delayed(part, (high, wide), PLANES))
             left += wide
         bottom += high

@@ -157,31 +157,34 @@ def make_images(sky: SampledSky, views: Sequence[tuple[Frame, Ground]], runs: Se
     ------
     Made
     """
+    # each in a function of its own: what it takes to make one is gone while the caller has it
     for (frame, ground), run in zip(views, runs, strict=True):
-        ratio = float(frame.frequency / sky.frequency)
-        lazy = run.chunks is not None
-        empty = Scene.of(frame, ground, ())
-        canvas = None if lazy else empty.canvas(frame.window)
-        with tqdm(total=len(sky.galaxies), desc="sources", disable=not run.progress, delay=2) as bar:
-            galaxies = place_stamps(sky.galaxies, frame, _rms(ground, sky.galaxies.population), ratio=ratio,
-                                    progress=bar.update, canvas=canvas, device=run.device)
-        layers: tuple[Any, ...] = (galaxies,)
-        if sky.faint is not None:
-            faint = place_faint(sky.faint, frame, _rms(ground, sky.faint), ratio=ratio, taken=galaxies.places.labels)
-            layers += (faint,)
-            if canvas is not None:
-                faint.draw(canvas)
-        truth, components = truth_of(layers, frame.shape), components_of(layers)
-        if canvas is None:
-            planes = chunked_planes(Scene.of(frame, ground, layers), run.chunks, device=run.device)
-            yield Made(planes["image"], planes["model"], planes["segmentation"], truth, components)
-            continue
-        ny, nx = frame.shape
-        with tqdm(total=ny * nx, desc="noise", unit="pixel", unit_scale=True, disable=not run.progress,
-                  delay=2) as bar:
-            image, model = ground.under(frame.window, canvas.model(), frame.valid, workers=run.workers,
-                                        progress=bar.update)
-        yield Made(image, model, canvas.segmentation, truth, components)
+        yield _make_image(sky, frame, ground, run)
+
+
+def _make_image(sky: SampledSky, frame: Frame, ground: Ground, run: Run) -> Made:
+    ratio = float(frame.frequency / sky.frequency)
+    empty = Scene.of(frame, ground, ())
+    canvas = None if run.chunks is not None else empty.canvas(frame.window)
+    with tqdm(total=len(sky.galaxies), desc="sources", disable=not run.progress, delay=2) as bar:
+        galaxies = place_stamps(sky.galaxies, frame, _rms(ground, sky.galaxies.population), ratio=ratio,
+                                progress=bar.update, canvas=canvas, device=run.device)
+    layers: tuple[Any, ...] = (galaxies,)
+    if sky.faint is not None:
+        faint = place_faint(sky.faint, frame, _rms(ground, sky.faint), ratio=ratio, taken=galaxies.places.labels,
+                            workers=run.workers)
+        layers += (faint,)
+        if canvas is not None:
+            faint.draw(canvas)
+    truth, components = truth_of(layers, frame.shape, workers=run.workers), components_of(layers)
+    if canvas is None:
+        planes = chunked_planes(Scene.of(frame, ground, layers), run.chunks, device=run.device)
+        return Made(planes["image"], planes["model"], planes["segmentation"], truth, components)
+    ny, nx = frame.shape
+    with tqdm(total=ny * nx, desc="noise", unit="pixel", unit_scale=True, disable=not run.progress, delay=2) as bar:
+        image, model = ground.under(frame.window, canvas.model(), frame.valid, workers=run.workers,
+                                    progress=bar.update)
+    return Made(image, model, canvas.segmentation, truth, components)
 
 
 def _rms(ground: Ground, sources: QTable) -> np.ndarray:

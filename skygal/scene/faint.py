@@ -72,7 +72,8 @@ class FaintLayer:
         canvas.add_analytic(mine.sources, mine.seen, mine.limits, mine.labels)
 
 
-def place_faint(table: QTable, frame: Frame, rms: np.ndarray, *, ratio: float, taken: np.ndarray) -> FaintLayer:
+def place_faint(table: QTable, frame: Frame, rms: np.ndarray, *, ratio: float, taken: np.ndarray,
+                workers: int = 1) -> FaintLayer:
     """Place faint sources in a frame, and measure each by itself.
 
     Parameters
@@ -87,6 +88,8 @@ def place_faint(table: QTable, frame: Frame, rms: np.ndarray, *, ratio: float, t
         The frequency over the one that the table's fluxes are for.
     taken : ndarray of int
         ``source_id`` of other sources: where one of these has it too, see `skygal.population.faint.number_apart`.
+    workers : int
+        Threads.
     """
     ra, dec = table["ra"].to_value(u.deg), table["dec"].to_value(u.deg)
     ids = number_apart(np.asarray(table["source_id"], np.int64), taken)
@@ -107,7 +110,7 @@ def place_faint(table: QTable, frame: Frame, rms: np.ndarray, *, ratio: float, t
     own *= np.choose(kind, [0.0, 1.0, FWHM**2])[:, None, None]
     sources, seen = place_analytic(frame.beam, kind, position, flux, own, jacobian)
     # of a sky much wider than the image most lie outside it
-    measured = measure(seen, frame.shape, valid=frame.valid, outside=False,
+    measured = measure(seen, frame.shape, valid=frame.valid, outside=False, workers=workers,
                        limit=lambda peak, rows: np.clip(rms[rows], FAINTEST * peak, 0.5 * peak))
     is_psf = frame.beam.psf is not None
     total = flux if is_psf else measured.flux

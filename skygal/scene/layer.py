@@ -51,7 +51,7 @@ class Layer(Protocol):
         """Add the sources to a canvas and label their pixels, bit by bit the same whatever its window."""
 
 
-def truth_of(layers: Sequence[Layer], shape: tuple[int, int]) -> dict[str, np.ndarray]:
+def truth_of(layers: Sequence[Layer], shape: tuple[int, int], *, workers: int = 1) -> dict[str, np.ndarray]:
     """Return the columns of truth of all layers together, with what neighbours add to each source.
 
     Parameters
@@ -60,11 +60,13 @@ def truth_of(layers: Sequence[Layer], shape: tuple[int, int]) -> dict[str, np.nd
         All that is in the image.
     shape : (int, int)
         Its (ny, nx).
+    workers : int
+        Threads.
     """
     truth = join_columns(TRUTH, [layer.truth for layer in layers])
     with np.errstate(divide="ignore", invalid="ignore"):
         truth["snr"] = np.where(truth["peak_flux"] == 0, 0, truth["peak_flux"] / truth["local_rms"])
-    found = find_neighbours([layer.pixels for layer in layers], shape)
+    found = find_neighbours([layer.pixels for layer in layers], shape, workers=workers)
     order = np.argsort(truth["source_id"])
     rows = order[np.searchsorted(truth["source_id"][order], found.labels)]
     truth["blended"][rows], truth["neighbour_flux_frac"][rows] = found.blended, found.share

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,11 @@ class Scene:
         reach = Canvas.reach_of(window, self.shape, self.beam)
         return Scene(self.shape, self.beam, None if valid is None or valid.all() else valid,
                      self.ground.within(window), tuple(layer.within(reach) for layer in self.layers))
+
+    def near(self, window: Window) -> Scene:
+        """Return the scene with the sources alone that windows in this one need."""
+        reach = Canvas.reach_of(window, self.shape, self.beam)
+        return replace(self, layers=tuple(layer.within(reach) for layer in self.layers))
 
     def canvas(self, window: Window) -> Canvas:
         """Return an empty canvas for a window; `within` it, or of all of the image."""

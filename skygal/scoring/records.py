@@ -5,7 +5,7 @@ All are plain arrays in the units that are said here; ``-1`` and NaN stand for w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,8 +90,9 @@ class TruthSet:
     name : str
         What it is called in reports.
     hosts : dict of str to ndarray
-        Columns of `skygal.truth.schema.TRUTH` in its units, of those sources that have a pixel in the image;
-        ``neighbour`` is the distance to the nearest other source, arcsec.
+        Columns of `skygal.truth.schema.TRUTH` in its units, of those sources that have a pixel in the image; the parts
+        of one source (``parent_id``) are one row. ``neighbour`` is the distance to the nearest other source of at least
+        3 sigma, arcsec, infinite if there is none.
     components : dict of str to ndarray, optional
         Columns of `skygal.truth.schema.COMPONENTS` of the same sources, and ``host``, their index in ``hosts``.
     beam : (float, float, float)
@@ -102,6 +103,15 @@ class TruthSet:
         As of a `skygal.Field`; they may be mapped from disk.
     frequency : float, optional
         Hz.
+    labels : (ndarray, ndarray)
+        The ``source_id`` of all parts, ascending, as they stand in the segmentation, and the index in ``hosts`` of
+        each.
+    parts : dict of str to ndarray
+        What hosts are drawn of, a row of the table of truth each: ``host``, its index in ``hosts``, and ``ra``,
+        ``dec``, ``las``, ``b_maj``, ``b_min``, ``pa``, ``flux_apparent``, ``peak_flux``, ``snr``, ``local_rms``; empty
+        where each host is its one part.
+    area : callable, optional
+        Tells of ra and dec (deg) whether the truth holds the sources there, as in a data challenge; None: all.
     """
 
     name: str
@@ -114,6 +124,10 @@ class TruthSet:
     image: Any = None
     model: Any = None
     frequency: float | None = None
+    labels: tuple[np.ndarray, np.ndarray] = field(
+        default_factory=lambda: (np.empty(0, np.int64), np.empty(0, np.int64)))
+    parts: Mapping[str, np.ndarray] = field(default_factory=dict)
+    area: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.hosts["source_id"])
@@ -128,35 +142,43 @@ class Matches:
     Attributes
     ----------
     component_of_row : ndarray of int, shape (rows,)
-        Index of the component that a row is matched with, one to one; -1 for none.
+        Index of the component that a row is matched with, one to one; -1 for none. Of a truth without components: of
+        the source.
     row_of_component : ndarray of int, shape (components,)
         The same from the other side.
     distance : ndarray, shape (rows,)
         Separation of row and component, arcsec; NaN for none.
-    cost : ndarray, shape (rows,)
-        Minus twice the logarithm of the match's likelihood; NaN for none.
+    likelihood : ndarray, shape (rows,)
+        Logarithm of how much likelier the match is than a row that stands there by chance; NaN for none.
     host_of_row : ndarray of int, shape (rows,)
-        Index of the source whose footprint a row lies in; -1 for rows that are false at the level of hosts.
+        Index of the source that a row belongs to: that it, or one of whose components, it is matched with, else in
+        whose footprint it lies; -1 for rows that are false at the level of hosts.
     rows_of_host : ndarray of int, shape (hosts,)
-        How many rows lie in each source's footprint.
+        How many rows belong to each source.
     hosts_of_row : ndarray of int, shape (rows,)
-        How many sources' centres lie within a row's own extent (at least one if it has a host): blending.
+        How many sources' centres lie within a row's own extent, of those of at least 3 sigma and a tenth of the row's
+        flux, its own among them; 0 if it has none: blending.
     why_missed : ndarray of str, shape (hosts,)
         Empty for sources that have a row; else "below 5 sigma", "blended" (the row that covers it is another
         source's), "not found".
     outside : ndarray of bool, shape (rows,)
-        Rows outside the image, which count for nothing.
+        Rows that count for nothing: outside the image, on blank pixels, outside the truth's area, or on sources that
+        are not in this truth; but none that belongs to a source.
+    how : ndarray of str, shape (rows,)
+        By what a row belongs to its source: it is matched with a "component" of it or the "source" as a whole, lies in
+        its "segmentation" or "ellipse", or has it within its own ("cover"); empty for none.
     """
 
     component_of_row: np.ndarray
     row_of_component: np.ndarray
     distance: np.ndarray
-    cost: np.ndarray
+    likelihood: np.ndarray
     host_of_row: np.ndarray
     rows_of_host: np.ndarray
     hosts_of_row: np.ndarray
     why_missed: np.ndarray
     outside: np.ndarray
+    how: np.ndarray = field(default_factory=lambda: np.empty(0, "U12"))
 
     __repr__ = show_fields
 
@@ -179,6 +201,8 @@ class Curve:
         How many were matched, of how many.
     low, high : ndarray, shape (bins,)
         Wilson interval of hits / total at 68.27 %; NaN in empty bins.
+    selection : str
+        Which sources or rows are counted, in words; empty for all.
     """
 
     rate: str
@@ -191,5 +215,6 @@ class Curve:
     total: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    selection: str = ""
 
     __repr__ = show_fields

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,9 @@ def _as_hdu(table: Table) -> fits.BinTableHDU:
         values = np.asarray(column.value if isinstance(column, u.Quantity) else column)
         if values.dtype.kind == "U":
             code = f"{max(values.dtype.itemsize // 4, 1)}A"
+            # given as str they would be encoded one by one; what is not ASCII is refused there, with its reason
+            with suppress(UnicodeEncodeError):
+                values = values.astype(f"S{code[:-1]}")
         else:
             code = {"i": "K", "u": "K", "f": "D", "b": "L"}[values.dtype.kind]
         if values.ndim > 1:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -97,10 +98,25 @@ class Boxes:
         group = ((terms * 2 + aligned) * len(SIZES) + size[:, 0]) * len(SIZES) + size[:, 1]
         self.group[part] = np.where(large, -1, group)
 
-    def meet(self, y0: int, y1: int, x0: int, x1: int) -> np.ndarray:
-        """Return which boxes, shape (n,), have a pixel in a window."""
-        low, high = self.centre - self.half, self.centre + self.half
-        return ((self.half[:, 0] >= 0) & (low[:, 0] < x1) & (high[:, 0] >= x0) & (low[:, 1] < y1) & (high[:, 1] >= y0))
+    def meet(self, y0: int, y1: int, x0: int, x1: int, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Return which boxes, of all or of ``rows``, have a pixel in a window."""
+        centre, half = self.centre[rows], self.half[rows]
+        low, high = centre - half, centre + half
+        return ((half[:, 0] >= 0) & (low[:, 0] < x1) & (high[:, 0] >= x0) & (low[:, 1] < y1) & (high[:, 1] >= y0))
+
+    def in_band(self, y0: int, y1: int) -> np.ndarray:
+        """Return, rising, the boxes that may have a pixel in rows y0 to y1 - 1: all that have, and a few others."""
+        order, low, tallest, large = self._rising
+        return np.sort(np.concatenate([order[np.searchsorted(low, y0 - tallest):np.searchsorted(low, y1)], large]))
+
+    @cached_property
+    def _rising(self) -> tuple[np.ndarray, np.ndarray, int, np.ndarray]:
+        """Those that are not large by their lowest row, these rows, the most rows that one has, and large ones."""
+        there = self.half[:, 0] >= 0
+        mine = np.flatnonzero(there & (self.group >= 0))
+        low = self.centre[mine, 1] - self.half[mine, 1]
+        order = np.argsort(low, kind="stable")
+        return mine[order], low[order], 2 * int(SIZES[-1]) + 1, np.flatnonzero(there & (self.group < 0))
 
     def in_groups(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         """Yield the sources ``rows`` group by group, in an order that follows from them alone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,8 @@ __all__ = ["AnalyticTruth", "measure"]
 
 #: a box of more pixels than this, and than four times the image, is measured within the image only
 LARGEST_BOX = 2**22
+#: sources, at most, that a thread measures before it takes others
+ROWS = 2**14
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +51,7 @@ class AnalyticTruth:
 
 def measure(sources: Analytic, shape: tuple[int, int], *,
             limit: np.ndarray | Callable[[np.ndarray, np.ndarray], np.ndarray], valid: np.ndarray | None = None,
-            pixel_integrated: bool = False, outside: bool = True) -> AnalyticTruth:
+            pixel_integrated: bool = False, outside: bool = True, workers: int = 1) -> AnalyticTruth:
     """Measure each source as it is drawn, alone.
 
     Parameters
@@ -65,6 +68,8 @@ def measure(sources: Analytic, shape: tuple[int, int], *,
         As for `draw`.
     outside : bool
         Whether sources that have no pixel in the image are made too.
+    workers : int
+        Threads. The result does not depend on their number.
 
     Returns
     -------
@@ -104,21 +109,32 @@ def measure(sources: Analytic, shape: tuple[int, int], *,
     if not outside:
         cut |= known & ((boxes.centre + boxes.half < 0) | (boxes.centre - boxes.half >= [nx, ny])).any(axis=1)
     sums = _Sums(out, (ny, nx), valid, cut)
+
+    def alone(rows: np.ndarray, window: tuple[int, int, int, int] | None) -> None:
+        large = bool(boxes.group[rows[0]] < 0)
+        # a large source comes in parts, and all of them are needed for its limit: it is made twice
+        for mine in np.split(rows, rows.size) if large else [rows]:
+            for patches in make_patches(sources, boxes, mine, integrated=pixel_integrated, window=window):
+                sums.add(patches)
+                if not large:
+                    sums.limit(patches.rows, limit)
+                    sums.outline(patches)
+            if large:
+                sums.limit(mine, limit)
+                for patches in make_patches(sources, boxes, mine, integrated=pixel_integrated, window=window):
+                    sums.outline(patches)
+
     for whole in (True, False):
         window = None if whole else (0, ny, 0, nx)
-        for rows in boxes.in_groups(np.flatnonzero(known & (cut != whole))):
-            large = bool(boxes.group[rows[0]] < 0)
-            # a large source comes in parts, and all of them are needed for its limit: it is made twice
-            for mine in np.split(rows, rows.size) if large else [rows]:
-                for patches in make_patches(sources, boxes, mine, integrated=pixel_integrated, window=window):
-                    sums.add(patches)
-                    if not large:
-                        sums.limit(patches.rows, limit)
-                        sums.outline(patches)
-                if large:
-                    sums.limit(mine, limit)
-                    for patches in make_patches(sources, boxes, mine, integrated=pixel_integrated, window=window):
-                        sums.outline(patches)
+        groups = list(boxes.in_groups(np.flatnonzero(known & (cut != whole))))
+        if workers < 2:
+            for rows in groups:
+                alone(rows, window)
+            continue
+        # no two of them have a source in common
+        parts = [part for rows in groups for part in np.split(rows, range(ROWS, rows.size, ROWS))]
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(alone, parts, [window] * len(parts)))
     for column in (out.flux, out.flux_in_image):
         column /= sources.area
     out.flux[cut | ~known] = sources.flux[cut | ~known]

@@ -87,10 +87,11 @@ class FaintPixels:
         Of these, the places in the window, the brightness, and which are in it, not blank and above ``limit``,
         shape (n,).
         """
-        there = boxes.meet(*window) & (limit > 0)
+        there = boxes.in_band(window[0], window[1])
+        there = there[boxes.meet(*window, there) & (limit[there] > 0)]
         if marks is not None:
-            there &= marks.near(boxes.centre - boxes.half, boxes.centre + boxes.half)
-        for group in boxes.in_groups(np.flatnonzero(there)):
+            there = there[marks.near(boxes.centre[there] - boxes.half[there], boxes.centre[there] + boxes.half[there])]
+        for group in boxes.in_groups(there):
             for patches in make_patches(self.seen, boxes, group, integrated=False, window=window):
                 rows = patches.rows
                 above = patches.values > limit[rows][:, None, None]

@@ -11,6 +11,7 @@ from astropy import units as u
 from skygal.truth.exports.columns import numbers
 from skygal.truth.exports.formats import Format
 from skygal.truth.exports.sky_model import SkyModel, make_sky_model
+from skygal.truth.exports.whole import join_sources
 
 if TYPE_CHECKING:
     from skygal.field import Field
@@ -64,16 +65,17 @@ def _write(field: Field, path: Path, written_as: str, flux: str, patches: bool) 
     sky = make_sky_model(field, written_as, flux=flux)
     names = ["Name", "Type", *(["Patch"] if patches else []), "Ra", "Dec", "I", "SpectralIndex", "LogarithmicSI",
              f"ReferenceFrequency='{sky.frequency:.12g}'", "MajorAxis", "MinorAxis", "Orientation"]
-    ra, dec = (numbers(field.truth, name, u.deg) for name in ("ra", "dec"))
+    joined = join_sources(field).truth
+    ra, dec = (dict(zip(np.asarray(joined["source_id"]).tolist(), numbers(joined, name, u.deg).tolist(), strict=True))
+               for name in ("ra", "dec"))
     before = None
     with open(path, "w", encoding="ascii") as file:
         file.write(f"Format = {', '.join(names)}\n")
         for k in range(len(sky)):
-            row = int(sky.source[k])
+            row = int(sky.source_id[k])
             patch = f"s{sky.source_id[k]}" if patches else None
             if patches and row != before:
-                file.write(f" , , {patch}, {sexagesimal(float(ra[row]), 'ra')}, "
-                           f"{sexagesimal(float(dec[row]), 'dec')}\n")
+                file.write(f" , , {patch}, {sexagesimal(ra[row], 'ra')}, {sexagesimal(dec[row], 'dec')}\n")
                 before = row
             file.write(_line(sky, k, patch))
 

@@ -121,4 +121,4 @@ def write_coco_tiles(field: Field, path: Path, *, progress: bool = False, tile: 
     _write(path / "annotations.json", field, images, classes, found(), "rows downward, as in the pictures")
 
 
-FORMATS = (Format("coco", (".json",), write_coco), Format("coco_tiles", (), write_coco_tiles))
+FORMATS = (Format("coco", (".json",), write_coco, joined=True), Format("coco_tiles", (), write_coco_tiles, joined=True))

@@ -18,6 +18,7 @@ import numpy as np
 from skygal.checks import as_quantity, check_choice, nearest_names, show
 from skygal.io.atomic import check_writable, whole_directory, whole_file
 from skygal.io.provenance import input_files
+from skygal.truth.exports.whole import join_sources, parents_of
 
 if TYPE_CHECKING:
     from skygal.field import Field
@@ -42,12 +43,15 @@ class Format:
         ``write(field, path, *, progress, **options)``: it writes a file, or into a folder that is there and empty.
     needs_sources : bool
         Whether a field without sources cannot be written in it.
+    joined : bool
+        Whether ``write`` gets a field of `skygal.truth.exports.whole.join_sources`, with one row a source.
     """
 
     name: str
     endings: tuple[str, ...]
     write: Callable[..., None]
     needs_sources: bool = False
+    joined: bool = False
 
     @property
     def is_folder(self) -> bool:
@@ -125,7 +129,7 @@ def export_field(field: Field, path: str | PathLike, format: str | None = None, 
                          + ("" if snr is None else f" of snr {snr:g} or more"))
     whole = whole_directory if chosen.is_folder else whole_file
     with whole(path, overwrite=overwrite, inputs=kept) as part:
-        chosen.write(field, part, progress=progress, **options)
+        chosen.write(join_sources(field) if chosen.joined else field, part, progress=progress, **options)
     return Path(path)
 
 
@@ -161,9 +165,14 @@ def _files_of(field: Field) -> list[str]:
 
 
 def _brighter(field: Field, snr: float) -> Field:
-    """Return a field with the rows of sources of at least an ``snr``; its pixels, which show all, are the same."""
+    """Return a field with the rows of sources of at least an ``snr``; its pixels, which show all, are the same.
+
+    Of a source in several parts that of the whole counts.
+    """
     part = copy(field)
-    truth = field.truth[np.asarray(field.truth["snr"]) >= snr]
+    joined = join_sources(field).truth
+    kept = np.asarray(joined["source_id"])[np.asarray(joined["snr"]) >= snr]
+    truth = field.truth[np.isin(parents_of(field.truth), kept)]
     rows = np.isin(np.asarray(field.components["source_id"]), np.asarray(truth["source_id"]))
     for name, table in (("truth", truth), ("components", field.components[rows])):
         object.__setattr__(part, name, table)

@@ -133,4 +133,4 @@ def write_crtf(field: Field, path: Path, *, progress: bool = False, level: str =
     _write(field, path, level, "crtf", "#CRTFv0\n", _crtf)
 
 
-FORMATS = (Format("ds9", (".reg",), write_ds9), Format("crtf", (".crtf",), write_crtf))
+FORMATS = (Format("ds9", (".reg",), write_ds9, joined=True), Format("crtf", (".crtf",), write_crtf, joined=True))

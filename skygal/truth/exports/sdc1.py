@@ -130,4 +130,4 @@ def write_sdc1(field: Field, path: Path, *, progress: bool = False, area: str = 
             file.write(" ".join(form % value for form, value in zip(forms, row, strict=True)) + "\n")
 
 
-FORMATS = (Format("sdc1", (".txt",), write_sdc1, needs_sources=True),)
+FORMATS = (Format("sdc1", (".txt",), write_sdc1, needs_sources=True, joined=True),)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +12,7 @@ from skygal.checks import check_choice, show, show_fields
 from skygal.io.provenance import restore_provenance
 from skygal.observation.ellipse import ellipse_axes, ellipse_covariance
 from skygal.truth.exports.columns import finite, numbers
+from skygal.truth.exports.whole import parents_of
 
 if TYPE_CHECKING:
     from skygal.field import Field
@@ -33,7 +34,7 @@ class SkyModel:
     source : ndarray of int
         Row of truth of each.
     source_id, component_id : ndarray of int
-        Its numbers.
+        Its numbers: those of the whole source where a row of truth is a part of one.
     ra, dec : ndarray
         ICRS, degrees.
     flux : ndarray
@@ -131,8 +132,22 @@ def make_sky_model(field: Field, written_as: str, *, flux: str = "intrinsic") ->
     frequency, reference = field_frequency(field)
     curvature = numbers(parts, "curvature")
     index = numbers(parts, "spectral_index") + 2 * curvature * np.log(frequency / reference)
-    return SkyModel(source, ids[source], np.asarray(parts["component_id"]), ra, dec, share * wanted[source],
-                    major[source], minor[source], pa[source], index, curvature, frequency)
+    parent, number = parents_of(truth), np.asarray(parts["component_id"])
+    found = SkyModel(source, parent[source], number, ra, dec, share * wanted[source], major[source], minor[source],
+                     pa[source], index, curvature, frequency)
+    return found if np.array_equal(parent, ids) else _joined(found, parent, ids)
+
+
+def _joined(sky: SkyModel, parent: np.ndarray, ids: np.ndarray) -> SkyModel:
+    """Return components with those of one source together, and numbered on where it has parts."""
+    names, first, group = np.unique(parent[sky.source], return_index=True, return_inverse=True)
+    order = np.argsort(first[group], kind="stable")
+    found = replace(sky, **{one.name: getattr(sky, one.name)[order] for one in fields(sky)
+                            if isinstance(getattr(sky, one.name), np.ndarray)})
+    has_parts = np.isin(found.source_id, parent[parent != ids])
+    begin = np.flatnonzero(np.r_[True, np.diff(found.source_id) != 0])
+    number = np.arange(len(found)) - np.repeat(begin, np.diff(np.r_[begin, len(found)])) + 1
+    return replace(found, component_id=np.where(has_parts, number, found.component_id))
 
 
 def _common_gaussians(field: Field, source: np.ndarray, share: np.ndarray, ra: np.ndarray, dec: np.ndarray

@@ -54,4 +54,4 @@ def write_yolo(field: Field, path: Path, *, progress: bool = False, tile: int = 
     (path / "data.yaml").write_text(dump_config(settings), encoding="utf-8")
 
 
-FORMATS = (Format("yolo", (), write_yolo),)
+FORMATS = (Format("yolo", (), write_yolo, joined=True),)
