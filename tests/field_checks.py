@@ -286,7 +286,8 @@ def _rows(looked: Looked) -> Iterator[str]:
     if looked.made.gaussian:
         yield from _all("a blended source has flux of others in its pixels", ~t["blended"] | (share > 0), ids)
         least = np.where(t["beam_limited"], RINGS, ROUNDING) * t["flux_apparent"]
-        yield from _all("no more flux in the image than there is", t["flux_in_image"] <= t["flux_apparent"] + least, ids)
+        more = t["flux_in_image"] > t["flux_apparent"] + least
+        yield from _all("no more flux in the image than there is", ~more, ids)
         yield from _all("flux_in_image is not negative", t["flux_in_image"] >= -least, ids)
     yield from _limited(looked)
     yield from _places(looked)

@@ -165,8 +165,8 @@ def read_counts(*, deep: bool = False) -> SourceCounts:
     Notes
     -----
     The compilation of Norris et al. 2011 (2011PASA...28..215N), binned. It counts radio sources of
-    all kinds. Below 49 uJy the deep ones are those of DEEP2 (Matthews et al. 2021, 2021ApJ...909..193M), measured down to
-    0.25 uJy and extrapolated from there.
+    all kinds. Below 49 uJy the deep ones are those of DEEP2 (Matthews et al. 2021, 2021ApJ...909..193M), measured down
+    to 0.25 uJy and extrapolated from there.
     """
     name = f"source_counts_1400MHz{'_deep' * deep}.csv"
     text = files("skygal.catalogs").joinpath(name).read_text(encoding="utf-8")
