@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import skygal
 from skygal.scoring import official_sdc1_score, read_truth_set, sdc1_score
 from skygal.scoring.sdc import TERMS, truth_columns
-from skygal.truth.exports.sdc1 import COLUMNS
+from skygal.truth.exports.sdc1 import COLUMNS, in_training_area
 
 # ska-sdc leaves files of its own open
 pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -79,6 +79,7 @@ def by_the_rules(truth, entry, beam, shared):
             rows = sorted((row for row in best if best[row][0] == source), key=lambda row: best[row][1])
             for row in rows[1:]:
                 del best[row]
+    sharing = [source for source, _ in best.values()]
     best = {row: source for row, (source, error) in best.items() if error < 5}
     total = 0.0
     for row, source in best.items():
@@ -95,7 +96,7 @@ def by_the_rules(truth, entry, beam, shared):
                  1 if t["size"] == 1 else 10 / turn,
                  0.05 / (abs(e["core_frac"] - t["core_frac"]) / 0.75) if e["core_frac"] != t["core_frac"] else 1,
                  float(e["class"] == t["class"])]
-        total += sum(min(1, term) for term in terms) / 7 / (list(best.values()).count(source) if shared else 1)
+        total += sum(min(1, term) for term in terms) / 7 / (sharing.count(source) if shared else 1)
     return total - (len(entry["flux"]) - len(best)), len(best)
 
 
@@ -167,6 +168,70 @@ def test_truth_that_cannot_be_scored(change, error):
         sdc1_score(truth, truth, 1.5)
 
 
+def test_rows_that_are_alike_but_for_what_is_scored_in_any_order():
+    """Of rows as near, bright and large as each other it is not the order that says which one counts."""
+    truth = catalogue(np.random.default_rng(7), 6, side=0.1)
+    truth["size"][:] = 2
+    twice = {name: np.tile(values, 2) for name, values in truth.items()}
+    twice["class"][6:] = truth["class"] % 3 + 1
+    twice["pa"][6:] = (truth["pa"] + 90) % 180
+    back = {name: values[::-1] for name, values in twice.items()}
+    assert sdc1_score(truth, twice, 1.5) == sdc1_score(truth, back, 1.5)
+    mirrored = {name: values[::-1] for name, values in truth.items()}
+    assert sdc1_score(mirrored, twice, 1.5) == sdc1_score(truth, twice, 1.5)
+
+
+@pytest.mark.parametrize("duplicates", ["penalised", "shared"])
+def test_pairs_looked_at_by_parts(monkeypatch, duplicates):
+    rng = np.random.default_rng(8)
+    truth = catalogue(rng, 60, side=0.003)
+    entry = entry_of(rng, truth, 90)
+    whole = sdc1_score(truth, entry, 1.5, duplicates=duplicates)
+    monkeypatch.setattr("skygal.scoring.sdc.CHUNK", 7)
+    assert sdc1_score(truth, entry, 1.5, duplicates=duplicates) == whole
+
+
+def test_a_row_too_unlike_shares_too():
+    """As in the second challenge, which counts rows at a source before it looks at how unlike they are."""
+    truth = catalogue(np.random.default_rng(9), 1)
+    two = {name: np.tile(values, 2) for name, values in truth.items()}
+    two["flux"][1] *= 10
+    got = sdc1_score(truth, two, 1.5, duplicates="shared")
+    assert (got["matched"], got["rejected"]) == (1, 1)
+    assert got["score"] == pytest.approx(0.5 - 1)
+
+
+def test_what_is_lacking_is_said():
+    field = small_field()
+    ours = skygal.score(field, field.components, sdc1="penalised").sdc["ours"]
+    assert "core_frac" in ours["lacking"] and ours["terms"]["core_frac"] == 0
+    truth = catalogue(np.random.default_rng(10), 5)
+    assert sdc1_score(truth, truth, 1.5)["lacking"] == []
+
+
+@pytest.mark.parametrize(("name", "value", "error"), [
+    ("size", 4, "truth must have size 1, 2 or 3, got 4.0 and 1 such rows"),
+    ("ra_cent", np.nan, "truth must have ra_cent finite, got nan"),
+])
+def test_columns_of_truth(name, value, error):
+    truth = catalogue(np.random.default_rng(11), 5)
+    truth[name] = truth[name].astype(float)
+    truth[name][3] = value
+    with pytest.raises(ValueError, match=error):
+        sdc1_score(truth, truth, 1.5)
+
+
+def test_columns_that_are_missing_or_short():
+    truth = catalogue(np.random.default_rng(12), 5)
+    some = {name: values for name, values in truth.items() if name not in ("pa", "class")}
+    with pytest.raises(ValueError, match="entry must have the columns id, .*, got none of pa, class"):
+        sdc1_score(truth, some, 1.5)
+    with pytest.raises(ValueError, match="entry must have columns of one length"):
+        sdc1_score(truth, {**truth, "pa": truth["pa"][:3]}, 1.5)
+    with pytest.raises(ValueError, match="beam must be a finite number above 0"):
+        sdc1_score(truth, truth, 0.0)
+
+
 def test_nothing_to_score():
     truth = catalogue(np.random.default_rng(4), 5)
     none = {name: values[:0] for name, values in truth.items()}
@@ -221,6 +286,37 @@ def test_traps_of_the_official_score(official):
         bad = {**truth, name: np.full(5, value)}
         with pytest.raises(ValueError, match=error):
             official(bad, truth, 1400)
+    twice = {**truth, "id": np.array([1, 2, 3, 4, 4])}
+    with pytest.raises(ValueError, match="entry must have each id once for the official score, got 4 2 times"):
+        official(truth, twice, 1400)
+    with pytest.raises(ValueError, match="entry must have the columns id, .*, got none of pa"):
+        official(truth, {name: values for name, values in truth.items() if name != "pa"}, 1400)
+    with pytest.raises(ValueError, match="truth must have sources in the training area of 1400 MHz"):
+        official(truth, truth, 1400, training=True)
     with pytest.raises(ValueError, match="frequency must be 560, 1400 or 9200 MHz"):
         official(truth, truth, 1500)
     assert set(COLUMNS) == set(truth)
+
+
+@pytest.mark.parametrize(("frequency", "side"), [(560, 0.2), (1400, 0.1), (9200, 0.02)])
+@pytest.mark.parametrize("training", [False, True])
+def test_where_the_official_score_looks(official, frequency, side, training):
+    """Around the corner of the training area some rows are on either side."""
+    truth = catalogue(np.random.default_rng(13), 200, dec=-29.94 - side / 2, side=side)
+    for name in ("ra_core", "ra_cent"):
+        truth[name] = truth[name] - 0.1 - side / 2
+    inside = in_training_area(truth["ra_core"], truth["dec_core"], frequency)
+    assert 10 < inside.sum() < 190
+    theirs = official(truth, truth, frequency, training=training)
+    wanted = inside if training else ~inside
+    assert theirs["rows"] == wanted.sum() == 200 - theirs["left_out"] == 200 - theirs["truth_left_out"]
+    mine = {name: values[wanted] for name, values in truth.items()}
+    assert sdc1_score(mine, mine, 0.25 * 1400 / frequency)["score"] == pytest.approx(wanted.sum())
+
+
+def test_nothing_matched_is_nothing_in_the_official_score(official):
+    truth = catalogue(np.random.default_rng(14), 5)
+    far = {**truth, "ra_core": truth["ra_core"] + 10, "ra_cent": truth["ra_cent"] + 10}
+    theirs, ours = official(truth, far, 1400), sdc1_score(truth, far, 0.25)
+    assert (theirs["score"], theirs["matched"], theirs["false"]) == (0, 0, 5)
+    assert (ours["score"], ours["matched"], ours["false"]) == (-5, 0, 5)
