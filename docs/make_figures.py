@@ -373,6 +373,60 @@ def truth():
     return fig
 
 
+def sky_field(name: str, side: int, bins: int = 1):
+    """Return a figure of what a survey sees of the whole sky, pixels averaged by so many."""
+    import matplotlib.pyplot as plt
+
+    survey = skygal.read_survey(name)
+    wcs = skygal.make_wcs("12h00m00s +30d00m00s", side, survey.pixel_scale)
+    seen = skygal.simulate_field(wcs, survey=name, seed=12)
+    pixels = seen.image.reshape(side // bins, bins, side // bins, bins).mean(axis=(1, 3))
+    # averages have less noise, and how much less depends on the beam
+    rms = survey.noise.to_value("Jy / beam") if bins == 1 else 1.4826 * np.median(np.abs(pixels - np.median(pixels)))
+    shown = pixels.shape[0]
+    fig, ax = plt.subplots(figsize=(shown / 100, shown / 100))
+    fig.subplots_adjust(0, 0, 1, 1)
+    ax.imshow(np.arcsinh(pixels / (2 * rms)), vmin=-1, vmax=4, origin="lower", cmap="gray_r", interpolation="nearest")
+    ax.axis("off")
+    length = 10 * survey.beam.major.to_value("arcsec") / (bins * survey.pixel_scale.to_value("arcsec"))
+    ax.plot([12, 12 + length], [12, 12], color="#d1602a", lw=2)
+    found = seen.truth[seen.truth["snr"] >= 5]
+    large = np.asarray(found["las"] > survey.beam.major)
+    print(f"{name}: {side * survey.pixel_scale.to_value('arcmin'):.0f} arcmin, {len(seen.truth)} sources, {len(found)} at "
+          f"5 sigma, {100 * large.mean():.0f} % of them larger than the beam")
+    return fig
+
+
+@figure
+def sky_nvss():
+    """The whole sky as NVSS sees it."""
+    return sky_field("NVSS", 400)
+
+
+@figure
+def sky_first():
+    """The whole sky as FIRST sees it."""
+    return sky_field("FIRST", 800, 2)
+
+
+@figure
+def sky_lotss():
+    """The whole sky as LoTSS sees it."""
+    return sky_field("LoTSS", 400)
+
+
+@figure
+def sky_vlass():
+    """The whole sky as VLASS sees it."""
+    return sky_field("VLASS", 1280, 4)
+
+
+@figure
+def sky_mightee():
+    """The whole sky as MIGHTEE sees it."""
+    return sky_field("MIGHTEE", 400)
+
+
 def main(words: list[str] | None = None) -> None:
     """Make the figures that are named, or all."""
     import matplotlib

@@ -7,8 +7,9 @@ import os
 import pytest
 from hypothesis import settings
 
-# a slow machine is no reason to fail
-settings.register_profile("skygal", deadline=None)
+# a slow machine is no reason to fail; where a test does not say how many examples it needs, the slow run has many
+settings.register_profile("skygal", deadline=None, max_examples=40)
+settings.register_profile("skygal slow", deadline=None, max_examples=200)
 settings.load_profile("skygal")
 
 # before anything imports matplotlib: no test needs a screen
@@ -19,10 +20,16 @@ for _library in ("OMP", "OPENBLAS", "MKL"):
 
 
 #: files that take longest, first, so that several processes come to their ends together
-LONGEST = ("cli", "challenge", "layers", "chunked", "evaluate", "given_noise", "training", "streaming", "processors",
-           "off_sky", "acceptance", "paper_report", "datasets", "inject", "packaging", "simulate", "beams_field",
-           "analytic", "blank", "stamps", "header_reading", "positions", "faint", "ramis", "bastien2021_training",
-           "field_checks", "any_grid", "docs", "output", "fork", "inputs")
+LONGEST = ("docs", "chunked", "processors", "challenge", "given_noise", "streaming", "off_sky", "training", "evaluate",
+           "datasets", "cli", "whole_sky", "blank", "paper_report", "inject", "stamps", "faint", "packaging",
+           "detector_fields", "kills", "simulate", "layers", "image_components", "beams_field", "header_reading",
+           "render_exact", "analytic", "bastien2021_training", "clustering", "positions", "noise_map", "acceptance",
+           "sky_fields", "seam", "fork", "atomic", "noise", "primary_beam_field", "psf", "settings", "exports")
+
+
+def pytest_configure(config):
+    if config.getoption("markexpr") != "not slow":
+        settings.load_profile("skygal slow")
 
 
 def pytest_collection_modifyitems(items):

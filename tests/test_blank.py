@@ -171,7 +171,7 @@ def grid(unit="Jy/beam", **more):
 
 
 def inject(image, **more):
-    return skygal.inject(image, 60, **{"seed": 2, "las": (5 * u.arcsec, 20 * u.arcsec), **more})
+    return skygal.inject(image, 30, **{"seed": 2, "las": (5 * u.arcsec, 20 * u.arcsec), **more})
 
 
 @pytest.mark.parametrize("value", [0.0, -999.0, 1e20, -1e30, float(np.finfo(np.float32).min), np.nan])
@@ -230,7 +230,7 @@ def test_an_image_without_noise():
         said = "image shows no noise in 100 % of its pixels, where local_rms is 0 and snr infinite: give noise"
         with pytest.warns(UserWarning, match=said):
             field = inject(data, wcs=grid())
-        assert len(field.truth) == 60 and field.truth["flux"].min() >= 1e-3 * u.Jy
+        assert len(field.truth) == 30 and field.truth["flux"].min() >= 1e-3 * u.Jy
         given = inject(data, wcs=grid(), noise=0.1 * u.mJy)
         assert np.isfinite(given.truth["snr"]).all()
     clipped = inject(np.maximum(noise(), 0), wcs=grid())

@@ -71,22 +71,35 @@ def test_another_order_and_part_of_the_image(whole):
     assert not here.is_lazy and here.compute() is here
 
 
-def test_another_process(whole, other_process):
-    lazy = skygal.simulate_field(make_wcs(), chunks=(380, 210), **ARGUMENTS)
+@pytest.fixture
+def own_model():
+    """Return a model that no other process has."""
+    from skygal.morphology.checkpoint import is_shipped
+
+    model = skygal.load_model()
+    assert is_shipped(model)
+    model.name = "mine"
+    assert not is_shipped(model)
+    return model
+
+
+@pytest.mark.parametrize("whose", ["shipped", "one's own"])
+def test_another_process_and_another_model(whole, other_process, whose, request):
+    model = None if whose == "shipped" else request.getfixturevalue("own_model")
+    lazy = skygal.simulate_field(make_wcs(), chunks=(380, 210), model=model, **ARGUMENTS)
     assert_same(lazy, whole, scheduler="processes", pool=other_process)
 
 
-@pytest.fixture
-def cluster(request):
+@pytest.fixture(scope="module")
+def cluster():
     distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(n_workers=request.param, threads_per_worker=1, dashboard_address=None) as made, \
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as made, \
             distributed.Client(made) as client:
         yield client
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("cluster", [2], indirect=True)
 def test_cluster_survives_the_death_of_a_worker(whole, cluster):
     lazy = skygal.simulate_field(make_wcs(), chunks=64, **ARGUMENTS)
     assert_same(lazy, whole)
@@ -99,17 +112,11 @@ def test_cluster_survives_the_death_of_a_worker(whole, cluster):
     np.testing.assert_array_equal(segmentation, whole.segmentation)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("cluster", [1], indirect=True)
-def test_cluster_gets_a_model_of_ones_own_once(whole, cluster, tmp_path):
-    from skygal.morphology.checkpoint import is_shipped
-
-    model = skygal.load_model()
-    assert is_shipped(model)
-    model.name = "mine"
-    assert not is_shipped(model)
-    lazy = skygal.simulate_field(make_wcs(), chunks=(190, 210), model=model, **ARGUMENTS)
-    np.testing.assert_array_equal(lazy.image[:, :210].compute(), whole.image[:, :210])
+def test_cluster_gets_a_model_of_ones_own_once(whole, cluster, own_model):
+    lazy = skygal.simulate_field(make_wcs(), chunks=128, model=own_model, **ARGUMENTS)
+    np.testing.assert_array_equal(lazy.image.compute(), whole.image)
 
 
 def test_written_files_are_those_of_the_field_in_memory(whole, tmp_path):

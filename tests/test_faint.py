@@ -157,6 +157,22 @@ def test_population():
     assert len(drawn) == pytest.approx(800 * (2048 * 1.8 / 3600) ** 2, rel=0.35)
 
 
+def test_counts_are_those_of_the_sky():
+    from skygal.population import Sky
+    from skygal.seeds import Seeds
+    wcs = make_wcs(2048)
+    flux = (5 * u.uJy, 40 * u.uJy)
+    faint = sample_faint(wcs, frequency=1.4 * u.GHz, flux=flux, seed=1)
+    sky = Sky.read().sample(wcs, seeds=Seeds(2), frequency=1.4 * u.GHz, flux=flux)
+    assert abs(len(faint) - len(sky)) < 5 * np.sqrt(len(faint) + len(sky))
+    edges = np.geomspace(5, 40, 6) * 1e-6
+    a, b = (np.histogram(one["flux"].to_value(u.Jy), edges)[0] for one in (faint, sky))
+    assert (np.abs(a - b) < 5 * np.sqrt(a + b)).all()
+    # by default from 20 uJy at 1.4 GHz, wherever it is looked
+    low = sample_faint(wcs, n=3000, frequency=350 * u.MHz, seed=1)["flux"].to_value(u.uJy)
+    assert 20 * 4**0.7 <= low.min() < 20 * 4**0.7 * 1.01
+
+
 def test_the_mix_follows_the_flux_at_1400_mhz():
     """Of bright sources jets power nearly all, of faint ones nearly none, at any frequency."""
     wcs = make_wcs(2048)

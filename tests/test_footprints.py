@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.table import QTable
-from hypothesis import given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import skygal
@@ -34,8 +34,8 @@ def random_footprints(rng, n, shape):
     return kept, labels, images, limits, matters
 
 
-def assert_neighbours(found, labels, images, limits, matters, **tolerance):
-    """Hold what was found to sums and maxima over images of one source each."""
+def assert_neighbours(found, labels, images, limits, matters, *, tolerance, missed=0.0):
+    """Hold what was found to sums and maxima over images of one source each, whose wings may be missed in a pixel."""
     images = images.astype(float)
     rows = {label: k for k, label in enumerate(found.labels)}
     for k, label in enumerate(labels):
@@ -46,13 +46,13 @@ def assert_neighbours(found, labels, images, limits, matters, **tolerance):
         brightest = rest.max(axis=0, initial=0)[own].max(initial=0)
         if abs(brightest / matters[k] - 1) > 1e-3:
             assert found.blended[rows[label]] == (brightest > matters[k])
-        share = rest.sum(axis=0)[own].sum() / images.sum(axis=0)[own].sum() if own.any() else 0
-        assert found.share[rows[label]] == pytest.approx(share, **tolerance)
+        light = images.sum(axis=0)[own].sum()
+        share, wings = (rest.sum(axis=0)[own].sum() / light, missed * own.sum() / light) if own.any() else (0, 0)
+        assert found.share[rows[label]] == pytest.approx(share, abs=tolerance + wings)
 
 
 @given(st.integers(0, 10**6), st.integers(0, 14), st.tuples(st.integers(1, 150), st.integers(1, 150)),
        st.sampled_from([7, 64, 1024]))
-@settings(max_examples=60)
 def test_kept_sources(seed, n, shape, rows):
     before = neighbours.ROWS
     neighbours.ROWS = rows
@@ -60,13 +60,14 @@ def test_kept_sources(seed, n, shape, rows):
         kept, *rest = random_footprints(np.random.default_rng(seed), n, shape)
         found = find_neighbours([kept], shape)
         assert (np.diff(found.labels) > 0).all()
-        assert_neighbours(found, *rest, abs=1e-6)
+        assert_neighbours(found, *rest, tolerance=1e-6)
     finally:
         neighbours.ROWS = before
 
 
+# a source of a millionth, in the wings of others
+@example(142299, 4, 6, False, 16)
 @given(st.integers(0, 10**6), st.integers(0, 6), st.integers(0, 12), st.booleans(), st.sampled_from([16, 1024]))
-@settings(max_examples=40)
 def test_with_faint_sources(seed, n, m, blank, rows):
     rng, shape = np.random.default_rng(seed), (90, 80)
     kept, labels, images, limits, matters = random_footprints(rng, n, shape)
@@ -93,7 +94,7 @@ def test_with_faint_sources(seed, n, m, blank, rows):
         neighbours.ROWS = before
     assert found.labels.size >= m
     assert_neighbours(found, np.r_[labels, others.labels], np.concatenate([images, alone]), np.r_[limits, low],
-                      np.r_[matters, least], abs=2e-3)
+                      np.r_[matters, least], tolerance=2e-3, missed=(1e-4 * low).sum())
 
 
 def test_600_on_a_pixel():

@@ -13,7 +13,7 @@ import pytest
 from astropy import units as u
 from astropy.io import fits
 from astropy.wcs import WCS
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from radio_beam import Beam
 
@@ -90,7 +90,6 @@ def grids(draw):
     return wcs
 
 
-@settings(max_examples=150)
 @given(grids())
 def test_header_keeps_the_grid(wcs):
     header = header_for(wcs, (90, 110))
@@ -206,7 +205,6 @@ def test_provenance_survives_a_file(wcs, tmp_path):
     assert read_provenance(fits.Header()) == {}
 
 
-@settings(max_examples=60)
 @example({"0": "\n"})
 @given(st.dictionaries(st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=12),
                        st.one_of(st.text(max_size=200), st.integers(), st.floats(allow_nan=False), st.none(),

@@ -7,6 +7,7 @@ import pytest
 from astropy import units as u
 from astropy.io import fits
 from astropy.table import Table
+from field_checks import check_field
 
 import skygal
 from skygal.population import Clustering, Sky
@@ -120,3 +121,16 @@ def test_injection(tmp_path):
 def test_bad_input(given, error, message):
     with pytest.raises(error, match=message):
         skygal.simulate_field(grid(), survey="FIRST", seed=1, **given)
+
+def test_a_stamp_that_no_beam_smooths_rings_at_its_edge_and_keeps_its_flux():
+    # 45" in beams of 0.6": larger than any stamp is in its own; the image ends in the ring around it
+    wcs = skygal.make_wcs("12h00m00s +30d00m00s", 306, 0.2 * u.arcsec)
+    with pytest.warns(UserWarning, match="coarser than the image's beam"):
+        field = skygal.simulate_field(wcs, 57, sky="default", beam=0.6 * u.arcsec, noise=5 * u.uJy, flux=3 * u.mJy,
+                                      seed=6458113978484928718)
+    truth = field.truth
+    ratio = truth["flux_in_image"].value / truth["flux_apparent"].value
+    limited = np.asarray(truth["beam_limited"])
+    assert ratio[~limited].max() < 1 + 1e-6
+    assert 1 + 1e-5 < ratio[limited].max() < 1 + 1e-4
+    assert list(check_field(field)) == []

@@ -131,7 +131,8 @@ sys.exit(main())
 
 
 @pytest.mark.parametrize(("number", "status", "format"), [
-    (signal.SIGKILL, -9, "fits"), (signal.SIGINT, 130, "zarr"),
+    # how commands end by signals is tested with those
+    (signal.SIGKILL, -9, "fits"), pytest.param(signal.SIGINT, 130, "zarr", marks=pytest.mark.slow),
     pytest.param(signal.SIGINT, 130, "fits", marks=pytest.mark.slow),
     pytest.param(signal.SIGHUP, 129, "zarr", marks=pytest.mark.slow),
     pytest.param(signal.SIGTERM, 143, "fits", marks=pytest.mark.slow)])

@@ -154,15 +154,22 @@ class CountedFlux:
 
 
 @cache
-def read_counts() -> SourceCounts:
+def read_counts(*, deep: bool = False) -> SourceCounts:
     """Return the counts at 1.4 GHz that come with the package, 20 uJy to 90 Jy.
+
+    Parameters
+    ----------
+    deep : bool
+        Those that whole skies and faint sources are drawn from, 10 nJy to 90 Jy; the same from 49 uJy on.
 
     Notes
     -----
     The compilation of Norris et al. 2011 (2011PASA...28..215N), binned. It counts radio sources of
-    all kinds.
+    all kinds. Below 49 uJy the deep ones are those of DEEP2 (Matthews et al. 2021, 2021ApJ...909..193M), measured down
+    to 0.25 uJy and extrapolated from there.
     """
-    text = files("skygal.catalogs").joinpath("source_counts_1400MHz.csv").read_text(encoding="utf-8")
+    name = f"source_counts_1400MHz{'_deep' * deep}.csv"
+    text = files("skygal.catalogs").joinpath(name).read_text(encoding="utf-8")
     rows = [line.split(",") for line in text.splitlines() if line and not line.startswith("#")]
     column = {name: np.array([float(row[i]) for row in rows[1:]]) for i, name in enumerate(rows[0])}
     return SourceCounts(column["flux"], column["counts"], 1.4 * u.GHz)

@@ -46,8 +46,8 @@ DISC_THICKNESS = 0.2
 FLAT_INDEX = -0.1
 #: axis ratios of the Gaussians, nominal
 LEAST_RATIO, LARGEST_RATIO = 0.4, 0.85
-#: by default counts end here: brighter sources are mostly radio galaxies
-BRIGHTEST_FLUX = 1 * u.mJy
+#: fluxes by default: at 1.4 GHz from here on, and up to here, above which sources are mostly radio galaxies
+FAINTEST_FLUX, BRIGHTEST_FLUX = 20 * u.uJy, 1 * u.mJy
 #: in a table's meta, as FITS keeps it: the flux in Jy up to which its sources follow the source counts
 COUNTED_TO = "COUNTSTO"
 
@@ -71,7 +71,8 @@ def sample_faint(wcs: WCS, shape: Sequence[int] | None = None, n: int | None = N
     frequency : `~astropy.units.Quantity`
         Of the fluxes.
     flux : (Quantity, Quantity), Quantity or distribution, optional
-        Range of the source counts, or a distribution. By default from where the counts begin to 1 mJy.
+        Range of the source counts, or a distribution. By default from 20 uJy at 1.4 GHz to
+        1 mJy.
     seed : int, optional
         The same seed gives the same sources.
 
@@ -95,9 +96,7 @@ def sample_faint(wcs: WCS, shape: Sequence[int] | None = None, n: int | None = N
     At flux S, 1.4 GHz, the part 1 / (1 + 0.3 mJy / S) of the sources is powered by jets instead: two fifths of them are
     points with flat spectra, the others Gaussians with FWHMs of 0.25" in the median. This is a rough
     picture, for fluxes below a millijansky: sizes do not depend on flux, redshifts are not drawn and positions are not
-    clustered. The counts begin at 20 uJy at 1.4 GHz; fainter sources need a distribution as ``flux`` and their number.
-    Near 10 uJy counts are a power law of slope -1.7, and below of -1.4 (Vernstrom et al. 2014,
-    2014MNRAS.440.2791V, at 3 GHz): ``PowerLaw(1 * u.uJy, 20 * u.uJy, -1.7)``.
+    clustered. The counts are those of `Sky`, ``read_counts(deep=True)``, and begin at 10 nJy at 1.4 GHz.
 
     The first sources are the same if more are drawn.
 
@@ -115,8 +114,9 @@ def sample_faint(wcs: WCS, shape: Sequence[int] | None = None, n: int | None = N
     shape = image_shape(wcs, shape)
     seeds = Seeds(as_seed("seed", seed))
     hertz = as_quantity("frequency", frequency, u.Hz) * u.Hz
-    counts = read_counts().at(hertz.to(u.GHz))
-    fluxes = as_flux((counts.low, min(BRIGHTEST_FLUX, counts.high)) if flux is None else flux, counts)
+    counts = read_counts(deep=True).at(hertz.to(u.GHz))
+    faintest = FAINTEST_FLUX * (hertz.to_value(u.MHz) / 1400) ** COUNTS_SPECTRAL_INDEX
+    fluxes = as_flux((faintest, min(BRIGHTEST_FLUX, counts.high)) if flux is None else flux, counts)
     n = sample_number("n", fluxes, wcs, shape, seeds.generator("faint: number")) if n is None else as_count("n", n)
 
     def stream(name: str) -> np.random.Generator:
