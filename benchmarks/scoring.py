@@ -308,7 +308,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         work = given.work or Path(folder)
         work.mkdir(parents=True, exist_ok=True)
-        sizes = (512, 512, 256, 1024) if given.quick else (3072, 2048, 1024, 2048)
+        sizes = (512, 512, 256, 1024) if given.quick else (3072, 2048, 1024, 1024)
         skies = {name: score_all(name, make_sky(name, size), work, given)
                  for name, size in zip(SKIES, sizes, strict=False)}
         ways = {name: score_all(f"drawn as {name}", field, work, given)
