@@ -616,3 +616,24 @@ def test_a_field_without_sources_and_one_without_noise(tmp_path):
     assert rate(score, "completeness") == 1 and score.summary["detectable"] == 5
     assert score.errors["snr"][-1]["bin"] == "from 1000" and score.errors["snr"][-1]["n"] > 0
     score.write(tmp_path / "quiet")
+
+
+def test_light_beyond_the_labels_is_of_the_source_that_it_is_of():
+    """A bright source reaches further above the noise than its label, which ends at a hundredth of its peak."""
+    wcs = skygal.make_wcs("01h00m +20d", 128, 1.8 * u.arcsec)
+    ra, dec = wcs.pixel_to_world_values([64.0], [64.0])
+    table = QTable({"ra": ra * u.deg, "dec": dec * u.deg, "flux": [1] * u.Jy, "las": [60] * u.arcsec})
+    field = skygal.simulate_field(wcs, table=table, beam=5.4 * u.arcsec, noise=0.05 * u.mJy, seed=4)
+    truth = read_truth_set(field)
+    beyond = (field.segmentation == 0) & (field.model > 1e-4)
+    assert beyond.sum() > 20
+    y, x = (part.astype(float) for part in np.nonzero(beyond))
+    ra, dec = wcs.pixel_to_world_values(x, y)
+    rows = blank_catalogue(ra, dec, field.model[beyond].astype(float), field.model[beyond].astype(float))
+    # without the ellipse, which holds some of them
+    hosts = {**truth.hosts, "las": np.zeros(1)}
+    bare = replace(truth, hosts=hosts, parts={})
+    assert (match(bare, rows).host_of_row == 0).all()
+    assert (match(replace(bare, model=np.zeros_like(field.model)), rows).host_of_row == -1).mean() > 0.9
+    far = blank_catalogue(*wcs.pixel_to_world_values([5.0, 120], [5.0, 120]), np.full(2, 3e-4), np.full(2, 3e-4))
+    assert (match(bare, far).host_of_row == -1).all()
