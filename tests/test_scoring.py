@@ -579,3 +579,61 @@ def test_rows_beyond_the_image_that_are_sources_in_it_count():
     assert (field.truth["x"] < -0.5).tolist() == [True, False]
     score = skygal.score(field, field.truth)
     assert rate(score, "completeness") == 1 and score.summary["outside"] == 0
+
+
+def test_lazy_planes_are_looked_up_as_others_are():
+    dask = pytest.importorskip("dask.array")
+    field, truth = sky()
+    lazy = replace(truth, **{name: dask.from_array(getattr(field, name), chunks=100)
+                             for name in ("image", "segmentation")})
+    x, y = np.random.default_rng(2).uniform(-20, 307, (2, 500))
+    rows = blank_catalogue(*field.wcs.pixel_to_world_values(x, y), np.full(500, 1e-4), np.full(500, 1e-4))
+    one, other = match(truth, rows), match(lazy, rows)
+    assert np.array_equal(one.host_of_row, other.host_of_row) and np.array_equal(one.outside, other.outside)
+    assert (one.how == "segmentation").any()
+
+
+def test_positions_alone_are_matched():
+    """As of a file of regions: without fluxes nothing is said of them."""
+    _, truth = sky()
+    found = of_truth()
+    nothing = np.full(len(found), np.nan)
+    score = score_detections(truth, replace(found, flux=nothing, peak=nothing))
+    assert np.array_equal(score.matches.component_of_row, np.arange(len(found)))
+    assert score.hosts["recovered"]["all"][0]["recovered"] is None
+    json.dumps(score.to_dict(), allow_nan=False)
+
+
+def test_a_field_without_sources_and_one_without_noise(tmp_path):
+    wcs = skygal.make_wcs("00h00m +00d", 64, 1.8 * u.arcsec)
+    empty = skygal.simulate_field(wcs, n_sources=0, noise=1 * u.mJy, beam=5.4 * u.arcsec, seed=1)
+    score = skygal.score(empty, Table({"ra": [0.0, 100.0], "dec": [0.0, 0.0], "flux": [0.01, 0.01]}))
+    assert score.summary["completeness"]["rate"] is None and rate(score, "reliability") == 0
+    assert score.matches.outside.tolist() == [False, True]
+    score.write(tmp_path / "empty")
+    quiet = skygal.simulate_field(wcs, n_sources=5, flux=1 * u.mJy, beam=5.4 * u.arcsec, seed=1)
+    score = skygal.score(quiet, quiet.components)
+    assert rate(score, "completeness") == 1 and score.summary["detectable"] == 5
+    assert score.errors["snr"][-1]["bin"] == "from 1000" and score.errors["snr"][-1]["n"] > 0
+    score.write(tmp_path / "quiet")
+
+
+def test_light_beyond_the_labels_is_of_the_source_that_it_is_of():
+    """A bright source reaches further above the noise than its label, which ends at a hundredth of its peak."""
+    wcs = skygal.make_wcs("01h00m +20d", 128, 1.8 * u.arcsec)
+    ra, dec = wcs.pixel_to_world_values([64.0], [64.0])
+    table = QTable({"ra": ra * u.deg, "dec": dec * u.deg, "flux": [1] * u.Jy, "las": [60] * u.arcsec})
+    field = skygal.simulate_field(wcs, table=table, beam=5.4 * u.arcsec, noise=0.05 * u.mJy, seed=4)
+    truth = read_truth_set(field)
+    beyond = (field.segmentation == 0) & (field.model > 1e-4)
+    assert beyond.sum() > 20
+    y, x = (part.astype(float) for part in np.nonzero(beyond))
+    ra, dec = wcs.pixel_to_world_values(x, y)
+    rows = blank_catalogue(ra, dec, field.model[beyond].astype(float), field.model[beyond].astype(float))
+    # without the ellipse, which holds some of them
+    hosts = {**truth.hosts, "las": np.zeros(1)}
+    bare = replace(truth, hosts=hosts, parts={})
+    assert (match(bare, rows).host_of_row == 0).all()
+    assert (match(replace(bare, model=np.zeros_like(field.model)), rows).host_of_row == -1).mean() > 0.9
+    far = blank_catalogue(*wcs.pixel_to_world_values([5.0, 120], [5.0, 120]), np.full(2, 3e-4), np.full(2, 3e-4))
+    assert (match(bare, far).host_of_row == -1).all()
