@@ -33,8 +33,9 @@ class Atlas:
     pixel : `~numpy.ndarray`
         Shape (n,), arcsec.
     beam : `~numpy.ndarray`
-        Shape (n, 3): FWHM along both axes in arcsec, and position angle of the major one in degrees, north through
-        east; north is up and east left.
+        Shape (n, 3): FWHM along both axes in arcsec, and the angle of the major one in degrees, in the map as it
+        lies in the file: from up to the left, which is a position angle where north is up. A map that was turned
+        needs its beam's angle turned as well; of round beams it does not matter.
     las : `~numpy.ndarray`
         Shape (n,), largest angular size in arcsec.
     """
@@ -121,8 +122,8 @@ def smooth_map(image: np.ndarray, beam: np.ndarray, fwhm: float, size: int) -> n
     image : `~numpy.ndarray`
         Shape (ny, nx), brightness.
     beam : array_like
-        FWHM of the map's own beam along both axes, pixels, and position angle, degrees (north through east, which
-        is left).
+        FWHM of the map's own beam along both axes, pixels, and angle of the major one, degrees (from
+        up to the left).
     fwhm : float
         Of the beam it is seen with, pixels; not finer than ``beam``.
     size : int
