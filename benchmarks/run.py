@@ -1,12 +1,13 @@
 """Run the benchmarks one after the other, and say at the end what was left out and what failed.
 
     python benchmarks/run.py [--quick] [--long] [--only NAME ...] [--stamps SOURCE ...] [--frdeep FRDEEP --runs RUNS]
-                             [--table CSV]
+                             [--bdsf PYTHON] [--table CSV]
 
 --quick takes small sizes: minutes in all, for figures that are as rough. --long also runs what takes an hour or more,
 and tens of GiB on the disk. Figures go into the table that the documentation shows, docs/_static/benchmarks.csv: a
 benchmark that ran to its end replaces its own rows there, the others keep theirs. Those of --quick go nowhere, unless
---table says where. Stamps, FRDEEP and RUNS are what `benchmarks/classifier.py` and `benchmarks/paper.py` need.
+--table says where. Stamps, FRDEEP and RUNS are what `benchmarks/classifier.py` and `benchmarks/paper.py` need, and
+PYTHON what `benchmarks/scoring.py` does.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ QUICK = {"accuracy": ["--draws", "10", "--size", "512"],
          "analytic": ["--size", "1024", "--most", "10000"],
          "finders": ["--seeds", "1", "--size", "512"],
          "injection": ["--side", "2048", "--sources", "100"],
+         "matching": ["--rows", "10000"],
          "noise": ["--size", "1024", "--repeats", "1"],
+         "score_page": ["--cutouts", "200", "--size", "1024"],
+         "scoring": ["--quick"],
          "sky": ["--n", "20000"],
          "speed": ["--n", "200", "--size", "1024", "--repeats", "1", "--parts", "galsim", "pipeline", "decode"],
          "stamps": ["--n", "512"],
@@ -53,7 +57,7 @@ def jobs(given: argparse.Namespace) -> list[Job]:
     def sizes(name: str) -> tuple[str, ...]:
         return tuple(QUICK[name]) if given.quick else ()
 
-    names = ("accuracy", "noise", "analytic", "sky", "injection", "speed", "stamps")
+    names = ("accuracy", "noise", "analytic", "sky", "injection", "speed", "stamps", "matching", "score_page")
     found = [Job(name, sizes(name)) for name in names]
     if not given.quick and not given.long:
         # the same sources to a pixel as the long one has
@@ -64,6 +68,8 @@ def jobs(given: argparse.Namespace) -> list[Job]:
         Job("survey", (), "" if given.long else "its full size, 32768 x 32768, takes an hour or more: --long"),
         Job("finders", sizes("finders"), "" if importlib.util.find_spec("bdsf") else
             "needs PyBDSF: pip install 'skygal[finders]'"),
+        Job("scoring", (*sizes("scoring"), "--bdsf", str(given.bdsf)), "" if given.bdsf else
+            "needs a Python that has PyBDSF: --bdsf PYTHON"),
         Job("classifier", tuple(given.stamps), "" if given.stamps else
             "needs real stamps, as `skygal train` reads them: --stamps SOURCE ... (see docs/training.rst)"),
         Job("paper", (str(given.frdeep), str(given.runs)), "" if given.frdeep and given.runs else
@@ -100,6 +106,7 @@ def main() -> int:
     options.add_argument("--stamps", nargs="+", default=[], metavar="SOURCE", help="real stamps, for `classifier`")
     options.add_argument("--frdeep", type=Path, help="for `paper`")
     options.add_argument("--runs", type=Path, help="for `paper`")
+    options.add_argument("--bdsf", metavar="PYTHON", help="for `scoring`")
     options.add_argument("--table", type=Path, help="where figures go")
     given = options.parse_args()
     table = given.table or (None if given.quick else TABLE)

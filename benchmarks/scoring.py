@@ -4,15 +4,16 @@
                                  [--quick]
 
 PYTHON is an interpreter that has PyBDSF, or photutils and scikit-image, PROGRAM the command ``aegean``; a finder that
-is not given is left out. They have the settings below, which are their own defaults but for the box of the rms. Fields
-and catalogues are kept in FOLDER, so that a second run only scores. With --docs tables and figures go into
-docs/_static/scoring, which the documentation shows.
+is not given is left out. They have the settings below, which are their own defaults but for the box of the rms.
+Catalogues are kept in FOLDER under a hash of the image and of the finder's settings, so that a second run only scores.
+With --docs tables and figures go into docs/_static/scoring, which the documentation shows.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import subprocess
 import tempfile
 import warnings
@@ -25,6 +26,7 @@ from astropy.table import QTable, vstack
 import skygal
 from skygal.scoring import Score, TruthSet
 from skygal.scoring.charts import COLOURS
+from skygal.scoring.intervals import wilson
 from skygal.scoring.measures import SNR_EDGES, middle
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "_static" / "scoring"
@@ -52,6 +54,7 @@ table = SourceCatalog(clean, found).to_table()
 table = Table({name: np.asarray(table[name]) for name in table.colnames if name != "sky_centroid"})
 table[table["max_value"] > 5 * np.median(sky.background_rms)].write(sys.argv[2], overwrite=True)
 """
+AEGEAN = ["--autoload", "--cores", "1", "--table"]
 LAS_EDGES = np.array([2, 3, 4, 6, 8, 12, 20.0])
 FWHM = float(np.sqrt(8 * np.log(2)))
 SKIES = ("survey", "radio galaxies", "crowded")
@@ -100,28 +103,29 @@ def make_ways(size: int) -> dict[str, skygal.Field]:
 
 def find_all(name: str, field: skygal.Field, work: Path, given: argparse.Namespace) -> dict[str, Path]:
     """Return the catalogues of a field, made where they are not there yet."""
-    folder = work / name.replace(" ", "-")
-    if not (folder / "field").is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        field.write(folder / "field")
-    image = (folder / "field" / "field.fits").resolve()
+    pixels = hashlib.sha256(np.ascontiguousarray(field.image).tobytes())
+    pixels.update(repr(list(field.header.items())).encode())
     found = {}
-    if given.bdsf:
-        path = folder / "pybdsf.fits"
-        if not path.exists():
-            _run([given.bdsf, "-c", PYBDSF, str(image), str(path)], folder)
-        found["PyBDSF"] = path
-    if given.aegean:
-        path = folder / "aegean_comp.vot"
-        if not path.exists():
-            _run([given.aegean, "--autoload", "--cores", "1", "--table", str(folder / "aegean.vot"), str(image)],
-                 folder)
-        found["Aegean"] = path
-    if given.photutils:
-        path = folder / "photutils.fits"
-        if not path.exists():
-            _run([given.photutils, "-c", PHOTUTILS, str(image), str(path)], folder)
-        found["photutils"] = path
+    for finder, program, settings, suffix in (("PyBDSF", given.bdsf, ["-c", PYBDSF], ".fits"),
+                                              ("Aegean", given.aegean, AEGEAN, "_comp.vot"),
+                                              ("photutils", given.photutils, ["-c", PHOTUTILS], ".fits")):
+        if not program:
+            continue
+        key = pixels.copy()
+        key.update(" ".join(settings).encode())
+        folder = work / name.replace(" ", "-")
+        path = folder / f"{finder.lower()}_{key.hexdigest()[:12]}{suffix}"
+        found[finder] = path
+        if path.exists():
+            continue
+        with tempfile.TemporaryDirectory(dir=work) as scratch:
+            image = field.write(Path(scratch) / "field") / "field.fits"
+            # Aegean puts "_comp" before the suffix itself
+            made = Path(scratch) / f"found{suffix.replace('_comp', '')}"
+            words = [str(image), str(made)] if settings is not AEGEAN else [str(made), str(image)]
+            _run([program, *settings, *words], Path(scratch))
+            folder.mkdir(parents=True, exist_ok=True)
+            made.with_name(f"found{suffix}").replace(path)
     if not found:
         raise SystemExit("no finder is given: --bdsf, --aegean or --photutils")
     return found
@@ -159,24 +163,38 @@ def summary_row(name: str, finder: str, score: Score) -> dict[str, str]:
 
 
 def by_las(truth: TruthSet, score: Score) -> list[dict[str, float]]:
-    """Return rows a source, and flux in the brightest row and in all, by LAS in beams, of sources of 20 sigma."""
-    hosts, matches = truth.hosts, score.matches
+    """Return what became of the galaxies of ``truth`` in a score of the same list, however it was drawn.
+
+    In bins of the LAS of the galaxies, in beams, of those of 20 sigma: the share that has a row, and of those the mean
+    number of rows and the medians of the flux in the brightest row and in all, over the true flux.
+    """
+    hosts, matches = score.truth.hosts, score.matches
     mine = matches.host_of_row >= 0
-    total = np.bincount(matches.host_of_row[mine], score.found.flux[mine], len(truth))
-    largest = np.zeros(len(truth))
+    total = np.bincount(matches.host_of_row[mine], score.found.flux[mine], len(score.truth))
+    largest = np.zeros(len(score.truth))
     np.maximum.at(largest, matches.host_of_row[mine], score.found.flux[mine])
-    las = hosts["las"] / np.sqrt(truth.beam[0] * truth.beam[1])
-    good = (hosts["snr"] >= 20) & ~hosts["edge"]
+    # the same galaxies in each: those that stand in the same place
+    here = np.deg2rad(np.stack([truth.hosts["ra"], truth.hosts["dec"]], axis=-1))
+    there = np.deg2rad(np.stack([hosts["ra"], hosts["dec"]], axis=-1))
+    east, north = np.moveaxis(here[:, None] - there[None], -1, 0)
+    away = np.hypot(east * np.cos(here[:, None, 1]), north)
+    same = np.argmin(away, axis=1)
+    assert len(np.unique(same)) == len(same) == len(hosts["ra"])
+    las = truth.hosts["las"] / np.sqrt(truth.beam[0] * truth.beam[1])
+    good = (truth.hosts["snr"] >= 20) & ~truth.hosts["edge"]
     out = []
     for low, high in zip(LAS_EDGES[:-1], LAS_EDGES[1:], strict=True):
-        here = good & (las >= low) & (las < high)
-        seen = here & (matches.rows_of_host > 0)
-        if seen.sum() < 3:
+        bin = same[good & (las >= low) & (las < high)]
+        seen = bin[matches.rows_of_host[bin] > 0]
+        if seen.size < 3:
             continue
-        out.append({"las": float(np.sqrt(low * high)), "n": int(here.sum()), "found": float(seen.sum() / here.sum()),
+        flux = hosts["flux_in_image"][seen]
+        share = wilson(np.array([seen.size]), np.array([bin.size]))
+        out.append({"las": float(np.sqrt(low * high)), "n": bin.size, "found": seen.size / bin.size,
+                    "low": float(share[0][0]), "high": float(share[1][0]),
                     "rows": float(matches.rows_of_host[seen].mean()),
-                    "all": float(middle(total[seen] / hosts["flux_in_image"][seen])[0] or 0),
-                    "brightest": float(middle(largest[seen] / hosts["flux_in_image"][seen])[0] or 0)})
+                    "all": float(middle(total[seen] / flux)[0] or 0),
+                    "brightest": float(middle(largest[seen] / flux)[0] or 0)})
     return out
 
 
@@ -220,26 +238,32 @@ def _middle_of(words: str) -> float:
 
 
 def draw_ways(scores: dict[str, dict[str, Score]], path: Path) -> None:
-    """Draw rows a source and fluxes against LAS for each way to draw the same galaxies."""
+    """Draw completeness, rows a source and fluxes against LAS for each way to draw the same galaxies."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10.5, 7), layout="constrained")
-    finders = list(next(iter(scores.values())))
-    axes = figure.subplots(2, len(finders), sharex=True, sharey="row", squeeze=False)
+    figure = Figure(figsize=(10.5, 9), layout="constrained")
+    finders = list(scores[WAYS[0]])
+    axes = figure.subplots(3, len(finders), sharex=True, sharey="row", squeeze=False)
     for column, finder in enumerate(finders):
+        truth = scores[WAYS[0]][finder].truth
         for k, (way, of) in enumerate(scores.items()):
-            rows = by_las(of[finder].truth, of[finder])
-            place = [row["las"] for row in rows]
-            axes[0, column].plot(place, [row["rows"] for row in rows], "o-", ms=4, lw=1, color=COLOURS[k], label=way)
-            axes[1, column].plot(place, [row["all"] for row in rows], "o-", ms=4, lw=1, color=COLOURS[k])
-            axes[1, column].plot(place, [row["brightest"] for row in rows], "o--", ms=3, lw=1, color=COLOURS[k])
+            rows = by_las(truth, of[finder])
+            place = np.array([row["las"] for row in rows]) * (1 + 0.02 * (k - 1))
+            value = np.array([row["found"] for row in rows])
+            ends = np.array([[row["low"] for row in rows], [row["high"] for row in rows]])
+            axes[0, column].errorbar(place, value, np.clip([value - ends[0], ends[1] - value], 0, None), fmt="o-",
+                                     ms=4, lw=1, color=COLOURS[k], label=way)
+            axes[1, column].plot(place, [row["rows"] for row in rows], "o-", ms=4, lw=1, color=COLOURS[k])
+            axes[2, column].plot(place, [row["all"] for row in rows], "o-", ms=4, lw=1, color=COLOURS[k])
+            axes[2, column].plot(place, [row["brightest"] for row in rows], "o--", ms=3, lw=1, color=COLOURS[k])
         axes[0, column].set_title(finder)
-        axes[1, column].axhline(1, color="0.4", lw=1)
-        axes[1, column].set_xlabel("LAS / beam")
+        axes[2, column].axhline(1, color="0.4", lw=1)
+        axes[2, column].set_xlabel("LAS of the galaxy / beam")
         for axis in axes[:, column]:
             axis.grid(alpha=0.3)
-    axes[0, 0].set_ylabel("rows a source")
-    axes[1, 0].set_ylabel("flux / true flux:\nall rows (solid), brightest (dashed)")
+    axes[0, 0].set_ylabel("completeness")
+    axes[1, 0].set_ylabel("rows a source")
+    axes[2, 0].set_ylabel("flux / true flux:\nall rows (solid), brightest (dashed)")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     figure.savefig(path, dpi=100)
 
@@ -283,7 +307,8 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         work = given.work or Path(folder)
-        sizes = (512, 512, 256, 1024) if given.quick else (3072, 2048, 1024, 2048)
+        work.mkdir(parents=True, exist_ok=True)
+        sizes = (512, 512, 256, 1024) if given.quick else (3072, 2048, 1024, 1024)
         skies = {name: score_all(name, make_sky(name, size), work, given)
                  for name, size in zip(SKIES, sizes, strict=False)}
         ways = {name: score_all(f"drawn as {name}", field, work, given)
@@ -295,14 +320,18 @@ def main() -> None:
         first = next(iter(skies["survey"].values()))
         for cells in flux_rows(first):
             print("  ".join(cells.values()))
+        drawn = []
         for way, of in ways.items():
             for finder, one in of.items():
-                for bin in by_las(one.truth, one):
-                    print(way, finder, {key: round(value, 3) for key, value in bin.items()})
+                for bin in by_las(ways[WAYS[0]][finder].truth, one):
+                    drawn.append({"drawn as": way, "finder": finder,
+                                  **{key: f"{value:.3g}" for key, value in bin.items()}})
+                    print("  ".join(drawn[-1].values()))
         out = DOCS if given.docs else work
         out.mkdir(parents=True, exist_ok=True)
         write_table(table, out / "summary.csv")
         write_table(flux_rows(first), out / "survey.csv")
+        write_table(drawn, out / "ways.csv")
         draw_skies(skies, out / "skies.png")
         draw_ways(ways, out / "ways.png")
 

@@ -392,8 +392,8 @@ def sky_field(name: str, side: int, bins: int = 1):
     ax.plot([12, 12 + length], [12, 12], color="#d1602a", lw=2)
     found = seen.truth[seen.truth["snr"] >= 5]
     large = np.asarray(found["las"] > survey.beam.major)
-    print(f"{name}: {side * survey.pixel_scale.to_value('arcmin'):.0f} arcmin, {len(seen.truth)} sources, {len(found)} at "
-          f"5 sigma, {100 * large.mean():.0f} % of them larger than the beam")
+    print(f"{name}: {side * survey.pixel_scale.to_value('arcmin'):.0f} arcmin, {len(seen.truth)} sources, "
+          f"{len(found)} at 5 sigma, {100 * large.mean():.0f} % of them larger than the beam")
     return fig
 
 

@@ -106,6 +106,29 @@ def test_cutouts_lie_where_they_say():
                                                  part["kind"])
 
 
+def test_pictures_of_averaged_blocks_lie_over_their_pixels():
+    """The largest cutouts are averaged; a bright pixel must be shown within the block that is drawn over it."""
+    _, score = case()
+    split = next(which for kind, which in choose_cutouts(score, 100) if kind == "split")
+    place = np.rint([score.truth.hosts[name][split] for name in ("x", "y")]).astype(int)
+    (plain,) = make_cutouts(score, [("split", split)])
+    half = plain["width"] // 2
+    hosts = {**score.truth.hosts, "las": score.truth.hosts["las"] * 6, "b_maj": score.truth.hosts["b_maj"] * 6}
+    for dx, dy in ((0, 0), (half - 1, half - 1), (-half, half - 2), (20, -half)):
+        image = np.zeros_like(score.truth.image)
+        image[place[1] + dy, place[0] + dx] = 1.0
+        (item,) = make_cutouts(replace(score, truth=replace(score.truth, image=image, hosts=hosts)), [("split", split)])
+        side, drawn = item["width"], item["drawn"]
+        assert side > 64 and drawn >= side
+        shown = pixels(item["image"])
+        (row, column), = np.argwhere(shown == shown.max())
+        scale = drawn / len(shown)
+        # as the page draws it: flush with the left and the lower edge
+        x, y = side // 2 + dx + 0.5, side // 2 - dy + 0.5
+        assert column * scale <= x <= (column + 1) * scale
+        assert row * scale <= y - (side - drawn) <= (row + 1) * scale
+
+
 def test_angles_are_those_of_the_sky():
     """A row's ellipse, turned as SVG turns, has its position angle, on a grid that is turned and mirrored too."""
     _, score = case()
@@ -162,18 +185,26 @@ def test_a_page_without_an_image():
     assert "Completeness" in text and 'id="gallery"' not in text
 
 
+def test_errors_are_told_by_class():
+    _, score = case()
+    text = make_page([score])
+    for group in ("snr", "fr_class"):
+        for row in score.errors[group]:
+            assert f'<th scope="row">{row["bin"]}</th><td>{row["n"]}</td><td>{row["ra"]:.3f} (' in text
+
+
 def test_points_of_a_chart_are_the_rates():
     _, score = case()
     curve = next(one for one in score.curves if (one.rate, one.level, one.against) == ("completeness", "host", "snr"))
     text = draw_curves([("a", curve)], "title")
     told = re.findall(r"<title>a: (\d+) of (\d+) = ", text)
     assert [(int(k), int(n)) for k, n in told] == [(k, n) for k, n in zip(curve.hits, curve.total, strict=True) if n]
-    heights = [float(y) for y in re.findall(r'<circle cx="[\d.]+" cy="([\d.]+)"', text)]
+    heights = [float(y) for y in re.findall(r'class="point" transform="translate\([\d.]+ ([\d.]+)\)', text)]
     rates = curve.hits[curve.total > 0] / curve.total[curve.total > 0]
     # one straight scale for all
     assert np.allclose(heights, 208 - 192 * rates, atol=0.06)
     text = draw_medians([("a", [("3 to 4", 1.5, 0.5, 7), ("4 to 5", 1.1, 0.2, 9)])], "up", "across", 1.0, "title")
-    assert text.count("<circle") == 2 and "7 rows" in text
+    assert text.count('class="point"') == 2 and "7 rows" in text
 
 
 def test_files_of_a_score(tmp_path):

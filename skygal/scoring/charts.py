@@ -9,10 +9,17 @@ import numpy as np
 
 from skygal.scoring.records import Curve
 
-__all__ = ["COLOURS", "draw_curves", "draw_medians"]
+__all__ = ["COLOURS", "WORDS", "draw_curves", "draw_key", "draw_medians"]
 
 #: of the catalogues, in turn, told apart by all eyes (Okabe & Ito)
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+#: what curves are told against, in words
+WORDS = {"snr": "peak over noise", "flux": "flux (Jy)", "las": "largest size (beams)",
+         "neighbour": "nearest other source (beams)", "bending": "bending of the arms (deg)", "fr_class": "FR class",
+         "population": "population", "morphology": "structure", "n_components": "components", "kind": "kind"}
+#: marks of the catalogues, in turn: circle, square, diamond, triangles, for those who do not tell colours
+MARKS = ("M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z", "M-3.6 -3.6h7.2v7.2h-7.2z", "M0 -5L5 0L0 5L-5 0z",
+         "M0 -5L4.6 3.4h-9.2z", "M0 5L4.6 -3.4h-9.2z", "M-1.5 -4.5h3v3h3v3h-3v3h-3v-3h-3v-3h3z")
 WIDTH, HEIGHT = 420, 260
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 16, 52
 
@@ -62,7 +69,7 @@ def draw_curves(curves: Sequence[tuple[str, Curve]], title: str) -> str:
         For those who do not see it.
     """
     first = curves[0][1]
-    across = first.against + (f" ({first.unit})" if first.unit else "")
+    across = WORDS.get(first.against, first.against)
     if first.names:
         names = list(dict.fromkeys(name for _, curve in curves for name in curve.names))
         frame = _Frame(-0.5, len(names) - 0.5, 0, 1, log=False)
@@ -93,7 +100,7 @@ def draw_curves(curves: Sequence[tuple[str, Curve]], title: str) -> str:
             tip = (f"{name}: {curve.hits[b]} of {curve.total[b]} = {rate:.3f} ({curve.low[b]:.3f} to "
                    f"{curve.high[b]:.3f}), {words}")
             points.append((x + shift, rate, curve.low[b], curve.high[b], tip))
-        out += _series(points, frame, COLOURS[k % len(COLOURS)], line=not curve.names)
+        out += _series(points, frame, k, line=not curve.names)
     return _svg(out, title)
 
 
@@ -127,21 +134,27 @@ def draw_medians(series: Sequence[tuple[str, Sequence[tuple[str, float, float, i
         points = [(frame.x(names.index(bin)) + shift, middle, middle - scatter, middle + scatter,
                    f"{name}: median {middle:.3f}, scatter {scatter:.3f}, {n} rows, {bin}")
                   for bin, middle, scatter, n in rows]
-        out += _series(points, frame, COLOURS[k % len(COLOURS)], line=True)
+        out += _series(points, frame, k, line=True)
     return _svg(out, title)
 
 
-def _series(points: list[tuple[float, float, float, float, str]], frame: _Frame, colour: str, *,
+def _series(points: list[tuple[float, float, float, float, str]], frame: _Frame, which: int, *,
             line: bool) -> list[str]:
-    out = []
+    out, colour, mark = [], COLOURS[which % len(COLOURS)], MARKS[which % len(MARKS)]
     if line and len(points) > 1:
         path = " ".join(f"{x:.1f},{frame.y(y):.1f}" for x, y, *_ in points)
         out.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5" opacity="0.6"/>')
     for x, y, low, high, tip in points:
         out.append(f'<g stroke="{colour}" fill="{colour}"><title>{escape(tip)}</title><line x1="{x:.1f}" x2="{x:.1f}" '
                    f'y1="{frame.y(low):.1f}" y2="{frame.y(high):.1f}" stroke-width="2"/>'
-                   f'<circle cx="{x:.1f}" cy="{frame.y(y):.1f}" r="4"/></g>')
+                   f'<path class="point" transform="translate({x:.1f} {frame.y(y):.1f})" d="{mark}"/></g>')
     return out
+
+
+def draw_key(which: int) -> str:
+    """Return the mark of a catalogue, by its number."""
+    return (f'<svg class="mark" viewBox="-6 -6 12 12" aria-hidden="true"><path fill="{COLOURS[which % len(COLOURS)]}" '
+            f'd="{MARKS[which % len(MARKS)]}"/></svg>')
 
 
 def _svg(parts: list[str], title: str) -> str:

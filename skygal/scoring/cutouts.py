@@ -65,8 +65,10 @@ def make_cutouts(score: Score, chosen: list[tuple[str, int]]) -> Iterator[dict[s
     ------
     dict
         ``kind``, ``id``, ``class``, ``population``, ``flux`` (mJy), ``snr``, ``las`` (arcsec), ``why``, ``width``,
-        ``height`` (pixels of the image), ``image`` and ``model`` (PNG in base64), ``outline`` (SVG path around the
-        source's pixels), ``sources``, ``rows`` (ellipses: x, y, half axes, degrees, and what they are), ``points``.
+        ``height`` (pixels of the image), ``image`` and ``model`` (PNG in base64, blank pixels transparent), ``drawn``
+        (pixels of the image that these are wide and high, from the lower left corner: whole blocks of what is averaged
+        may reach beyond the cutout), ``outline`` (SVG path around the source's pixels),
+        ``sources``, ``rows`` (ellipses: x, y, half axes, degrees, and what they are), ``points``.
     """
     if score.truth.wcs is None or score.truth.image is None:
         return
@@ -137,7 +139,8 @@ class _Sky:
                     "flux": _number(1e3 * hosts["flux_in_image"][which]), "snr": _number(hosts["snr"][which]),
                     "las": _number(hosts["las"][which]), "why": words[kind]}
         noise = self.noise or float(np.nanmax(np.abs(window), initial=0.0)) / 1000 or 1.0
-        out |= {"image": _picture(window, noise), "model": None if model is None else _picture(model, noise)}
+        out |= {"image": _picture(window, noise), "model": None if model is None else _picture(model, noise),
+                "drawn": side + -side % _block(side)}
         out["outline"] = "" if of_row or truth.segmentation is None else self._outline(which, left, bottom, side)
         top = bottom + side - 0.5
         out["sources"] = [[*_ellipse(self.hosts[k], self.host_shape[k], left, top), int(not of_row and k == which),
@@ -190,11 +193,16 @@ def _window(plane: Any, left: int, bottom: int, side: int, blank: float = np.nan
     return out
 
 
+def _block(side: int) -> int:
+    """Return how many pixels on a side are averaged to one of the picture."""
+    return -(-side // LARGEST)
+
+
 def _picture(window: np.ndarray, noise: float) -> str:
-    """Return a PNG in base64: grey by the inverse hyperbolic sine from -2 sigma, rows upwards; blank is black."""
+    """Return a PNG in base64: grey by the inverse hyperbolic sine from -2 sigma, rows upwards; blank is 0 and clear."""
     from PIL import Image
 
-    step = -(-window.shape[0] // LARGEST)
+    step = _block(window.shape[0])
     if step > 1:
         pad = -window.shape[0] % step
         padded = np.pad(window, ((0, pad), (0, pad)), constant_values=np.nan)
@@ -204,9 +212,9 @@ def _picture(window: np.ndarray, noise: float) -> str:
     top = max(float(np.nanmax(window, initial=0.0)), 8 * noise)
     with np.errstate(invalid="ignore"):
         grey = np.arcsinh(np.maximum(window + 2 * noise, 0) / (2 * noise)) / np.arcsinh((top + 2 * noise) / (2 * noise))
-    pixels = np.nan_to_num(np.clip(255 * grey, 0, 255)).astype(np.uint8)[::-1]
+    pixels = np.nan_to_num(np.clip(255 * grey, 1, 255)).astype(np.uint8)[::-1]
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", optimize=True)
+    Image.fromarray(pixels).save(file, "PNG", optimize=True, transparency=0)
     return base64.b64encode(file.getvalue()).decode("ascii")
 
 

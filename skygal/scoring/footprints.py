@@ -59,7 +59,8 @@ def source_ellipses(sources: Mapping[str, np.ndarray], beam: tuple[float, float,
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(sources["b_maj"] > 0, sources["b_min"] / sources["b_maj"], 1)
         # fainter rows are in no catalogue
-        moved = 3 * np.sqrt(beam[0] * beam[1]) / (2 * np.maximum(np.nan_to_num(sources["snr"], nan=np.inf), LEAST_SNR))
+        snr = np.where(np.isnan(sources["snr"]), np.inf, sources["snr"])
+        moved = 1.5 * np.sqrt(beam[0] * beam[1]) / np.maximum(snr, LEAST_SNR)
     out = _with_beam(las, las * np.clip(ratio, 0, 1), sources["pa"], beam)
     # a half axis is half of the FWHM
     return out + (moved / (FWHM / 2))[:, None, None] ** 2 * np.eye(2)

@@ -20,7 +20,7 @@ from skygal.scoring.footprints import (
 from skygal.scoring.likelihood import Rows, Targets, convolved_axes, find_pairs
 from skygal.scoring.records import Detections, Matches, TruthSet
 from skygal.scoring.truth import LEAST_NEIGHBOUR
-from skygal.wcs import icrs_to_pixel, unit_vectors
+from skygal.wcs import icrs_to_pixel, pixel_affine, pixel_to_icrs, unit_vectors
 
 __all__ = ["DETECTABLE", "match", "take_rows"]
 
@@ -77,9 +77,10 @@ def match(truth: TruthSet, found: Detections) -> Matches:
     smaller chi-square. Any other row belongs to the source of the segmentation's label at its pixel; on label 0, or
     without a segmentation, to that in whose ellipse (LAS and axis ratio, with the beam and what noise moves a row by
     added in squares) it lies deepest; but to none that could not be as bright even with the noise on it, whose peak is
-    less than half of the row's less three times the noise. What is left belongs to the brightest source whose middle
-    lies in the row's own ellipse, of at least 3 sigma and a tenth of the row's flux. Sources whose peak is below the
-    noise have no ellipse.
+    less than half of the row's less three times the noise. What is left belongs to the source with the nearest label
+    within a beam, if the model is above the noise there (labels end at a hundredth of a source's peak), or else to the
+    brightest source whose middle lies in the row's own ellipse, of at least 3 sigma and a tenth of the row's flux.
+    Sources whose peak is below the noise have no ellipse.
 
     Nothing depends on the order of rows in either table, nor on multiples of 360 degrees in right ascension. Of rows
     that are alike in all that is compared, the one whose name comes first is taken.
@@ -302,7 +303,39 @@ def _by_footprint(truth: TruthSet, found: Detections, rows: Rows, places: tuple[
         nearest = nearest_ellipse(which[kept], other[kept], deep[kept], len(free))
         kept = nearest >= 0
         host[free[kept]], how[free[kept]] = parts["host"][strong[nearest[kept]]], "ellipse"
+        free = free[~kept]
+    if truth.segmentation is not None and truth.model is not None and free.size:
+        owner = _by_light(truth, x[free], y[free])
+        kept = owner >= 0
+        kept[kept] = _possible(found, free[kept], bright, owner[kept])
+        host[free[kept]], how[free[kept]] = owner[kept], "segmentation"
     return strange
+
+
+def _by_light(truth: TruthSet, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the sources whose light is above the noise at places that no footprint holds, -1 for none.
+
+    The labels of bright sources end at a hundredth of their peaks, which may be far above the noise: the nearest label
+    within a beam tells whose light it is.
+    """
+    out = np.full(len(x), -1)
+    rms = np.nan_to_num(truth.hosts["local_rms"])
+    light = pixels_at(truth.model, x, y)
+    there = np.flatnonzero(light > rms.min(initial=np.inf))
+    ny, nx = truth.shape or (0, 0)
+    affine = pixel_affine(truth.wcs, *pixel_to_icrs(truth.wcs, (nx - 1) / 2, (ny - 1) / 2))[0]
+    reach = truth.beam[0] * np.sqrt(abs(np.linalg.det(affine)))
+    steps = np.stack(np.meshgrid(*[np.arange(-np.ceil(reach), np.ceil(reach) + 1)] * 2), axis=-1).reshape(-1, 2)
+    far = np.hypot(*steps.T)
+    order = np.lexsort((steps[:, 0], steps[:, 1], far))
+    for dx, dy in steps[order[far[order] <= reach]]:
+        there = there[out[there] < 0]
+        if not there.size:
+            break
+        owner = _of_label(truth, labels_at(truth.segmentation, x[there] + dx, y[there] + dy))
+        lit = (owner >= 0) & (light[there] > rms[owner])
+        out[there[lit]] = owner[lit]
+    return out
 
 
 def _of_label(truth: TruthSet, label: np.ndarray) -> np.ndarray:

@@ -29,7 +29,8 @@
     const svg = make("svg", {class: "cut", viewBox: `0 0 ${item.width} ${item.height}`, role: "img"});
     svg.setAttribute("aria-label", `${item.kind} ${item.id}`);
     const picture = state.model && item.model ? item.model : item.image;
-    svg.append(make("image", {href: `data:image/png;base64,${picture}`, width: item.width, height: item.height,
+    svg.append(make("image", {href: `data:image/png;base64,${picture}`, y: item.height - item.drawn,
+                              width: item.drawn, height: item.drawn,
                               preserveAspectRatio: "none"}));
     if (state.truth) {
       if (item.outline) svg.append(make("path", {d: item.outline, class: "outline"}));

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skygal.io.atomic import whole_file
-from skygal.scoring.charts import COLOURS, draw_curves, draw_medians
+from skygal.scoring.charts import WORDS, draw_curves, draw_key, draw_medians
 from skygal.scoring.cutouts import KINDS, choose_cutouts, make_cutouts
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ _LEVELS = {"host": "sources", "component": "components"}
 #: what is shown of errors: quantity, words, what is right
 _ERRORS = (("flux", "flux, row / truth", 1.0), ("b_maj", "major axis with the beam, row / truth", 1.0),
            ("ra", "east offset (arcsec)", 0.0), ("dec", "north offset (arcsec)", 0.0))
+#: columns of the tables of errors
+_MEASURED = (("ra", "east (arcsec)"), ("dec", "north (arcsec)"), ("flux", "flux"), ("peak", "peak"),
+             ("b_maj", "major axis"), ("b_min", "minor axis"), ("pa", "angle (deg)"))
 
 
 def write_page(scores: Sequence[Score], path: str | os.PathLike, *, most: int = 2000, overwrite: bool = False,
@@ -71,8 +74,7 @@ def make_page(scores: Sequence[Score], *, most: int = 2000, progress: bool = Fal
     names = [score.found.name for score in scores]
     title = f"{', '.join(names)} against {scores[0].truth.name}"
     items = _gallery(scores, most, progress)
-    legend = "".join(f'<li><span class="key" style="background:{COLOURS[k % len(COLOURS)]}"></span>{escape(name)}</li>'
-                     for k, name in enumerate(names)) if len(names) > 1 else ""
+    legend = "".join(f"<li>{draw_key(k)}{escape(name)}</li>" for k, name in enumerate(names)) if len(names) > 1 else ""
     parts = [f"<h1>{escape(title)}</h1>", f'<ul class="legend">{legend}</ul>' if legend else "", _numbers(scores),
              "<h2>How much is found, and how much is right</h2>", _curve_section(scores),
              "<h2>How well it is measured</h2>", _error_section(scores), _tables(scores)]
@@ -112,7 +114,7 @@ def _curve_section(scores: Sequence[Score]) -> str:
         title += f", {_LEVELS[level]}" if rate == "reliability" else ""
         note = curves[0][1].selection
         out.append(f"<figure><figcaption>{escape(title)}{escape(f' ({note})' if note else '')}</figcaption>"
-                   f"{draw_curves(curves, f'{title} against {against}')}</figure>")
+                   f"{draw_curves(curves, f'{title} against {WORDS[against]}')}</figure>")
     return f'<div class="charts">{"".join(out)}</div>'
 
 
@@ -151,7 +153,26 @@ def _tables(scores: Sequence[Score]) -> str:
                                                    strict=True))
             out.append(f'<div class="scroll"><table><caption>{escape(score.found.name)}: true class by class given'
                        f"</caption><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table></div>")
+    errors = [_error_table(rows, f"{score.found.name}: rows beside their components, by {words}") for score in scores
+              for group, words in (("snr", "signal-to-noise ratio"), ("fr_class", "class"), ("kind", "kind"))
+              if (rows := score.errors.get(group))]
+    if errors:
+        out += ['<p class="wide">Of positions and angles row less truth, of fluxes and axes row over truth: the '
+                "median, and in brackets the scatter, 1.4826 times the median of the absolute deviations.</p>", *errors]
     return f'<div class="tables">{"".join(out)}</div>'
+
+
+def _error_table(rows: Sequence[Mapping[str, Any]], caption: str) -> str:
+    """Return a table of medians and scatters of the quantities that are known."""
+    known = [(name, words) for name, words in _MEASURED if any(row.get(name) is not None for row in rows)]
+    head = "".join(f'<th scope="col">{escape(words)}</th>' for _, words in known)
+    body = "".join(
+        f'<tr><th scope="row">{escape(row["bin"])}</th><td>{row["n"]}</td>'
+        + "".join("<td></td>" if row.get(name) is None else
+                  f'<td>{row[name]:.3f} ({_shown(row[f"{name}_scatter"])})</td>' for name, _ in known) + "</tr>"
+        for row in rows)
+    return (f'<div class="scroll"><table><caption>{escape(caption)}</caption><thead><tr><td></td><th scope="col">rows'
+            f"</th>{head}</tr></thead><tbody>{body}</tbody></table></div>")
 
 
 def _shown(value: float | None) -> str:
@@ -191,7 +212,9 @@ def _gallery_section(scores: Sequence[Score], items: Sequence[dict[str, Any]]) -
         return "".join(f"<option>{escape(value)}</option>" for value in values)
 
     return ("<h2>Cutouts</h2><p>Each as it lies in the image, rows upwards; grey by the inverse hyperbolic sine, from "
-            "-2 sigma to the brightest pixel. A click enlarges.</p><form id=\"choose\">"
+            "-2 sigma to the brightest pixel; hatched where it is blank. Blue is the truth: outline, size and parts of "
+            "the source, and dashed the sizes of others. Rows are orange if they are this source's, violet if "
+            "another's, and red if false. A click enlarges.</p><form id=\"choose\">"
             f"<fieldset><legend>Kinds</legend>{kinds}</fieldset><fieldset><legend>Which</legend>"
             + (choice("catalogue", "catalogue", catalogues) if len(scores) > 1 else "")
             + choice("class", "class", plain(classes)) + choice("population", "population", plain(populations))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skygal.scoring.charts import COLOURS
+from skygal.scoring.charts import COLOURS, WORDS
 from skygal.scoring.measures import SNR_EDGES, component_offsets, edge_names
 from skygal.scoring.records import Curve
 
@@ -25,10 +25,6 @@ __all__ = ["check_plots", "plot_scores"]
 MARKS = ("o", "s", "^", "D", "v", "P")
 #: points of a scatter plot at most
 MOST_POINTS = 20_000
-#: what curves are told against, in words
-WORDS = {"snr": "peak over noise", "flux": "flux (Jy)", "las": "largest size (beams)",
-         "neighbour": "nearest other source (beams)", "bending": "bending of the arms (deg)", "fr_class": "FR class",
-         "population": "population", "morphology": "structure", "n_components": "components", "kind": "kind"}
 LEVELS = {"host": "sources", "component": "components"}
 
 
