@@ -130,7 +130,7 @@ def read_detections(catalogue: Any, *, format: str | None = None, columns: Mappi
     return _as_detections(found, name, level)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Found:
     """What has been read of a catalogue: columns by the names of `Detections`, all of them optional."""
 
