@@ -230,3 +230,51 @@ def test_a_browser_shows_it(tmp_path):
     expected = [kind for kind, _ in choose_cutouts(score, 2000) if kind != "found"]
     assert len(cards) == len(expected) and f"{len(expected)} of " in done.stdout
     assert "onerror" not in re.sub(r"&lt;.*?&gt;", "", done.stdout.split('id="data"')[0])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium")
+def test_a_browser_filters_sorts_and_draws(tmp_path):
+    """The form is worked by a script behind the page's own, and what is shown after each step is told."""
+    _, score = case()
+    path = write_page([score], tmp_path / "index.html")
+    steps = """
+    const form = document.getElementById("choose"), told = [];
+    const tell = () => { form.dispatchEvent(new Event("input"));
+      told.push([...document.querySelectorAll("button.card > span")].map(one => one.textContent)); };
+    for (const box of form.querySelectorAll("input[name=kind]")) box.checked = true;
+    tell();
+    form.elements["up"].checked = true; tell();
+    form.elements["up"].checked = false; form.elements["class"].value = "FRII"; tell();
+    form.elements["class"].value = ""; form.elements["flux-low"].value = "25"; tell();
+    form.elements["flux-low"].value = ""; form.elements["las-high"].value = "10"; tell();
+    form.elements["las-high"].value = ""; form.elements["sort"].value = "las"; tell();
+    const drawn = name => document.querySelectorAll("#gallery " + name).length;
+    const before = [drawn(".source"), drawn(".row")];
+    form.elements["truth"].checked = false; tell(); const bare = [drawn(".source"), drawn(".row")];
+    form.elements["rows"].checked = false; tell();
+    document.querySelector("button.card").click();
+    document.body.innerHTML = "<pre id=told></pre>";
+    document.getElementById("told").textContent = JSON.stringify({told, before, bare, open: true});
+    """
+    path.write_text(path.read_text(encoding="utf-8").replace("</body>", f"<script>{steps}</script></body>"),
+                    encoding="utf-8")
+    done = subprocess.run(["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=4000",
+                           "--dump-dom", f"file://{path}"], capture_output=True, text=True, timeout=120)
+    from html import unescape
+
+    got = json.loads(unescape(re.search(r'<pre id="told">(.*?)</pre>', done.stdout, re.DOTALL)[1]))
+    items = list(make_cutouts(score, choose_cutouts(score, 2000)))
+
+    def shown(chosen, key, *, up=False):
+        ranked = sorted(chosen, key=lambda item: (item[key] if item[key] is not None else -1) * (1 if up else -1))
+        return [f"{item['kind']} {item['id']}" for item in ranked]
+
+    every, faint_first, class_two, bright, small, by_size = ([text.split(" (")[0] for text in step]
+                                                             for step in got["told"][:6])
+    assert every == shown(items, "snr") and faint_first == shown(items, "snr", up=True)
+    assert class_two == shown([item for item in items if item["class"] == "FRII"], "snr")
+    assert bright == shown([item for item in items if item["flux"] >= 25], "snr") and len(bright) < len(every)
+    assert small == shown([item for item in items if item["las"] is not None and item["las"] <= 10], "snr")
+    assert by_size == shown(items, "las")
+    assert min(got["before"]) > 0 and got["bare"] == [0, got["before"][1]]
