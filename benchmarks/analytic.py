@@ -92,6 +92,25 @@ def tables(n: int) -> None:
           + ", ".join(f"{np.mean(table['kind'] == kind):.3f} {kind}" for kind in ("point", "gaussian", "exponential")))
 
 
+def compare_tiles(some, size: int, half: np.ndarray, image: np.ndarray) -> None:
+    """Print how long tiles take, and whether they have the bits of the whole image."""
+    box = (0, size, 0, size)
+    again = np.zeros_like(image)
+    image[...] = 0
+    draw(some, box, image)
+    start, side = time.perf_counter(), 1024
+    centre = np.floor(some.position + 0.5)
+    low, high = centre - half, centre + half
+    for y in range(0, size, side):
+        for x in range(0, size, side):
+            near = (low[:, 0] < x + side) & (high[:, 0] >= x) & (low[:, 1] < y + side) & (high[:, 1] >= y)
+            tile = np.zeros((side, side), np.float32)
+            draw(some[np.flatnonzero(near)], (y, y + side, x, x + side), tile)
+            again[y:y + side, x:x + side] = tile
+    print(f"  in tiles of {side}: {time.perf_counter() - start:.3f} s; bits that differ: "
+          f"{np.count_nonzero(again.view(np.int32) != image.view(np.int32))}")
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--size", type=int, default=8192)
@@ -141,20 +160,7 @@ def main() -> None:
     note(f"points, Gaussians and discs: label {n:,d}", seconds, "s")
     print(f"  flux of each source's pixels against what was asked for, worst: "
           f"{abs(truth.flux / some.flux - 1).max():.1e}")
-    again = np.zeros_like(image)
-    image[...] = 0
-    draw(some, box, image)
-    start, side = time.perf_counter(), 1024
-    centre = np.floor(some.position + 0.5)
-    low, high = centre - half, centre + half
-    for y in range(0, size, side):
-        for x in range(0, size, side):
-            near = (low[:, 0] < x + side) & (high[:, 0] >= x) & (low[:, 1] < y + side) & (high[:, 1] >= y)
-            tile = np.zeros((side, side), np.float32)
-            draw(some[np.flatnonzero(near)], (y, y + side, x, x + side), tile)
-            again[y:y + side, x:x + side] = tile
-    print(f"  in tiles of {side}: {time.perf_counter() - start:.3f} s; bits that differ: "
-          f"{np.count_nonzero(again.view(np.int32) != image.view(np.int32))}")
+    compare_tiles(some, size, half, image)
 
 
 if __name__ == "__main__":
