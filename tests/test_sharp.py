@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skygal.evaluation.atlas import PIXELS_PER_BEAM, SIGMA, read_atlas, smooth_map
+from skygal.training.data.atlas import PIXELS_PER_BEAM, SIGMA, read_atlas, smooth_map
 from skygal.evaluation.sharp import BEAM_AREA, measure_sharpness
 
 POINT = PIXELS_PER_BEAM * SIGMA

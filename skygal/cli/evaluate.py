@@ -22,6 +22,9 @@ __all__ = ["evaluate"]
               "held-out sources.")
 @click.option("--paper", type=WORDS, help="Folder of runs of the bastien2021 presets, to be held beside the paper; "
               "in place of MODEL, FRDEEP.")
+@click.option("--sharp", type=WORDS, help="An atlas of well-resolved galaxies (*.npz): measure how real the model's "
+              "sources are at any resolution, beside it. SOURCES are then further models, each trained without a part "
+              "of the atlas.")
 @add_options("seed", "device", "output", "overwrite", "progress", "config")
 def evaluate(**given: Any) -> None:
     """Measure how real a MODEL's stamps are, and write a report.
@@ -31,9 +34,10 @@ def evaluate(**given: Any) -> None:
     pictures.
     """
     check_ready(given)
-    if given["paper"] is not None:
-        _evaluate_paper(given)
-        return
+    for name, run in (("paper", _evaluate_paper), ("sharp", _evaluate_sharp)):
+        if given[name] is not None:
+            run(given)
+            return
     if not given["sources"]:
         raise ValueError("sources must name at least one file, folder or package of stamps, "
                          f"got none beside {given['model']!r}")
@@ -60,9 +64,36 @@ def evaluate(**given: Any) -> None:
     click.echo(f"{written}")
 
 
+def _evaluate_sharp(given: dict[str, Any]) -> None:
+    """Write the report of models beside an atlas."""
+    for name in ("exclude", "classifier", "frdeep", "paper"):
+        if given[name] is not None:
+            raise ValueError(f"{name} must be left out with sharp, got {given[name]!r}")
+    import numpy as np
+
+    from skygal.evaluation.report import check_pictures
+    from skygal.evaluation.sharp_table import Held, evaluate_sharp, write_sharp_report
+    from skygal.morphology.checkpoint import load_model
+    from skygal.training.data.atlas import read_atlas
+
+    check_pictures()
+    atlas, models = read_atlas(given["sharp"]), []
+    for name in (given["model"], *given["sources"]):
+        model = load_model(name, device=given["device"])
+        unseen = np.isin(atlas.name, model.metadata.get("left_out", []))
+        models.append(Held(model, np.flatnonzero(unseen if unseen.any() else ~unseen)))
+    effort = {"n": 24, "networks": 1} if given["quick"] else {"n": 60, "networks": 3}
+    effort |= {} if given["n"] is None else {"n": given["n"]}
+    found = evaluate_sharp(atlas, models, seed=given["seed"] if given["seed"] is not None else 0,
+                           progress=given["progress"], **effort)
+    written = write_sharp_report(found, given["output"], overwrite=given["overwrite"])
+    click.echo((written / "sharp.md").read_text(encoding="utf-8"))
+    click.echo(f"{written}")
+
+
 def _evaluate_paper(given: dict[str, Any]) -> None:
     """Write the report of runs of the paper's networks."""
-    for name, empty in (("quick", False), ("n", None), ("exclude", None), ("frdeep", None)):
+    for name, empty in (("sharp", None), ("quick", False), ("n", None), ("exclude", None), ("frdeep", None)):
         if given[name] != empty:
             raise ValueError(f"{name} must be left out with paper, got {given[name]!r}")
     if given["sources"]:

@@ -9,7 +9,6 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -19,6 +18,7 @@ from skygal.cli import challenge as cli_challenge
 from skygal.cli import evaluate as cli_evaluate
 from skygal.cli import export as cli_export
 from skygal.cli import fields as cli_fields
+from skygal.cli import octaves as cli_octaves
 from skygal.cli import paper as cli_paper
 from skygal.cli import score as cli_score
 from skygal.cli.shared import (
@@ -31,7 +31,7 @@ from skygal.cli.shared import (
     add_training_options,
     check_ready,
     kept,
-    named_inputs,
+    training_ready,
 )
 from skygal.settings import Morphology
 
@@ -50,18 +50,6 @@ def cli(ctx: click.Context, traceback: bool) -> None:
     ctx.obj = {"traceback": traceback}
 
 
-def _training_ready(given: dict[str, Any]) -> None:
-    """Check the files that a training writes beside its weights before any work is done."""
-    from skygal.io.atomic import check_writable
-
-    for suffix in (".yaml", ".ckpt", ".csv"):
-        path = Path(given["output"]).with_suffix(suffix)
-        if given["config"] is not None and path.resolve() == Path(given["config"]).resolve():
-            raise FileExistsError(f"output {str(path)!r} is the config file itself, which is not replaced: "
-                                  "give output another name")
-        check_writable(path, overwrite=given["overwrite"] or given["resume"], folder=False, inputs=named_inputs(given))
-
-
 @cli.command()
 @click.option("--n", type=WHOLE, required=True, help="Number of stamps.")
 @click.option("--fr-class", type=WORDS, help="FRI, FRII, hybrid or compact; equal numbers of FRI and FRII if left out.")
@@ -70,7 +58,8 @@ def _training_ready(given: dict[str, Any]) -> None:
 @click.option("--bending", type=WORDS, help="Range of bendings of the arms: '30 deg,' (bent) or ', 10 deg' (straight).")
 @click.option("--scale", default="peak", show_default=True, help="Brightest pixel 1: 'peak'; sum 1: 'sum'.")
 @click.option("--orientation", default="random", show_default=True, help="'random' or 'aligned'.")
-@click.option("--size", type=WHOLE, default=150, show_default=True, help="Pixels on a side.")
+@click.option("--beams-across", type=WORDS, help="Beams across every source, of a model with octaves.")
+@click.option("--size", type=WHOLE, help="Pixels on a side.  [default: 150, or what --beams-across needs]")
 @click.option("--format", default="fits", show_default=True,
               help="'fits' (a cube and its table), 'npz', or 'png' (a folder of images for each class).")
 @click.option("--bits", type=WHOLE, default=8, show_default=True, help="8 or 16, of PNG images.")
@@ -82,7 +71,7 @@ def stamps(**given: Any) -> None:
     arguments = {name: given[name] for name in ("fr_class", "scale", "orientation", "size", "model", "seed",
                                                 "device", "progress")}
     from skygal.checks import as_count, as_seed
-    from skygal.io.words import parse_clip, parse_latents, parse_mix, parse_open_range
+    from skygal.io.words import parse_clip, parse_latents, parse_mix, parse_number, parse_open_range
     from skygal.stamps.files import check_format, write_stamps
     from skygal.stamps.sample import iter_stamps
 
@@ -90,7 +79,7 @@ def stamps(**given: Any) -> None:
     as_count("n", given["n"], minimum=1)
     arguments["seed"] = seed = as_seed("seed", given["seed"])
     for name, parse in (("fr_mix", parse_mix), ("las", parse_open_range), ("bending", parse_open_range),
-                        ("latents", parse_latents), ("clip_sigma", parse_clip)):
+                        ("latents", parse_latents), ("clip_sigma", parse_clip), ("beams_across", parse_number)):
         arguments[name] = None if given[name] is None else parse(name, given[name])
     write_stamps(iter_stamps(given["n"], **arguments), given["output"], n=given["n"],
                  meta={"skygal_version": __version__, "command": "stamps", "options": kept(given, seed)},
@@ -114,7 +103,7 @@ def train(**given: Any) -> None:
     instead, on one source, FRDEEP.
     """
     check_ready(given, folder=False)
-    _training_ready(given)
+    training_ready(given)
     from skygal.io.atomic import whole_file
     from skygal.io.config import dump_config
 
@@ -142,6 +131,7 @@ cli.add_command(cli_evaluate.evaluate)
 cli.add_command(cli_export.export)
 cli.add_command(cli_score.score)
 cli.add_command(cli_challenge.challenge)
+cli.add_command(cli_octaves.train_octaves)
 cli.add_command(cli_paper.search_rate)
 cli.add_command(cli_paper.convert_weights)
 

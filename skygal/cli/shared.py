@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,13 +27,14 @@ __all__ = [
     "check_ready",
     "kept",
     "named_inputs",
+    "training_ready",
 ]
 
 #: options that say how a command runs, not what it makes
 RUN_ONLY = {"config", "output", "overwrite", "plot"} | {one.name for one in fields(Run) if not one.metadata["kept"]}
 #: options that may name a file, or a folder, to read
-FILES = ("image", "table", "faint", "sky", "beam", "psf", "primary_beam", "wcs", "latents", "model", "classifier",
-         "config", "state_dict")
+FILES = ("atlas", "sharp", "image", "table", "faint", "sky", "beam", "psf", "primary_beam", "wcs", "latents", "model",
+         "classifier", "config", "state_dict")
 FOLDERS = ("sources", "source", "frdeep", "paper")
 #: names for `add_options`, of every command
 RUN = ("seed", "device", "output", "overwrite", "progress", "config")
@@ -239,3 +241,15 @@ def _number(name: str, value: Any, kind: type) -> Any:
         return kind(value) if isinstance(value, str) or kind is float else value
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be a {'whole ' if kind is int else ''}number, got {show(value)}") from None
+
+
+def training_ready(given: dict[str, Any]) -> None:
+    """Check the files that a training writes beside its weights before any work is done."""
+    from skygal.io.atomic import check_writable
+
+    for suffix in (".yaml", ".ckpt", ".csv"):
+        path = Path(given["output"]).with_suffix(suffix)
+        if given["config"] is not None and path.resolve() == Path(given["config"]).resolve():
+            raise FileExistsError(f"output {str(path)!r} is the config file itself, which is not replaced: "
+                                  "give output another name")
+        check_writable(path, overwrite=given["overwrite"] or given["resume"], folder=False, inputs=named_inputs(given))

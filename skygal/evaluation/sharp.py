@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from skygal.evaluation.atlas import PIXELS_PER_BEAM, SIGMA
+from skygal.training.data.atlas import PIXELS_PER_BEAM, SIGMA
 
 __all__ = ["MEASURES", "measure_sharpness"]
 

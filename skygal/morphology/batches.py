@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,6 @@ from skygal.morphology.conditions import measure_bending
 from skygal.morphology.generator import DECODE_BLOCK
 from skygal.morphology.latents import Latents
 from skygal.morphology.measure import Shapes, largest_size, measure_stamps
-from skygal.rendering.hills import Components
 from skygal.seeds import next_keys
 
 if TYPE_CHECKING:
@@ -63,10 +62,16 @@ class Batch:
     bending: np.ndarray
     stamps: np.ndarray
     shapes: Shapes
-    components: Components
     pixel_scale: float
 
     __repr__ = show_fields
+
+    def parts(self, size: int) -> Iterator[Batch]:
+        """Yield the same stamps, so many at a time."""
+        for begin in range(0, len(self.stamps), size):
+            here = slice(begin, begin + size)
+            yield Batch(self.start + begin, self.latents[here], self.bending[here], self.stamps[here],
+                        self.shapes[here], self.pixel_scale)
 
 
 def make_stamps(model: Generator, latents: Latents, clip_sigma: float | None) -> Iterator[Batch]:
@@ -97,11 +102,9 @@ def make_stamps(model: Generator, latents: Latents, clip_sigma: float | None) ->
 def _measured(start: int, part: Latents, stamps: np.ndarray, las: np.ndarray, bending: np.ndarray,
               model: Generator) -> Batch:
     """Return the batch of clipped stamps."""
-    shapes, components = measure_stamps(stamps, beam_fwhm=model.beam_fwhm / model.pixel_scale, las=las)
+    shapes, _ = measure_stamps(stamps, beam_fwhm=model.beam_fwhm / model.pixel_scale, las=las)
     unit = stamps / shapes.flux[:, None, None].astype(np.float32)
-    of_stamp = shapes.flux[components.stamp]
-    found = replace(components, flux=components.flux / of_stamp, peak_value=components.peak_value / of_stamp)
-    return Batch(start, part, bending, unit, shapes, found, model.pixel_scale)
+    return Batch(start, part, bending, unit, shapes, model.pixel_scale)
 
 
 def make_stamps_within(model: Generator, plan: Latents, clip_sigma: float | None, limits: Limits, *,

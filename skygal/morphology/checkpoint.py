@@ -32,7 +32,8 @@ DEFAULT_MODEL = "first-cvae"
 #: name and version of the format of weights files that is written here
 FORMAT = ("skygal-cvae", 2)
 #: others that are read, by the modules whose `build_generator` knows them
-BUILDERS = {("skygal-bastien2021", 1): "skygal.bastien2021.generator"}
+BUILDERS = {("skygal-bastien2021", 1): "skygal.bastien2021.generator",
+            ("skygal-octaves", 1): "skygal.morphology.octaves"}
 FORMATS = (FORMAT, *BUILDERS)
 WEIGHTS = Path(__file__).parent / "weights"
 

@@ -16,10 +16,10 @@ from skygal.morphology.conditions import SIZE_TO_EXTENT
 from skygal.morphology.latents import Latents, sample_keys, sample_latents
 from skygal.seeds import Seeds
 
-__all__ = ["SHARPEST", "Galaxies", "sample_galaxies"]
+__all__ = ["Galaxies", "extent_limits", "sample_galaxies"]
 
-#: Arcsec. A stamp is asked for so large, as far as the model knows such stamps, that its source can be seen with a beam
-#: of this FWHM: the same one for all images, so that one seed shows one sky to all surveys.
+#: Arcsec. A stamp that no octaves follow is asked for so large, as far as the model knows such stamps, that its source
+#: can be seen with a beam of this FWHM: the same one for all images, so that one seed shows one sky to all surveys.
 SHARPEST = 0.4
 
 
@@ -62,6 +62,15 @@ class Galaxies:
         return make_stamps_within(self.model, self.latents, self.clip_sigma, self.limits, redraw=self.resample)
 
 
+def extent_limits(model: Any, las: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the least and the largest extent of the stamps of sources of given sizes, all in arcsec, shape (n,)."""
+    if model.extent is not None:
+        least, most = model.extent
+        return np.full(len(las), least), np.full(len(las), most)
+    # a stamp that is zoomed down to the size asked for carries a beam that is zoomed down with it
+    return las * (model.beam_fwhm / SHARPEST) / SIZE_TO_EXTENT, np.full(len(las), np.inf)
+
+
 def sample_galaxies(population: QTable, *, model: Any, latents: str | np.ndarray,
                     clip_sigma: float | None, seeds: Seeds, bending: tuple[float, float] = (0.0, np.pi)) -> Galaxies:
     """Give a population its places in the model's latent space.
@@ -79,12 +88,12 @@ def sample_galaxies(population: QTable, *, model: Any, latents: str | np.ndarray
     bending : tuple of float
         Least and largest bending of each, radians.
     """
-    # a stamp that is zoomed down to the size asked for carries a beam that is zoomed down with it
-    least = population["las"].to_value(u.arcsec) * (model.beam_fwhm / SHARPEST) / SIZE_TO_EXTENT
+    least, most = extent_limits(model, population["las"].to_value(u.arcsec))
     fr_class = np.asarray(population["fr_class"]).astype(str)
     keys = sample_keys(seeds, "latent", latents, fr_class)
 
     def sample(rows: np.ndarray, keys: np.ndarray) -> Latents:
-        return sample_latents(model, latents, fr_class[rows], keys, least=least[rows], bending=bending)
+        return sample_latents(model, latents, fr_class[rows], keys, least=least[rows], most=most[rows],
+                              bending=bending)
 
     return Galaxies(population, sample(np.arange(len(keys)), keys), model, clip_sigma, Limits(bending=bending), sample)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from skygal.morphology.conditions import ConditionTable
     from skygal.morphology.networks import Acceptance, Architecture, ConditionalFlow, Decoder
+    from skygal.morphology.octaves import Octaves
 
 __all__ = ["DECODE_BLOCK", "CvaeGenerator", "Generator"]
 
@@ -59,7 +60,14 @@ class Generator(ABC):
         Where it decodes.
     conditional : bool
         Whether stamps depend on the class that is asked for.
+    octaves : Octaves or None
+        What draws its stamps sharper, see `skygal.morphology.octaves`.
+    extent : (float, float) or None
+        Least and largest extent, arcsec, of the stamps that octaves begin with.
     """
+
+    octaves: Octaves | None = None
+    extent: tuple[float, float] | None = None
 
     def __init__(self, *, name: str, sha256: str, classes: tuple[str, ...], latent_dim: int, shape: tuple[int, int],
                  pixel_scale: float, beam_fwhm: float, tables: dict[str, ConditionTable], metadata: dict, device: str,

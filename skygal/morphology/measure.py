@@ -64,6 +64,9 @@ class Shapes:
 
     __repr__ = show_fields
 
+    def __getitem__(self, part: slice | np.ndarray) -> Shapes:
+        return Shapes(*(getattr(self, f.name)[part] for f in fields(self)))
+
     @classmethod
     def join(cls, parts: list[Shapes]) -> Shapes:
         """Return the shapes of several batches as one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -87,6 +87,9 @@ class Colours:
     extra: np.ndarray
 
     __repr__ = show_fields
+
+    def __getitem__(self, part: slice | np.ndarray) -> Colours:
+        return Colours(*(getattr(self, field.name)[part] for field in fields(self)))
 
     @classmethod
     def of(cls, spectral_index: np.ndarray, core_frac: np.ndarray, ratio: float, *,

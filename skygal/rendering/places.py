@@ -22,10 +22,14 @@ class StampPlaces:
         What its stamp is decoded from, see `skygal.morphology.latents`.
     total : ndarray, shape (n,)
         Sum of the decoded and clipped stamp.
+    stamp : ndarray, shape (n, 3)
+        Centre (x, y) and largest size of the stamp, in its pixels.
+    octaves : ndarray of int, shape (n,)
+        How many are drawn after the stamp, see `skygal.morphology.octaves`.
     centre, position, affine, flux : ndarray
-        See `skygal.rendering.drawing.Stamps`.
+        See `skygal.rendering.drawing.Stamps`; in pixels of what is drawn, the stamp or the last octave.
     core : ndarray, shape (n, 2)
-        Its core (x, y), in stamp pixels.
+        Its core (x, y), likewise.
     extra : ndarray, shape (n,)
         Unresolved flux that is added to the stamp there, in parts of its own.
     limits : ndarray, shape (n,), float32
@@ -39,6 +43,8 @@ class StampPlaces:
     number: np.ndarray
     latents: Any
     total: np.ndarray
+    stamp: np.ndarray
+    octaves: np.ndarray
     centre: np.ndarray
     core: np.ndarray
     extra: np.ndarray
@@ -60,8 +66,8 @@ class StampPlaces:
         """Return several sets as one; where there is no set, none with these latents of no source."""
         if not parts:
             whole, number, pair = np.zeros(0, int), np.zeros(0), np.zeros((0, 2))
-            return cls(whole, none, number, pair, pair, number, pair, np.zeros((0, 2, 2)), number,
-                       number.astype(np.float32), whole, np.zeros((0, 4), int))
+            return cls(whole, none, number, np.zeros((0, 3)), whole, pair, pair, number, pair, np.zeros((0, 2, 2)),
+                       number, number.astype(np.float32), whole, np.zeros((0, 4), int))
         columns: dict[str, Any] = {}
         for column in fields(cls):
             values = [getattr(part, column.name) for part in parts]

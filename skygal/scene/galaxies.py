@@ -11,13 +11,15 @@ import numpy as np
 from astropy import units as u
 from astropy.table import QTable
 
-from skygal.checks import warn_caller
+from skygal.checks import show_fields, warn_caller
 from skygal.morphology.batches import Batch, decode_at
 from skygal.morphology.clip import clip_stamps
 from skygal.morphology.galaxies import Galaxies
 from skygal.morphology.generator import DECODE_BLOCK
+from skygal.morphology.measure import Shapes
 from skygal.morphology.point import add_points
-from skygal.observation.beam import TargetBeam, native_covariance
+from skygal.morphology.views import StampView, draw_views, view_fwhm, view_shapes
+from skygal.observation.beam import FWHM, TargetBeam, native_covariance
 from skygal.observation.frame import Frame
 from skygal.population.spectra import Colours
 from skygal.rendering.blocks import Window
@@ -30,13 +32,15 @@ from skygal.rendering.zoom import stamp_affines, stamp_scale
 from skygal.scene.layer import within_boxes
 from skygal.wcs import icrs_to_pixel, pixel_affine, pixel_to_icrs
 
-__all__ = ["GalaxyLayer", "place_stamps"]
+__all__ = ["MAPS_AT_ONCE", "GalaxyLayer", "Sight", "place_stamps", "see_stamps"]
 
 MORPHOLOGIES = {1: "single", 2: "double", 3: "triple"}
 #: power of a primary beam below which pixels, in single precision, no longer tell the flux
 HARDLY = 1e-20
 #: sources that are decoded at once
 STAMPS_AT_ONCE = 512
+#: the same where octaves may be drawn after the stamps, each of them up to a few megabytes
+MAPS_AT_ONCE = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,15 +87,29 @@ class GalaxyLayer:
             stamps = decode_at(shared, part.latents, part.number % DECODE_BLOCK)
             stamps = clip_stamps(stamps, self.clip_sigma, beam_fwhm=fwhm)
             stamps /= part.total[:, None, None].astype(np.float32)
-            for drawn in draw_stamps(_sources(part, stamps, fwhm), self.beam, native_covariance(fwhm), self.shape,
-                                     window=canvas.reach, device=self.device):
-                canvas.add(drawn, part.limits, part.labels)
+            for view in draw_views(shared, stamps, part.latents, part.stamp[:, :2], part.stamp[:, 2], part.octaves):
+                mine_here, own = part[view.part], view_fwhm(view, fwhm)
+                for drawn in draw_stamps(_sources(mine_here, view.images, own), self.beam, native_covariance(own),
+                                         self.shape, window=canvas.reach, device=self.device):
+                    canvas.add(drawn, mine_here.limits, mine_here.labels)
 
 
-def _sources(places: StampPlaces, stamps: np.ndarray, fwhm: float) -> Stamps:
-    """Return stamps of unit sum, whose beam has a FWHM in pixels, where they are placed."""
-    return Stamps(add_points(stamps, places.core, places.extra, fwhm=fwhm), places.centre, places.position,
+def _sources(places: StampPlaces, images: np.ndarray, fwhm: float) -> Stamps:
+    """Return images of unit sum, whose beam has a FWHM in pixels, where they are placed."""
+    return Stamps(add_points(images, places.core, places.extra, fwhm=fwhm), places.centre, places.position,
                   places.affine, places.flux)
+
+
+def _octaves(model: Any, affine: np.ndarray, position: np.ndarray, beam: TargetBeam) -> np.ndarray:
+    """Return how many octaves each stamp needs, shape (n,), to be seen with the image's beam."""
+    octaves = np.zeros(len(position), int)
+    rows = np.flatnonzero(np.isfinite(position).all(axis=1) & np.isfinite(affine).all(axis=(1, 2)))
+    if model.octaves is not None and rows.size:
+        inverse = np.linalg.inv(affine[rows])
+        covariance = inverse @ beam.at(*position[rows].T)[0] @ np.swapaxes(inverse, -1, -2)
+        octaves[rows] = model.octaves.needed(FWHM * np.sqrt(np.linalg.eigvalsh(covariance)[:, 0]),
+                                              model.beam_fwhm / model.pixel_scale)
+    return octaves
 
 
 def place_stamps(galaxies: Galaxies, frame: Frame, rms: np.ndarray, *, ratio: float,
@@ -134,32 +152,40 @@ def place_stamps(galaxies: Galaxies, frame: Frame, rms: np.ndarray, *, ratio: fl
     columns: list[dict[str, np.ndarray]] = []
     parts: list[dict[str, np.ndarray]] = []
     kept: list[StampPlaces] = []
-    for batch in _ahead(galaxies.stamps()):
-        here, shapes = slice(batch.start, batch.start + len(batch.stamps)), batch.shapes
-        scale = stamp_scale(las[here], shapes.las)
-        affine = stamp_affines(jacobian[here], pa[here] - np.radians(shapes.pa), scale)
+    at_once = STAMPS_AT_ONCE if model.octaves is None else MAPS_AT_ONCE
+    for batch in (part for whole in _ahead(galaxies.stamps()) for part in whole.parts(at_once)):
+        here, stamp = slice(batch.start, batch.start + len(batch.stamps)), batch.shapes
+        position = positions[here]
+        sight = see_stamps(model, batch, las[here], pa[here], jacobian[here], position, beam)
+        shapes, affine = sight.shapes, sight.affine
         index, bend = (np.asarray(population[name], float)[here] for name in ("spectral_index", "curvature"))
         colours = Colours.of(index, shapes.core_frac, ratio, curvature=bend)
-        flux, position = asked[here] * gain[here] * colours.lobes, positions[here]
+        flux = asked[here] * gain[here] * colours.lobes
         measured.flux[here] = flux * (1 + colours.extra)
-        found = _describe(batch, colours, scale, affine, position)
+        found = _describe(batch, sight, colours, position)
         found["flux"] = asked[here] * colours.lobes * (1 + colours.extra)
-        places = StampPlaces(np.arange(here.start, here.stop), batch.latents, shapes.flux, shapes.centre, shapes.core,
+        places = StampPlaces(np.arange(here.start, here.stop), batch.latents, stamp.flux,
+                             np.column_stack([stamp.centre, stamp.las]), sight.octaves, shapes.centre, shapes.core,
                              colours.extra, position, affine, flux, measured.limits[here], ids[here],
                              np.zeros((len(batch.stamps), 4), int))
-        sources = _sources(places, batch.stamps, fwhm)
-        seen = SeenSources(sources, *(np.stack([found[f"x{end}"], found[f"y{end}"]], axis=1) for end in ("_core", "")))
+        ends = [np.stack([found[f"x{end}"], found[f"y{end}"]], axis=1) for end in ("_core", "")]
         found["n_components"] = np.zeros(len(places), int)
         area = beam.at(*np.nan_to_num(position).T)[1] if beam.psf is None else np.ones(len(places))
-        for drawn in draw_stamps(sources, beam, native, frame.shape, device=device):
-            measured.add(drawn, batch.start, area)
-            hills = find_hills(drawn, seen, frame, native, measured.peak_flux[here])
-            found["n_components"] += np.bincount(hills.source, minlength=len(places))
-            parts.append(_components(hills, colours, shapes.core_frac, bend, ids[here]))
-            drawn.boxes(places.box)
-            if canvas is not None:
-                canvas.add(drawn, places.limits, places.labels)
-            progress(drawn.stop - drawn.start)
+        for view in sight.views:
+            part, own = places[view.part], view_fwhm(view, fwhm)
+            sources, native, first = _sources(part, view.images, own), native_covariance(own), view.part.start
+            seen = SeenSources(sources, *(end[view.part] for end in ends))
+            peaks = measured.peak_flux[here][view.part]
+            for drawn in draw_stamps(sources, beam, native, frame.shape, device=device):
+                measured.add(drawn, batch.start + first, area[view.part])
+                hills = find_hills(drawn, seen, frame, native, peaks)
+                found["n_components"][view.part] += np.bincount(hills.source, minlength=len(part))
+                mine = (a[here][view.part] for a in (np.asarray(population["curvature"], float), ids))
+                parts.append(_components(hills, colours[view.part], shapes.core_frac[view.part], *mine))
+                drawn.boxes(part.box)
+                if canvas is not None:
+                    canvas.add(drawn, part.limits, part.labels)
+                progress(drawn.stop - drawn.start)
         columns.append(found)
         kept.append(places)
     measured.edge[hidden(measured.flux, positions, frame.shape)] = False
@@ -179,15 +205,74 @@ def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
             yield batch
 
 
-def _describe(batch: Batch, colours: Colours, scale: np.ndarray, affine: np.ndarray, position: np.ndarray
-              ) -> dict[str, np.ndarray]:
-    """Return columns of a batch's sources that follow from their stamps."""
-    shapes, extra, total = batch.shapes, colours.extra, 1 + colours.extra
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """What is drawn of a batch of stamps, and how it comes to lie in an image.
+
+    Attributes
+    ----------
+    octaves : ndarray of int, shape (n,)
+        How many are drawn after each stamp.
+    views : list of StampView
+        What is drawn.
+    shapes : Shapes
+        Measured on that, in its own pixels.
+    scale : ndarray, shape (n,)
+        Arcsec that one of these pixels takes on the sky.
+    affine : ndarray, shape (n, 2, 2)
+        From them to pixels of the image.
+    zoom : ndarray, shape (n,)
+        By how much the stamp is larger on the sky than as the model made it.
+    """
+
+    octaves: np.ndarray
+    views: list[StampView]
+    shapes: Shapes
+    scale: np.ndarray
+    affine: np.ndarray
+    zoom: np.ndarray
+
+    __repr__ = show_fields
+
+
+def see_stamps(model: Any, batch: Batch, las: np.ndarray, pa: np.ndarray, jacobian: np.ndarray, position: np.ndarray,
+               beam: TargetBeam) -> Sight:
+    """Return what is drawn of stamps for an image.
+
+    Parameters
+    ----------
+    model : Generator
+        The trained model.
+    batch : Batch
+        Its stamps.
+    las, pa : ndarray, shape (n,)
+        Size (arcsec) and position angle (radians) of each on the sky.
+    jacobian : ndarray, shape (n, 2, 2)
+        See `skygal.wcs.pixel_affine`.
+    position : ndarray, shape (n, 2)
+        Where each comes to lie, pixels of the image.
+    beam : TargetBeam
+        The image's beam.
+    """
+    stamp = batch.shapes
+    scale = stamp_scale(las, stamp.las)
+    affine = stamp_affines(jacobian, pa - np.radians(stamp.pa), scale)
+    octaves = _octaves(model, affine, position, beam)
+    views = list(draw_views(model, batch.stamps, batch.latents, stamp.centre, stamp.las, octaves))
+    shapes = Shapes.join([view_shapes(view, stamp) for view in views])
+    pixels = np.repeat([view.pixels for view in views], [len(view.images) for view in views])
+    return Sight(octaves, views, shapes, scale / pixels, affine / pixels[:, None, None], scale / batch.pixel_scale)
+
+
+def _describe(batch: Batch, sight: Sight, colours: Colours, position: np.ndarray) -> dict[str, np.ndarray]:
+    """Return columns of a batch's sources that follow from what is drawn of them."""
+    extra, total = colours.extra, 1 + colours.extra
+    shapes, scale, affine = sight.shapes, sight.scale, sight.affine
     to_core = np.einsum("nij,nj->ni", affine, shapes.core - shapes.centre)
     core = np.where(shapes.core_frac[:, None] == 0, np.nan, position + to_core)
     # a core of another colour draws the centroid to itself
     centre = np.where(extra[:, None] == 0, position, position + to_core * (extra / total)[:, None])
-    return {"latent_seed": batch.latents.keys, "zoom": scale / batch.pixel_scale, "extent": batch.latents.extent,
+    return {"latent_seed": batch.latents.keys, "zoom": sight.zoom, "extent": batch.latents.extent,
             "bending": np.degrees(np.abs(batch.bending)), "n_components_stamp": shapes.n_components,
             "core_frac": np.where(extra == 0, shapes.core_frac, (shapes.core_frac + extra) / total),
             "b_maj": shapes.b_maj * scale, "b_min": shapes.b_min * scale,

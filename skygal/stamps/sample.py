@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from skygal.morphology.latents import Latents, check_latents, sample_keys, sampl
 from skygal.morphology.measure import Shapes, measure_stamps
 from skygal.population.classes import check_mix, sample_classes
 from skygal.seeds import Seeds
+from skygal.stamps.across import check_beams_across, draw_across, turns
 
 __all__ = ["StampSet", "iter_stamps", "sample_stamps"]
 
@@ -31,6 +33,10 @@ HEAD = {"stamp_id": "", "fr_class": "", "las": ".1f", "b_maj": ".1f", "b_min": "
 WIDTH = 800
 #: stamps that `iter_stamps` gives together; a multiple of those that are drawn anew together
 PART = 1024
+#: the same of stamps with any number of beams across, which are larger
+SHARP_PART = 128
+#: pixels of the square frame where nothing else is asked for
+DEFAULT_SIZE = 150
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,8 +122,8 @@ class StampSet:
 
 def sample_stamps(n: int, *, fr_class: str | None = None, fr_mix: Mapping[str, float] | None = None,
                   las: Any = None, bending: Any = None, latents: Any = "balanced", seed: int | None = None,
-                  model: Any = None, clip_sigma: float | None = 3.0, scale: str = "peak",
-                  orientation: str = "random", size: int = 150, device: str = "cpu",
+                  model: Any = None, clip_sigma: float | None = 3.0, beams_across: Any = None, scale: str = "peak",
+                  orientation: str = "random", size: int | None = None, device: str = "cpu",
                   progress: bool = False) -> StampSet:
     """Sample postage stamps of radio galaxies, as FIRST would see them without noise.
 
@@ -147,12 +153,18 @@ def sample_stamps(n: int, *, fr_class: str | None = None, fr_mix: Mapping[str, f
         A shipped model's name or a weights file; the default model if not given.
     clip_sigma : float or None
         Threshold above the decoder's floor, in its scatter; None leaves the floor in.
+    beams_across : float, optional
+        How many beams fit across the largest angular size of every source, at any resolution: of a model with octaves,
+        such as "first-atlas", at most what they show. Then ``las`` must be left out, and a source is seen as FIRST
+        would see one of that size.
     scale : str
         "peak" for a brightest pixel of 1, "sum" for a sum of 1.
     orientation : str
-        "random" position angles in a square frame, or "aligned": along x, in the model's frame.
-    size : int
-        Side of the square frame in pixels of 1.8 arcsec.
+        "random" position angles in a square frame, or "aligned": along x, in the model's frame (with ``beams_across``
+        in a square one too).
+    size : int, optional
+        Side of the square frame in pixels of 1.8 arcsec: 150, or with ``beams_across`` one and a half times the
+        source's size, if not given.
     device : str
         "cpu" or "cuda".
     progress : bool
@@ -182,22 +194,31 @@ def sample_stamps(n: int, *, fr_class: str | None = None, fr_mix: Mapping[str, f
     >>> bent = skygal.sample_stamps(2, fr_class="FRI", las=(108 * u.arcsec, None), bending=(30 * u.deg, None), seed=1)
     >>> bool((bent.table["las"] >= 108 * u.arcsec).all() and (bent.table["bending"] >= 30 * u.deg).all())
     True
+
+    FRIIs of 40 beams across:
+
+    >>> sharp = skygal.sample_stamps(2, fr_class="FRII", model="first-atlas", beams_across=40, seed=1)
+    >>> sharp.images.shape
+    (2, 180, 180)
     """
     return StampSet.join(list(iter_stamps(
         n, fr_class=fr_class, fr_mix=fr_mix, las=las, bending=bending, latents=latents, seed=seed, model=model,
-        clip_sigma=clip_sigma, scale=scale, orientation=orientation, size=size, device=device, progress=progress)))
+        clip_sigma=clip_sigma, beams_across=beams_across, scale=scale, orientation=orientation, size=size,
+        device=device, progress=progress)))
 
 
 def iter_stamps(n: int, *, fr_class: str | None = None, fr_mix: Mapping[str, float] | None = None,
                 las: Any = None, bending: Any = None, latents: Any = "balanced", seed: int | None = None,
-                model: Any = None, clip_sigma: float | None = 3.0, scale: str = "peak",
-                orientation: str = "random", size: int = 150, device: str = "cpu",
+                model: Any = None, clip_sigma: float | None = 3.0, beams_across: Any = None, scale: str = "peak",
+                orientation: str = "random", size: int | None = None, device: str = "cpu",
                 progress: bool = False) -> Iterator[StampSet]:
     """Sample stamps as `sample_stamps` does, in parts of 1024, so that memory does not grow with their number.
 
     Parameters
     ----------
-    n, fr_class, fr_mix, las, bending, latents, seed, model, clip_sigma, scale, orientation, size, device, progress
+    n, fr_class, fr_mix, las, bending, latents, seed, model, clip_sigma, beams_across, scale, orientation, size
+        See `sample_stamps`.
+    device, progress
         See `sample_stamps`.
 
     Yields
@@ -208,16 +229,25 @@ def iter_stamps(n: int, *, fr_class: str | None = None, fr_mix: Mapping[str, flo
     from tqdm import tqdm
 
     n = as_count("n", n, minimum=1)
-    size = as_count("size", size, minimum=16)
+    size = None if size is None else as_count("size", size, minimum=16)
     clip_sigma = check_clip_sigma(clip_sigma)
     check_choice("scale", scale, SCALES)
     check_choice("orientation", orientation, ORIENTATIONS)
     sample = _make_sample(n, fr_class, fr_mix, las, bending, check_latents(latents), Seeds(as_seed("seed", seed)),
                           model, device)
+    part: int = PART
+    shown: Callable[[Batch], tuple[np.ndarray, Shapes]] = _as_they_are
+    if beams_across is not None:
+        if las is not None:
+            raise ValueError(f"las must be left out with beams_across, got {show(las)}")
+        beams, part = check_beams_across(beams_across, sample.generator), SHARP_PART
+        sample = replace(sample, extent=sample.generator.extent)
+        shown = partial(draw_across, sample.generator, beams=beams, size=size, turned=orientation == "random")
+    elif orientation == "random":
+        shown = partial(_turned, sample.generator, size=DEFAULT_SIZE if size is None else size)
     with tqdm(total=n, desc="stamps", disable=not progress, delay=2) as bar:
-        for start in range(0, n, PART):
-            yield sample.part(start, clip_sigma=clip_sigma, scale=scale, size=size if orientation == "random" else None,
-                              update=bar.update)
+        for start in range(0, n, part):
+            yield sample.part(slice(start, start + part), shown, clip_sigma=clip_sigma, scale=scale, update=bar.update)
 
 
 def _make_sample(n: int, fr_class: Any, fr_mix: Any, las: Any, bending: Any, latents: str | np.ndarray, seeds: Seeds,
@@ -251,7 +281,10 @@ def _make_sample(n: int, fr_class: Any, fr_mix: Any, las: Any, bending: Any, lat
 
 @dataclass(frozen=True, eq=False)
 class _Sample:
-    """Stamps that were asked for, before they are decoded: a class and a key each, and what limits them."""
+    """Stamps that were asked for, before they are decoded: a class and a key each, and what limits them.
+
+    ``extent`` are the least and largest extent, arcsec, where octaves follow.
+    """
 
     generator: Any
     latents: str | np.ndarray
@@ -259,17 +292,18 @@ class _Sample:
     keys: np.ndarray
     limits: Limits
     seed: int
+    extent: tuple[float, float] | None = None
 
     def draw(self, classes: np.ndarray, keys: np.ndarray) -> Latents:
         """Return what to decode for sources of these classes and keys."""
-        low, high = (end / SIZE_TO_EXTENT for end in self.limits.las)
+        low, high = self.extent or tuple(end / SIZE_TO_EXTENT for end in self.limits.las)
         return sample_latents(self.generator, self.latents, classes, keys, least=low, most=high,
                               bending=self.limits.bending)
 
-    def part(self, start: int, *, clip_sigma: float | None, scale: str, size: int | None,
-             update: Callable[[int], object]) -> StampSet:
-        """Return stamps from number ``start`` on, at any angle in a square frame, or aligned where ``size`` is None."""
-        generator, here = self.generator, slice(start, start + PART)
+    def part(self, here: slice, shown: Callable[[Batch], tuple[np.ndarray, Shapes]], *, clip_sigma: float | None,
+             scale: str, update: Callable[[int], object]) -> StampSet:
+        """Return some of the stamps, as ``shown`` gives those of a batch and their shapes."""
+        generator = self.generator
         if isinstance(self.latents, np.ndarray) and self.latents.ndim == 2:
             plan = sample_latents(generator, self.latents[here], self.classes[here], self.keys[here])
         else:
@@ -278,7 +312,7 @@ class _Sample:
         classes = self.classes[here]
         for batch in make_stamps_within(generator, plan, clip_sigma, self.limits,
                                  redraw=lambda rows, keys: self.draw(classes[rows], keys)):
-            stamps, measured = (batch.stamps, batch.shapes) if size is None else _turned(batch, generator, size)
+            stamps, measured = shown(batch)
             whole = stamps.max(axis=(1, 2)) if scale == "peak" else stamps.sum(axis=(1, 2))
             images.append(stamps / whole[:, None, None])
             shapes.append(measured)
@@ -286,7 +320,8 @@ class _Sample:
             bendings.append(np.abs(batch.bending))
             update(len(stamps))
         shape, made, pixel = Shapes.join(shapes), Latents.join(decoded), generator.pixel_scale * u.arcsec
-        table = QTable({"stamp_id": np.arange(start + 1, start + len(made) + 1), "fr_class": self.classes[here],
+        numbers = np.arange(here.start + 1, here.start + len(made) + 1)
+        table = QTable({"stamp_id": numbers, "fr_class": self.classes[here],
                         "las": shape.las * pixel, "b_maj": shape.b_maj * pixel, "b_min": shape.b_min * pixel,
                         "pa": shape.pa * u.deg, "core_frac": shape.core_frac, "n_components": shape.n_components,
                         "bending": np.degrees(np.concatenate(bendings)) * u.deg, "extent": made.extent * u.arcsec,
@@ -295,15 +330,17 @@ class _Sample:
         return StampSet(np.concatenate(images), table, pixel, generator.beam_fwhm * u.arcsec)
 
 
-def _turned(batch: Batch, generator: Any, size: int) -> tuple[np.ndarray, Shapes]:
+def _as_they_are(batch: Batch) -> tuple[np.ndarray, Shapes]:
+    return batch.stamps, batch.shapes
+
+
+def _turned(generator: Any, batch: Batch, *, size: int) -> tuple[np.ndarray, Shapes]:
     """Return stamps at the angles of their keys, in square frames, and their shapes."""
     from skygal.observation.beam import native_covariance
     from skygal.rendering.transform import render_stamps
 
     n, fwhm = len(batch.stamps), generator.beam_fwhm / generator.pixel_scale
-    angle = np.array([_angle(key) for key in batch.latents.keys])
-    cos, sin = np.cos(angle), np.sin(angle)
-    affine = np.stack([cos, -sin, sin, cos], axis=-1).reshape(n, 2, 2)     # counter-clockwise is north through east
+    affine = turns(batch.latents.keys)
     stamps = render_stamps(batch.stamps, batch.shapes.centre, np.full((n, 2), (size - 1) / 2), affine,
                            np.zeros((n, 2, 2)), native_covariance(fwhm), (size, size))
     for stamp, original in zip(stamps, batch.stamps, strict=True):
@@ -311,8 +348,3 @@ def _turned(batch: Batch, generator: Any, size: int) -> tuple[np.ndarray, Shapes
         stamp[stamp < 0.5 * original[original > 0].min()] = 0
     # a size is the same at any angle, but for the pixels
     return stamps, replace(measure_stamps(stamps, beam_fwhm=fwhm)[0], las=batch.shapes.las)
-
-
-def _angle(key: int) -> float:
-    """Return the angle that belongs to a key, from a stream apart from that of its latents."""
-    return float(Seeds(int(key)).generator("angle").uniform(0, 2 * np.pi))

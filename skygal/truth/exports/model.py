@@ -19,8 +19,7 @@ from skygal.io.provenance import write_provenance
 from skygal.io.streaming import stream_fits
 from skygal.morphology.batches import make_stamps
 from skygal.morphology.checkpoint import load_model
-from skygal.morphology.conditions import SIZE_TO_EXTENT
-from skygal.morphology.galaxies import SHARPEST
+from skygal.morphology.galaxies import extent_limits
 from skygal.morphology.latents import LATENTS, Latents, sample_latents
 from skygal.observation.beam import TargetBeam
 from skygal.observation.ellipse import FWHM
@@ -28,9 +27,8 @@ from skygal.observation.frame import Frame
 from skygal.population.spectra import Colours
 from skygal.rendering.canvas import Canvas
 from skygal.rendering.places import StampPlaces
-from skygal.rendering.zoom import stamp_affines
 from skygal.scene.faint import DISC_MOMENT, FaintLayer, place_faint
-from skygal.scene.galaxies import GalaxyLayer
+from skygal.scene.galaxies import MAPS_AT_ONCE, GalaxyLayer, see_stamps
 from skygal.scene.layer import Layer
 from skygal.truth.exports.columns import finite, numbers
 from skygal.truth.exports.formats import Format
@@ -117,39 +115,41 @@ def _plan(field: Field, truth: QTable, generator: Any) -> tuple[Latents, float |
     if latents not in LATENTS:
         raise ValueError(f"latents of the field must be among {', '.join(LATENTS)} to be drawn again, got "
                          f"{show(latents)}")
-    least = numbers(truth, "las_requested", u.arcsec) * (generator.beam_fwhm / SHARPEST) / SIZE_TO_EXTENT
+    least, most = extent_limits(generator, numbers(truth, "las_requested", u.arcsec))
     fr_class = np.asarray(truth["fr_class"]).astype(str)
     plan = sample_latents(generator, latents, fr_class, np.asarray(truth["latent_seed"], np.int64), least=least,
-                          bending=open_range("bending", settings.get("bending"), u.rad, np.pi))
+                          most=most, bending=open_range("bending", settings.get("bending"), u.rad, np.pi))
     return plan, None if clip is None else float(clip)
 
 
 def _placements(truth: QTable, plan: Latents, clip_sigma: float | None, generator: Any, wcs: WCS, ratio: float,
-                gain: np.ndarray) -> StampPlaces:
+                gain: np.ndarray, beam: TargetBeam) -> StampPlaces:
     """Return galaxies as they are drawn: as the field has them, without its beam."""
     centroid = np.stack(icrs_to_pixel(wcs, *(numbers(truth, name, u.deg) for name in ("ra", "dec"))), axis=-1)
     jacobian = pixel_affine(wcs, *(numbers(truth, name, u.deg) for name in ("ra", "dec")))
     las, pa = numbers(truth, "las_requested", u.arcsec), numbers(truth, "pa", u.rad)
     index, bend = (numbers(truth, name) for name in ("spectral_index", "curvature"))
     asked, kept = numbers(truth, "flux_requested", u.Jy) * gain, []
-    for batch in make_stamps(generator, plan, clip_sigma):
-        here, shapes = slice(batch.start, batch.start + len(batch.stamps)), batch.shapes
-        scale = las[here] / shapes.las
-        _check_same(truth[here], scale / batch.pixel_scale)
-        affine = stamp_affines(jacobian[here], pa[here] - np.radians(shapes.pa), scale)
+    for batch in (part for whole in make_stamps(generator, plan, clip_sigma) for part in whole.parts(MAPS_AT_ONCE)):
+        here, stamp = slice(batch.start, batch.start + len(batch.stamps)), batch.shapes
+        sight = see_stamps(generator, batch, las[here], pa[here], jacobian[here], centroid[here], beam)
+        shapes, affine = sight.shapes, sight.affine
+        _check_same(truth[here], sight.zoom)
         colours = Colours.of(index[here], shapes.core_frac, ratio, curvature=bend[here])
         # truth has the centroid that a core of another colour draws to itself
         to_core = np.einsum("nij,nj->ni", affine, shapes.core - shapes.centre)
         position = centroid[here] - to_core * (colours.extra / (1 + colours.extra))[:, None]
         known = np.isfinite(position).all(axis=1) & np.isfinite(affine).all(axis=(1, 2))
-        reach = np.abs(affine) @ np.array(batch.stamps.shape[:0:-1], float) + AROUND
+        sides = np.concatenate([np.tile(view.images.shape[:0:-1], (len(view.images), 1)) for view in sight.views])
+        reach = np.einsum("nij,nj->ni", np.abs(affine), sides.astype(float)) + AROUND
         with np.errstate(invalid="ignore"):
             low, high = np.floor(position - reach), np.ceil(position + reach) + 1
         box = np.stack([low[:, 1], high[:, 1], low[:, 0], high[:, 0]], axis=1)
         box = np.where(known[:, None], np.clip(np.nan_to_num(box), -2**40, 2**40), 0).astype(np.int64)
-        kept.append(StampPlaces(np.arange(here.start, here.stop), batch.latents, shapes.flux, shapes.centre,
-                               shapes.core, colours.extra, position, affine, asked[here] * colours.lobes,
-                               np.full(len(box), np.inf, np.float32), np.zeros(len(box), int), box))
+        kept.append(StampPlaces(np.arange(here.start, here.stop), batch.latents, stamp.flux,
+                                np.column_stack([stamp.centre, stamp.las]), sight.octaves, shapes.centre, shapes.core,
+                                colours.extra, position, affine, asked[here] * colours.lobes,
+                                np.full(len(box), np.inf, np.float32), np.zeros(len(box), int), box))
     return StampPlaces.join(kept, plan[:0])
 
 
@@ -218,7 +218,7 @@ def sky_image(field: Field, *, oversample: int = 2, flux: str = "intrinsic", mod
     if stamped.any():
         generator = _generator(field, model)
         plan, clip = _plan(field, truth[stamped], generator)
-        places = _placements(truth[stamped], plan, clip, generator, wcs, ratio, gain[stamped])
+        places = _placements(truth[stamped], plan, clip, generator, wcs, ratio, gain[stamped], beam)
         layers.append(GalaxyLayer(places, shape, beam, clip, shared=generator))
     if not stamped.all():
         layers.append(_faint(truth[~stamped], Frame(wcs, shape, beam, frequency * u.Hz), ratio, gain[~stamped]))

@@ -29,7 +29,7 @@ class Atlas:
     name : `~numpy.ndarray` of str
         Shape (n,).
     label : `~numpy.ndarray` of int
-        Shape (n,), MiraBest's digits (Porter & Scaife 2023, 2023RASTI...2..293P).
+        Shape (n,), MiraBest's three digits (Porter & Scaife 2023, 2023RASTI...2..293P).
     pixel : `~numpy.ndarray`
         Shape (n,), arcsec.
     beam : `~numpy.ndarray`
@@ -53,13 +53,19 @@ class Atlas:
         """Return which sources' own beams are finer than that with so many beams across the source, bool (n,)."""
         return self.beam[:, 0] < self.las / as_count("beams", beams, minimum=1)
 
-    def at(self, beams: int) -> tuple[np.ndarray, np.ndarray]:
+    def fr_class(self, row: int) -> str:
+        """Return the class of a source: the first digit of MiraBest's three."""
+        return {1: "FRI", 2: "FRII", 3: "hybrid"}.get(int(self.label[row]) // 100, "compact")
+
+    def at(self, beams: int, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return the maps with so many beams across each source.
 
         Parameters
         ----------
         beams : int
             Beams across the largest angular size.
+        rows : ndarray of int, optional
+            Which sources; all by default.
 
         Returns
         -------
@@ -72,7 +78,8 @@ class Atlas:
         ValueError
             If no source is resolved so well.
         """
-        rows = np.flatnonzero(self.shows(beams))
+        shown = np.flatnonzero(self.shows(beams))
+        rows = shown if rows is None else np.intersect1d(rows, shown)
         if not rows.size:
             raise ValueError(f"beams must be fewer than the {np.max(self.las / self.beam[:, 0]):.0f} of the best "
                              f"resolved source, got {beams}")

@@ -1,0 +1,294 @@
+"""Galaxies drawn sharper than the model's stamps: octave after octave, each by a factor of two in resolution."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from skygal.checks import check_choice, show
+from skygal.io.weights import write_weights
+from skygal.morphology.generator import CvaeGenerator
+from skygal.morphology.octave_inputs import FRAME, LOCAL, PIXELS_PER_BEAM, WHOLE, class_flags, place_maps
+from skygal.morphology.weights_checks import fill_module
+from skygal.observation.beam import native_covariance
+from skygal.rendering.threads import each_block
+from skygal.rendering.transform import render_stamps
+from skygal.seeds import Seeds
+
+if TYPE_CHECKING:
+    from skygal.morphology.octave_networks import Octave
+
+__all__ = ["FORMAT", "OCTAVES", "Octaves", "SharpGenerator", "SkyMap", "build_generator", "next_octave",
+           "save_octaves"]
+
+#: name and version of the format of the weights
+FORMAT = ("skygal-octaves", 1)
+#: octaves that can be drawn at most
+OCTAVES = 4
+#: how often each octave is corrected, so that the smoothed sky is the coarse one
+CORRECTIONS = 5
+#: coarse pixels around what is brighter than `EDGE` of the peak that an octave sees
+MARGIN = 8
+EDGE = 1e-4
+#: of the peak: what is fainter is nothing
+DARK = 1e-5
+#: models whose stamps octaves can follow
+BASES = ("first-cvae",)
+#: features of a layer, at most
+WIDEST = 512
+
+class Octaves:
+    """Octaves after the stamps of a model.
+
+    The first begins with the stamp as a beam sees it that is wider by ``factor``, so that what noise left in the
+    model's finest structure does not matter; what the stamp shows beyond is drawn anew.
+
+    Parameters
+    ----------
+    network : Octave
+        What draws each octave.
+    factor : float
+        Width of that beam, in those of the stamps' own.
+    device : str
+        Where it computes.
+    """
+
+    def __init__(self, network: Octave, *, factor: float, device: str = "cpu") -> None:
+        self.network, self.factor, self.device = network.eval().to(device), factor, device
+
+    def needed(self, width: np.ndarray, fwhm: float) -> np.ndarray:
+        """Return how many octaves a stamp needs to be seen with a beam.
+
+        Parameters
+        ----------
+        width : ndarray, shape (n,)
+            Least FWHM of the image's beam, in pixels of the stamp.
+        fwhm : float
+            Of the stamps' beam, in pixels.
+
+        Returns
+        -------
+        ndarray of int, shape (n,)
+            0 where the stamp itself will do; at most `OCTAVES`.
+        """
+        octaves = np.ceil(np.log2(self.factor * fwhm / width) - 1e-9)
+        return np.clip(np.nan_to_num(octaves, nan=0.0), 0, OCTAVES).astype(int)
+
+    def anchors(self, stamps: np.ndarray, centre: np.ndarray, fwhm: float) -> np.ndarray:
+        """Return what the first octave begins with, shape (n, *FRAME), float32, of stamps (n, ny, nx)."""
+        n, step = len(stamps), self.factor * fwhm / PIXELS_PER_BEAM
+        position = np.tile([FRAME[1] // 2, FRAME[0] // 2], (n, 1)).astype(float)
+        affine, own = np.tile(np.eye(2) / step, (n, 1, 1)), native_covariance(fwhm)
+        return render_stamps(stamps, centre, position, affine, np.tile(own * (self.factor**2 - 1), (n, 1, 1)), own,
+                             FRAME)
+
+    def draw(self, stamps: np.ndarray, centre: np.ndarray, las: np.ndarray, fr_class: np.ndarray, keys: np.ndarray,
+             octaves: np.ndarray, fwhm: float) -> list[tuple[np.ndarray, float]]:
+        """Draw stamps sharper, each source alone, so that nothing of it depends on the others.
+
+        Parameters
+        ----------
+        stamps : ndarray, shape (n, ny, nx)
+            Clipped.
+        centre, las : ndarray, shape (n, 2) and (n,)
+            Measured on them, in their pixels.
+        fr_class : ndarray of str, shape (n,)
+        keys : ndarray of int, shape (n,)
+            Of each source's own streams.
+        octaves : ndarray of int, shape (n,)
+            How many of each are drawn, 1 at least.
+        fwhm : float
+            Of the stamps' beam, in pixels.
+
+        Returns
+        -------
+        list of (ndarray, float)
+            The map of each, shape (ny, nx), float32, of unit sum, with 3 pixels across the FWHM of its beam, and how
+            many of these pixels a pixel of the stamp is across.
+        """
+        anchors = self.anchors(stamps, centre, fwhm)
+        images: list[Any] = [None] * len(stamps)
+
+        def run(k: int) -> None:
+            beams = las[k] / fwhm / self.factor
+            images[k] = self._octaves(anchors[k], beams, str(fr_class[k]), int(keys[k]), int(octaves[k]))
+
+        each_block(run, range(len(stamps)), device=self.device)
+        return [(image, 2.0**int(octave) * PIXELS_PER_BEAM / (self.factor * fwhm))
+                for image, octave in zip(images, octaves, strict=True)]
+
+    def _octaves(self, anchor: np.ndarray, beams: float, fr_class: str, key: int, octaves: int) -> np.ndarray:
+        """Return the map after so many octaves, of unit sum."""
+        sky, streams, flags = SkyMap(anchor), Seeds(key), class_flags(fr_class)
+        for octave in range(octaves):
+            sky = next_octave(self.network, sky, beams, flags, streams.generator("octave", octave), self.device)
+        image = np.where(sky.image > DARK * sky.image.max(), sky.image, np.float32(0))
+        return (image / image.sum(dtype=float)).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class SkyMap:
+    """A source after some octaves.
+
+    Attributes
+    ----------
+    image : ndarray, shape (ny, nx), float32
+        Brightness, 3 pixels to the FWHM of its beam.
+    first : (int, int)
+        Row and column of its first pixel in the frame of that octave; they and its sides are even.
+    octave : int
+        How many octaves were drawn.
+    """
+
+    image: np.ndarray
+    first: tuple[int, int] = (0, 0)
+    octave: int = 0
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        """Row and column of the source's middle."""
+        y, x = (side // 2 * 2.0**self.octave - first for side, first in zip(FRAME, self.first, strict=True))
+        return y, x
+
+    def lit(self) -> SkyMap:
+        """Return the part of it that is lit and what is around, of peak 1."""
+        image = np.maximum(self.image, 0) / self.image.max()
+        rows, columns = part = _lit_part(image)
+        return SkyMap(np.ascontiguousarray(image[part]), (self.first[0] + rows.start, self.first[1] + columns.start),
+                      self.octave)
+
+
+def next_octave(network: Octave, sky: SkyMap, beams: float, flags: tuple[float, float], rng: np.random.Generator,
+                device: str = "cpu") -> SkyMap:
+    """Return a source with twice the resolution.
+
+    Parameters
+    ----------
+    network : Octave
+        Called without gradients.
+    sky : SkyMap
+        The source so far.
+    beams : float
+        Beams across it before the first octave.
+    flags : (float, float)
+        See `skygal.morphology.octave_inputs.class_flags`.
+    rng : numpy.random.Generator
+        What its latents are drawn from. They have their places in the whole frame, whatever part of it is lit.
+    device : str
+        Where the network is.
+    """
+    import torch
+
+    sky = sky.lit()
+    frame = tuple(side * 2**sky.octave // 2 for side in FRAME)
+    whole, local = rng.standard_normal(WHOLE, np.float32), rng.standard_normal((*frame, LOCAL), np.float32)
+    local = local[tuple(slice(first // 2, (first + side) // 2)
+                        for first, side in zip(sky.first, sky.image.shape, strict=True))]
+    given = (sky.image[None], place_maps(sky.image.shape, sky.middle, 2.0**(sky.octave + 1) * beams, flags),
+             np.ascontiguousarray(local.transpose(2, 0, 1)), whole)
+    with torch.inference_mode():
+        fine = network(*(torch.from_numpy(value[None]).to(device) for value in given), times=CORRECTIONS)
+    return SkyMap(fine[0, 0].cpu().numpy(), (2 * sky.first[0], 2 * sky.first[1]), sky.octave + 1)
+
+
+def _lit_part(image: np.ndarray) -> tuple[slice, slice]:
+    """Return the part of a map that is lit and what is around it; it begins and ends at even pixels."""
+    lit, parts = image > EDGE, []
+    for axis in (1, 0):
+        there = np.flatnonzero(lit.any(axis=axis))
+        begin, end = max(0, int(there[0]) - MARGIN), min(lit.shape[1 - axis], int(there[-1]) + 1 + MARGIN)
+        parts.append(slice(begin - begin % 2, end + end % 2))
+    return parts[0], parts[1]
+
+
+class SharpGenerator(CvaeGenerator):
+    """A generator with octaves: its stamps are those of the model that the octaves were trained for.
+
+    Attributes
+    ----------
+    octaves : Octaves
+        What draws its stamps sharper.
+    extent : (float, float)
+        Least and largest extent, arcsec, of the stamps that the octaves begin with.
+    base : str
+        Name of the model whose stamps they are.
+    """
+
+    def __init__(self, base: CvaeGenerator, octaves: Octaves, extent: tuple[float, float], *, name: str, sha256: str,
+                 metadata: dict) -> None:
+        self.__dict__.update(base.__dict__)
+        self.octaves, self.extent, self.base = octaves, extent, base.name
+        self.name, self.sha256, self.metadata = name, sha256, metadata
+
+
+def save_octaves(network: Octave, path: str | os.PathLike, *, name: str, base: CvaeGenerator, factor: float,
+                 extent: tuple[float, float], metadata: Mapping[str, Any], overwrite: bool = False) -> Path:
+    """Write a network's weights, as float16, and what model's stamps it follows; return the path of the file.
+
+    Parameters
+    ----------
+    network : Octave
+        The trained network.
+    path : path
+        The file, usually ``*.safetensors``; it appears whole or not at all.
+    name : str
+        The model's name.
+    base : CvaeGenerator
+        The model whose stamps the first octave begins with.
+    factor : float
+        See `Octaves`.
+    extent : (float, float)
+        See `SharpGenerator`.
+    metadata : mapping
+        JSON-able: data, licence, seed, settings, figures.
+    overwrite : bool
+        Whether a file that is there may be replaced.
+    """
+    tensors = {key: value.detach().cpu().numpy().astype(np.float16) for key, value in network.state_dict().items()}
+    width, inner = network.down.in_channels, network.down.out_channels
+    architecture = {"base": base.name, "base_sha256": base.sha256, "factor": factor, "extent": list(extent),
+                    "width": width, "inner": inner, "last": network.thin.out_channels}
+    return write_weights(path, tensors, form=FORMAT, name=name, architecture=architecture, metadata=metadata,
+                         overwrite=overwrite)
+
+
+def build_generator(tensors: Mapping[str, np.ndarray], description: Mapping[str, Any], sha256: str, device: str
+                    ) -> SharpGenerator:
+    """Return the generator that the tensors and the description of a file make; see `skygal.morphology.checkpoint`.
+
+    Raises
+    ------
+    ValueError
+        If the tensors do not fit, or the model is not the one that they were trained for.
+    """
+    from skygal.morphology.checkpoint import shared_model
+    from skygal.morphology.networks import Unset
+    from skygal.morphology.octave_networks import Octave
+
+    given = description["architecture"]
+    names = {"base", "base_sha256", "factor", "extent", "width", "inner", "last"}
+    if set(given) != names:
+        raise ValueError(f"architecture must have the entries {sorted(names)}, got {sorted(given)}")
+    for key in ("width", "inner", "last"):
+        if isinstance(given[key], bool) or not isinstance(given[key], int) or not 1 <= given[key] <= WIDEST:
+            raise ValueError(f"{key} must be from 1 to {WIDEST}, got {show(given[key])}")
+    numbers = [given["factor"], *given["extent"]] if isinstance(given["extent"], list) else [math.nan]
+    if len(numbers) != 3 or not all(isinstance(value, float) and 1 <= value < 1e4 for value in numbers):
+        raise ValueError("factor and extent must be a number and two, from 1 to 10000, got "
+                         f"{show(given['factor'])} and {show(given['extent'])}")
+    base = shared_model(check_choice("base", given["base"], BASES), device=device)
+    if not isinstance(base, CvaeGenerator) or base.sha256 != given["base_sha256"]:
+        raise ValueError(f"base must be the model {given['base']!r} of SHA-256 {show(given['base_sha256'])}, got "
+                         f"{base.sha256}: octaves fit the model alone that they were trained for")
+    with Unset():
+        network = Octave(given["width"], given["inner"], given["last"])
+    fill_module(network, "", tensors)
+    octaves = Octaves(network, factor=given["factor"], device=device)
+    return SharpGenerator(base, octaves, tuple(given["extent"]), name=description["name"], sha256=sha256,
+                          metadata=description["metadata"])

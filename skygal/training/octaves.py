@@ -1,0 +1,471 @@
+"""Training of octaves: a conditional VAE on an atlas's maps, and a critic that compares what it draws with them."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from skygal.checks import as_count, as_seed, show
+from skygal.io.atomic import check_writable, whole_file
+from skygal.io.torch_files import check_moments, read_torch
+from skygal.morphology.conditions import SIZE_TO_EXTENT
+from skygal.morphology.octave_inputs import LOCAL, WHOLE, class_flags
+from skygal.training.data.atlas import Atlas, read_atlas
+from skygal.training.data.octave_maps import AtlasMap, Piece, atlas_maps, cut_piece
+from skygal.training.run_files import restoring, write_metrics
+
+if TYPE_CHECKING:
+    import torch
+
+    from skygal.morphology.generator import CvaeGenerator
+
+__all__ = ["OctaveSettings", "left_out", "train_octaves"]
+
+#: beams across a source, above which no octave is tried while training
+MOST_BEAMS = 95.0
+#: natural logarithm of beams, within which maps count as of one scale
+ALIKE = 0.15
+#: of the steps, after which the rate is the last one
+SETTLING = 0.75
+#: maps whose slope the critic is held to, of each kind
+HELD = 4
+#: steps between those
+EVERY = 8
+
+
+@dataclass(frozen=True)
+class OctaveSettings:
+    """How octaves are trained.
+
+    Attributes
+    ----------
+    seed : int
+        Of all that is random.
+    steps, warmup : int
+        How many, and how many of them before the critic has a say.
+    batch, side : int
+        Pieces to a step of each kind, and coarse pixels along them.
+    views : int
+        Maps of each source of the atlas.
+    kl_weight : float
+        Of the Kullback-Leibler term.
+    adversarial, slope : float
+        Weight of the critic's say, and of its own squared slope at real maps (Mescheder et al. 2018,
+        arXiv:1801.04406).
+    noise : float
+        Largest standard deviation of what is added to half the decimal logarithm of coarse maps.
+    first_rate, rate, last_rate, critic_rate : float
+        Learning rates: before the critic, with it, at the end, and its own.
+    averaging : float
+        Of the weights that are kept, from step to step.
+    stamps, refresh, drawn : int
+        Stamps that octaves are drawn after, steps until new ones are drawn, and how many at a time.
+    factor : float
+        See `skygal.morphology.octaves.Octaves`.
+    sizes : tuple of float
+        Least and largest size of these stamps, arcsec.
+    fold, folds : int
+        With ``folds`` above 0, the sources of fold number ``fold`` are left out.
+    """
+
+    seed: int = 1
+    steps: int = 2400
+    warmup: int = 700
+    batch: int = 8
+    side: int = 32
+    views: int = 20
+    kl_weight: float = 0.3
+    adversarial: float = 0.4
+    slope: float = 0.05
+    noise: float = 0.03
+    first_rate: float = 1e-3
+    rate: float = 4e-4
+    last_rate: float = 1e-4
+    critic_rate: float = 1e-3
+    averaging: float = 0.995
+    stamps: int = 800
+    refresh: int = 250
+    drawn: int = 60
+    factor: float = 1.5
+    sizes: tuple[float, float] = (60.0, 78.0)
+    fold: int = 0
+    folds: int = 0
+
+    def __post_init__(self) -> None:
+        as_seed("seed", self.seed)
+        for name in ("steps", "batch", "views", "stamps", "refresh", "drawn"):
+            as_count(name, getattr(self, name), minimum=1)
+        if self.side % 4 or self.side < 16:
+            raise ValueError(f"side must be a multiple of 4, 16 at least, got {self.side}")
+        if self.folds and not 0 <= self.fold < self.folds:
+            raise ValueError(f"fold must be from 0 to {self.folds - 1}, got {self.fold}")
+
+
+def left_out(sources: int, fold: int, folds: int) -> np.ndarray:
+    """Return which of so many sources are those of a fold, the same for all seeds; none with no folds."""
+    order = np.random.default_rng(0).permutation(sources)
+    return np.sort(order[fold::folds]) if folds else order[:0]
+
+
+class OctaveTrainer:
+    """Networks, optimizers and data of a training.
+
+    Parameters
+    ----------
+    atlas : Atlas
+        Sources to learn from.
+    base : CvaeGenerator
+        The model whose stamps the octaves follow.
+    settings : OctaveSettings
+        How.
+    """
+
+    def __init__(self, atlas: Atlas, base: CvaeGenerator, settings: OctaveSettings) -> None:
+        import torch
+
+        from skygal.morphology.octave_model import OctaveModel
+        from skygal.morphology.octaves import Octaves
+        from skygal.training.octave_critic import OctaveCritic
+
+        self.settings, self.step = settings, 0
+        self.rows: list[dict[str, float]] = []
+        torch.manual_seed(settings.seed)
+        self.model, self.critic = OctaveModel(), OctaveCritic()
+        for module in (self.model, self.critic):
+            module.to(memory_format=torch.channels_last)
+        self.kept = {key: value.clone() for key, value in self.model.octave.state_dict().items()}
+        self.optimizer = torch.optim.Adam(self.model.parameters(), settings.first_rate, betas=(0.5, 0.99))
+        self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), settings.critic_rate, betas=(0.0, 0.99))
+        known = np.setdiff1d(np.arange(len(atlas.image)),
+                             left_out(len(atlas.image), settings.fold, settings.folds))
+        self.maps = atlas_maps(atlas, known, settings.views, np.random.default_rng(settings.seed))
+        if not self.maps:
+            raise ValueError("atlas must have sources that are resolved by 12 beams or more, got none")
+        self.beams = np.array([m.beams for m in self.maps])
+        source = np.array([m.source for m in self.maps])
+        self.weight = 1 / np.bincount(source)[source]
+        self.weight /= self.weight.sum()
+        self.network = type(self.model.octave)()
+        frii = float(np.mean([found.flags[1] for found in self.maps]))
+        self.anchors = _anchors(base, Octaves(self.network, factor=settings.factor), settings, frii)
+        self.pool: list[tuple[np.ndarray, tuple[float, float], float, tuple[float, float]]] = []
+
+    def _random(self, purpose: int) -> np.random.Generator:
+        """Return the stream of this step for a purpose."""
+        return np.random.default_rng([self.settings.seed, self.step, purpose])
+
+    def _refresh(self) -> None:
+        """Draw octaves after other stamps with the weights as they are kept, for the next to follow."""
+        from skygal.morphology.octaves import SkyMap, next_octave
+        from skygal.rendering.threads import each_block
+
+        self.network.load_state_dict(self.kept)
+        self.network.eval()
+        rng, images = self._random(1), self.anchors
+        chosen = rng.integers(len(images), size=self.settings.drawn)
+        keys = rng.integers(2**62, size=self.settings.drawn)
+        found: list[list] = [[] for _ in chosen]
+
+        def run(number: int) -> None:
+            image, beams, flags = images[chosen[number]]
+            sky, stream = SkyMap(image).lit(), np.random.default_rng(keys[number])
+            while True:
+                found[number].append((sky.image, sky.middle, 2.0**(sky.octave + 1) * beams, flags))
+                if 2.0**(sky.octave + 2) * beams > MOST_BEAMS:
+                    return
+                sky = next_octave(self.network, sky, beams, flags, stream).lit()
+
+        each_block(run, range(len(chosen)))
+        self.pool = [entry for entries in found for entry in entries]
+
+    def _known(self, rng: np.random.Generator, like: np.ndarray | None = None) -> list[Piece]:
+        """Return pieces of the atlas's maps, of any scale or of given ones."""
+        pieces = []
+        for number in range(self.settings.batch):
+            weight = self.weight
+            if like is not None:
+                near = weight * np.exp(-0.5 * (np.log(self.beams / like[number]) / ALIKE)**2)
+                weight = near / near.sum() if near.sum() > 1e-12 else weight
+            found: AtlasMap = self.maps[rng.choice(len(self.maps), p=weight)]
+            pieces.append(cut_piece(found.fine, found.coarse, found.middle, found.beams, found.flags,
+                                    self.settings.side, rng))
+        return pieces
+
+    def _drawn(self, rng: np.random.Generator) -> list[Piece]:
+        """Return pieces of what was drawn."""
+        return [cut_piece(None, *self.pool[rng.integers(len(self.pool))], self.settings.side, rng)
+                for _ in range(self.settings.batch)]
+
+    def run_step(self) -> dict[str, float]:
+        """Take a step; return its losses."""
+        import torch
+
+        given, adversarial = self.settings, self.step >= self.settings.warmup
+        if adversarial and (not self.pool or self.step % given.refresh == 0):
+            self._refresh()
+        rate = given.first_rate if not adversarial else given.rate if self.step < SETTLING * given.steps \
+            else given.last_rate
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        rng = self._random(0)
+        torch.manual_seed(int(rng.integers(2**62)))
+        atlas = _Batch(self._known(rng), rng)
+        drawn = _Batch(self._drawn(rng), rng) if adversarial else None
+        losses, shown = self._generator_step(atlas, drawn)
+        if drawn is not None:
+            like = _Batch(self._known(rng, like=drawn.beams), rng)
+            losses |= self._critic_step(atlas, like, drawn, shown)
+        averaging = given.averaging if self.step > 300 else 0.9
+        with torch.no_grad():
+            for key, value in self.model.octave.state_dict().items():
+                self.kept[key].mul_(averaging).add_(value, alpha=1 - averaging)
+        self.step += 1
+        return losses
+
+    def _generator_step(self, atlas: _Batch, drawn: _Batch | None) -> tuple[dict[str, float], list[torch.Tensor]]:
+        """Change the model; return its losses and what it drew after the atlas's maps and after drawn ones."""
+        import torch
+        from pyro.infer import TraceMeanField_ELBO
+
+        from skygal.training.octave_critic import critic_loss
+
+        given = self.settings
+        with torch.autocast("cpu", torch.bfloat16):
+            elbo = TraceMeanField_ELBO().differentiable_loss(
+                self.model.model, self.model.guide, atlas.fine, atlas.coarse, atlas.information,
+                _noise(atlas, given.noise), given.kl_weight)
+            loss = elbo / (given.batch * (2 * given.side)**2)
+            losses, shown = {"elbo": float(loss.detach())}, []
+            if drawn is not None:
+                self.critic.requires_grad_(False)
+                for batch in (atlas, drawn):
+                    fine = _within(self.model.octave(batch.coarse, batch.information, *_latents(batch),
+                                                     noise=_noise(batch, given.noise)))
+                    loss = loss + given.adversarial * critic_loss(self.critic(fine, batch.scale), 1)
+                    shown.append(fine.detach())
+                self.critic.requires_grad_(True)
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        return losses, shown
+
+    def _critic_step(self, atlas: _Batch, like: _Batch, drawn: _Batch, shown: list[torch.Tensor]) -> dict[str, float]:
+        """Change the critic; return its loss, and how often it is right of real and of drawn maps."""
+        import torch
+
+        from skygal.training.octave_critic import critic_loss, critic_rate
+
+        real, scale = _within(torch.cat([atlas.fine, like.fine])), torch.cat([atlas.scale, like.scale])
+        with torch.autocast("cpu", torch.bfloat16):
+            found = self.critic(real, scale)
+            after = [self.critic(fine, batch.scale) for fine, batch in zip(shown, (atlas, drawn), strict=True)]
+            loss = critic_loss(found, 1) + sum((critic_loss(part, -1) for part in after), torch.zeros(())) / 2
+        self.critic_optimizer.zero_grad()
+        loss.backward()
+        if self.step % EVERY == 0:
+            n = self.settings.batch
+            held = torch.cat([real[:HELD], real[n:n + HELD]]).clamp_min(1e-5).log().requires_grad_(True)
+            logits = self.critic(held.exp(), torch.cat([scale[:HELD], scale[n:n + HELD]]))
+            total = sum(((weight * value).mean((1, 2, 3)).sum() for value, weight in logits), torch.zeros(()))
+            slope, = torch.autograd.grad(total, held, create_graph=True)
+            (EVERY / 2 * self.settings.slope * slope.square().sum((1, 2, 3)).mean()).backward()
+        self.critic_optimizer.step()
+        return {"critic": float(loss.detach()), "right_real": critic_rate(found, 1),
+                "right_after_atlas": critic_rate(after[0], -1), "right_after_stamps": critic_rate(after[1], -1)}
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint, whole."""
+        import torch
+
+        state = {"settings": asdict(self.settings), "step": self.step, "rows": self.rows, "kept": self.kept,
+                 "model": self.model.state_dict(), "critic": self.critic.state_dict(),
+                 "optimizer": self.optimizer.state_dict(), "critic_optimizer": self.critic_optimizer.state_dict()}
+        with whole_file(path, overwrite=True) as part:
+            torch.save(state, part)
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint.
+
+        Raises
+        ------
+        ValueError
+            If it is damaged, or of other settings.
+        """
+        state = read_torch(path, "checkpoint")
+        with restoring(path):
+            values: dict[str, Any] = {field.name: state["settings"][field.name] for field in fields(OctaveSettings)}
+            settings = OctaveSettings(**values | {"sizes": tuple(values["sizes"])})
+            for name in ("model", "critic", "optimizer", "critic_optimizer"):
+                getattr(self, name).load_state_dict(state[name])
+            check_moments(self.optimizer)
+            check_moments(self.critic_optimizer)
+            self.network.load_state_dict(state["kept"])
+            self.kept = {key: value.clone() for key, value in self.network.state_dict().items()}
+            self.step, self.rows = int(state["step"]), list(state["rows"])
+        if settings != self.settings:
+            raise ValueError(f"checkpoint {show(os.fspath(path))} must be of the same settings, got {settings}")
+
+
+class _Batch:
+    """Pieces as tensors, each flipped or not along both axes."""
+
+    def __init__(self, pieces: list[Piece], rng: np.random.Generator) -> None:
+        import torch
+
+        self.beams = np.array([piece.beams for piece in pieces])
+        self.scale = torch.tensor([piece.information[2, 0, 0] for piece in pieces])
+        known = [piece.fine for piece in pieces if piece.fine is not None]
+        flips = rng.random((2, len(pieces))) < 0.5
+
+        def stack(images: list[np.ndarray]) -> torch.Tensor:
+            maps = np.stack(images)
+            for axis, flip in zip((-1, -2), flips, strict=True):
+                maps = np.where(flip.reshape(-1, *[1] * (maps.ndim - 1)), np.flip(maps, axis), maps)
+            return torch.from_numpy(np.ascontiguousarray(maps))
+
+        self.coarse = stack([piece.coarse[None] for piece in pieces])
+        self.information = stack([piece.information for piece in pieces])
+        self.fine = stack([image[None] for image in known]) if known else self.coarse[:0]
+
+
+def _noise(batch: _Batch, most: float) -> torch.Tensor:
+    import torch
+
+    return torch.randn_like(batch.coarse) * torch.rand(len(batch.coarse), 1, 1, 1) * most
+
+
+def _latents(batch: _Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    import torch
+
+    n, _, h, w = batch.coarse.shape
+    return torch.randn(n, LOCAL, h // 2, w // 2), torch.randn(n, WHOLE)
+
+
+def _within(maps: torch.Tensor) -> torch.Tensor:
+    from skygal.morphology.octave_model import RIM
+
+    return maps[:, :, RIM:-RIM, RIM:-RIM]
+
+
+def _anchors(base: CvaeGenerator, octaves: Any, settings: OctaveSettings, frii: float
+             ) -> list[tuple[np.ndarray, float, tuple[float, float]]]:
+    """Return maps that first octaves begin with, beams across each, and the flags of its class."""
+    from skygal.morphology.batches import make_stamps
+    from skygal.morphology.latents import sample_keys, sample_latents
+    from skygal.seeds import Seeds
+
+    seeds = Seeds(settings.seed)
+    classes = np.where(seeds.generator("octave class").random(settings.stamps) < frii, "FRII", "FRI")
+    least, most = (np.full(settings.stamps, size / SIZE_TO_EXTENT) for size in settings.sizes)
+    keys = sample_keys(seeds, "octave stamp", "balanced", classes)
+    fwhm = base.beam_fwhm / base.pixel_scale
+    found: list[tuple[np.ndarray, float, tuple[float, float]]] = []
+    for batch in make_stamps(base, sample_latents(base, "balanced", classes, keys, least=least, most=most), 3.0):
+        beams = batch.shapes.las / fwhm / settings.factor
+        images = octaves.anchors(batch.stamps, batch.shapes.centre, fwhm)
+        found += zip(images, beams.tolist(), (class_flags(str(name)) for name in batch.latents.fr_class), strict=True)
+    return found
+
+
+def train_octaves(atlas: str | os.PathLike, output: str | os.PathLike, *, settings: OctaveSettings | None = None,
+                  resume: bool = False, progress: bool = False, overwrite: bool = False, name: str | None = None
+                  ) -> Path:
+    """Train octaves on an atlas of well-resolved radio galaxies and write a model that has them.
+
+    Parameters
+    ----------
+    atlas : path
+        See `skygal.training.data.atlas.read_atlas`.
+    output : path
+        The weights file, ``*.safetensors``. Beside it ``*.ckpt``, from which training resumes, and ``*.csv`` with the
+        losses.
+    settings : OctaveSettings, optional
+        The defaults are those of the weights that come with the package.
+    resume : bool
+        Whether to go on from ``*.ckpt``.
+    progress : bool
+        Whether to show a progress bar.
+    overwrite : bool
+        Whether an output that is there may be replaced.
+    name : str, optional
+        The model's name; the file's stem if not given.
+
+    Returns
+    -------
+    `~pathlib.Path`
+        The weights file.
+
+    Raises
+    ------
+    ValueError
+        If the output's name has another suffix, the atlas does not suffice, or the checkpoint is damaged or of
+        other settings.
+    FileExistsError, FileNotFoundError
+        If the output exists; if the atlas or the checkpoint does not.
+    """
+    from skygal import __version__
+    from skygal.morphology.checkpoint import DEFAULT_MODEL, load_model
+    from skygal.morphology.generator import CvaeGenerator
+    from skygal.morphology.octave_networks import Octave
+    from skygal.morphology.octaves import save_octaves
+    from skygal.training.loop import quiet_torch
+
+    settings, output = settings or OctaveSettings(), Path(output)
+    if output.suffix != ".safetensors":
+        raise ValueError(f"output must end in .safetensors, got {show(os.fspath(output))}")
+    checkpoint = output.with_suffix(".ckpt")
+    check_writable(output, overwrite=overwrite, folder=False)
+    if resume and not checkpoint.is_file():
+        raise FileNotFoundError(f"checkpoint {show(str(checkpoint))} to resume from not found")
+    if not resume:
+        for path in (checkpoint, output.with_suffix(".csv")):
+            check_writable(path, overwrite=overwrite, folder=False)
+    known, base = read_atlas(atlas), load_model(DEFAULT_MODEL)
+    assert isinstance(base, CvaeGenerator)
+    with quiet_torch(settings.seed):
+        trainer = OctaveTrainer(known, base, settings)
+        if resume:
+            trainer.load(checkpoint)
+        for row in _run(trainer, checkpoint, progress):
+            trainer.rows.append(row)
+            write_metrics(output.with_suffix(".csv"), trainer.rows)
+        network = Octave()
+        network.load_state_dict(trainer.kept)
+    low, high = settings.sizes
+    missing = left_out(len(known.image), settings.fold, settings.folds)
+    return save_octaves(network, output, name=name or output.stem, base=base, factor=settings.factor,
+                        extent=(low / SIZE_TO_EXTENT, high / SIZE_TO_EXTENT), overwrite=overwrite,
+                        metadata={"settings": asdict(settings), "atlas": Path(atlas).name, "skygal": __version__,
+                                  "left_out": known.name[missing].tolist()})
+
+
+def _run(trainer: OctaveTrainer, checkpoint: Path, progress: bool) -> Iterator[dict[str, float]]:
+    """Train to the last step; yield the mean losses of every hundred steps, and write checkpoints."""
+    from tqdm import tqdm
+
+    settings, started, sums = trainer.settings, time.monotonic(), []
+    before = trainer.rows[-1]["seconds"] if trainer.rows else 0.0
+    with tqdm(total=settings.steps, initial=trainer.step, desc="training", disable=not progress) as bar:
+        while trainer.step < settings.steps:
+            losses = trainer.run_step()
+            if not all(math.isfinite(loss) for loss in losses.values()):
+                raise ValueError(f"loss must stay finite, got {losses} in step {trainer.step}: rate {settings.rate} or "
+                                 f"critic_rate {settings.critic_rate} may be too high")
+            sums.append(losses)
+            bar.update()
+            if trainer.step % 100 == 0 or trainer.step == settings.steps:
+                names = ("elbo", "critic", "right_real", "right_after_atlas", "right_after_stamps")
+                means = {key: float(np.mean([row[key] for row in sums if key in row] or [math.nan])) for key in names}
+                sums = []
+                yield {"step": trainer.step, "seconds": before + time.monotonic() - started, **means}
+                bar.set_postfix(critic=f"{means['critic']:.3f}")
+                if trainer.step % 500 == 0 or trainer.step == settings.steps:
+                    trainer.save(checkpoint)
