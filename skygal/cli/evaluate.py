@@ -82,7 +82,7 @@ def _evaluate_sharp(given: dict[str, Any]) -> None:
         model = load_model(name, device=given["device"])
         unseen = np.isin(atlas.name, model.metadata.get("left_out", []))
         models.append(Held(model, np.flatnonzero(unseen if unseen.any() else ~unseen)))
-    effort = {"n": 24, "networks": 1} if given["quick"] else {"n": 60, "networks": 3}
+    effort: dict[str, Any] = {"n": 24, "networks": 1} if given["quick"] else {"n": 60, "networks": 3}
     effort |= {} if given["n"] is None else {"n": given["n"]}
     found = evaluate_sharp(atlas, models, seed=given["seed"] if given["seed"] is not None else 0,
                            progress=given["progress"], **effort)

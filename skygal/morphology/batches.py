@@ -20,7 +20,7 @@ from skygal.seeds import next_keys
 if TYPE_CHECKING:
     from skygal.morphology.generator import Generator
 
-__all__ = ["Batch", "Limits", "decode_at", "decode_within", "make_stamps", "make_stamps_within"]
+__all__ = ["Batch", "Limits", "decode_at", "decode_within", "finish_stamps", "make_stamps", "make_stamps_within"]
 
 #: stamps to a batch; a multiple of the generator's block
 BATCH = 512
@@ -90,13 +90,18 @@ def make_stamps(model: Generator, latents: Latents, clip_sigma: float | None) ->
     ------
     Batch
     """
-    fwhm = model.beam_fwhm / model.pixel_scale
     for start in range(0, len(latents), BATCH):
         part = latents[start:start + BATCH]
-        stamps = clip_stamps(model.decode(part.values, part.fr_class, part.extent, part.bending), clip_sigma,
-                             beam_fwhm=fwhm)
+        stamps = finish_stamps(model, model.decode(part.values, part.fr_class, part.extent, part.bending), clip_sigma)
         las = largest_size(stamps)
         yield _measured(start, part, stamps, las, measure_bending(stamps), model)
+
+
+def finish_stamps(model: Generator, stamps: np.ndarray, clip_sigma: float | None) -> np.ndarray:
+    """Return decoded stamps, (n, ny, nx), clipped, and without the clip's edges where octaves may follow them."""
+    fwhm = model.beam_fwhm / model.pixel_scale
+    clipped = clip_stamps(stamps, clip_sigma, beam_fwhm=fwhm)
+    return clipped if model.octaves is None else model.octaves.soften(clipped, fwhm)
 
 
 def _measured(start: int, part: Latents, stamps: np.ndarray, las: np.ndarray, bending: np.ndarray,
@@ -155,8 +160,7 @@ def decode_within(model: Generator, plan: Latents, clip_sigma: float | None, lim
     if limits.las[0] > frame:
         raise ValueError(f"las must be at most {frame:g} arcsec, the length of the model's stamps, got "
                          f"{limits.las[0]:g} arcsec and more")
-    stamps = clip_stamps(model.decode(plan.values, plan.fr_class, plan.extent, plan.bending), clip_sigma,
-                         beam_fwhm=model.beam_fwhm / model.pixel_scale)
+    stamps = finish_stamps(model, model.decode(plan.values, plan.fr_class, plan.extent, plan.bending), clip_sigma)
     if limits == Limits():
         return plan, stamps
     return _redrawn(model, plan, clip_sigma, limits, redraw, stamps), stamps
@@ -174,8 +178,7 @@ def _redrawn(model: Generator, part: Latents, clip_sigma: float | None, limits: 
         fresh = redraw(missed, next_keys(part.keys[missed], number))
         for name, column in columns.items():
             column[missed] = getattr(fresh, name)
-        stamps[missed] = clip_stamps(decode_at(model, fresh, missed % DECODE_BLOCK), clip_sigma,
-                                     beam_fwhm=model.beam_fwhm / model.pixel_scale)
+        stamps[missed] = finish_stamps(model, decode_at(model, fresh, missed % DECODE_BLOCK), clip_sigma)
         las[missed], bending[missed] = largest_size(stamps[missed]), measure_bending(stamps[missed])
         missed = missed[~limits.met(las[missed] * model.pixel_scale, bending[missed])]
     if missed.size:

@@ -25,6 +25,10 @@ NOTHING = 1e-7
 TINY = 1e-5
 #: the sky is brighter or fainter than the coarse map by at most exp(this)
 STEEPEST = 6.0
+#: what is left of a wave by the coarse beam, under which it is not sharpened
+UNSEEN = 0.02
+#: how often a sky is corrected before it is seen, in training too
+CORRECTIONS = 2
 #: a correction's factor is within this and one over this
 BOUND = 4.0
 
@@ -95,6 +99,31 @@ def correct(sky: torch.Tensor, coarse: torch.Tensor, times: int) -> torch.Tensor
     return sky
 
 
+def reconcile(sky: torch.Tensor, coarse: torch.Tensor, *, steps: int = 6) -> torch.Tensor:
+    """Return fine maps (n, 1, 2h, 2w) that, smoothed, are the coarse ones (n, 1, h, w).
+
+    What is missing, or too much, is sharpened as far as the coarse beam has left anything of it (Wiener's filter, with
+    `UNSEEN` as what it has not), and added; or, where it would leave less than nothing, multiplied, so that all stays
+    positive, which is why it takes some steps.
+    """
+    h, w = coarse.shape[2:]
+    # what is sharpened reaches a few beams around
+    high, wide = (side + side % 2 + 4 * PIXELS_PER_BEAM for side in (h, w))
+    y, x = torch.fft.fftfreq(high) / 2, torch.fft.rfftfreq(wide) / 2
+    left = torch.exp(-2 * (math.pi * 2 * PIXELS_PER_BEAM / FWHM)**2 * (y[:, None]**2 + x**2)).to(coarse)
+    sharpen = 4 * left / (left**2 + UNSEEN**2)
+    for _ in range(steps):
+        rest = torch.fft.rfft2(coarse - _convolve(sky, _COARSE, 2), s=(high, wide)) * sharpen
+        # the last frequency of the coarse map is none that it can tell
+        half = high // 2
+        spectrum = rest.new_zeros(*rest.shape[:2], 2 * high, wide + 1)
+        spectrum[:, :, :half, :wide // 2] = rest[:, :, :half, :wide // 2]
+        spectrum[:, :, -half + 1:, :wide // 2] = rest[:, :, -half + 1:, :wide // 2]
+        change = torch.fft.irfft2(spectrum, s=(2 * high, 2 * wide))[:, :, :2 * h, :2 * w]
+        sky = torch.where(change > 0, sky + change, sky * torch.exp(change / sky.clamp_min(NOTHING)))
+    return sky
+
+
 def logarithm(brightness: torch.Tensor) -> torch.Tensor:
     """Return -1 to 1 for brightness of `FAINTEST` or less, to the peak, 1."""
     return torch.log10(brightness.clamp_min(FAINTEST)) / 2 + 1
@@ -131,7 +160,7 @@ class Octave(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, coarse: torch.Tensor, information: torch.Tensor, local: torch.Tensor, whole: torch.Tensor,
-                times: int = 2, noise: torch.Tensor | float = 0.0) -> torch.Tensor:
+                noise: torch.Tensor | float = 0.0, exact: bool = False) -> torch.Tensor:
         """Return fine maps (n, 1, 2h, 2w).
 
         Parameters
@@ -141,11 +170,11 @@ class Octave(nn.Module):
         information : Tensor, shape (n, INFORMATION, h, w)
         local, whole : Tensor, shape (n, LOCAL, h / 2, w / 2) and (n, WHOLE)
             Latents, N(0, 1).
-        times : int
-            How often the sky is corrected, see `correct`.
         noise : Tensor, shape (n, 1, h, w), optional
             What is added to the logarithm of the coarse map that the network sees, so that in training it does not
             learn to sharpen what only a map without any error would show.
+        exact : bool
+            Whether the fine map, smoothed, is just the coarse one, see `reconcile`.
         """
         with torch.autocast(coarse.device.type, enabled=False):
             base = upsample(coarse).clamp_min(NOTHING)
@@ -160,7 +189,8 @@ class Octave(nn.Module):
         change = self.out(_bend(self.fine(torch.cat([near, logarithm(base)], dim=1)))).float()
         with torch.autocast(coarse.device.type, enabled=False):
             sky = base * torch.exp(STEEPEST * torch.tanh(change / STEEPEST))
-            return _convolve(correct(sky, coarse, times), _FINE, 1)
+            sky = correct(sky, coarse, CORRECTIONS)
+            return _convolve(reconcile(sky, coarse) if exact else sky, _FINE, 1)
 
 
 class OctaveGuide(nn.Module):

@@ -16,12 +16,14 @@ from skygal.io.weights import write_weights
 from skygal.morphology.generator import CvaeGenerator
 from skygal.morphology.octave_inputs import FRAME, LOCAL, PIXELS_PER_BEAM, WHOLE, class_flags, place_maps
 from skygal.morphology.weights_checks import fill_module
-from skygal.observation.beam import native_covariance
+from skygal.observation.beam import FWHM, native_covariance
 from skygal.rendering.threads import each_block
 from skygal.rendering.transform import render_stamps
 from skygal.seeds import Seeds
 
 if TYPE_CHECKING:
+    import torch
+
     from skygal.morphology.octave_networks import Octave
 
 __all__ = ["FORMAT", "OCTAVES", "Octaves", "SharpGenerator", "SkyMap", "build_generator", "next_octave",
@@ -31,13 +33,13 @@ __all__ = ["FORMAT", "OCTAVES", "Octaves", "SharpGenerator", "SkyMap", "build_ge
 FORMAT = ("skygal-octaves", 1)
 #: octaves that can be drawn at most
 OCTAVES = 4
-#: how often each octave is corrected, so that the smoothed sky is the coarse one
-CORRECTIONS = 5
 #: coarse pixels around what is brighter than `EDGE` of the peak that an octave sees
 MARGIN = 8
 EDGE = 1e-4
 #: of the peak: what is fainter is nothing
 DARK = 1e-5
+#: iterations in which the sky behind a stamp is found
+RESTORATIONS = 8
 #: models whose stamps octaves can follow
 BASES = ("first-cvae",)
 #: features of a layer, at most
@@ -79,6 +81,35 @@ class Octaves:
         """
         octaves = np.ceil(np.log2(self.factor * fwhm / width) - 1e-9)
         return np.clip(np.nan_to_num(octaves, nan=0.0), 0, OCTAVES).astype(int)
+
+    def soften(self, stamps: np.ndarray, fwhm: float) -> np.ndarray:
+        """Return clipped stamps as their beam sees a sky that is nowhere negative, shape (n, ny, nx), float32.
+
+        The clip's edges, which are sharper than the beam, run out smoothly then; octaves could not show the same as
+        those. The sky is what Richardson's and Lucy's iteration gives (Lucy 1974, 1974AJ.....79..745L).
+
+        Parameters
+        ----------
+        stamps : ndarray, shape (n, ny, nx)
+            Clipped.
+        fwhm : float
+            Of their beam, in pixels.
+        """
+        import torch
+
+        out = np.empty(stamps.shape, np.float32)
+        rows, columns = (_beam_matrix(side, fwhm / FWHM) for side in stamps.shape[1:])
+
+        def run(k: int) -> None:
+            seen = torch.from_numpy(np.ascontiguousarray(stamps[k], np.float32))
+            sky, tiny = seen, DARK * float(seen.max())
+            for _ in range(RESTORATIONS):
+                ratio = seen / (rows @ sky @ columns + tiny)
+                sky = sky * (rows @ ratio @ columns)
+            out[k] = (rows @ sky @ columns).numpy()
+
+        each_block(run, range(len(stamps)))
+        return out
 
     def anchors(self, stamps: np.ndarray, centre: np.ndarray, fwhm: float) -> np.ndarray:
         """Return what the first octave begins with, shape (n, *FRAME), float32, of stamps (n, ny, nx)."""
@@ -193,8 +224,17 @@ def next_octave(network: Octave, sky: SkyMap, beams: float, flags: tuple[float, 
     given = (sky.image[None], place_maps(sky.image.shape, sky.middle, 2.0**(sky.octave + 1) * beams, flags),
              np.ascontiguousarray(local.transpose(2, 0, 1)), whole)
     with torch.inference_mode():
-        fine = network(*(torch.from_numpy(value[None]).to(device) for value in given), times=CORRECTIONS)
+        fine = network(*(torch.from_numpy(value[None]).to(device) for value in given), exact=True)
     return SkyMap(fine[0, 0].cpu().numpy(), (2 * sky.first[0], 2 * sky.first[1]), sky.octave + 1)
+
+
+def _beam_matrix(side: int, sigma: float) -> torch.Tensor:
+    """Return what convolves with a Gaussian along an axis of so many pixels, (side, side)."""
+    import torch
+
+    offsets = np.subtract.outer(np.arange(side), np.arange(side))
+    kernel = np.exp(-0.5 * (offsets / sigma)**2)
+    return torch.from_numpy((kernel / kernel[side // 2].sum()).astype(np.float32))
 
 
 def _lit_part(image: np.ndarray) -> tuple[slice, slice]:

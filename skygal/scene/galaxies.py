@@ -12,8 +12,7 @@ from astropy import units as u
 from astropy.table import QTable
 
 from skygal.checks import show_fields, warn_caller
-from skygal.morphology.batches import Batch, decode_at
-from skygal.morphology.clip import clip_stamps
+from skygal.morphology.batches import Batch, decode_at, finish_stamps
 from skygal.morphology.galaxies import Galaxies
 from skygal.morphology.generator import DECODE_BLOCK
 from skygal.morphology.measure import Shapes
@@ -85,7 +84,7 @@ class GalaxyLayer:
         for start in range(0, len(mine), STAMPS_AT_ONCE):
             part = mine[start:start + STAMPS_AT_ONCE]
             stamps = decode_at(shared, part.latents, part.number % DECODE_BLOCK)
-            stamps = clip_stamps(stamps, self.clip_sigma, beam_fwhm=fwhm)
+            stamps = finish_stamps(shared, stamps, self.clip_sigma)
             stamps /= part.total[:, None, None].astype(np.float32)
             for view in draw_views(shared, stamps, part.latents, part.stamp[:, :2], part.stamp[:, 2], part.octaves):
                 mine_here, own = part[view.part], view_fwhm(view, fwhm)
