@@ -131,6 +131,22 @@ def test_the_command_measures_a_model_beside_an_atlas(atlas, tmp_path, monkeypat
         CliRunner().invoke(cli, [*words, "--overwrite", "--exclude", "x"], catch_exceptions=False)
 
 
+def test_a_model_that_learnt_from_all_of_the_atlas_is_told(atlas, tmp_path, monkeypatch):
+    from skygal.cli.main import cli
+    from skygal.morphology import checkpoint
+
+    held = []
+    monkeypatch.setattr(checkpoint, "load_model", lambda name, device: SimpleNamespace(
+        octaves=object(), metadata={"left_out": ["s1", "s5"] if name == "part" else ["x"]}))
+    monkeypatch.setattr(module, "evaluate_sharp", lambda atlas, models, **_: held.append(models) or module.Sharpness())
+    monkeypatch.chdir(tmp_path)
+    words = ["--sharp", "atlas.npz", "--output", "out", "--overwrite", "--no-progress"]
+    CliRunner().invoke(cli, ["evaluate", "part", *words], catch_exceptions=False)
+    with pytest.warns(UserWarning, match="model 'whole' left out none of the sources in 'atlas.npz'"):
+        CliRunner().invoke(cli, ["evaluate", "whole", *words], catch_exceptions=False)
+    assert [one.rows.tolist() for (one,) in held] == [[1, 5], list(range(14))]
+
+
 def test_no_model_is_told(atlas):
     with pytest.raises(ValueError, match="models must be one at least, got none"):
         evaluate_sharp(atlas, [])
