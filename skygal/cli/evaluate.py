@@ -71,6 +71,7 @@ def _evaluate_sharp(given: dict[str, Any]) -> None:
             raise ValueError(f"{name} must be left out with sharp, got {given[name]!r}")
     import numpy as np
 
+    from skygal.checks import warn_caller
     from skygal.evaluation.report import check_pictures
     from skygal.evaluation.sharp_table import Held, evaluate_sharp, write_sharp_report
     from skygal.morphology.checkpoint import load_model
@@ -80,7 +81,11 @@ def _evaluate_sharp(given: dict[str, Any]) -> None:
     atlas, models = read_atlas(given["sharp"]), []
     for name in (given["model"], *given["sources"]):
         model = load_model(name, device=given["device"])
-        unseen = np.isin(atlas.name, model.metadata.get("left_out", []))
+        # of a model without octaves these are no names of an atlas's sources
+        unseen = np.isin(atlas.name, model.metadata.get("left_out", []) if model.octaves is not None else [])
+        if model.octaves is not None and not unseen.any():
+            warn_caller(f"model {name!r} left out none of the sources in {given['sharp']!r} when it was "
+                        "trained, and is held beside what it may have learnt from")
         models.append(Held(model, np.flatnonzero(unseen if unseen.any() else ~unseen)))
     effort: dict[str, Any] = {"n": 24, "networks": 1} if given["quick"] else {"n": 60, "networks": 3}
     effort |= {} if given["n"] is None else {"n": given["n"]}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skygal.evaluation.sharp import FAINTEST
+from skygal.rendering.threads import one_thread
 from skygal.training.data.atlas import PIXELS_PER_BEAM
 
 if TYPE_CHECKING:
@@ -109,15 +110,25 @@ def split_test(maps: Sequence[np.ndarray], *, seeds: Sequence[int], folds: int =
     Returns
     -------
     float, float
-        Balanced accuracy and its error, from the scatter between halves.
+        Balanced accuracy, mean over seeds, and its error from the scatter between the sources of one pair of halves.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two sources to a part of either half.
     """
+    if len(maps) < 4 * folds:
+        raise ValueError(f"maps must be at least {4 * folds}, two to each of {folds} parts of either half, "
+                         f"got {len(maps)}")
     found = []
     for seed in seeds:
         order = np.random.default_rng(seed).permutation(len(maps))
         first, second = ([maps[k] for k in order[start::2]] for start in (0, 1))
         parts = np.arange(len(first)) % folds
-        found.append(tell_patches(first, second, parts, parts[:len(second)], seeds=(seed,))[0])
-    return float(np.mean(found)), float(np.std(found, ddof=min(1, len(found) - 1)) / np.sqrt(len(found)))
+        found.append(tell_patches(first, second, parts, parts[:len(second)], seeds=(seed,)))
+    accuracy, error = np.transpose(found)
+    # the halves of all seeds share their sources, whose scatter more seeds do not lessen
+    return float(accuracy.mean()), float(np.sqrt(np.mean(error**2)))
 
 
 def _network() -> torch.nn.Sequential:
@@ -141,7 +152,7 @@ def _train(first: np.ndarray, second: np.ndarray, *, rng: np.random.Generator, s
     kinds = [torch.from_numpy(patches)[:, None] for patches in (first, second)]
     steps = EPOCHS * max(map(len, kinds)) // BATCH
     label = torch.repeat_interleave(torch.tensor([0.0, 1.0]), BATCH)
-    with quiet_torch(seed):
+    with one_thread(), quiet_torch(seed):
         network = _network()
         optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=DECAY)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
@@ -161,5 +172,5 @@ def _told(network: torch.nn.Module, patches: np.ndarray) -> np.ndarray:
     """Return which patches are taken for the second kind."""
     import torch
 
-    with torch.inference_mode():
+    with one_thread(), torch.inference_mode():
         return (network(torch.from_numpy(patches)[:, None])[:, 0] > 0).numpy()
