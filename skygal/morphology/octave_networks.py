@@ -99,12 +99,12 @@ def correct(sky: torch.Tensor, coarse: torch.Tensor, times: int) -> torch.Tensor
     return sky
 
 
-def reconcile(sky: torch.Tensor, coarse: torch.Tensor, *, steps: int = 6) -> torch.Tensor:
-    """Return fine maps (n, 1, 2h, 2w) that, smoothed, are the coarse ones (n, 1, h, w).
+def reconcile(sky: torch.Tensor, coarse: torch.Tensor, steps: int) -> torch.Tensor:
+    """Return skies (n, 1, 2h, 2w) that the coarse beam sees as the coarse maps have them, (n, 1, h, w).
 
     What is missing, or too much, is sharpened as far as the coarse beam has left anything of it (Wiener's filter, with
-    `UNSEEN` as what it has not), and added; or, where it would leave less than nothing, multiplied, so that all stays
-    positive, which is why it takes some steps.
+    `UNSEEN` as what it has not), and added; or, where it would leave less than nothing, made a factor, so that all
+    stays positive, which is why it takes some steps.
     """
     h, w = coarse.shape[2:]
     # what is sharpened reaches a few beams around
@@ -121,6 +121,8 @@ def reconcile(sky: torch.Tensor, coarse: torch.Tensor, *, steps: int = 6) -> tor
         spectrum[:, :, -half + 1:, :wide // 2] = rest[:, :, -half + 1:, :wide // 2]
         change = torch.fft.irfft2(spectrum, s=(2 * high, 2 * wide))[:, :, :2 * h, :2 * w]
         sky = torch.where(change > 0, sky + change, sky * torch.exp(change / sky.clamp_min(NOTHING)))
+        # numbers too small for a normal float slow a CPU tenfold
+        sky = sky.clamp_min(NOTHING**2)
     return sky
 
 
@@ -160,7 +162,7 @@ class Octave(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, coarse: torch.Tensor, information: torch.Tensor, local: torch.Tensor, whole: torch.Tensor,
-                noise: torch.Tensor | float = 0.0, exact: bool = False) -> torch.Tensor:
+                noise: torch.Tensor | float = 0.0, steps: int = 0) -> torch.Tensor:
         """Return fine maps (n, 1, 2h, 2w).
 
         Parameters
@@ -173,8 +175,8 @@ class Octave(nn.Module):
         noise : Tensor, shape (n, 1, h, w), optional
             What is added to the logarithm of the coarse map that the network sees, so that in training it does not
             learn to sharpen what only a map without any error would show.
-        exact : bool
-            Whether the fine map, smoothed, is just the coarse one, see `reconcile`.
+        steps : int
+            In which the fine map, smoothed, becomes just the coarse one, see `reconcile`; in training none.
         """
         with torch.autocast(coarse.device.type, enabled=False):
             base = upsample(coarse).clamp_min(NOTHING)
@@ -190,7 +192,7 @@ class Octave(nn.Module):
         with torch.autocast(coarse.device.type, enabled=False):
             sky = base * torch.exp(STEEPEST * torch.tanh(change / STEEPEST))
             sky = correct(sky, coarse, CORRECTIONS)
-            return _convolve(reconcile(sky, coarse) if exact else sky, _FINE, 1)
+            return _convolve(reconcile(sky, coarse, steps), _FINE, 1)
 
 
 class OctaveGuide(nn.Module):

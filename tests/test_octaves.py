@@ -1,0 +1,227 @@
+"""Octaves: one sky at every resolution, drawn source by source, and what may be asked of them."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from astropy import units as u
+from astropy.table import QTable
+
+import skygal
+from skygal.io.weights import read_weights, write_weights
+from skygal.morphology.batches import make_stamps
+from skygal.morphology.checkpoint import WEIGHTS, load_model
+from skygal.morphology.latents import sample_keys, sample_latents
+from skygal.morphology.octave_inputs import class_flags
+from skygal.morphology.octave_networks import correct, repeat_linearly, smooth, upsample
+from skygal.morphology.octaves import FORMAT, OCTAVES, SkyMap, next_octave
+from skygal.observation.ellipse import FWHM
+from skygal.seeds import Seeds
+from skygal.stamps.across import draw_across
+
+SHARP = "first-atlas"
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model(SHARP)
+
+
+@pytest.fixture(scope="module")
+def batch(model):
+    n = 6
+    fr_class = np.array(["FRI", "FRII"] * (n // 2))
+    keys = sample_keys(Seeds(5), "test", "balanced", fr_class)
+    latents = sample_latents(model, "balanced", fr_class, keys, least=np.full(n, model.extent[0]),
+                             most=np.full(n, model.extent[1]))
+    return next(make_stamps(model, latents, 3.0))
+
+
+def draw(model, batch, octaves, rows=slice(None)):
+    shapes = batch.shapes[rows]
+    return model.octaves.draw(batch.stamps[rows], shapes.centre, shapes.las, batch.latents.fr_class[rows],
+                              batch.latents.keys[rows], np.full(len(shapes.las), octaves), 3.0)
+
+
+def gaussian(side, sigma, place=(0.0, 0.0)):
+    y, x = np.indices((side, side)) - (side // 2)
+    return np.exp(-0.5 * ((x - place[0])**2 + (y - place[1])**2) / sigma**2).astype(np.float32)
+
+
+def test_a_coarse_beam_sees_a_gaussian_as_a_wider_one():
+    fine = gaussian(64, 3 / FWHM)
+    seen = smooth(torch.from_numpy(fine)[None, None])[0, 0].numpy()
+    # a beam of three pixels seen with one of six: of the same flux on pixels of twice the side
+    expected = gaussian(32, 3 / FWHM) / 4
+    np.testing.assert_allclose(seen, expected, atol=3e-4)
+
+
+def test_smooth_maps_are_known_between_their_pixels():
+    coarse = gaussian(32, 3 / FWHM)
+    fine = upsample(torch.from_numpy(coarse)[None, None])[0, 0].numpy()
+    np.testing.assert_allclose(fine[::2, ::2], coarse, atol=1e-6)
+    np.testing.assert_allclose(fine, gaussian(64, 6 / FWHM), atol=6e-3)
+    ramp = torch.arange(8.0).reshape(1, 1, 1, 8).expand(1, 1, 4, 8)
+    np.testing.assert_allclose(repeat_linearly(ramp)[0, 0, 0, :15].numpy(), np.arange(15) / 2)
+
+
+def test_corrections_draw_nearer_and_stay_positive():
+    rng = np.random.default_rng(0)
+    sky = torch.from_numpy(rng.random((1, 1, 64, 64)).astype(np.float32))
+    coarse = smooth(torch.from_numpy(gaussian(64, 6.0))[None, None])
+    before, after = sky, correct(sky, coarse, 6)
+    assert (after > 0).all()
+    errors = [(smooth(some)[0, 0, 8:-8, 8:-8] - coarse[0, 0, 8:-8, 8:-8]).abs().max() for some in (before, after)]
+    assert errors[1] < 0.2 * errors[0]
+
+
+def test_each_octave_smoothed_is_the_map_before(model, batch):
+    """To a thousandth of the peak in the first and less in the next: the root of the mean square over the map."""
+    anchors = model.octaves.anchors(batch.stamps, batch.shapes.centre, 3.0)
+    errors = np.zeros((len(anchors), 3))
+    for k, anchor in enumerate(anchors):
+        sky, key = SkyMap(anchor), int(batch.latents.keys[k])
+        for octave in range(3):
+            before = sky.lit().image
+            sky = next_octave(model.octaves.network, sky, batch.shapes.las[k] / 4.5,
+                              class_flags(str(batch.latents.fr_class[k])), Seeds(key).generator("octave", octave))
+            again = smooth(torch.from_numpy(sky.image)[None, None])[0, 0].numpy()
+            errors[k, octave] = np.sqrt(np.mean((again - before)**2))
+            assert (sky.image > 0).all()
+    assert (np.median(errors, axis=0) < [1e-3, 5e-4, 2e-4]).all(), np.median(errors, axis=0)
+
+
+def test_flux_and_places_are_those_of_the_stamp(model, batch):
+    for octaves in (1, 2):
+        for k, (image, pixels) in enumerate(draw(model, batch, octaves)):
+            assert image.dtype == np.float32 and image.sum(dtype=float) == pytest.approx(1, abs=1e-5)
+            assert pixels == pytest.approx(2**octaves / 1.5)
+            assert (image >= 0).all() and np.ptp(np.nonzero(image)[1]) > batch.shapes.las[k] * pixels
+
+
+def test_a_source_does_not_depend_on_the_others(model, batch):
+    whole = draw(model, batch, 2)
+    again = draw(model, batch, 2, slice(3, 5))
+    for (a, _), (b, _) in zip(whole[3:5], again, strict=True):
+        np.testing.assert_array_equal(a, b)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        alone = draw(model, batch, 2, slice(3, 5))
+    finally:
+        torch.set_num_threads(before)
+    for (a, _), (b, _) in zip(again, alone, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_octaves_are_as_many_as_the_beam_needs(model):
+    needed = model.octaves.needed(np.array([9.0, 4.5, 4.4, 2.25, 2.2, 0.5, 0.01]), 3.0)
+    np.testing.assert_array_equal(needed, [0, 0, 1, 1, 2, 4, OCTAVES])
+
+
+def field(beam, pixel, las, side, model=SHARP, n=5, **given):
+    wcs = skygal.make_wcs(center=(150.0, 20.0), size=side, pixel=pixel * u.arcsec)
+    table = QTable({"fr_class": ["FRI", "FRII"] * (n // 2) + ["FRI"] * (n % 2), "las": np.full(n, las) * u.arcsec,
+                    "flux": np.full(n, 10.0) * u.mJy})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return skygal.simulate_field(wcs, table=table, beam=beam * u.arcsec, noise=False, seed=3, model=model, **given)
+
+
+def test_one_seed_is_one_sky_at_every_resolution():
+    """The sharp view smoothed is the coarse one, to 1e-3 of its peak: no more than the consistency of octaves allows."""
+    from scipy import ndimage
+
+    sharp, coarse = (field(beam, 0.4, 24.0, 220) for beam in (1.2, 4.0))
+    sigma = np.sqrt(4.0**2 - 1.2**2) / FWHM / 0.4
+    seen = ndimage.gaussian_filter(sharp.image.astype(float), sigma) * (4.0 / 1.2)**2
+    inner = slice(30, -30)
+    error = (seen - coarse.image)[inner, inner] / coarse.image.max()
+    assert np.sqrt(np.mean(error**2)) < 1e-3 and np.abs(error).max() < 1e-2
+    for name in ("flux", "ra", "dec", "las", "latent_seed", "zoom"):
+        np.testing.assert_allclose(np.asarray(sharp.truth[name]), np.asarray(coarse.truth[name]), rtol=1e-6)
+
+
+def test_sources_are_hardly_ever_limited_by_their_stamps():
+    plain, sharp = (field(1.0, 0.35, 30.0, 150, model=name, n=12) for name in (None, SHARP))
+    assert plain.truth["beam_limited"].any() and not sharp.truth["beam_limited"].any()
+    inside = sharp.truth["flux_in_image"] > 0.99 * sharp.truth["flux"]
+    assert inside.any()
+
+
+def test_chunks_have_the_same_pixels():
+    whole, parts = field(1.5, 0.5, 15.0, 160), field(1.5, 0.5, 15.0, 160, chunks=64)
+    np.testing.assert_array_equal(whole.image, np.asarray(parts.image))
+    np.testing.assert_array_equal(whole.truth["flux_in_image"], parts.truth["flux_in_image"])
+
+
+def test_stamps_with_any_number_of_beams_across():
+    stamps = skygal.sample_stamps(3, model=SHARP, beams_across=30, seed=2)
+    assert stamps.images.shape == (3, 135, 135)
+    np.testing.assert_allclose(stamps.table["las"].to_value(u.arcsec), 30 * 5.4)
+    np.testing.assert_allclose(stamps.images.max(axis=(1, 2)), 1)
+    assert (stamps.images[:, :4].max(axis=(1, 2)) < 1e-2).all()
+    again = skygal.sample_stamps(5, model=SHARP, beams_across=30, seed=2)
+    np.testing.assert_array_equal(stamps.images[np.flatnonzero(stamps.table["fr_class"] == "FRI")[:1]],
+                                  again.images[np.flatnonzero(again.table["fr_class"] == "FRI")[:1]])
+
+
+def test_a_source_with_more_beams_smoothed_has_fewer(model, batch):
+    from scipy import ndimage
+
+    images = [draw_across(model, batch, beams=beams, size=size, turned=False)[0][0] for beams, size in
+              ((10, 61), (30, 181))]
+    sigma = 3 / FWHM * np.sqrt(9 - 1)
+    seen = ndimage.gaussian_filter(images[1].astype(float), sigma)[::3, ::3]
+    error = seen / seen.sum() - images[0] / images[0].sum()
+    assert np.abs(error).max() < 2e-2 * seen.max() / seen.sum()
+
+
+@pytest.mark.parametrize(("given", "words"), [
+    ({"beams_across": 30}, "beams_across must be left out of a model without octaves"),
+    ({"beams_across": 500, "model": SHARP}, "beams_across must be at most"),
+    ({"beams_across": -3, "model": SHARP}, "beams_across must be positive"),
+    ({"beams_across": "many", "model": SHARP}, "beams_across must be"),
+    ({"beams_across": 30, "model": SHARP, "las": (60 * u.arcsec, None)}, "las must be left out with beams_across"),
+])
+def test_what_cannot_be_shown_is_refused(given, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        skygal.sample_stamps(2, seed=1, **given)
+
+
+def broken(tmp_path, change, **architecture):
+    """Return a file of the model's weights, changed."""
+    tensors, description, _ = read_weights(WEIGHTS / f"{SHARP}.safetensors", [FORMAT])
+    tensors = change(dict(tensors)) or tensors
+    return write_weights(tmp_path / "broken.safetensors", tensors, form=FORMAT, name="broken",
+                         architecture={**description["architecture"], **architecture}, metadata={})
+
+
+@pytest.mark.parametrize(("architecture", "words"), [
+    ({"base_sha256": "0" * 64}, "octaves fit the model alone that they were trained for"),
+    ({"base": "other"}, "base must be"),
+    ({"width": 33}, "must have shape"),
+    ({"width": 10**9}, "width must be from 1 to"),
+    ({"factor": "wide"}, "factor and extent must be"),
+    ({"extent": [1.0]}, "factor and extent must be"),
+    ({"more": 1}, "architecture must have the entries"),
+])
+def test_octaves_that_do_not_fit_are_refused(tmp_path, architecture, words):
+    with pytest.raises(ValueError, match=words):
+        load_model(broken(tmp_path, lambda tensors: None, **architecture))
+
+
+def test_tampered_weights_are_refused(tmp_path):
+    path = tmp_path / "tampered.safetensors"
+    shutil.copy(WEIGHTS / f"{SHARP}.safetensors", path)
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="was changed since it was written"):
+        load_model(path)
+    with pytest.raises(ValueError, match="is missing"):
+        load_model(broken(tmp_path, lambda tensors: {k: v for k, v in tensors.items() if k != "out.bias"}))
