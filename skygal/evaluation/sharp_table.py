@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from skygal.checks import as_count
 from skygal.evaluation.patches import split_test, tell_patches
+from skygal.evaluation.results import format_value
 from skygal.evaluation.sharp import MEASURES, measure_sharpness
 from skygal.training.data.atlas import PIXELS_PER_BEAM, Atlas
 
@@ -238,7 +239,7 @@ def write_sharp_report(found: Sharpness, output: str | os.PathLike, *, overwrite
 
     lines = ["| beams across | measure | real | drawn |", "| --- | --- | --- | --- |"]
     for row in found.rows:
-        values = (f"{row[kind]:.3f} ± {row[f'{kind}_error']:.3f}" for kind in ("real", "drawn"))
+        values = (format_value(row[kind], row[f"{kind}_error"]) for kind in ("real", "drawn"))
         lines.append(f"| {row['beams']} | {row['measure']} | {' | '.join(values)} |")
     rows = [{key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in row.items()}
             for row in found.rows]
