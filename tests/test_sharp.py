@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from skygal.training.data.atlas import PIXELS_PER_BEAM, SIGMA, read_atlas, smooth_map
 from skygal.evaluation.sharp import BEAM_AREA, measure_sharpness
+from skygal.training.data.atlas import PIXELS_PER_BEAM, SIGMA, read_atlas, smooth_map
 
 POINT = PIXELS_PER_BEAM * SIGMA
 

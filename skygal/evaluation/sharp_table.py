@@ -25,6 +25,8 @@ SCALES = (12, 20, 30, 45)
 #: largest axis ratio of the beam of a map that is measured: maps that were turned to lie along x may have their beam's
 #: angle from before
 ROUND = 1.2
+#: sources that two halves of them can be told apart by
+ENOUGH = 12
 #: quantile samples of a median's error
 BOOTSTRAPS = 300
 #: sources of each kind in a picture, and decades of brightness that it shows
@@ -163,7 +165,7 @@ def evaluate_sharp(atlas: Atlas, models: Sequence[Held], *, scales: Sequence[int
         if len(models) == 1:
             parts = [np.arange(len(maps)) % 3 for maps in (real, drawn)]
         told = tell_patches(real, drawn, *parts, seeds=seeds) if drawn else (np.nan, np.nan)
-        equals = split_test(real, seeds=seeds)
+        equals = split_test(real, seeds=seeds) if len(real) >= ENOUGH else (np.nan, np.nan)
         found.rows.append({"beams": beams, "measure": "patch accuracy", "real": equals[0], "real_error": equals[1],
                            "drawn": told[0], "drawn_error": told[1]})
         if models[0].model.octaves is not None:

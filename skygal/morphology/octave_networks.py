@@ -26,7 +26,9 @@ TINY = 1e-5
 #: the sky is brighter or fainter than the coarse map by at most exp(this)
 STEEPEST = 6.0
 #: what is left of a wave by the coarse beam, under which it is not sharpened
-UNSEEN = 0.02
+UNSEEN = 0.1
+#: of a step, that the next one has, at most
+MOMENTUM = 0.9
 #: how often a sky is corrected before it is seen, in training too
 CORRECTIONS = 2
 #: a correction's factor is within this and one over this
@@ -103,8 +105,8 @@ def reconcile(sky: torch.Tensor, coarse: torch.Tensor, steps: int) -> torch.Tens
     """Return skies (n, 1, 2h, 2w) that the coarse beam sees as the coarse maps have them, (n, 1, h, w).
 
     What is missing, or too much, is sharpened as far as the coarse beam has left anything of it (Wiener's filter, with
-    `UNSEEN` as what it has not), and added; or, where it would leave less than nothing, made a factor, so that all
-    stays positive, which is why it takes some steps.
+    `UNSEEN` as what it has not), and added, but for what would leave less than nothing. So it takes some steps, with
+    the momentum of Beck & Teboulle (2009, doi:10.1137/080716542), as far as `MOMENTUM`.
     """
     h, w = coarse.shape[2:]
     # what is sharpened reaches a few beams around
@@ -112,17 +114,17 @@ def reconcile(sky: torch.Tensor, coarse: torch.Tensor, steps: int) -> torch.Tens
     y, x = torch.fft.fftfreq(high) / 2, torch.fft.rfftfreq(wide) / 2
     left = torch.exp(-2 * (math.pi * 2 * PIXELS_PER_BEAM / FWHM)**2 * (y[:, None]**2 + x**2)).to(coarse)
     sharpen = 4 * left / (left**2 + UNSEEN**2)
-    for _ in range(steps):
-        rest = torch.fft.rfft2(coarse - _convolve(sky, _COARSE, 2), s=(high, wide)) * sharpen
-        # the last frequency of the coarse map is none that it can tell
-        half = high // 2
+    # the last frequency of the coarse map is none that it can tell
+    half, before = high // 2, sky
+    for step in range(steps):
+        ahead, before = sky + min(MOMENTUM, step / (step + 3)) * (sky - before), sky
+        rest = torch.fft.rfft2(coarse - _convolve(ahead, _COARSE, 2), s=(high, wide)) * sharpen
         spectrum = rest.new_zeros(*rest.shape[:2], 2 * high, wide + 1)
         spectrum[:, :, :half, :wide // 2] = rest[:, :, :half, :wide // 2]
         spectrum[:, :, -half + 1:, :wide // 2] = rest[:, :, -half + 1:, :wide // 2]
         change = torch.fft.irfft2(spectrum, s=(2 * high, 2 * wide))[:, :, :2 * h, :2 * w]
-        sky = torch.where(change > 0, sky + change, sky * torch.exp(change / sky.clamp_min(NOTHING)))
         # numbers too small for a normal float slow a CPU tenfold
-        sky = sky.clamp_min(NOTHING**2)
+        sky = (ahead + change).clamp_min(NOTHING**2)
     return sky
 
 

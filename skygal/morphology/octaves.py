@@ -39,7 +39,7 @@ EDGE = 1e-4
 #: of the peak: what is fainter is nothing
 DARK = 1e-5
 #: in which each octave's map, smoothed, becomes the one before; later octaves are nearer to begin with
-STEPS = (30, 16, 8)
+STEPS = (40, 20, 10)
 #: iterations in which the sky behind a stamp is found
 RESTORATIONS = 8
 #: models whose stamps octaves can follow

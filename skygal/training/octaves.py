@@ -67,6 +67,8 @@ class OctaveSettings:
         Of the weights that are kept, from step to step.
     stamps, refresh, drawn : int
         Stamps that octaves are drawn after, steps until new ones are drawn, and how many at a time.
+    checkpoint_every : int
+        Steps between checkpoints, a multiple of ``refresh``.
     factor : float
         See `skygal.morphology.octaves.Octaves`.
     sizes : tuple of float
@@ -93,6 +95,7 @@ class OctaveSettings:
     stamps: int = 800
     refresh: int = 250
     drawn: int = 60
+    checkpoint_every: int = 500
     factor: float = 1.5
     sizes: tuple[float, float] = (60.0, 78.0)
     fold: int = 0
@@ -102,6 +105,9 @@ class OctaveSettings:
         as_seed("seed", self.seed)
         for name in ("steps", "batch", "views", "stamps", "refresh", "drawn"):
             as_count(name, getattr(self, name), minimum=1)
+        if self.checkpoint_every < 1 or self.checkpoint_every % self.refresh:
+            raise ValueError(f"checkpoint_every must be a multiple of refresh, {self.refresh}, got "
+                             f"{self.checkpoint_every}")
         if self.side % 4 or self.side < 16:
             raise ValueError(f"side must be a multiple of 4, 16 at least, got {self.side}")
         if self.folds and not 0 <= self.fold < self.folds:
@@ -467,5 +473,5 @@ def _run(trainer: OctaveTrainer, checkpoint: Path, progress: bool) -> Iterator[d
                 sums = []
                 yield {"step": trainer.step, "seconds": before + time.monotonic() - started, **means}
                 bar.set_postfix(critic=f"{means['critic']:.3f}")
-                if trainer.step % 500 == 0 or trainer.step == settings.steps:
-                    trainer.save(checkpoint)
+            if trainer.step % settings.checkpoint_every == 0 or trainer.step == settings.steps:
+                trainer.save(checkpoint)

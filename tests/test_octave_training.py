@@ -1,0 +1,128 @@
+"""Octaves learn from an atlas, resume to the bit, and leave out the sources that they are to leave out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from skygal.cli.main import main
+from skygal.io.weights import read_weights
+from skygal.morphology.checkpoint import load_model
+from skygal.morphology.octave_networks import smooth
+from skygal.morphology.octaves import FORMAT
+from skygal.training.data.atlas import read_atlas
+from skygal.training.data.octave_maps import atlas_maps, cut_piece
+from skygal.training.octaves import OctaveSettings, OctaveTrainer, left_out, train_octaves
+
+SMALL = {"steps": 6, "warmup": 2, "batch": 2, "side": 16, "views": 2, "stamps": 4, "refresh": 2, "drawn": 2,
+         "checkpoint_every": 2}
+
+
+@pytest.fixture(scope="module")
+def atlas(tmp_path_factory):
+    """Doubles at several angles, of 30 beams across, and one that is not resolved."""
+    y, x = np.indices((160, 160)) - 79.5
+    images, n = [], 4
+    for k in range(n):
+        angle = 0.5 * k
+        along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+        image = sum(np.exp(-0.5 * (((along - at) / 8)**2 + (across / 5)**2)) for at in (-40, 40))
+        images.append(image + 2 * np.exp(-0.5 * (((along - 45) / 1.7)**2 + (across / 1.7)**2)))
+    path = tmp_path_factory.mktemp("atlas") / "atlas.npz"
+    names, beam = np.array([f"double {k}" for k in range(n)]), np.array([[4.0, 4.0, 0.0]] * 3 + [[20.0, 20.0, 0.0]])
+    np.savez(path, image=np.array(images, np.float16), scale=np.ones(n), name=names, pixel=np.ones(n), beam=beam,
+             label=np.array([200, 200, 100, 200]), las99=np.full(n, 110.0), quality=np.ones(n, int))
+    return path
+
+
+def test_maps_are_aligned_and_seen_with_the_beams_asked_for(atlas):
+    maps = atlas_maps(read_atlas(atlas), np.arange(4), 3, np.random.default_rng(0))
+    # the fourth shows five beams and a half
+    assert sorted({found.source for found in maps}) == [0, 1, 2]
+    for found in maps:
+        assert 11 <= found.beams <= 27.5 and found.fine.max() == pytest.approx(1)
+        assert tuple(2 * side for side in found.coarse.shape) == found.fine.shape
+        y, x = np.nonzero(found.fine > 0.05)
+        assert np.ptp(x) > 2 * np.ptp(y)
+        assert np.ptp(x) / 3 == pytest.approx(found.beams * 106 / 110, rel=0.25)
+        again = smooth(torch.from_numpy(found.fine)[None, None])[0, 0].numpy()
+        np.testing.assert_allclose(again, found.coarse, atol=1e-6)
+    assert {found.flags for found in maps} == {(0.0, 1.0), (1.0, 0.0)}
+
+
+def test_pieces_keep_the_maps_in_register(atlas):
+    found = atlas_maps(read_atlas(atlas), np.arange(1), 1, np.random.default_rng(0))[0]
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        piece = cut_piece(found.fine, found.coarse, found.middle, found.beams, found.flags, 16, rng)
+        assert piece.fine.shape == (32, 32) and piece.coarse.shape == (16, 16)
+        assert piece.coarse[2:-2, 2:-2].max() > 0.01
+        # the place maps tell where in the whole it is: zero at the middle
+        away = piece.information[0] * found.beams * 3 / 4
+        assert np.allclose(np.abs(np.diff(away[0])), 1, atol=1e-3) or away.min() < 1
+        bright = np.unravel_index(piece.fine.argmax(), piece.fine.shape)
+        assert piece.coarse[bright[0] // 2, bright[1] // 2] > 0.1 * piece.fine.max()
+
+
+@pytest.fixture(scope="module")
+def trained(atlas, tmp_path_factory):
+    path = tmp_path_factory.mktemp("trained") / "sharp.safetensors"
+    return train_octaves(atlas, path, settings=OctaveSettings(**SMALL, fold=1, folds=2))
+
+
+def test_a_trained_model_is_one_that_can_be_drawn_from(trained):
+    model = load_model(trained)
+    assert model.name == "sharp" and model.octaves.factor == 1.5
+    assert model.metadata["left_out"] == [f"double {k}" for k in left_out(4, 1, 2)]
+    assert np.isfinite(model.octaves.network.out.weight.detach().numpy()).all()
+    lines = trained.with_suffix(".csv").read_text().splitlines()
+    assert lines[0].startswith("step,seconds,elbo,critic") and lines[-1].startswith("6,")
+
+
+def test_an_interrupted_training_resumes_to_the_bit(atlas, trained, tmp_path, monkeypatch):
+    path, settings = tmp_path / "sharp.safetensors", OctaveSettings(**SMALL, fold=1, folds=2)
+    step = OctaveTrainer.run_step
+
+    def interrupted(self):
+        if self.step == 5:
+            raise KeyboardInterrupt
+        return step(self)
+
+    monkeypatch.setattr(OctaveTrainer, "run_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_octaves(atlas, path, settings=settings)
+    assert not path.exists() and path.with_suffix(".ckpt").exists()
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="must be of the same settings"):
+        train_octaves(atlas, path, settings=OctaveSettings(**SMALL), resume=True)
+    train_octaves(atlas, path, settings=settings, resume=True)
+    first, second = (read_weights(some, [FORMAT])[0] for some in (trained, path))
+    for key, value in first.items():
+        np.testing.assert_array_equal(value, second[key])
+
+
+def test_folds_are_each_source_once():
+    parts = [left_out(59, k, 3) for k in range(3)]
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(59))
+    assert left_out(59, 0, 0).size == 0
+
+
+@pytest.mark.parametrize(("given", "words"), [
+    ({"fold": 3, "folds": 3}, "fold must be from 0 to 2"),
+    ({"side": 18}, "side must be a multiple of 4"),
+    ({"checkpoint_every": 300}, "checkpoint_every must be a multiple of refresh"),
+    ({"steps": 0}, "steps must be"),
+])
+def test_settings_that_make_no_sense_are_refused(given, words):
+    with pytest.raises(ValueError, match=words):
+        OctaveSettings(**given)
+
+
+def test_the_command_says_what_is_wrong(atlas, tmp_path, capsys):
+    assert main(["train-octaves", str(tmp_path / "none.npz"), "--output", str(tmp_path / "a.safetensors")]) != 0
+    assert "none.npz" in capsys.readouterr().err
+    assert main(["train-octaves", str(atlas), "--output", str(tmp_path / "a.npz")]) == 2
+    assert "must end in .safetensors" in capsys.readouterr().err
+    assert main(["train-octaves", str(atlas), "--output", str(tmp_path / "a.safetensors"), "--device", "cuda"]) == 2
+    assert "device must be" in capsys.readouterr().err
