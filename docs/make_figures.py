@@ -373,6 +373,23 @@ def truth():
     return fig
 
 
+@figure
+def sharp():
+    """The same sources from 5 to 100 beams across."""
+    from skygal.evaluation.sharp_table import draw_sources
+
+    model, beams, decades = skygal.load_model("first-atlas"), (5, 12, 25, 50, 100), 3.5
+    fig, axes = grid(6, len(beams), aspect=0.55)
+    for column, across in enumerate(beams):
+        for row, image in enumerate(draw_sources(model, 6, across, frii=0.5, seed=4)):
+            middle, half = image.shape[0] // 2, round(0.3 * across * 4)
+            part = image[middle - half:middle + half, middle - 2 * half:middle + 2 * half]
+            axes[row, column].imshow(np.log10(np.maximum(part, 10**-decades)), origin="lower", cmap="inferno",
+                                     vmin=-decades, vmax=0)
+        axes[0, column].set_title(f"{across} beams across", fontsize=8)
+    return fig
+
+
 def sky_field(name: str, side: int, bins: int = 1):
     """Return a figure of what a survey sees of the whole sky, pixels averaged by so many."""
     import matplotlib.pyplot as plt

@@ -149,7 +149,7 @@ def test_shipped_model():
 
 
 def test_unknown_name():
-    with pytest.raises(ValueError, match=r"model must be a .safetensors file or one of 'first-cvae'.*did you mean"):
+    with pytest.raises(ValueError, match=r"model must be a .safetensors file or one of 'first-atlas', 'first-cvae'.*did you mean"):
         load_model("first-cvea")
 
 

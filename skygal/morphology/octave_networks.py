@@ -25,11 +25,7 @@ NOTHING = 1e-7
 TINY = 1e-5
 #: the sky is brighter or fainter than the coarse map by at most exp(this)
 STEEPEST = 6.0
-#: what is left of a wave by the coarse beam, under which it is not sharpened
-UNSEEN = 0.1
-#: of a step, that the next one has, at most
-MOMENTUM = 0.9
-#: how often a sky is corrected before it is seen, in training too
+#: how often a sky is corrected in training
 CORRECTIONS = 2
 #: a correction's factor is within this and one over this
 BOUND = 4.0
@@ -101,33 +97,6 @@ def correct(sky: torch.Tensor, coarse: torch.Tensor, times: int) -> torch.Tensor
     return sky
 
 
-def reconcile(sky: torch.Tensor, coarse: torch.Tensor, steps: int) -> torch.Tensor:
-    """Return skies (n, 1, 2h, 2w) that the coarse beam sees as the coarse maps have them, (n, 1, h, w).
-
-    What is missing, or too much, is sharpened as far as the coarse beam has left anything of it (Wiener's filter, with
-    `UNSEEN` as what it has not), and added, but for what would leave less than nothing. So it takes some steps, with
-    the momentum of Beck & Teboulle (2009, doi:10.1137/080716542), as far as `MOMENTUM`.
-    """
-    h, w = coarse.shape[2:]
-    # what is sharpened reaches a few beams around
-    high, wide = (side + side % 2 + 4 * PIXELS_PER_BEAM for side in (h, w))
-    y, x = torch.fft.fftfreq(high) / 2, torch.fft.rfftfreq(wide) / 2
-    left = torch.exp(-2 * (math.pi * 2 * PIXELS_PER_BEAM / FWHM)**2 * (y[:, None]**2 + x**2)).to(coarse)
-    sharpen = 4 * left / (left**2 + UNSEEN**2)
-    # the last frequency of the coarse map is none that it can tell
-    half, before = high // 2, sky
-    for step in range(steps):
-        ahead, before = sky + min(MOMENTUM, step / (step + 3)) * (sky - before), sky
-        rest = torch.fft.rfft2(coarse - _convolve(ahead, _COARSE, 2), s=(high, wide)) * sharpen
-        spectrum = rest.new_zeros(*rest.shape[:2], 2 * high, wide + 1)
-        spectrum[:, :, :half, :wide // 2] = rest[:, :, :half, :wide // 2]
-        spectrum[:, :, -half + 1:, :wide // 2] = rest[:, :, -half + 1:, :wide // 2]
-        change = torch.fft.irfft2(spectrum, s=(2 * high, 2 * wide))[:, :, :2 * h, :2 * w]
-        # numbers too small for a normal float slow a CPU tenfold
-        sky = (ahead + change).clamp_min(NOTHING**2)
-    return sky
-
-
 def logarithm(brightness: torch.Tensor) -> torch.Tensor:
     """Return -1 to 1 for brightness of `FAINTEST` or less, to the peak, 1."""
     return torch.log10(brightness.clamp_min(FAINTEST)) / 2 + 1
@@ -164,7 +133,7 @@ class Octave(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, coarse: torch.Tensor, information: torch.Tensor, local: torch.Tensor, whole: torch.Tensor,
-                noise: torch.Tensor | float = 0.0, steps: int = 0) -> torch.Tensor:
+                noise: torch.Tensor | float = 0.0, times: int = CORRECTIONS) -> torch.Tensor:
         """Return fine maps (n, 1, 2h, 2w).
 
         Parameters
@@ -177,8 +146,8 @@ class Octave(nn.Module):
         noise : Tensor, shape (n, 1, h, w), optional
             What is added to the logarithm of the coarse map that the network sees, so that in training it does not
             learn to sharpen what only a map without any error would show.
-        steps : int
-            In which the fine map, smoothed, becomes just the coarse one, see `reconcile`; in training none.
+        times : int
+            How often the sky is corrected, see `correct`.
         """
         with torch.autocast(coarse.device.type, enabled=False):
             base = upsample(coarse).clamp_min(NOTHING)
@@ -193,8 +162,7 @@ class Octave(nn.Module):
         change = self.out(_bend(self.fine(torch.cat([near, logarithm(base)], dim=1)))).float()
         with torch.autocast(coarse.device.type, enabled=False):
             sky = base * torch.exp(STEEPEST * torch.tanh(change / STEEPEST))
-            sky = correct(sky, coarse, CORRECTIONS)
-            return _convolve(reconcile(sky, coarse, steps), _FINE, 1)
+            return _convolve(correct(sky, coarse, times), _FINE, 1)
 
 
 class OctaveGuide(nn.Module):

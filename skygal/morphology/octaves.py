@@ -38,8 +38,8 @@ MARGIN = 8
 EDGE = 1e-4
 #: of the peak: what is fainter is nothing
 DARK = 1e-5
-#: in which each octave's map, smoothed, becomes the one before; later octaves are nearer to begin with
-STEPS = (40, 20, 10)
+#: how often each octave is corrected, so that its map, smoothed, is closer to the one before
+CORRECTIONS = 4
 #: iterations in which the sky behind a stamp is found
 RESTORATIONS = 8
 #: models whose stamps octaves can follow
@@ -227,7 +227,7 @@ def next_octave(network: Octave, sky: SkyMap, beams: float, flags: tuple[float, 
              np.ascontiguousarray(local.transpose(2, 0, 1)), whole)
     with torch.inference_mode():
         fine = network(*(torch.from_numpy(value[None]).to(device) for value in given),
-                       steps=STEPS[min(sky.octave, len(STEPS) - 1)])
+                       times=CORRECTIONS)
     return SkyMap(fine[0, 0].cpu().numpy(), (2 * sky.first[0], 2 * sky.first[1]), sky.octave + 1)
 
 
