@@ -190,28 +190,33 @@ class PeakedFunction:
 
 @dataclass(frozen=True)
 class BrightEnd:
-    """Populations that bright sources are of, in place of what holds for faint ones.
+    """Populations that bright and distant sources are of, in place of what holds for others.
 
     Parameters
     ----------
     functions : tuple of PeakedFunction
-    start, end : float
-        Fluxes in Jy at 1.4 GHz from where on some, and all, are of these; the share is linear in ln S.
+    flux, redshift : (float, float)
+        Fluxes in Jy at 1.4 GHz, and redshifts, from where on some, and all, are of these. Their share is linear in ln S
+        and in ln z.
     """
 
     functions: tuple[PeakedFunction, ...]
-    start: float
-    end: float
+    flux: tuple[float, float]
+    redshift: tuple[float, float]
 
     def __post_init__(self) -> None:
         if not self.functions:
             raise ValueError("functions must be at least one, got none")
-        if not 0 < self.start < self.end:
-            raise ValueError(f"flux must be positive and rising, got {self.start:.4g} to {self.end:.4g} Jy")
+        for name, unit in (("flux", " Jy"), ("redshift", "")):
+            start, end = getattr(self, name)
+            if not 0 < start < end:
+                raise ValueError(f"{name} must be positive and rising, got {start:.4g} to {end:.4g}{unit}")
 
-    def share(self, flux: Any) -> np.ndarray:
-        """Return which share of the sources at ``flux`` (Jy) is of these populations."""
-        return np.interp(np.log(flux), np.log([self.start, self.end]), [0.0, 1.0])
+    def share(self, flux: Any, redshift: Any) -> np.ndarray:
+        """Return by how much these populations stand for sources at ``flux`` (Jy) and ``redshift``."""
+        bright, far = (np.interp(np.log(values), np.log(ends), [0.0, 1.0])
+                       for values, ends in ((flux, self.flux), (redshift, self.redshift)))
+        return bright * far
 
 
 @dataclass(frozen=True)
@@ -246,9 +251,9 @@ class Redshifts:
         log_flux = np.linspace(np.log(self.low), np.log(self.high), count)
         rate = _rate(self.function, log_flux, COUNTS_SPECTRAL_INDEX)
         if self.bright is not None:
-            share = self.bright.share(np.exp(log_flux))
-            some = share > 0
-            rate[some] = ((1 - share) * rate.T).T[some] + share[some, None] * sum(
+            some = np.exp(log_flux) > self.bright.flux[0]
+            share = self.bright.share(np.exp(log_flux[some, None]), np.exp(log_z))
+            rate[some] = (1 - share) * rate[some] + share * sum(
                 _rate(function, log_flux[some], function.spectral_index) for function in self.bright.functions)
         steps = (rate[:, 1:] + rate[:, :-1]) / 2 * np.diff(log_z)
         total = np.concatenate([np.zeros((count, 1)), np.cumsum(steps, axis=1)], axis=1)

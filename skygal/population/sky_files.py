@@ -196,10 +196,12 @@ def _function(where: str, family: Mapping[str, Any]) -> LuminosityFunction:
 def _bright(where: str, given: Any) -> BrightEnd | None:
     if given is None:
         return None
-    given = _keys(where, given, ("flux", "populations"))
-    ends = [_quantity(f"flux of {where}", value, u.Jy) for value in _list(f"flux of {where}", given["flux"])]
-    if len(ends) != 2:
-        raise ValueError(f"flux of {where} must be [start, end], got {show(given['flux'])}")
+    given = _keys(where, given, ("flux", "redshift", "populations"))
+    for key in ("flux", "redshift"):
+        if len(_list(f"{key} of {where}", given[key])) != 2:
+            raise ValueError(f"{key} of {where} must be [start, end], got {show(given[key])}")
+    flux = tuple(_quantity(f"flux of {where}", value, u.Jy) for value in given["flux"])
+    redshift = tuple(_number(f"redshift of {where}", value) for value in given["redshift"])
     if not isinstance(given["populations"], dict):
         raise ValueError(f"populations of {where} must be a mapping, got {show(given['populations'])}")
     names = [field.name for field in fields(PeakedFunction)]
@@ -208,7 +210,7 @@ def _bright(where: str, given: Any) -> BrightEnd | None:
         there = f"{name} of {where}"
         numbers = {key: _number(f"{key} of {there}", value) for key, value in _keys(there, population, names).items()}
         functions.append(_made(there, PeakedFunction, **numbers))
-    return _made(where, BrightEnd, tuple(functions), *ends)
+    return _made(where, BrightEnd, tuple(functions), flux, redshift)
 
 
 def _shares(where: str, given: Any, names: Sequence[str]) -> Shares:
