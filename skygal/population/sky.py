@@ -18,6 +18,7 @@ from skygal.population.clustering import Clustering
 from skygal.population.counts import COUNTS_SPECTRAL_INDEX, SourceCounts
 from skygal.population.distributions import uniforms
 from skygal.population.luminosity import (
+    BrightEnd,
     LuminosityFunction,
     Redshifts,
     angular_diameter_distance,
@@ -77,6 +78,8 @@ class Sky:
         their luminosity functions.
     compact_sizes : Sizes, optional
         Of FR0, where these are a share.
+    bright : BrightEnd, optional
+        What bright sources with jets are, in place of ``radio_loud``.
     references, notes : mapping of str to str
         Where each part of the file is from.
 
@@ -112,13 +115,15 @@ class Sky:
     classes: Mapping[str, SourceClass]
     mix: Shares | None = None
     compact_sizes: Sizes | None = None
+    bright: BrightEnd | None = None
     description: str = ""
     references: Mapping[str, str] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         ends = float(self.counts.flux[0]), float(self.counts.flux[-1])
-        object.__setattr__(self, "_redshifts", (self.star_forming.redshifts(*ends), self.radio_loud.redshifts(*ends)))
+        object.__setattr__(self, "_redshifts", (self.star_forming.redshifts(*ends),
+                                                Redshifts(self.radio_loud, *ends, self.bright)))
 
     def __repr__(self) -> str:
         return f"Sky({self.name!r})"

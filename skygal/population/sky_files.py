@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from functools import cache
 from importlib.resources import files
 from os import PathLike
@@ -18,7 +19,7 @@ from skygal.checks import as_quantity, check_choice, nearest_names, shorten, sho
 from skygal.io.config import parse_yaml
 from skygal.io.inputs import read_text
 from skygal.population.counts import SourceCounts
-from skygal.population.luminosity import FORMS, LuminosityFunction
+from skygal.population.luminosity import FORMS, BrightEnd, LuminosityFunction, PeakedFunction
 from skygal.population.sky_parts import CLASSES, STAR_FORMING, Disc, Jets, Shares, Sizes, SourceClass, Spectrum
 
 __all__ = ["list_skies", "read_parts"]
@@ -76,7 +77,7 @@ def _parse(text: str, file: str, folder: Path | None) -> dict[str, Any]:
         raise ValueError(f"name in {where} must be a word, got {show(data['name'])}")
     quiet = _keys(f"star_forming in {where}", data["star_forming"], ("luminosity_function", "evolution", "shares"))
     loud = _keys(f"radio_loud in {where}", data["radio_loud"],
-                 ("luminosity_function", "evolution", "sizes", "compact", "FRII"))
+                 ("luminosity_function", "evolution", "sizes", "compact", "FRII"), ("bright",))
     compact, compact_sizes = _compact(f"compact in {where}", loud["compact"])
     frii = _keys(f"FRII in {where}", loud["FRII"], ("intercept", "slope", "pivot"))
     logit = {key: _number(f"{key} of FRII in {where}", value) for key, value in frii.items()}
@@ -89,7 +90,8 @@ def _parse(text: str, file: str, folder: Path | None) -> dict[str, Any]:
         "radio_loud": _function(f"radio_loud in {where}", loud),
         "quiet": _shares(f"shares of star_forming in {where}", quiet["shares"], STAR_FORMING),
         "sizes": _sizes(f"sizes of radio_loud in {where}", loud["sizes"]), "compact": compact,
-        "compact_sizes": compact_sizes, "frii": (logit["intercept"], logit["slope"], logit["pivot"]),
+        "compact_sizes": compact_sizes, "bright": _bright(f"bright in {where}", loud.get("bright")),
+        "frii": (logit["intercept"], logit["slope"], logit["pivot"]),
         "classes": {name: _source_class(f"{name} in {where}", name, classes[name]) for name in CLASSES},
         "mix": None if mix is None else _shares(f"mix in {where}", mix, ("star_forming", "radio_loud")), **said}
 
@@ -189,6 +191,26 @@ def _function(where: str, family: Mapping[str, Any]) -> LuminosityFunction:
     numbers = {key: _number(f"{key} of {where}", value) for key, value in {**function, **evolution}.items()
                if key != "form"}
     return _made(where, LuminosityFunction, form=function["form"], **numbers)
+
+
+def _bright(where: str, given: Any) -> BrightEnd | None:
+    if given is None:
+        return None
+    given = _keys(where, given, ("flux", "redshift", "populations"))
+    for key in ("flux", "redshift"):
+        if len(_list(f"{key} of {where}", given[key])) != 2:
+            raise ValueError(f"{key} of {where} must be [start, end], got {show(given[key])}")
+    flux = tuple(_quantity(f"flux of {where}", value, u.Jy) for value in given["flux"])
+    redshift = tuple(_number(f"redshift of {where}", value) for value in given["redshift"])
+    if not isinstance(given["populations"], dict):
+        raise ValueError(f"populations of {where} must be a mapping, got {show(given['populations'])}")
+    names = [field.name for field in fields(PeakedFunction)]
+    functions = []
+    for name, population in given["populations"].items():
+        there = f"{name} of {where}"
+        numbers = {key: _number(f"{key} of {there}", value) for key, value in _keys(there, population, names).items()}
+        functions.append(_made(there, PeakedFunction, **numbers))
+    return _made(where, BrightEnd, tuple(functions), flux, redshift)
 
 
 def _shares(where: str, given: Any, names: Sequence[str]) -> Shares:
