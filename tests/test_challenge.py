@@ -149,6 +149,59 @@ def test_all_bands_show_the_same_sky(made):
     assert "none" in kinds
 
 
+def test_depths_differ_in_what_noise_decides_alone(made):
+    """Fluxes, places, peaks and components are the same to the bit; what a deeper image shows of a source is larger."""
+    decided = {"local_rms", "snr", "edge", "blended", "neighbour_flux_frac", "bbox_xmin", "bbox_xmax", "bbox_ymin",
+               "bbox_ymax"}
+    for band in BANDS:
+        shallow, *deeper = ([truths(made, band, depth)[side] for side in (0, 1)] for depth in DEPTHS)
+        for tables in deeper:
+            for one, other in zip(shallow, tables, strict=True):
+                assert one.colnames == other.colnames and decided <= set(one.colnames)
+                differ = {name for name in one.colnames if not np.array_equal(
+                    *(np.asarray(getattr(table[name], "value", table[name])) for table in (one, other)),
+                    equal_nan=one[name].dtype.kind == "f")}
+                assert "local_rms" in differ <= decided
+                ends = [np.stack([np.asarray(table[f"bbox_{end}"]) for end in ("xmin", "ymin", "xmax", "ymax")], axis=1)
+                        for table in (one, other)]
+                both = (ends[0] >= 0).all(axis=1)
+                assert (ends[1][both, :2] <= ends[0][both, :2]).all() and (ends[1][both, 2:] >= ends[0][both, 2:]).all()
+        for side, name in (("released", "training"), ("secret", "test")):
+            one, *others = (read_truth(made / side / band / depth / f"{name}_components.fits") for depth in DEPTHS)
+            for other in others:
+                assert one.colnames == other.colnames and len(one) == len(other) > 0
+                for column in one.colnames:
+                    np.testing.assert_array_equal(one[column], other[column], err_msg=column)
+        labels = [fits.getdata(made / "secret" / band / depth / "segmentation.fits") for depth in DEPTHS]
+        assert (np.diff([np.count_nonzero(one) for one in labels]) > 0).all()
+
+
+def test_depths_are_drawn_once(tmp_path, monkeypatch):
+    """Each chunk of a band's depths draws its sources once, and the bits are those of depths made one by one."""
+    from skygal.rendering.canvas import Canvas
+
+    path = tmp_path / "three.yaml"
+    path.write_text(ONE.replace("{survey: FIRST}", "{survey: FIRST, noise: {1h: 200 uJy, 4h: 100 uJy, 25h: 40 uJy}}")
+                    + "seed: 4\n")
+    drawn, model = [], Canvas.model
+    monkeypatch.setattr(Canvas, "model", lambda self: drawn.append(self.window) or model(self))
+    assert main(["challenge", str(path), "--output", str(tmp_path / "a"), "--no-progress", "--chunks", "32"]) == 0
+    assert len(drawn) == 4 == len(set(drawn))
+    # what is missing is made by itself
+    home = tmp_path / "b"
+    assert main(["challenge", str(path), "--output", str(home), "--no-progress"]) == 0
+    assert len(drawn) == 5
+    for name in (".skygal", "released/SHA256SUMS"):
+        (home / name).unlink()
+    for depth in ("4h", "25h"):
+        for file in (home / "secret" / "only" / depth).iterdir():
+            file.unlink()
+    assert main(["challenge", str(path), "--output", str(home), "--no-progress", "--chunks", "32"]) == 0
+    assert len(drawn) == 9
+    for side in ("released", "secret"):
+        assert sums(home / side) == sums(tmp_path / "a" / side)
+
+
 def test_noise_is_that_of_each_depth(made):
     for band in BANDS:
         model = fits.getdata(made / "secret" / band / DEPTHS[-1] / "model.fits")[0, 0].astype(float)
