@@ -103,6 +103,8 @@ def test_what_is_released_and_what_is_kept_are_all_there_is(made):
         for table, there in ((released, True), (kept, False)):
             assert (areas[band].holds(*core_positions(table)) == there).all()
             assert (table["flux_in_image"].value > 0).all()
+            # a row a source, parts and all
+            np.testing.assert_array_equal(table["parent_id"], table["source_id"])
         # all light in the image is that of sources in one of the tables
         if depth == DEPTHS[-1]:
             header = fits.getheader(made / "secret" / band / depth / "model.fits")

@@ -30,6 +30,7 @@ from skygal.io.streaming import Plane, stream_fits
 from skygal.simulate import iter_fields
 from skygal.truth import write_truth
 from skygal.truth.exports.areas import core_positions, write_border_moc, write_border_region
+from skygal.truth.exports.whole import join_sources
 from skygal.wcs import pixel_to_icrs
 
 if TYPE_CHECKING:
@@ -245,7 +246,7 @@ def _write_depths(fields: Iterator[Field], band: Band, depths: list[str], folder
     planes: dict[Path, Plane] = {}
     found = []
     for depth, secret, released in zip(depths, folders[::2], folders[1::2], strict=True):
-        field = next(fields)
+        field = join_sources(next(fields))
         planes[released / "image.fits"] = field.image, header, np.float32
         planes[secret / "segmentation.fits"] = field.segmentation, plain, np.int32
         if depth == list(band.noise)[-1]:
