@@ -416,3 +416,29 @@ def test_each_side_is_scored_by_itself(made):
             assert (score.matches.component_of_row >= 0).sum() == len(own) == len(whole) - score.summary["outside"]
     with pytest.raises(ValueError, match="holds several fields: give one of .*released/high/1000h"):
         skygal.score(made, whole)
+
+
+@pytest.mark.filterwarnings("ignore:.*sources have stamps coarser")
+def test_a_core_and_its_jet_are_one_source(tmp_path):
+    """What a field draws as two rows has one in the tables, the flux of both, two components and one label."""
+    import skygal
+
+    path, home = tmp_path / "jets.yaml", tmp_path / "home"
+    path.write_text("center: 10h00m00s +20d00m00s\nsky: default\nflux: 30 uJy\nseed: 3\nsize: 1500\nbands: "
+                    "{only: {frequency: 1.4 GHz, pixel_scale: 0.2 arcsec, beam: 0.6 arcsec, noise: {1h: 5 uJy}}}")
+    assert main(["challenge", str(path), "--output", str(home), "--no-progress"]) == 0
+    asked = read_challenge(path)
+    band, = asked.bands
+    field = skygal.simulate_field(band.wcs, frequency=band.frequency, beam=band.beam, noise=band.noise["1h"], seed=3,
+                                  sky="default", flux=asked.flux)
+    own, parent = (np.asarray(field.truth[name]) for name in ("source_id", "parent_id"))
+    flux = field.truth["flux_in_image"].value
+    jets = parent[(own != parent) & (flux > 0)]
+    assert len(jets)
+    tables = truths(home, "only", "1h")
+    told = {int(row["source_id"]): row for table in tables for row in table}
+    labels = np.unique(fits.getdata(home / "secret" / "only" / "1h" / "segmentation.fits"))
+    assert set(told) == set(parent[flux > 0].tolist()) and set(labels.tolist()) - {0} <= set(told)
+    for number in jets.tolist():
+        assert told[number]["flux_in_image"].value == pytest.approx(flux[parent == number].sum(), rel=1e-9)
+        assert told[number]["n_components"] == 2
