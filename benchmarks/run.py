@@ -31,6 +31,7 @@ from figures import PLACE, TABLE, write_figures  # noqa: E402
 #: options of each benchmark where sizes are small; none stands for its own
 QUICK = {"accuracy": ["--draws", "10", "--size", "512"],
          "analytic": ["--size", "1024", "--most", "10000"],
+         "field_map": ["--scale", "0.05"],
          "finders": ["--seeds", "1", "--size", "512"],
          "injection": ["--side", "2048", "--sources", "100"],
          "matching": ["--rows", "10000"],
@@ -64,7 +65,11 @@ def jobs(given: argparse.Namespace) -> list[Job]:
         found.append(Job("survey", ("--size", "8192", "--galaxies", "1875", "--faint", "60625")))
     if given.quick:
         found.append(Job("survey", sizes("survey")))
+        found.append(Job("field_map", ("--scale", "0.25")))
+    if given.quick:
+        found.append(Job("field_map", sizes("field_map")))
     found += [
+        Job("field_map", (), "" if given.long else "its full size writes 13 GiB to the disk: --long"),
         Job("survey", (), "" if given.long else "its full size, 32768 x 32768, takes an hour or more: --long"),
         Job("finders", sizes("finders"), "" if importlib.util.find_spec("bdsf") else
             "needs PyBDSF: pip install 'skygal[finders]'"),
@@ -115,7 +120,7 @@ def main() -> int:
     for job in jobs(given):
         words = " ".join((f"benchmarks/{job.name}.py", *job.options))
         if job.lacks:
-            said.append(f"left out  {words}: {job.lacks}" if job.name == "survey" else
+            said.append(f"left out  {words}: {job.lacks}" if job.name in ("field_map", "survey") else
                         f"left out  benchmarks/{job.name}.py: {job.lacks}")
             continue
         print(f"== {words}", flush=True)

@@ -12,6 +12,7 @@ import numpy as np
 from astropy import units as u
 from astropy.io import fits
 from astropy.wcs import WCS
+from radio_beam import Beam
 
 from skygal import settings
 from skygal.checks import check_choice, nearest_names, show
@@ -20,6 +21,7 @@ from skygal.io.header_wcs import celestial
 from skygal.io.headers import field_header
 from skygal.io.provenance import make_provenance
 from skygal.morphology.measure import ISOPHOTE
+from skygal.observation.frame import Frame
 from skygal.observation.noise import NoiseMap
 from skygal.observation.observe import make_frames, sharpest_beam
 from skygal.observation.surveys import Survey, read_survey
@@ -255,7 +257,7 @@ def _simulate(views: list[dict[str, Any]], given: Mapping[str, Any], only: Colle
               ) -> Iterator[Field]:
     """Return the fields of the views, of the other arguments of `simulate_field` by name."""
     several = isinstance(given["wcs"], (list, tuple))
-    grids = [_grid(one, given["shape"]) for one in (given["wcs"] if several else [given["wcs"]])]
+    grids = _grids(given["wcs"] if several else [given["wcs"]], given["shape"])
     population, morphology, run = Population.of(given), Morphology.of(given), Run.of(given)
     runs = [run.checked(size) for _, size in grids] * (1 if several else len(views))
     run = runs[0]
@@ -268,8 +270,9 @@ def _simulate(views: list[dict[str, Any]], given: Mapping[str, Any], only: Colle
         raise TypeError(f"survey must be a name, a path or a Survey, got {type(survey).__name__}")
     seen = [make_frames(*grid, [view], survey) for grid, view in zip(grids, views, strict=True)] if several else \
         [make_frames(*grids[0], views, survey)]
-    frames = [frame for part, _ in seen for frame in part]
     noises = [noise for _, part in seen for noise in part]
+    frames = _shared([frame for part, _ in seen for frame in part],
+                     [(*grid, view) for grid, view in zip(grids * (1 if several else len(views)), views, strict=True)])
     grounds = [NoiseGround(frame.beam, noise, seeds, channel, OFF_SKY[given["off_sky"]])
                for channel, (frame, noise) in enumerate(zip(frames, noises, strict=True))]
     # where every map of the first grid is blank nothing is put
@@ -300,6 +303,38 @@ def _simulate(views: list[dict[str, Any]], given: Mapping[str, Any], only: Colle
     chosen = range(len(views)) if only is None else sorted(set(only))
     images = make_images(sources, [(frames[k], grounds[k]) for k in chosen], [runs[k] for k in chosen])
     return (finish(channel, made) for channel, made in zip(chosen, images, strict=True))
+
+
+def _shared(frames: list[Frame], seen: Sequence[tuple[WCS, tuple[int, int], Mapping[str, Any]]]) -> list[Frame]:
+    """Return frames, of which those next to each other that differ in nothing are one, and are drawn once.
+
+    They are of the grid and the settings, ``seen``, of each.
+    """
+    out: list[Frame] = []
+    for k, frame in enumerate(frames):
+        if k and _is_same(seen[k - 1], seen[k]) and (frame.valid is out[-1].valid or (
+                frame.valid is not None and out[-1].valid is not None and np.array_equal(frame.valid, out[-1].valid))):
+            frame = out[-1]
+        out.append(frame)
+    return out
+
+
+def _is_same(one: tuple[WCS, tuple[int, int], Mapping[str, Any]], other: tuple[WCS, tuple[int, int], Mapping[str, Any]]
+             ) -> bool:
+    """Return whether two views are of one grid, and differ at most in their noise, as far as is plain to see."""
+    if one[0] is not other[0] or one[1] != other[1]:
+        return False
+    pairs = [(one[2][name], other[2][name]) for name in one[2] if name != "noise"]
+    return all(a is b or (type(a) is type(b) and isinstance(a, (str, float, Beam)) and a == b) or
+               (isinstance(a, u.Quantity) and isinstance(b, u.Quantity) and a.isscalar and b.isscalar and a == b)
+               for a, b in pairs)
+
+
+def _grids(wcs: Sequence[Any], shape: Any) -> list[tuple[WCS, tuple[int, int]]]:
+    """Return the grids of several fields; of one that is given again it is the same one."""
+    known = {id(one): one for one in wcs}
+    grids = {key: _grid(one, shape) for key, one in known.items()}
+    return [grids[id(one)] for one in wcs]
 
 
 def _grid(wcs: Any, shape: Any) -> tuple[WCS, tuple[int, int]]:

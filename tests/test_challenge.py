@@ -103,6 +103,8 @@ def test_what_is_released_and_what_is_kept_are_all_there_is(made):
         for table, there in ((released, True), (kept, False)):
             assert (areas[band].holds(*core_positions(table)) == there).all()
             assert (table["flux_in_image"].value > 0).all()
+            # a row a source, parts and all
+            np.testing.assert_array_equal(table["parent_id"], table["source_id"])
         # all light in the image is that of sources in one of the tables
         if depth == DEPTHS[-1]:
             header = fits.getheader(made / "secret" / band / depth / "model.fits")
@@ -147,6 +149,59 @@ def test_all_bands_show_the_same_sky(made):
                 expected = flux * (f * r**((alpha - (1 - f) * lobes) / f) + (1 - f) * r**lobes)
             assert place[2] == pytest.approx(expected * r**(beta * np.log(r)), rel=2e-3)
     assert "none" in kinds
+
+
+def test_depths_differ_in_what_noise_decides_alone(made):
+    """Fluxes, places, peaks and components are the same to the bit; what a deeper image shows of a source is larger."""
+    decided = {"local_rms", "snr", "edge", "blended", "neighbour_flux_frac", "bbox_xmin", "bbox_xmax", "bbox_ymin",
+               "bbox_ymax"}
+    for band in BANDS:
+        shallow, *deeper = ([truths(made, band, depth)[side] for side in (0, 1)] for depth in DEPTHS)
+        for tables in deeper:
+            for one, other in zip(shallow, tables, strict=True):
+                assert one.colnames == other.colnames and decided <= set(one.colnames)
+                differ = {name for name in one.colnames if not np.array_equal(
+                    *(np.asarray(getattr(table[name], "value", table[name])) for table in (one, other)),
+                    equal_nan=one[name].dtype.kind == "f")}
+                assert "local_rms" in differ <= decided
+                ends = [np.stack([np.asarray(table[f"bbox_{end}"]) for end in ("xmin", "ymin", "xmax", "ymax")], axis=1)
+                        for table in (one, other)]
+                both = (ends[0] >= 0).all(axis=1)
+                assert (ends[1][both, :2] <= ends[0][both, :2]).all() and (ends[1][both, 2:] >= ends[0][both, 2:]).all()
+        for side, name in (("released", "training"), ("secret", "test")):
+            one, *others = (read_truth(made / side / band / depth / f"{name}_components.fits") for depth in DEPTHS)
+            for other in others:
+                assert one.colnames == other.colnames and len(one) == len(other) > 0
+                for column in one.colnames:
+                    np.testing.assert_array_equal(one[column], other[column], err_msg=column)
+        labels = [fits.getdata(made / "secret" / band / depth / "segmentation.fits") for depth in DEPTHS]
+        assert (np.diff([np.count_nonzero(one) for one in labels]) > 0).all()
+
+
+def test_depths_are_drawn_once(tmp_path, monkeypatch):
+    """Each chunk of a band's depths draws its sources once, and the bits are those of depths made one by one."""
+    from skygal.rendering.canvas import Canvas
+
+    path = tmp_path / "three.yaml"
+    path.write_text(ONE.replace("{survey: FIRST}", "{survey: FIRST, noise: {1h: 200 uJy, 4h: 100 uJy, 25h: 40 uJy}}")
+                    + "seed: 4\n")
+    drawn, model = [], Canvas.model
+    monkeypatch.setattr(Canvas, "model", lambda self: drawn.append(self.window) or model(self))
+    assert main(["challenge", str(path), "--output", str(tmp_path / "a"), "--no-progress", "--chunks", "32"]) == 0
+    assert len(drawn) == 4 == len(set(drawn))
+    # what is missing is made by itself
+    home = tmp_path / "b"
+    assert main(["challenge", str(path), "--output", str(home), "--no-progress"]) == 0
+    assert len(drawn) == 5
+    for name in (".skygal", "released/SHA256SUMS"):
+        (home / name).unlink()
+    for depth in ("4h", "25h"):
+        for file in (home / "secret" / "only" / depth).iterdir():
+            file.unlink()
+    assert main(["challenge", str(path), "--output", str(home), "--no-progress", "--chunks", "32"]) == 0
+    assert len(drawn) == 9
+    for side in ("released", "secret"):
+        assert sums(home / side) == sums(tmp_path / "a" / side)
 
 
 def test_noise_is_that_of_each_depth(made):
@@ -361,3 +416,29 @@ def test_each_side_is_scored_by_itself(made):
             assert (score.matches.component_of_row >= 0).sum() == len(own) == len(whole) - score.summary["outside"]
     with pytest.raises(ValueError, match="holds several fields: give one of .*released/high/1000h"):
         skygal.score(made, whole)
+
+
+@pytest.mark.filterwarnings("ignore:.*sources have stamps coarser")
+def test_a_core_and_its_jet_are_one_source(tmp_path):
+    """What a field draws as two rows has one in the tables, the flux of both, two components and one label."""
+    import skygal
+
+    path, home = tmp_path / "jets.yaml", tmp_path / "home"
+    path.write_text("center: 10h00m00s +20d00m00s\nsky: default\nflux: 30 uJy\nseed: 3\nsize: 1500\nbands: "
+                    "{only: {frequency: 1.4 GHz, pixel_scale: 0.2 arcsec, beam: 0.6 arcsec, noise: {1h: 5 uJy}}}")
+    assert main(["challenge", str(path), "--output", str(home), "--no-progress"]) == 0
+    asked = read_challenge(path)
+    band, = asked.bands
+    field = skygal.simulate_field(band.wcs, frequency=band.frequency, beam=band.beam, noise=band.noise["1h"], seed=3,
+                                  sky="default", flux=asked.flux)
+    own, parent = (np.asarray(field.truth[name]) for name in ("source_id", "parent_id"))
+    flux = field.truth["flux_in_image"].value
+    jets = parent[(own != parent) & (flux > 0)]
+    assert len(jets)
+    tables = truths(home, "only", "1h")
+    told = {int(row["source_id"]): row for table in tables for row in table}
+    labels = np.unique(fits.getdata(home / "secret" / "only" / "1h" / "segmentation.fits"))
+    assert set(told) == set(parent[flux > 0].tolist()) and set(labels.tolist()) - {0} <= set(told)
+    for number in jets.tolist():
+        assert told[number]["flux_in_image"].value == pytest.approx(flux[parent == number].sum(), rel=1e-9)
+        assert told[number]["n_components"] == 2

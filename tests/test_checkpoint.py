@@ -149,7 +149,8 @@ def test_shipped_model():
 
 
 def test_unknown_name():
-    with pytest.raises(ValueError, match=r"model must be a .safetensors file or one of 'first-atlas', 'first-cvae'.*did you mean"):
+    names = "'first-atlas', 'first-cvae'"
+    with pytest.raises(ValueError, match=rf"model must be a .safetensors file or one of {names}.*did you mean"):
         load_model("first-cvea")
 
 

@@ -291,3 +291,30 @@ def test_bad_input(change, error, message):
 def test_no_sources_at_any_frequency():
     for field in skygal.simulate_fields(make_wcs((64, 64)), 0, frequency=[1, 2] * u.GHz, noise=1 * u.mJy, seed=1):
         assert len(field.truth) == 0 and "curvature" in field.truth.colnames and field.model.max() == 0
+
+
+@pytest.mark.parametrize("chunks", [None, 50])
+def test_images_that_differ_in_noise_alone_are_drawn_together(monkeypatch, chunks):
+    """Each is to the bit what it is by itself, also where the noise is a map that is blank in a corner."""
+    from skygal.scene import compose
+
+    places, placed = [], compose.place_stamps
+    monkeypatch.setattr(compose, "place_stamps", lambda *args, **kwargs: places.append(1) or placed(*args, **kwargs))
+    wcs = make_wcs((96, 96))
+    maps = np.full((2, 96, 96), 1e-4) * [[[1]], [[0.2]]]
+    maps[:, :20, :30] = np.nan
+    faint = skygal.population.sample_faint(wcs, (96, 96), 40, flux=(0.1 * u.mJy, 5 * u.mJy), seed=3,
+                                           frequency=1.4 * u.GHz)
+    given = {"seed": 7, "faint": faint, "flux": 2 * u.mJy, "chunks": chunks, "frequency": [1.4, 1.4] * u.GHz,
+             "beam": 5.4 * u.arcsec}
+    for noise in ([200, 20] * u.uJy, maps):
+        places.clear()
+        both = skygal.simulate_fields(wcs, 6, noise=noise, **given)
+        assert len(places) == 1
+        for k, field in enumerate(both):
+            alone, = skygal.simulate.iter_fields(wcs, 6, noise=noise, only=[k], **given)
+            for name in ("image", "model", "segmentation"):
+                np.testing.assert_array_equal(*(np.asarray(getattr(one, name)) for one in (field, alone)), err_msg=name)
+            for name in field.truth.colnames:
+                np.testing.assert_array_equal(field.truth[name], alone.truth[name], err_msg=name)
+        assert (both[0].truth["snr"] < both[1].truth["snr"]).any()

@@ -132,7 +132,8 @@ def test_chunks_share_one_map(other_process):
     bases = []
     for task in dict(lazy.image.__dask_graph__()).values():
         for part in (*getattr(task, "args", ()), *(task if isinstance(task, tuple) else ())):
-            noise = getattr(getattr(getattr(part, "value", part), "ground", None), "noise", None)
+            grounds = getattr(getattr(part, "value", part), "grounds", None) or (None,)
+            noise = getattr(grounds[0], "noise", None)
             if isinstance(noise, np.ndarray):
                 bases.append(id(noise.base))
     assert len(bases) == 30 and len(set(bases)) == 1

@@ -146,7 +146,7 @@ def test_layers_have_what_a_layer_has(layer):
     from skygal.scene.layer import Layer
 
     wanted = {name for name in vars(Layer) if not name.startswith("_")}
-    assert wanted == {"truth", "components", "pixels", "shared", "within", "draw"}
+    assert wanted == {"truth", "components", "depths", "shared", "within", "draw"}
     assert wanted <= set(dir(layer)) | set(layer.__dataclass_fields__)
     assert {column.name for column in COMPONENTS} >= {"source_id", "component_id"}
 

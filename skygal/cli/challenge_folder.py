@@ -26,10 +26,11 @@ from skygal.io.config import dump_config, parse_yaml
 from skygal.io.headers import field_header
 from skygal.io.inputs import read_text
 from skygal.io.manifest import MANIFEST, dump_manifest, read_manifest, remove_written, walk
-from skygal.io.streaming import stream_fits
+from skygal.io.streaming import Plane, stream_fits
 from skygal.simulate import iter_fields
 from skygal.truth import write_truth
 from skygal.truth.exports.areas import core_positions, write_border_moc, write_border_region
+from skygal.truth.exports.whole import join_sources
 from skygal.wcs import pixel_to_icrs
 
 if TYPE_CHECKING:
@@ -111,14 +112,18 @@ def make_challenge(challenge: Challenge, output: str | os.PathLike, *, overwrite
         warnings.filterwarnings("ignore", message=_OUTSIDE)
         # the same at each depth
         warnings.filterwarnings("once", message=_COARSE)
-        fields = _fields(challenge, todo, chunks, device, workers, progress)
-        for count, (number, field) in enumerate(zip(todo, fields, strict=True), start=1):
-            band, depth = views[number]
-            with _product(_places(home, band, depth)) as folders:
-                inside, outside = _write_view(field, band, is_deepest=depth == list(band.noise)[-1], folders=folders,
-                                              progress=progress)
-            say(f"{band.name} {depth}: {inside} sources in the training area, {outside} outside ({count} of "
-                f"{len(todo)})")
+        fields, count = _fields(challenge, todo, chunks, device, workers, progress), 0
+        for band in challenge.bands:
+            depths = [views[number][1] for number in todo if views[number][0] is band]
+            if not depths:
+                continue
+            # all at once: lazy pixels of depths that are written together are drawn once
+            with _product([place for depth in depths for place in _places(home, band, depth)]) as folders:
+                found = _write_depths(fields, band, depths, folders, progress)
+            for depth, (inside, outside) in zip(depths, found, strict=True):
+                count += 1
+                say(f"{band.name} {depth}: {inside} sources in the training area, {outside} outside ({count} of "
+                    f"{len(todo)})")
     _finish(challenge, home)
     return home
 
@@ -231,19 +236,30 @@ def _write_areas(band: Band, folder: Path, has_moc: bool) -> None:
     (folder / "training.yaml").write_text(areas_words(band), encoding="utf-8")
 
 
-def _write_view(field: Field, band: Band, *, is_deepest: bool, folders: list[Path], progress: bool
-                ) -> tuple[int, int]:
-    """Write a band at a depth into two folders; return how many sources are in the training area and outside."""
-    secret, released = folders
+def _write_depths(fields: Iterator[Field], band: Band, depths: list[str], folders: list[Path], progress: bool
+                  ) -> list[tuple[int, int]]:
+    """Write a band at several depths into two folders each; return how many sources each has in and out."""
     # nothing that is released may tell the seed
     header = field_header(band.wcs, beam=band.beam, frequency=band.frequency)
     plain = header.copy()
     plain["BUNIT"] = ("", "source_id, 0 for none")
-    planes = {released / "image.fits": (field.image, header, np.float32),
-              secret / "segmentation.fits": (field.segmentation, plain, np.int32)}
-    if is_deepest:
-        planes[secret / "model.fits"] = (field.model, header, np.float32)
+    planes: dict[Path, Plane] = {}
+    found = []
+    for depth, secret, released in zip(depths, folders[::2], folders[1::2], strict=True):
+        field = join_sources(next(fields))
+        planes[released / "image.fits"] = field.image, header, np.float32
+        planes[secret / "segmentation.fits"] = field.segmentation, plain, np.int32
+        if depth == list(band.noise)[-1]:
+            planes[secret / "model.fits"] = field.model, header, np.float32
+        found.append(_write_tables(field, band, secret, released))
+        # tables are large: they are gone before pixels are made
+        del field
     stream_fits(planes, progress=progress)
+    return found
+
+
+def _write_tables(field: Field, band: Band, secret: Path, released: Path) -> tuple[int, int]:
+    """Write what is told of sources; return how many are in the training area and outside."""
     seen = field.truth["flux_in_image"].value > 0
     inside = seen & band.training.holds(*core_positions(field.truth))
     for folder, name, rows in ((released, "training", inside), (secret, "test", seen & ~inside)):

@@ -29,24 +29,31 @@ class Canvas:
         The image's beam.
     valid : ndarray of bool, shape of the window, optional
         Where the image has pixels at all; by default everywhere.
+    depths : int
+        How many images differ in the noise alone: what is drawn is the same in all, and labelled in each.
 
     Attributes
     ----------
     reach : (int, int, int, int)
         (y0, y1, x0, x1) of what matters to the window: itself, and what a PSF image brings in from beyond.
-    segmentation : ndarray of int32, shape of the window
-        Label of the brightest source at each pixel where one is above its limit, else 0.
+    segmentations : list of ndarray of int32, shape of the window
+        One for each depth: label of the brightest source at each pixel where one is above its limit, else 0.
     """
 
     def __init__(self, window: Window, shape: tuple[int, int], beam: TargetBeam,
-                 valid: np.ndarray | None = None) -> None:
+                 valid: np.ndarray | None = None, depths: int = 1) -> None:
         self.window = y0, y1, x0, x1 = window
         self._valid = valid
         self._rest = beam.remainder
         self.reach = self.reach_of(window, shape, beam)
-        self.segmentation = _blank((y1 - y0, x1 - x0), np.int32)
-        self._brightest = _blank((y1 - y0, x1 - x0), np.float32)
+        self.segmentations = [_blank((y1 - y0, x1 - x0), np.int32) for _ in range(depths)]
+        self._brightest = [_blank((y1 - y0, x1 - x0), np.float32) for _ in range(depths)]
         self._sum = _blank((self.reach[1] - self.reach[0], self.reach[3] - self.reach[2]), np.float32)
+
+    @property
+    def segmentation(self) -> np.ndarray:
+        """That of the first depth."""
+        return self.segmentations[0]
 
     @staticmethod
     def reach_of(window: Window, shape: tuple[int, int], beam: TargetBeam) -> Window:
@@ -65,33 +72,38 @@ class Canvas:
         return edges[0], edges[1], edges[2], edges[3]
 
     def add(self, drawn: Drawn, limits: np.ndarray, labels: np.ndarray) -> None:
-        """Add sources, in order, and label their pixels above ``limits``, shape (n,)."""
+        """Add sources, in order, and label their pixels above ``limits``, shape (n,) or (n, depths)."""
+        limits = np.asarray(limits, np.float32).reshape(len(limits), len(self.segmentations))
         for source, (x, y), data, seen in drawn.in_order():
             part = _overlap(x - self.reach[2], y - self.reach[0], data.shape, self._sum.shape)
             if part is not None:
                 self._sum[part[0]] += data[part[1]]
             part = _overlap(x - self.window[2], y - self.window[0], seen.shape, self.segmentation.shape)
             if part is not None:
-                self._label(part, seen, np.float32(limits[source]), int(labels[source]))
+                for depth, limit in enumerate(limits[source]):
+                    self._label(depth, part, seen, limit, int(labels[source]))
 
     def add_analytic(self, sources: Analytic, seen: Analytic, limits: np.ndarray, labels: np.ndarray) -> None:
-        """Add sources whose brightness is a formula, and label their pixels above ``limits``, shape (n,).
+        """Add sources whose brightness is a formula, and label their pixels above ``limits``.
 
-        ``seen`` are the sources as they appear, which with a PSF image are not what is added up.
+        These are of shape (n,) or (n, depths). ``seen`` are the sources as they appear, which with a PSF image are not
+        what is added up.
         """
         draw(sources, self.reach, self._sum)
-        rows = np.flatnonzero(limits > 0)
-        label(seen[rows], labels[rows], limits[rows], self.window, self.segmentation, self._brightest)
-        if self._valid is not None:
-            self.segmentation[~self._valid] = 0
+        limits = np.asarray(limits).reshape(len(limits), len(self.segmentations))
+        for limit, segmentation, brightest in zip(limits.T, self.segmentations, self._brightest, strict=True):
+            rows = np.flatnonzero(limit > 0)
+            label(seen[rows], labels[rows], limit[rows], self.window, segmentation, brightest)
+            if self._valid is not None:
+                segmentation[~self._valid] = 0
 
-    def _label(self, part: tuple[tuple[slice, slice], tuple[slice, slice]], seen: np.ndarray, limit: np.float32,
-               label: int) -> None:
-        here, brightest = seen[part[1]], self._brightest[part[0]]
+    def _label(self, depth: int, part: tuple[tuple[slice, slice], tuple[slice, slice]], seen: np.ndarray,
+               limit: np.float32, label: int) -> None:
+        here, brightest = seen[part[1]], self._brightest[depth][part[0]]
         wins = here > np.maximum(brightest, limit)
         if self._valid is not None:
             wins &= self._valid[part[0]]
-        np.copyto(self.segmentation[part[0]], label, where=wins)
+        np.copyto(self.segmentations[depth][part[0]], label, where=wins)
         np.copyto(brightest, here, where=wins)
 
     def model(self) -> np.ndarray:

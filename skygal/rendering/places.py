@@ -32,7 +32,7 @@ class StampPlaces:
         Its core (x, y), likewise.
     extra : ndarray, shape (n,)
         Unresolved flux that is added to the stamp there, in parts of its own.
-    limits : ndarray, shape (n,), float32
+    limits : ndarray, shape (n, depths), float32
         Jy/beam above which a pixel is labelled as the source's.
     labels : ndarray of int, shape (n,)
         Its ``source_id``.
@@ -62,12 +62,12 @@ class StampPlaces:
         return StampPlaces(*(getattr(self, column.name)[part] for column in fields(self)))
 
     @classmethod
-    def join(cls, parts: list[StampPlaces], none: Any) -> StampPlaces:
+    def join(cls, parts: list[StampPlaces], none: Any, depths: int = 1) -> StampPlaces:
         """Return several sets as one; where there is no set, none with these latents of no source."""
         if not parts:
             whole, number, pair = np.zeros(0, int), np.zeros(0), np.zeros((0, 2))
             return cls(whole, none, number, np.zeros((0, 3)), whole, pair, pair, number, pair, np.zeros((0, 2, 2)),
-                       number, number.astype(np.float32), whole, np.zeros((0, 4), int))
+                       number, np.zeros((0, depths), np.float32), whole, np.zeros((0, 4), int))
         columns: dict[str, Any] = {}
         for column in fields(cls):
             values = [getattr(part, column.name) for part in parts]

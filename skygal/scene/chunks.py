@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,10 +13,22 @@ from skygal.scene.scene import Scene
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["PLANES", "chunked_planes"]
+__all__ = ["Planes", "chunked_planes"]
 
-#: what a chunk holds
-PLANES = np.dtype([("image", np.float32), ("model", np.float32), ("segmentation", np.int32)])
+
+class Planes(NamedTuple):
+    """The pixels of an image, lazy."""
+
+    image: da.Array
+    model: da.Array
+    segmentation: da.Array
+
+
+def _planes(depths: int) -> np.dtype:
+    """Return the type of what a chunk holds: the model, which depths share, and the other planes of each."""
+    each = [(f"{name}{k}", kind) for k in range(depths) for name, kind in (("image", np.float32),
+                                                                           ("segmentation", np.int32))]
+    return np.dtype([("model", np.float32), *each])
 
 
 @lru_cache(maxsize=4)
@@ -28,15 +40,20 @@ def _shipped(name: str, device: str) -> Any:
 
 
 def _chunk(scene: Scene, window: tuple[int, int, int, int], device: str, *shared: Any) -> np.ndarray:
-    """Return a chunk, of type `PLANES`."""
-    out = np.empty((window[1] - window[0], window[3] - window[2]), PLANES)
+    """Return a chunk, of type `_planes`."""
+    out = np.empty((window[1] - window[0], window[3] - window[2]), _planes(len(scene.grounds)))
     known = [_shipped(one, device) if isinstance(one, str) else one for one in shared]
-    out["image"], out["model"], out["segmentation"] = scene.planes(window, known)
+    for k, (image, model, segmentation) in enumerate(scene.planes(window, known)):
+        out[f"image{k}"], out[f"segmentation{k}"] = image, segmentation
+        out["model"] = model
     return out
 
 
-def chunked_planes(scene: Scene, chunks: tuple[tuple[int, ...], tuple[int, ...]], *, device: str = "cpu") -> da.Array:
-    """Return a scene as a lazy array of type `PLANES`.
+def chunked_planes(scene: Scene, chunks: tuple[tuple[int, ...], tuple[int, ...]], *, device: str = "cpu"
+                   ) -> list[Planes]:
+    """Return a scene as lazy arrays, those of each depth.
+
+    Depths that are computed together, as by `dask.compute`, are drawn once.
 
     Parameters
     ----------
@@ -58,6 +75,7 @@ def chunked_planes(scene: Scene, chunks: tuple[tuple[int, ...], tuple[int, ...]]
               dask.delayed(one, name=f"skygal-shared-{k}-{token}", traverse=False)
               for k, one in enumerate(layer.shared for layer in scene.layers)]
     make = dask.delayed(_chunk, pure=False, traverse=False)
+    kind = _planes(len(scene.grounds))
     bottom, rows = 0, []
     for i, high in enumerate(chunks[0]):
         left, row = 0, []
@@ -66,8 +84,9 @@ def chunked_planes(scene: Scene, chunks: tuple[tuple[int, ...], tuple[int, ...]]
         for j, wide in enumerate(chunks[1]):
             window = bottom, bottom + high, left, left + wide
             part = make(beside.within(window), window, device, *shared, dask_key_name=f"skygal-chunk-{token}-{i}-{j}")
-            row.append(da.from_delayed(part, (high, wide), PLANES))
+            row.append(da.from_delayed(part, (high, wide), kind))
             left += wide
         bottom += high
         rows.append(da.concatenate(row, axis=1))
-    return da.concatenate(rows, axis=0)
+    whole = da.concatenate(rows, axis=0)
+    return [Planes(whole[f"image{k}"], whole["model"], whole[f"segmentation{k}"]) for k in range(len(scene.grounds))]

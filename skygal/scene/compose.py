@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -21,11 +22,12 @@ from skygal.observation.frame import Frame
 from skygal.population import check_faint, counted_to, sample_population
 from skygal.population.catalogues import is_catalogue
 from skygal.population.sky_tables import sky_tables
+from skygal.rendering.canvas import Canvas
 from skygal.scene.chunks import chunked_planes
 from skygal.scene.faint import place_faint
 from skygal.scene.galaxies import place_stamps
 from skygal.scene.ground import Ground
-from skygal.scene.layer import components_of, truth_of
+from skygal.scene.layer import Layer, components_of, truth_of
 from skygal.scene.scene import Scene
 from skygal.seeds import Seeds
 from skygal.settings import Morphology, Population, Run, faintest_flux
@@ -156,36 +158,66 @@ def make_images(sky: SampledSky, views: Sequence[tuple[Frame, Ground]], runs: Se
     Yields
     ------
     Made
+
+    Notes
+    -----
+    In views next to each other that have the same frame, and so differ in their ground alone, the sources are drawn
+    and measured once. The pixels of the model are then one array.
     """
-    # each in a function of its own: what it takes to make one is gone while the caller has it
-    for (frame, ground), run in zip(views, runs, strict=True):
-        yield _make_image(sky, frame, ground, run)
+    for _, same in groupby(zip(views, runs, strict=True), key=lambda one: id(one[0][0])):
+        seen, made = zip(*same, strict=True)
+        # in a function of its own: what it takes to make images is gone while the caller has the last one
+        yield from _make_depths(sky, seen[0][0], [ground for _, ground in seen], made[0])
 
 
-def _make_image(sky: SampledSky, frame: Frame, ground: Ground, run: Run) -> Made:
-    ratio = float(frame.frequency / sky.frequency)
-    empty = Scene.of(frame, ground, ())
-    canvas = None if run.chunks is not None else empty.canvas(frame.window)
-    with tqdm(total=len(sky.galaxies), desc="sources", disable=not run.progress, delay=2) as bar:
-        galaxies = place_stamps(sky.galaxies, frame, _rms(ground, sky.galaxies.population), ratio=ratio,
-                                progress=bar.update, canvas=canvas, device=run.device)
-    layers: tuple[Any, ...] = (galaxies,)
-    if sky.faint is not None:
-        faint = place_faint(sky.faint, frame, _rms(ground, sky.faint), ratio=ratio, taken=galaxies.places.labels,
-                            workers=run.workers)
-        layers += (faint,)
-        if canvas is not None:
-            faint.draw(canvas)
-    truth, components = truth_of(layers, frame.shape, workers=run.workers), components_of(layers)
+def _make_depths(sky: SampledSky, frame: Frame, grounds: Sequence[Ground], run: Run) -> Iterator[Made]:
+    """Yield an image over each ground."""
+    canvas = None if run.chunks is not None else Scene.of(frame, grounds, ()).canvas(frame.window)
+    layers = _place(sky, frame, _rms(grounds, sky.galaxies.population),
+                    None if sky.faint is None else _rms(grounds, sky.faint), run, canvas)
+    components = components_of(layers)
+    truths = _truths(layers, frame.shape, len(grounds), run)
     if canvas is None:
-        planes = chunked_planes(Scene.of(frame, ground, layers), run.chunks, device=run.device)
-        return Made(planes["image"], planes["model"], planes["segmentation"], truth, components)
-    ny, nx = frame.shape
-    with tqdm(total=ny * nx, desc="noise", unit="pixel", unit_scale=True, disable=not run.progress, delay=2) as bar:
-        image, model = ground.under(frame.window, canvas.model(), frame.valid, workers=run.workers,
-                                    progress=bar.update)
-    return Made(image, model, canvas.segmentation, truth, components)
+        lazy = chunked_planes(Scene.of(frame, grounds, layers), run.chunks, device=run.device)
+        del layers
+        for planes in lazy:
+            yield Made(*planes, next(truths), components)
+        return
+    drawn, segmentations, (ny, nx) = canvas.model(), canvas.segmentations, frame.shape
+    del layers, canvas
+    for ground, segmentation in zip(grounds, segmentations, strict=True):
+        truth = next(truths)
+        with tqdm(total=ny * nx, desc="noise", unit="pixel", unit_scale=True, disable=not run.progress, delay=2) as bar:
+            image, model = ground.under(frame.window, drawn, frame.valid, workers=run.workers, progress=bar.update)
+        yield Made(image, model, segmentation, truth, components)
 
 
-def _rms(ground: Ground, sources: QTable) -> np.ndarray:
-    return ground.rms_at(sources["ra"].to_value(u.deg), sources["dec"].to_value(u.deg))
+def _truths(layers: Sequence[Layer], shape: tuple[int, int], depths: int, run: Run
+            ) -> Iterator[dict[str, np.ndarray]]:
+    """Yield the columns of truth at each depth, one at a time, and keep no layer longer than that takes."""
+    for depth in range(depths):
+        truth = truth_of(layers, shape, depth=depth, workers=run.workers)
+        if depth == depths - 1:
+            layers = ()
+        yield truth
+
+
+def _place(sky: SampledSky, frame: Frame, rms: np.ndarray, rms_faint: np.ndarray | None, run: Run,
+           canvas: Canvas | None) -> tuple[Layer, ...]:
+    """Return the sources placed and measured; add them to the canvas, if there is one."""
+    ratio = float(frame.frequency / sky.frequency)
+    with tqdm(total=len(sky.galaxies), desc="sources", disable=not run.progress, delay=2) as bar:
+        galaxies = place_stamps(sky.galaxies, frame, rms, ratio=ratio, progress=bar.update, canvas=canvas,
+                                device=run.device)
+    if sky.faint is None or rms_faint is None:
+        return (galaxies,)
+    faint = place_faint(sky.faint, frame, rms_faint, ratio=ratio, taken=galaxies.places.labels, workers=run.workers)
+    if canvas is not None:
+        faint.draw(canvas)
+    return galaxies, faint
+
+
+def _rms(grounds: Sequence[Ground], sources: QTable) -> np.ndarray:
+    """Return the noise at each source, over each ground, shape (depths, n)."""
+    place = sources["ra"].to_value(u.deg), sources["dec"].to_value(u.deg)
+    return np.stack([ground.rms_at(*place) for ground in grounds])

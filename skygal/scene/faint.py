@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,7 @@ from skygal.rendering.analytic.seen import boxes_of, flux_in_frame, place_analyt
 from skygal.rendering.blocks import Window
 from skygal.rendering.canvas import Canvas
 from skygal.rendering.measured import FAINTEST, hidden, least_seen, matters_above
-from skygal.scene.layer import within_boxes
+from skygal.scene.layer import Depth, within_boxes
 from skygal.wcs import icrs_to_pixel, pixel_affine
 
 __all__ = ["FaintLayer", "place_faint"]
@@ -39,13 +40,13 @@ class FaintLayer:
         As they are added up.
     seen : Analytic
         As they appear: the same without a PSF image, else with the Gaussian fitted to its main lobe.
-    limits : ndarray, shape (n,), float32
+    limits : ndarray, shape (n, depths), float32
         Jy/beam above which a pixel is labelled as the source's.
     labels : ndarray of int, shape (n,)
         Their ``source_id``.
     box : ndarray of int, shape (n, 4)
         (y0, y1, x0, x1) of the pixels, one past the last row and column; y0 = y1 for none.
-    truth, components, pixels, shared
+    truth, components, depths, shared
         See `skygal.scene.layer.Layer`; what is the part ``within`` a window has none.
     """
 
@@ -56,7 +57,7 @@ class FaintLayer:
     box: np.ndarray
     truth: dict[str, np.ndarray] = field(default_factory=dict)
     components: dict[str, np.ndarray] = field(default_factory=dict)
-    pixels: Any = None
+    depths: tuple[Depth, ...] = ()
     shared: Any = None
 
     def within(self, window: Window) -> FaintLayer:
@@ -72,6 +73,11 @@ class FaintLayer:
         canvas.add_analytic(mine.sources, mine.seen, mine.limits, mine.labels)
 
 
+def _limit_of(rms: np.ndarray) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Return what gives the limits above which pixels are sources', at the noise at each."""
+    return lambda peak, rows: np.clip(rms[rows], FAINTEST * peak, 0.5 * peak)
+
+
 def place_faint(table: QTable, frame: Frame, rms: np.ndarray, *, ratio: float, taken: np.ndarray,
                 workers: int = 1) -> FaintLayer:
     """Place faint sources in a frame, and measure each by itself.
@@ -82,7 +88,7 @@ def place_faint(table: QTable, frame: Frame, rms: np.ndarray, *, ratio: float, t
         From `skygal.population.check_faint`.
     frame : Frame
         The image.
-    rms : ndarray, shape (n,)
+    rms : ndarray, shape (n,) or (depths, n)
         Noise at each, Jy/beam; 0 for none.
     ratio : float
         The frequency over the one that the table's fluxes are for.
@@ -110,15 +116,15 @@ def place_faint(table: QTable, frame: Frame, rms: np.ndarray, *, ratio: float, t
     own *= np.choose(kind, [0.0, 1.0, FWHM**2])[:, None, None]
     sources, seen = place_analytic(frame.beam, kind, position, flux, own, jacobian)
     # of a sky much wider than the image most lie outside it
+    rms = np.atleast_2d(rms)
     measured = measure(seen, frame.shape, valid=frame.valid, outside=False, workers=workers,
-                       limit=lambda peak, rows: np.clip(rms[rows], FAINTEST * peak, 0.5 * peak))
+                       limit=[_limit_of(one) for one in rms])
     is_psf = frame.beam.psf is not None
     total = flux if is_psf else measured.flux
     with np.errstate(divide="ignore", invalid="ignore"):
         intrinsic = np.where(gain > 0, total / gain, table["flux"].to_value(u.Jy) * colour)
     las = np.choose(kind, [0 * b_maj, GAUSSIAN_SIZE * b_maj, DISC_SIZE * b_maj])
     fwhm = np.choose(kind, [0, 1, FWHM * np.sqrt(DISC_MOMENT)])
-    ends = {f"bbox_{end}": measured.bbox[:, k] for k, end in enumerate(("xmin", "xmax", "ymin", "ymax"))}
     n = len(table)
     # what is part of another source is so under that one's new number too
     own = np.asarray(table["source_id"], np.int64)
@@ -129,17 +135,23 @@ def place_faint(table: QTable, frame: Frame, rms: np.ndarray, *, ratio: float, t
     both = {"source_id": ids, "ra": ra, "dec": dec, "x": position[:, 0], "y": position[:, 1],
             "peak_flux": measured.peak_in_image, "spectral_index": index, "curvature": curvature}
     truth = {
-        **both, **ends, "population": np.asarray(table["population"]).astype(str), "parent_id": parent,
+        **both, "population": np.asarray(table["population"]).astype(str), "parent_id": parent,
         "fr_class": np.full(n, "none"), "morphology": np.array(KINDS)[kind], "flux": intrinsic,
         "flux_apparent": total, "las": las, "b_maj": fwhm * b_maj, "b_min": fwhm * b_min,
         "pa": table["pa"].to_value(u.deg), "core_frac": np.where(kind == POINT, 1.0, 0.0),
-        "n_components": np.ones(n, int), "redshift": np.asarray(table["redshift"], float), "local_rms": rms,
+        "n_components": np.ones(n, int), "redshift": np.asarray(table["redshift"], float),
         "flux_in_image": flux_in_frame(sources, frame) if is_psf else measured.flux_in_image,
-        "edge": measured.edge & ~hidden(flux, position, frame.shape), "las_requested": las,
+        "las_requested": las,
         "flux_requested": table["flux"].to_value(u.Jy)}
     components = {**both, "component_id": np.ones(n, int), "kind": np.full(n, "whole"), "ra_peak": ra, "dec_peak": dec,
                   "x_peak": position[:, 0], "y_peak": position[:, 1], "flux": total, "flux_fraction": np.ones(n)}
     peak = np.nan_to_num(measured.peak_flux)
-    pixels = FaintPixels(seen, ids, measured.limit, least_seen(peak, rms).astype(np.float32), matters_above(peak, rms),
-                         frame.valid)
-    return FaintLayer(sources, seen, measured.limit, ids, boxes_of(sources, known), truth, components, pixels)
+    is_hidden = hidden(flux, position, frame.shape)
+    depths = []
+    for one, outlines in zip(rms, measured.outlines, strict=True):
+        ends = {f"bbox_{end}": outlines.bbox[:, k] for k, end in enumerate(("xmin", "xmax", "ymin", "ymax"))}
+        pixels = FaintPixels(seen, ids, outlines.limit, least_seen(peak, one).astype(np.float32),
+                             matters_above(peak, one), frame.valid)
+        depths.append(Depth({"local_rms": one, "edge": outlines.edge & ~is_hidden, **ends}, pixels))
+    limits = np.stack([outlines.limit for outlines in measured.outlines], axis=1)
+    return FaintLayer(sources, seen, limits, ids, boxes_of(sources, known), truth, components, tuple(depths))

@@ -28,7 +28,7 @@ from skygal.rendering.image_components import Hills, SeenSources, find_hills
 from skygal.rendering.measured import Measured, hidden
 from skygal.rendering.places import StampPlaces
 from skygal.rendering.zoom import stamp_affines, stamp_scale
-from skygal.scene.layer import within_boxes
+from skygal.scene.layer import Depth, within_boxes
 from skygal.wcs import icrs_to_pixel, pixel_affine, pixel_to_icrs
 
 __all__ = ["MAPS_AT_ONCE", "GalaxyLayer", "Sight", "place_stamps", "see_stamps"]
@@ -58,7 +58,7 @@ class GalaxyLayer:
         See `skygal.morphology.clip.clip_stamps`.
     device : str
         Where stamps are rendered: "cpu" or "cuda".
-    truth, components, pixels, shared
+    truth, components, depths, shared
         See `skygal.scene.layer.Layer`; what is shared is the model.
     """
 
@@ -69,7 +69,7 @@ class GalaxyLayer:
     device: str = "cpu"
     truth: dict[str, np.ndarray] = field(default_factory=dict)
     components: dict[str, np.ndarray] = field(default_factory=dict)
-    pixels: Any = None
+    depths: tuple[Depth, ...] = ()
     shared: Any = None
 
     def within(self, window: Window) -> GalaxyLayer:
@@ -121,7 +121,7 @@ def place_stamps(galaxies: Galaxies, frame: Frame, rms: np.ndarray, *, ratio: fl
         What is to be drawn.
     frame : Frame
         The image.
-    rms : ndarray, shape (n,)
+    rms : ndarray, shape (n,) or (depths, n)
         Noise at each, Jy/beam; 0 for none.
     ratio : float
         The frequency over the one that the population's fluxes are for.
@@ -165,7 +165,7 @@ def place_stamps(galaxies: Galaxies, frame: Frame, rms: np.ndarray, *, ratio: fl
         found["flux"] = asked[here] * colours.lobes * (1 + colours.extra)
         places = StampPlaces(np.arange(here.start, here.stop), batch.latents, stamp.flux,
                              np.column_stack([stamp.centre, stamp.las]), sight.octaves, shapes.centre, shapes.core,
-                             colours.extra, position, affine, flux, measured.limits[here], ids[here],
+                             colours.extra, position, affine, flux, measured.all_limits[here], ids[here],
                              np.zeros((len(batch.stamps), 4), int))
         ends = [np.stack([found[f"x{end}"], found[f"y{end}"]], axis=1) for end in ("_core", "")]
         found["n_components"] = np.zeros(len(places), int)
@@ -187,12 +187,13 @@ def place_stamps(galaxies: Galaxies, frame: Frame, rms: np.ndarray, *, ratio: fl
                 progress(drawn.stop - drawn.start)
         columns.append(found)
         kept.append(places)
-    measured.edge[hidden(measured.flux, positions, frame.shape)] = False
+    for outlines in measured.outlines:
+        outlines.edge[hidden(measured.flux, positions, frame.shape)] = False
     _warn(measured, ids)
-    truth, components = _tables(population, frame, positions, rms, measured, gain, _join(columns), _join(parts))
-    places = StampPlaces.join(kept, galaxies.latents[:0])
-    return GalaxyLayer(places, frame.shape, beam, galaxies.clip_sigma, device, truth, components, measured.footprints,
-                       model)
+    truth, components = _tables(population, frame, positions, measured, gain, _join(columns), _join(parts))
+    places = StampPlaces.join(kept, galaxies.latents[:0], len(measured.outlines))
+    depths = tuple(Depth(one.columns() if len(ids) else {}, one.footprints) for one in measured.outlines)
+    return GalaxyLayer(places, frame.shape, beam, galaxies.clip_sigma, device, truth, components, depths, model)
 
 
 def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
@@ -295,8 +296,8 @@ def _components(hills: Hills, colours: Colours, core_frac: np.ndarray, bend: np.
             "curvature": bend[k]}
 
 
-def _tables(population: QTable, frame: Frame, position: np.ndarray, rms: np.ndarray, measured: Measured,
-            gain: np.ndarray, found: dict[str, np.ndarray], components: dict[str, np.ndarray]
+def _tables(population: QTable, frame: Frame, position: np.ndarray, measured: Measured, gain: np.ndarray,
+            found: dict[str, np.ndarray], components: dict[str, np.ndarray]
             ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Return the columns of truth and components."""
     if not len(population):
@@ -322,7 +323,7 @@ def _tables(population: QTable, frame: Frame, position: np.ndarray, rms: np.ndar
         "morphology": np.array([MORPHOLOGIES.get(int(k), "multiple") for k in found["n_components"]], str),
         "spectral_index": np.asarray(population["spectral_index"], float),
         "curvature": np.asarray(population["curvature"], float),
-        "redshift": np.asarray(population["redshift"], float), "local_rms": rms,
+        "redshift": np.asarray(population["redshift"], float),
         "las_requested": las, "flux_requested": population["flux"].to_value(u.Jy),
         **measured.columns(),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,7 +13,23 @@ from skygal.rendering.canvas import Canvas
 from skygal.rendering.neighbours import HasPixels, find_neighbours
 from skygal.truth.schema import COMPONENTS, TRUTH, join_columns
 
-__all__ = ["Layer", "components_of", "truth_of", "within_boxes"]
+__all__ = ["Depth", "Layer", "components_of", "truth_of", "within_boxes"]
+
+
+@dataclass(frozen=True, eq=False)
+class Depth:
+    """What the noise of an image decides of the sources of a layer.
+
+    Attributes
+    ----------
+    truth : dict of str to ndarray
+        Columns of truth.
+    pixels : HasPixels
+        The sources' brightness, for what they are to their neighbours.
+    """
+
+    truth: dict[str, np.ndarray]
+    pixels: HasPixels
 
 
 class Layer(Protocol):
@@ -22,8 +39,8 @@ class Layer(Protocol):
     ----------
     truth, components : dict of str to ndarray
         Those columns of `skygal.truth.schema` that such sources have, in its units; others are left empty there.
-    pixels : HasPixels
-        Their brightness, for what they are to their neighbours.
+    depths : tuple of Depth
+        What is different in images of other noise, in the order of their grounds.
     shared : object
         What drawing any window of them needs alike, such as a model: a task for another process gets it once.
     """
@@ -37,8 +54,8 @@ class Layer(Protocol):
         """Columns of components."""
 
     @property
-    def pixels(self) -> HasPixels:
-        """Their brightness."""
+    def depths(self) -> tuple[Depth, ...]:
+        """What the noise decides."""
 
     @property
     def shared(self) -> Any:
@@ -51,7 +68,8 @@ class Layer(Protocol):
         """Add the sources to a canvas and label their pixels, bit by bit the same whatever its window."""
 
 
-def truth_of(layers: Sequence[Layer], shape: tuple[int, int], *, workers: int = 1) -> dict[str, np.ndarray]:
+def truth_of(layers: Sequence[Layer], shape: tuple[int, int], *, depth: int = 0, workers: int = 1
+             ) -> dict[str, np.ndarray]:
     """Return the columns of truth of all layers together, with what neighbours add to each source.
 
     Parameters
@@ -60,13 +78,15 @@ def truth_of(layers: Sequence[Layer], shape: tuple[int, int], *, workers: int = 
         All that is in the image.
     shape : (int, int)
         Its (ny, nx).
+    depth : int
+        Which of the layers' depths it is.
     workers : int
         Threads.
     """
-    truth = join_columns(TRUTH, [layer.truth for layer in layers])
+    truth = join_columns(TRUTH, [{**layer.truth, **layer.depths[depth].truth} for layer in layers])
     with np.errstate(divide="ignore", invalid="ignore"):
         truth["snr"] = np.where(truth["peak_flux"] == 0, 0, truth["peak_flux"] / truth["local_rms"])
-    found = find_neighbours([layer.pixels for layer in layers], shape, workers=workers)
+    found = find_neighbours([layer.depths[depth].pixels for layer in layers], shape, workers=workers)
     order = np.argsort(truth["source_id"])
     rows = order[np.searchsorted(truth["source_id"][order], found.labels)]
     truth["blended"][rows], truth["neighbour_flux_frac"][rows] = found.blended, found.share

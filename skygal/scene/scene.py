@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,8 +32,8 @@ class Scene:
         Its beam.
     valid : ndarray of bool or None
         Where it has pixels: of the image, or of the window that this is the part ``within``; None for everywhere.
-    ground : Ground
-        What sources are added to.
+    grounds : tuple of Ground
+        What sources are added to, at each depth.
     layers : sequence of Layer
         The sources, in the order in which they are added up.
     """
@@ -40,13 +41,13 @@ class Scene:
     shape: tuple[int, int]
     beam: TargetBeam
     valid: np.ndarray | None
-    ground: Ground
+    grounds: tuple[Ground, ...]
     layers: tuple[Layer, ...]
 
     @classmethod
-    def of(cls, frame: Frame, ground: Ground, layers: tuple[Layer, ...]) -> Scene:
-        """Return layers over a ground in a frame."""
-        return cls(frame.shape, frame.beam, frame.valid, ground, layers)
+    def of(cls, frame: Frame, grounds: Sequence[Ground], layers: tuple[Layer, ...]) -> Scene:
+        """Return layers over grounds in a frame."""
+        return cls(frame.shape, frame.beam, frame.valid, tuple(grounds), layers)
 
     def within(self, window: Window) -> Scene:
         """Return what it takes to make a window (y0, y1, x0, x1), and what the layers share apart from that."""
@@ -54,7 +55,8 @@ class Scene:
         valid = None if self.valid is None else self.valid[y0:y1, x0:x1]
         reach = Canvas.reach_of(window, self.shape, self.beam)
         return Scene(self.shape, self.beam, None if valid is None or valid.all() else valid,
-                     self.ground.within(window), tuple(layer.within(reach) for layer in self.layers))
+                     tuple(ground.within(window) for ground in self.grounds),
+                     tuple(layer.within(reach) for layer in self.layers))
 
     def near(self, window: Window) -> Scene:
         """Return the scene with the sources alone that windows in this one need."""
@@ -63,15 +65,16 @@ class Scene:
 
     def canvas(self, window: Window) -> Canvas:
         """Return an empty canvas for a window; `within` it, or of all of the image."""
-        return Canvas(window, self.shape, self.beam, self.valid)
+        return Canvas(window, self.shape, self.beam, self.valid, len(self.grounds))
 
-    def planes(self, window: Window, shared: list[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return image, model and segmentation of the window that this is the part within.
+    def planes(self, window: Window, shared: list[Any]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Return image, model and segmentation, at each depth, of the window that this is the part within.
 
         ``shared`` is what the layers share, one each.
         """
         canvas = self.canvas(window)
         for layer, common in zip(self.layers, shared, strict=True):
             layer.draw(canvas, common)
-        image, model = self.ground.under(window, canvas.model(), self.valid)
-        return image, model, canvas.segmentation
+        drawn = canvas.model()
+        return [(*ground.under(window, drawn, self.valid), segmentation)
+                for ground, segmentation in zip(self.grounds, canvas.segmentations, strict=True)]

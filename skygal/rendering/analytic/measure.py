@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -20,6 +20,25 @@ LARGEST_BOX = 2**22
 ROWS = 2**14
 
 
+#: Jy/beam above which a pixel is a source's: of each, or a function of peaks and rows
+Limit = np.ndarray | Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class AnalyticOutlines:
+    """Which pixels are the sources' at one set of limits.
+
+    Attributes
+    ----------
+    limit, bbox, edge
+        See `AnalyticTruth`.
+    """
+
+    limit: np.ndarray
+    bbox: np.ndarray
+    edge: np.ndarray
+
+
 @dataclass(frozen=True, eq=False)
 class AnalyticTruth:
     """What sources measure on their own noiseless pixels.
@@ -31,8 +50,10 @@ class AnalyticTruth:
     peak_flux, peak_in_image : ndarray, shape (n,)
         Its largest pixel, Jy/beam (of a negative source, the lowest), NaN if it has none; and the largest within
         the image, 0 if there is none.
+    outlines : list of AnalyticOutlines
+        Those of each set of limits.
     limit : ndarray of float32, shape (n,)
-        Jy/beam above which a pixel is a source's.
+        Jy/beam above which a pixel is a source's; this and what follows at the first set of limits.
     bbox : ndarray of int, shape (n, 4)
         xmin, xmax, ymin, ymax of its pixels above the limit in the image, ends included; -1 if it has none
         there.
@@ -44,14 +65,27 @@ class AnalyticTruth:
     flux_in_image: np.ndarray
     peak_flux: np.ndarray
     peak_in_image: np.ndarray
-    limit: np.ndarray
-    bbox: np.ndarray
-    edge: np.ndarray
+    outlines: list[AnalyticOutlines]
+
+    @property
+    def limit(self) -> np.ndarray:
+        """Jy/beam above which a pixel is a source's."""
+        return self.outlines[0].limit
+
+    @property
+    def bbox(self) -> np.ndarray:
+        """Ends of its pixels."""
+        return self.outlines[0].bbox
+
+    @property
+    def edge(self) -> np.ndarray:
+        """Whether some of its pixels are missing."""
+        return self.outlines[0].edge
 
 
 def measure(sources: Analytic, shape: tuple[int, int], *,
-            limit: np.ndarray | Callable[[np.ndarray, np.ndarray], np.ndarray], valid: np.ndarray | None = None,
-            pixel_integrated: bool = False, outside: bool = True, workers: int = 1) -> AnalyticTruth:
+            limit: Limit | Sequence[Limit], valid: np.ndarray | None = None, pixel_integrated: bool = False,
+            outside: bool = True, workers: int = 1) -> AnalyticTruth:
     """Measure each source as it is drawn, alone.
 
     Parameters
@@ -59,9 +93,9 @@ def measure(sources: Analytic, shape: tuple[int, int], *,
     sources : Analytic
     shape : (int, int)
         (ny, nx) of the image.
-    limit : ndarray, shape (n,), or callable
+    limit : ndarray, shape (n,), callable, or list of these
         Jy/beam above which a pixel is a source's. A function is called with peaks, shape (m,), and the
-        rows, shape (m,), that they are of.
+        rows, shape (m,), that they are of. Sources are made once for all in a list.
     valid : ndarray of bool, shape (ny, nx), optional
         Where the image has pixels at all; by default everywhere.
     pixel_integrated : bool
@@ -101,14 +135,16 @@ def measure(sources: Analytic, shape: tuple[int, int], *,
     n, (ny, nx) = len(sources), shape
     if valid is not None and valid.shape != (ny, nx):
         raise ValueError(f"valid must have the image's shape {(ny, nx)}, got {valid.shape}")
+    asked: list[Limit] = list(limit) if isinstance(limit, (list, tuple)) else [limit]  # type: ignore[list-item]
     out = AnalyticTruth(np.zeros(n), np.zeros(n), np.full(n, np.nan), np.zeros(n),
-                        np.full(n, np.inf, np.float32), np.full((n, 4), -1), np.ones(n, bool))
+                        [AnalyticOutlines(np.full(n, np.inf, np.float32), np.full((n, 4), -1), np.ones(n, bool))
+                         for _ in asked])
     boxes = Boxes.of(sources, integrated=pixel_integrated)
     known = boxes.half[:, 0] >= 0
     cut = known & ((2.0 * boxes.half + 1).prod(axis=1) > max(LARGEST_BOX, 4 * ny * nx))
     if not outside:
         cut |= known & ((boxes.centre + boxes.half < 0) | (boxes.centre - boxes.half >= [nx, ny])).any(axis=1)
-    sums = _Sums(out, (ny, nx), valid, cut)
+    sums = _Sums(out, (ny, nx), valid, cut, asked)
 
     def alone(rows: np.ndarray, window: tuple[int, int, int, int] | None) -> None:
         large = bool(boxes.group[rows[0]] < 0)
@@ -117,10 +153,10 @@ def measure(sources: Analytic, shape: tuple[int, int], *,
             for patches in make_patches(sources, boxes, mine, integrated=pixel_integrated, window=window):
                 sums.add(patches)
                 if not large:
-                    sums.limit(patches.rows, limit)
+                    sums.limit(patches.rows)
                     sums.outline(patches)
             if large:
-                sums.limit(mine, limit)
+                sums.limit(mine)
                 for patches in make_patches(sources, boxes, mine, integrated=pixel_integrated, window=window):
                     sums.outline(patches)
 
@@ -144,9 +180,10 @@ def measure(sources: Analytic, shape: tuple[int, int], *,
 class _Sums:
     """What is added up from the parts of sources."""
 
-    def __init__(self, out: AnalyticTruth, shape: tuple[int, int], valid: np.ndarray | None, cut: np.ndarray) -> None:
-        self._out, self._shape, self._valid, self._cut = out, shape, valid, cut
-        self._seen = np.zeros(len(cut), bool)
+    def __init__(self, out: AnalyticTruth, shape: tuple[int, int], valid: np.ndarray | None, cut: np.ndarray,
+                 limits: Sequence[Limit]) -> None:
+        self._out, self._shape, self._valid, self._cut, self._limits = out, shape, valid, cut, limits
+        self._seen = np.zeros((len(limits), len(cut)), bool)
 
     def _inside(self, patches: AnalyticPatches) -> np.ndarray | None:
         ny, nx = self._shape
@@ -172,21 +209,28 @@ class _Sums:
         before, here = out.peak_in_image[k], _farthest(values if inside is None else each)
         out.peak_in_image[k] = np.where(np.abs(here) > np.abs(before), here, before)
 
-    def limit(self, rows: np.ndarray, limit: np.ndarray | Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
-        self._out.limit[rows] = limit(self._out.peak_flux[rows], rows) if callable(limit) else limit[rows]
+    def limit(self, rows: np.ndarray) -> None:
+        """Find the limits of sources whose peaks are known."""
+        for out, limit in zip(self._out.outlines, self._limits, strict=True):
+            out.limit[rows] = limit(self._out.peak_flux[rows], rows) if callable(limit) else limit[rows]
 
     def outline(self, patches: AnalyticPatches) -> None:
-        """Find the pixels above the limit."""
-        k, out = patches.rows, self._out
-        above = patches.values > out.limit[k][:, None, None]
+        """Find the pixels above the limits."""
         inside = self._inside(patches)
+        for out, seen in zip(self._out.outlines, self._seen, strict=True):
+            self._outline(out, seen, patches, inside)
+
+    def _outline(self, out: AnalyticOutlines, seen: np.ndarray, patches: AnalyticPatches, inside: np.ndarray | None
+                 ) -> None:
+        k = patches.rows
+        above = patches.values > out.limit[k][:, None, None]
         here = above if inside is None else above & inside
         some = above.any(axis=(1, 2))
         beyond = np.zeros(len(k), bool) if inside is None else (above & ~inside).any(axis=(1, 2))
         # at the edge until pixels are found; from then on if any is beyond
         found = k[some]
-        out.edge[found] = (self._seen[found] & out.edge[found]) | beyond[some] | self._cut[found]
-        self._seen[found] = True
+        out.edge[found] = (seen[found] & out.edge[found]) | beyond[some] | self._cut[found]
+        seen[found] = True
         rows, columns = here.any(axis=2), here.any(axis=1)
         mine = rows.any(axis=1)
         for side, (line, first) in enumerate(((columns[mine], patches.corner[mine, 0]),

@@ -149,7 +149,7 @@ def _placements(truth: QTable, plan: Latents, clip_sigma: float | None, generato
         kept.append(StampPlaces(np.arange(here.start, here.stop), batch.latents, stamp.flux,
                                 np.column_stack([stamp.centre, stamp.las]), sight.octaves, shapes.centre, shapes.core,
                                 colours.extra, position, affine, asked[here] * colours.lobes,
-                                np.full(len(box), np.inf, np.float32), np.zeros(len(box), int), box))
+                                np.full((len(box), 1), np.inf, np.float32), np.zeros(len(box), int), box))
     return StampPlaces.join(kept, plan[:0])
 
 
