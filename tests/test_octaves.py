@@ -80,7 +80,7 @@ def test_corrections_draw_nearer_and_stay_positive():
 
 
 def test_each_octave_smoothed_is_near_the_map_before(model, batch):
-    """To a hundredth of the peak in the first and less in the next: the root of the mean square over the map."""
+    """To a few thousandths of the peak in the first and less in the next: the root of the mean square over the map."""
     anchors = model.octaves.anchors(batch.stamps, batch.shapes.centre, 3.0)
     errors = np.zeros((len(anchors), 3))
     for k, anchor in enumerate(anchors):
@@ -92,7 +92,7 @@ def test_each_octave_smoothed_is_near_the_map_before(model, batch):
             again = smooth(torch.from_numpy(sky.image)[None, None])[0, 0].numpy()
             errors[k, octave] = np.sqrt(np.mean((again - before)**2))
             assert (sky.image > 0).all()
-    assert (np.median(errors, axis=0) < [2e-2, 1e-2, 4e-3]).all(), np.median(errors, axis=0)
+    assert (np.median(errors, axis=0) < [4e-3, 1e-3, 5e-4]).all(), np.median(errors, axis=0)
 
 
 def test_flux_and_places_are_those_of_the_stamp(model, batch):
@@ -133,7 +133,7 @@ def field(beam, pixel, las, side, model=SHARP, n=5, **given):
 
 
 def test_one_seed_is_one_sky_at_every_resolution():
-    """The sharp view smoothed is the coarse one, to a root mean square of 2e-2 of its peak."""
+    """The sharp view smoothed is the coarse one, to a root mean square of 4e-3 of its peak."""
     from scipy import ndimage
 
     sharp, coarse = (field(beam, 0.4, 24.0, 220) for beam in (1.2, 4.0))
@@ -141,7 +141,7 @@ def test_one_seed_is_one_sky_at_every_resolution():
     seen = ndimage.gaussian_filter(sharp.image.astype(float), sigma) * (4.0 / 1.2)**2
     inner = slice(30, -30)
     error = (seen - coarse.image)[inner, inner] / coarse.image.max()
-    assert np.sqrt(np.mean(error**2)) < 2e-2
+    assert np.sqrt(np.mean(error**2)) < 4e-3
     for name in ("flux", "ra", "dec", "las", "latent_seed", "zoom"):
         np.testing.assert_allclose(np.asarray(sharp.truth[name]), np.asarray(coarse.truth[name]), rtol=1e-6)
 
@@ -178,7 +178,7 @@ def test_a_source_with_more_beams_smoothed_has_fewer(model, batch):
     sigma = 3 / FWHM * np.sqrt(9 - 1)
     seen = ndimage.gaussian_filter(images[1].astype(float), sigma)[::3, ::3]
     error = seen / seen.sum() - images[0] / images[0].sum()
-    assert np.sqrt(np.mean(error**2)) < 2e-2 * seen.max() / seen.sum()
+    assert np.sqrt(np.mean(error**2)) < 4e-3 * seen.max() / seen.sum()
 
 
 @pytest.mark.parametrize(("given", "words"), [

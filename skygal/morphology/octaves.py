@@ -39,7 +39,7 @@ EDGE = 1e-4
 #: of the peak: what is fainter is nothing
 DARK = 1e-5
 #: how often each octave is corrected, so that its map, smoothed, is closer to the one before
-CORRECTIONS = 4
+CORRECTIONS = 8
 #: iterations in which the sky behind a stamp is found
 RESTORATIONS = 8
 #: models whose stamps octaves can follow

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["OctaveSettings", "left_out", "train_octaves"]
 
+#: largest axis ratio of the beam of a map that is learnt from
+ROUND = 1.2
 #: beams across a source, above which no octave is tried while training
 MOST_BEAMS = 95.0
 #: natural logarithm of beams, within which maps count as of one scale
@@ -59,6 +61,8 @@ class OctaveSettings:
     adversarial, slope : float
         Weight of the critic's say, and of its own squared slope at real maps (Mescheder et al. 2018,
         arXiv:1801.04406).
+    truth : float
+        Weight of how far what is drawn, smoothed, is from the coarse map.
     noise : float
         Largest standard deviation of what is added to half the decimal logarithm of coarse maps.
     first_rate, rate, last_rate, critic_rate : float
@@ -86,6 +90,7 @@ class OctaveSettings:
     kl_weight: float = 0.3
     adversarial: float = 0.4
     slope: float = 0.05
+    truth: float = 0.3
     noise: float = 0.03
     first_rate: float = 1e-3
     rate: float = 4e-4
@@ -149,7 +154,8 @@ class OctaveTrainer:
         self.kept = {key: value.clone() for key, value in self.model.octave.state_dict().items()}
         self.optimizer = torch.optim.Adam(self.model.parameters(), settings.first_rate, betas=(0.5, 0.99))
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), settings.critic_rate, betas=(0.0, 0.99))
-        known = np.setdiff1d(np.arange(len(atlas.image)),
+        # a map that was turned may have the angle of a long beam from before
+        known = np.setdiff1d(np.flatnonzero(atlas.beam[:, 0] <= ROUND * atlas.beam[:, 1]),
                              left_out(len(atlas.image), settings.fold, settings.folds))
         self.maps = atlas_maps(atlas, known, settings.views, np.random.default_rng(settings.seed))
         if not self.maps:
@@ -252,9 +258,11 @@ class OctaveTrainer:
             if drawn is not None:
                 self.critic.requires_grad_(False)
                 for batch in (atlas, drawn):
-                    fine = _within(self.model.octave(batch.coarse, batch.information, *_latents(batch),
-                                                     noise=_noise(batch, given.noise)))
+                    whole = self.model.octave(batch.coarse, batch.information, *_latents(batch),
+                                              noise=_noise(batch, given.noise))
+                    fine = _within(whole)
                     loss = loss + given.adversarial * critic_loss(self.critic(fine, batch.scale), 1)
+                    loss = loss + given.truth * _difference(whole, batch.coarse)
                     shown.append(fine.detach())
                 self.critic.requires_grad_(True)
         self.optimizer.zero_grad()
@@ -355,6 +363,18 @@ def _latents(batch: _Batch) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(n, LOCAL, h // 2, w // 2), torch.randn(n, WHOLE)
 
 
+def _difference(fine: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
+    """Return how far fine maps, smoothed, are from the coarse ones: the mean difference of square roots, in scales."""
+    import torch
+
+    from skygal.morphology.octave_model import RIM, ROOT
+    from skygal.morphology.octave_networks import smooth
+
+    with torch.autocast("cpu", enabled=False):
+        seen, known = (maps[:, :, RIM:-RIM, RIM:-RIM].clamp_min(1e-8).sqrt() for maps in (smooth(fine.float()), coarse))
+    return (seen - known).abs().mean() / ROOT
+
+
 def _within(maps: torch.Tensor) -> torch.Tensor:
     from skygal.morphology.octave_model import RIM
 
@@ -376,7 +396,7 @@ def _anchors(base: CvaeGenerator, octaves: Any, settings: OctaveSettings, frii: 
     found: list[tuple[np.ndarray, float, tuple[float, float]]] = []
     for batch in make_stamps(base, sample_latents(base, "balanced", classes, keys, least=least, most=most), 3.0):
         beams = batch.shapes.las / fwhm / settings.factor
-        images = octaves.anchors(batch.stamps, batch.shapes.centre, fwhm)
+        images = octaves.anchors(octaves.soften(batch.stamps, fwhm), batch.shapes.centre, fwhm)
         found += zip(images, beams.tolist(), (class_flags(str(name)) for name in batch.latents.fr_class), strict=True)
     return found
 
