@@ -102,6 +102,22 @@ def test_an_interrupted_training_resumes_to_the_bit(atlas, trained, tmp_path, mo
         np.testing.assert_array_equal(value, second[key])
 
 
+def test_a_run_that_is_replaced_is_kept_until_the_new_one_is_done(atlas, trained, tmp_path, monkeypatch):
+    path = tmp_path / trained.name
+    for suffix in (".safetensors", ".ckpt", ".csv"):
+        path.with_suffix(suffix).write_bytes(trained.with_suffix(suffix).read_bytes())
+    settings = OctaveSettings(**SMALL)
+    with pytest.raises(FileExistsError, match="exists"):
+        train_octaves(atlas, path, settings=settings)
+    monkeypatch.setattr(OctaveTrainer, "save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        train_octaves(atlas, path, settings=settings, overwrite=True)
+    assert (tmp_path / "sharp.old" / path.name).read_bytes() == trained.read_bytes() and not path.exists()
+    monkeypatch.undo()
+    train_octaves(atlas, path, settings=settings, overwrite=True)
+    assert load_model(path).metadata["left_out"] == [] and not (tmp_path / "sharp.old").exists()
+
+
 def test_folds_are_each_source_once():
     parts = [left_out(59, k, 3) for k in range(3)]
     np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(59))

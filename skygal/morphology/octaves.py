@@ -47,6 +47,7 @@ BASES = ("first-cvae",)
 #: features of a layer, at most
 WIDEST = 512
 
+
 class Octaves:
     """Octaves after the stamps of a model.
 

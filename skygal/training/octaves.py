@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skygal.checks import as_count, as_seed, show
-from skygal.io.atomic import check_writable, whole_file
+from skygal.io.atomic import whole_file
 from skygal.io.torch_files import check_moments, read_torch
 from skygal.morphology.conditions import SIZE_TO_EXTENT
 from skygal.morphology.octave_inputs import LOCAL, WHOLE, class_flags
 from skygal.training.data.atlas import Atlas, read_atlas
 from skygal.training.data.octave_maps import AtlasMap, Piece, atlas_maps, cut_piece
-from skygal.training.run_files import restoring, write_metrics
+from skygal.training.run_files import check_run, drop_aside, restoring, set_aside, write_metrics
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +40,8 @@ SETTLING = 0.75
 HELD = 4
 #: steps between those
 EVERY = 8
+#: steps to a row of the metrics
+SHOWN = 100
 
 
 @dataclass(frozen=True)
@@ -444,37 +446,29 @@ def train_octaves(atlas: str | os.PathLike, output: str | os.PathLike, *, settin
     from skygal.morphology.octaves import save_octaves
     from skygal.training.loop import quiet_torch
 
-    settings, output = settings or OctaveSettings(), Path(output)
-    if output.suffix != ".safetensors":
-        raise ValueError(f"output must end in .safetensors, got {show(os.fspath(output))}")
-    checkpoint = output.with_suffix(".ckpt")
-    check_writable(output, overwrite=overwrite, folder=False)
-    if resume and not checkpoint.is_file():
-        raise FileNotFoundError(f"checkpoint {show(str(checkpoint))} to resume from not found")
-    if not resume:
-        for path in (checkpoint, output.with_suffix(".csv")):
-            check_writable(path, overwrite=overwrite, folder=False)
+    settings = settings or OctaveSettings()
+    output, checkpoint, metrics = check_run(output, overwrite=overwrite, resume=resume)
     known, base = read_atlas(atlas), load_model(DEFAULT_MODEL)
     assert isinstance(base, CvaeGenerator)
     with quiet_torch(settings.seed):
         trainer = OctaveTrainer(known, base, settings)
         if resume:
             trainer.load(checkpoint)
-        for row in _run(trainer, checkpoint, progress):
-            trainer.rows.append(row)
-            write_metrics(output.with_suffix(".csv"), trainer.rows)
+        _run(trainer, checkpoint, metrics, progress, () if resume else (output, output.with_suffix(".yaml")))
         network = Octave()
         network.load_state_dict(trainer.kept)
     low, high = settings.sizes
     missing = left_out(len(known.image), settings.fold, settings.folds)
-    return save_octaves(network, output, name=name or output.stem, base=base, factor=settings.factor,
-                        extent=(low / SIZE_TO_EXTENT, high / SIZE_TO_EXTENT), overwrite=overwrite,
-                        metadata={"settings": asdict(settings), "atlas": Path(atlas).name, "skygal": __version__,
-                                  "left_out": known.name[missing].tolist()})
+    save_octaves(network, output, name=name or output.stem, base=base, factor=settings.factor,
+                 extent=(low / SIZE_TO_EXTENT, high / SIZE_TO_EXTENT), overwrite=overwrite,
+                 metadata={"settings": asdict(settings), "atlas": Path(atlas).name, "skygal": __version__,
+                           "left_out": known.name[missing].tolist()})
+    drop_aside(output)
+    return output
 
 
-def _run(trainer: OctaveTrainer, checkpoint: Path, progress: bool) -> Iterator[dict[str, float]]:
-    """Train to the last step; yield the mean losses of every hundred steps, and write checkpoints."""
+def _run(trainer: OctaveTrainer, checkpoint: Path, metrics: Path, progress: bool, replaced: Sequence[Path]) -> None:
+    """Train to the last step; write metrics and checkpoints, when what they replace is out of the way."""
     from tqdm import tqdm
 
     settings, started, sums = trainer.settings, time.monotonic(), []
@@ -487,11 +481,17 @@ def _run(trainer: OctaveTrainer, checkpoint: Path, progress: bool) -> Iterator[d
                                  f"critic_rate {settings.critic_rate} may be too high")
             sums.append(losses)
             bar.update()
-            if trainer.step % 100 == 0 or trainer.step == settings.steps:
+            shown = trainer.step % SHOWN == 0 or trainer.step == settings.steps
+            kept = trainer.step % settings.checkpoint_every == 0 or trainer.step == settings.steps
+            if (shown or kept) and replaced:
+                set_aside(replaced[0], (checkpoint, metrics, *replaced[1:]))
+                replaced = ()
+            if shown:
                 names = ("elbo", "critic", "right_real", "right_after_atlas", "right_after_stamps")
                 means = {key: float(np.mean([row[key] for row in sums if key in row] or [math.nan])) for key in names}
                 sums = []
-                yield {"step": trainer.step, "seconds": before + time.monotonic() - started, **means}
+                trainer.rows.append({"step": trainer.step, "seconds": before + time.monotonic() - started, **means})
+                write_metrics(metrics, trainer.rows)
                 bar.set_postfix(critic=f"{means['critic']:.3f}")
-            if trainer.step % settings.checkpoint_every == 0 or trainer.step == settings.steps:
+            if kept:
                 trainer.save(checkpoint)

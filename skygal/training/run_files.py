@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from skygal.checks import shorten, show
-from skygal.io.atomic import whole_directory, whole_file
+from skygal.io.atomic import check_writable, whole_directory, whole_file
 from skygal.io.manifest import find_foreign, read_manifest
 from skygal.io.parts import remove_replaced
 
-__all__ = ["check_aside", "drop_aside", "restoring", "set_aside", "write_metrics"]
+__all__ = ["check_aside", "check_run", "drop_aside", "restoring", "set_aside", "write_metrics"]
 
 
 def write_metrics(path: str | os.PathLike, rows: list[dict[str, Any]], *, overwrite: bool = True) -> None:
@@ -66,6 +66,33 @@ def check_aside(weights: Path) -> None:
     if weights.exists() and os.path.lexists(home) and not _is_aside(home, weights):
         raise FileExistsError(f"{str(home)!r} is in the way, where the run that is replaced is kept until the new one "
                               "is done: move it, or give output another name")
+
+
+def check_run(output: str | os.PathLike, *, overwrite: bool, resume: bool) -> tuple[Path, Path, Path]:
+    """Check, before any work is done, the files of a training; return its weights, checkpoint and metrics.
+
+    Raises
+    ------
+    ValueError
+        If the output's name does not end in ``.safetensors``.
+    FileExistsError
+        If one is there and may not be replaced.
+    FileNotFoundError
+        If there is no checkpoint to resume from.
+    """
+    weights = Path(output)
+    if weights.suffix != ".safetensors":
+        raise ValueError(f"output must end in .safetensors, got {show(os.fspath(weights))}")
+    checkpoint, metrics = weights.with_suffix(".ckpt"), weights.with_suffix(".csv")
+    check_writable(weights, overwrite=overwrite, folder=False)
+    if resume:
+        if not checkpoint.is_file():
+            raise FileNotFoundError(f"checkpoint {show(str(checkpoint))} to resume from not found")
+    else:
+        for path in (checkpoint, metrics):
+            check_writable(path, overwrite=overwrite, folder=False)
+        check_aside(weights)
+    return weights, checkpoint, metrics
 
 
 def set_aside(weights: Path, others: Iterable[Path]) -> None:

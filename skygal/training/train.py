@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skygal.checks import show
-from skygal.io.atomic import check_writable
 from skygal.morphology.conditions import ConditionTable
 from skygal.training.data.cutouts import join_cutouts
 from skygal.training.data.prepare import TrainingSet, prepare_stamps
 from skygal.training.data.readers import read_stamps
-from skygal.training.run_files import check_aside, drop_aside, set_aside, write_metrics
+from skygal.training.run_files import check_run, drop_aside, set_aside, write_metrics
 from skygal.training.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -115,18 +114,7 @@ def train_model(sources: Sequence[str | os.PathLike], output: str | os.PathLike,
     folder ``*.old`` from the first checkpoint until the new weights are written.
     """
     settings = settings or TrainSettings()
-    output = Path(output)
-    if output.suffix != ".safetensors":
-        raise ValueError(f"output must end in .safetensors, got {show(os.fspath(output))}")
-    checkpoint, metrics = output.with_suffix(".ckpt"), output.with_suffix(".csv")
-    check_writable(output, overwrite=overwrite, folder=False)
-    if resume:
-        if not checkpoint.is_file():
-            raise FileNotFoundError(f"checkpoint {show(str(checkpoint))} to resume from not found")
-    else:
-        for path in (checkpoint, metrics):
-            check_writable(path, overwrite=overwrite, folder=False)
-        check_aside(output)
+    output, checkpoint, metrics = check_run(output, overwrite=overwrite, resume=resume)
     from skygal.morphology.checkpoint import check_device, load_model, save_model
     from skygal.morphology.generator import CvaeGenerator
     from skygal.training.acceptance import train_acceptance
