@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["MEASURES", "Evaluation", "evaluate_model", "evaluate_stamps"]
 
 #: the measures, in the order of the table
-MEASURES = ("judge", "ramis", "fidelity", "frechet", "two-sample", "pipeline", "transfer", "shapes", "closeness")
+MEASURES = ("judge", "ramis", "fidelity", "frechet", "two-sample", "otherwise", "pipeline", "transfer", "shapes", "closeness")
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +80,7 @@ def measure_all(reference: Reference, sample: GeneratedSample, paper: PaperClass
         "fidelity": lambda: fidelity.measure_fidelity(reference, sample, paper),
         "frechet": lambda: fidelity.measure_frechet(reference, sample),
         "two-sample": lambda: classifier_tests.measure_two_sample(reference, sample),
+        "otherwise": lambda: classifier_tests.measure_otherwise(reference, sample),
         "pipeline": lambda: classifier_tests.measure_pipeline(reference),
         "transfer": lambda: classifier_tests.measure_transfer(reference, sample),
         "shapes": lambda: shapes.measure_shapes(reference, sample),

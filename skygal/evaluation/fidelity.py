@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skygal.evaluation.generated import GeneratedSample
-from skygal.evaluation.observed import observe_stamps_as_frdeep
+from skygal.evaluation.generated import GeneratedSample, sample_as_frdeep
 from skygal.evaluation.ramis import ramis
 from skygal.evaluation.reference import CLASSES, Reference
 from skygal.evaluation.results import Result
@@ -80,11 +79,8 @@ def _opinions(reference: Reference, sample: GeneratedSample,
                                         judge.classify(reference.real.images[test], reference.fold[test]))
     out = {"robust judge": sample.cache["robust judge"]}
     if paper is not None:
-        if "as frdeep" not in sample.cache:
-            sample.cache["as frdeep"] = observe_stamps_as_frdeep(
-                sample.images, sample.observed.noise, beam_sigma=reference.beam_sigma,
-                rng=reference.generator("framed"))
-        out["paper's judge"] = (paper.classify(sample.cache["as frdeep"]), paper.classify(reference.as_frdeep))
+        out["paper's judge"] = (paper.classify(sample_as_frdeep(reference, sample)),
+                                paper.classify(reference.as_frdeep[test]))
     return out
 
 

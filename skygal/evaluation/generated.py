@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skygal.checks import as_count, check_choice, show_fields
-from skygal.evaluation.observed import Observed, observe_stamps
+from skygal.evaluation.observed import Observed, observe_stamps, observe_stamps_as_frdeep
 from skygal.evaluation.reference import CLASSES, Reference
 from skygal.morphology.moments import measure_moments
 
 if TYPE_CHECKING:
     from skygal.morphology.generator import Generator
 
-__all__ = ["GeneratedSample", "match_noise", "observe_generated", "sample_generated"]
+__all__ = ["GeneratedSample", "match_noise", "observe_generated", "sample_as_frdeep", "sample_generated"]
 
 #: pixels fainter than this, of the peak, are no part of a source when its extent is measured
 FLOOR = 0.005
@@ -59,6 +59,9 @@ class GeneratedSample:
 def sample_generated(generator: Generator, fr_class: str, n: int, *, rng: np.random.Generator) -> np.ndarray:
     """Sample stamps of one class from the model's prior, extent and bending as of its training stamps.
 
+    Those of a model with octaves are drawn as in an image: a stamp of the sizes that its octaves begin with is shown
+    at the size of the one that has such an extent.
+
     Parameters
     ----------
     generator : Generator
@@ -80,7 +83,27 @@ def sample_generated(generator: Generator, fr_class: str, n: int, *, rng: np.ran
     n = as_count("n", n, minimum=1)
     keys, name = rng.integers(2**63, size=n, dtype=np.int64), np.full(n, fr_class)
     plan = sample_latents(generator, "prior", name, keys)
-    return generator.decode(plan.values, name, plan.extent, plan.bending)
+    stamps = generator.decode(plan.values, name, plan.extent, plan.bending)
+    return stamps if generator.octaves is None else _draw_sized(generator, stamps, name, keys)
+
+
+def _draw_sized(generator: Any, like: np.ndarray, name: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Return stamps of a model with octaves, of the sizes that stamps (n, ny, nx) have."""
+    from skygal.morphology.batches import make_stamps
+    from skygal.morphology.latents import sample_latents
+    from skygal.morphology.measure import measure_stamps
+    from skygal.stamps.across import draw_across
+
+    fwhm, (ny, nx) = generator.beam_fwhm / generator.pixel_scale, like.shape[1:]
+    beams = measure_stamps(np.maximum(like, 0), beam_fwhm=fwhm)[0].las / fwhm
+    least, most = (np.full(len(keys), value) for value in generator.extent)
+    out, start = np.zeros_like(like), 0
+    for batch in make_stamps(generator, sample_latents(generator, "prior", name, keys, least=least, most=most), 3.0):
+        stop = start + len(batch.stamps)
+        images, _ = draw_across(generator, batch, beams=beams[start:stop], size=nx, turned=False)
+        rows = (nx - ny) // 2
+        out[start:stop], start = images[:, rows:rows + ny], stop
+    return out
 
 
 def match_noise(features: np.ndarray, fr_class: np.ndarray, real_features: np.ndarray, real_class: np.ndarray, *,
@@ -179,3 +202,11 @@ def observe_generated(generated: np.ndarray, fr_class: np.ndarray, reference: Re
                               rng=reference.generator("noise"), sized=reference.real.sized[like], progress=progress)
     shown = observed.visible
     return GeneratedSample(images[shown], observed.select(shown), label[shown], int((~shown).sum()))
+
+
+def sample_as_frdeep(reference: Reference, sample: GeneratedSample) -> np.ndarray:
+    """Return generated stamps in the form that the paper's classifier knows, shape (n, 100, 100)."""
+    if "as frdeep" not in sample.cache:
+        sample.cache["as frdeep"] = observe_stamps_as_frdeep(
+            sample.images, sample.observed.noise, beam_sigma=reference.beam_sigma, rng=reference.generator("framed"))
+    return sample.cache["as frdeep"]

@@ -24,8 +24,10 @@ from skygal.training.data.cutouts import Cutouts
 from skygal.training.data.isolate import find_source
 
 __all__ = ["SIDE", "Observed", "observe_cutouts", "observe_cutouts_as_frdeep", "observe_stamps",
-           "observe_stamps_as_frdeep"]
+           "observe_stamps_as_frdeep", "show_otherwise"]
 
+#: of the peak: where `show_otherwise` cuts; and pixels that an island has at least there
+CUT, SMALL = 0.02, 6
 #: side of the images in FRDEEP's form, pixels: 150 less an edge of 25 on each side, as in the paper
 SIDE = 100
 
@@ -246,4 +248,38 @@ def observe_stamps_as_frdeep(stamps: np.ndarray, noise: np.ndarray, *, beam_sigm
     for image, level, sky in zip(out, noise, sample_skies(stamps, noise, SIDE, beam_sigma=beam_sigma, rng=rng),
                                  strict=True):
         image[:] = _zero_below(sky, CLIP * level)
+    return out
+
+
+def show_otherwise(images: np.ndarray, las: np.ndarray) -> np.ndarray:
+    """Return images in FRDEEP's form as another judge might be shown them, at any angle, without specks.
+
+    Parameters
+    ----------
+    images : `~numpy.ndarray`
+        Shape (n, 100, 100), of `observe_cutouts_as_frdeep` or `observe_stamps_as_frdeep`.
+    las : array_like
+        Shape (n,), largest angular sizes in pixels, NaN where unknown, by which islands of a source are found.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        Shape (n, 100, 100), float32: the source alone, cut at 2 % of its peak, islands under 6 pixels left out, its
+        flux-weighted centre in the middle, as the logarithm of brightness: 1 at the peak, -1 at the cut and
+        outside.
+    """
+    from scipy import ndimage
+
+    out = np.full(images.shape, -1, np.float32)
+    for shown, image, size in zip(out, images, las, strict=True):
+        source = np.where(find_source(image, 0.0, las=size), image, 0).astype(float)
+        source[source < CUT * source.max()] = 0
+        island, _ = ndimage.label(source > 0, np.ones((3, 3)))
+        source[np.bincount(island.ravel())[island] < SMALL] = 0
+        if not source.any():
+            continue
+        middle = ndimage.center_of_mass(source)
+        shift = [round((side - 1) / 2 - at) for side, at in zip(source.shape, middle, strict=True)]
+        source = ndimage.shift(source, shift, order=0)
+        shown[:] = 1 + 2 * np.log10(np.maximum(source / source.max(), CUT)) / -np.log10(CUT)
     return out

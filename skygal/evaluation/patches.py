@@ -14,7 +14,7 @@ from skygal.training.data.atlas import PIXELS_PER_BEAM
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["PATCH", "cut_patches", "split_test", "tell_patches"]
+__all__ = ["PATCH", "cut_patches", "learn_to_tell", "split_test", "tell_patches", "told_second"]
 
 #: pixels along a patch: 8 beams
 PATCH = 8 * PIXELS_PER_BEAM
@@ -23,6 +23,7 @@ DARK = 1e-3
 #: patches of each source to learn from and to be tried on, and of each class to a step
 PATCHES, BATCH = 32, 16
 EPOCHS, RATE, DECAY, DROPOUT = 10, 3e-3, 1e-2, 0.3
+TOLD_AT_ONCE = 256
 
 
 def cut_patches(maps: Sequence[np.ndarray], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -84,10 +85,10 @@ def tell_patches(real: Sequence[np.ndarray], drawn: Sequence[np.ndarray], real_f
         (first, of_first), (second, of_second) = (cut_patches(maps, rng) for maps in (real, drawn))
         for fold in folds:
             learn = first[real_fold[of_first] != fold], second[drawn_fold[of_second] != fold]
-            network = _train(*learn, rng=rng, seed=int(rng.integers(2**31)))
+            network = learn_to_tell(*learn, rng=rng, seed=int(rng.integers(2**31)))
             for kind, (patches, source, part) in enumerate(((first, of_first, real_fold),
                                                             (second, of_second, drawn_fold))):
-                told = _told(network, patches) == bool(kind)
+                told = told_second(network, patches) == bool(kind)
                 mean = np.bincount(source, told) / np.bincount(source)
                 right[kind][number] = np.where(part == fold, mean, right[kind][number])
     means = [values.mean(axis=0) for values in right]
@@ -142,8 +143,18 @@ def _network() -> torch.nn.Sequential:
                          nn.Dropout(DROPOUT), nn.Linear(32, 1))
 
 
-def _train(first: np.ndarray, second: np.ndarray, *, rng: np.random.Generator, seed: int) -> torch.nn.Module:
-    """Return a network that gives positive numbers for patches of the second kind; both count the same."""
+def learn_to_tell(first: np.ndarray, second: np.ndarray, *, rng: np.random.Generator, seed: int) -> torch.nn.Module:
+    """Return a network that gives positive numbers for images of the second kind; both count the same.
+
+    Parameters
+    ----------
+    first, second : `~numpy.ndarray`
+        Shapes (n, ny, nx) and (m, ny, nx), float32, from -1 to 1 mostly.
+    rng : `~numpy.random.Generator`
+        Draws what is learnt from at each step.
+    seed : int
+        Of the network.
+    """
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -168,9 +179,10 @@ def _train(first: np.ndarray, second: np.ndarray, *, rng: np.random.Generator, s
     return network.eval()
 
 
-def _told(network: torch.nn.Module, patches: np.ndarray) -> np.ndarray:
-    """Return which patches are taken for the second kind."""
+def told_second(network: torch.nn.Module, patches: np.ndarray) -> np.ndarray:
+    """Return which images (n, ny, nx) a network takes for the second kind."""
     import torch
 
     with one_thread(), torch.inference_mode():
-        return (network(torch.from_numpy(patches)[:, None])[:, 0] > 0).numpy()
+        return np.concatenate([(network(part[:, None])[:, 0] > 0).numpy()
+                               for part in torch.from_numpy(patches).split(TOLD_AT_ONCE)])

@@ -105,8 +105,10 @@ class Reference:
     fold : `~numpy.ndarray` of int
         Shape (n,), fold of the held-out (validation and test) stamps, -1 for the training split.
     as_frdeep : `~numpy.ndarray`
-        Shape (m, 100, 100): the test stamps in the form that the paper's classifier knows, see
+        Shape (n, 100, 100), float16: the same in the form that the paper's classifier knows, see
         `skygal.evaluation.observed`.
+    las : `~numpy.ndarray`
+        Shape (n,), largest angular size in pixels, NaN where unknown.
     judge : CrossJudge
         Learnt from held-out stamps alone.
     beam_fwhm : float
@@ -124,6 +126,7 @@ class Reference:
     split: np.ndarray
     fold: np.ndarray
     as_frdeep: np.ndarray
+    las: np.ndarray
     judge: CrossJudge
     beam_fwhm: float
     effort: Effort
@@ -216,6 +219,6 @@ def make_reference(data: TrainingSet, stamps: Cutouts, *, beam_fwhm: float = 5.4
         views[-1][lost] = real.images[held][lost]
     judge = train_judges(np.stack(views), label[held], fold[held], seeds=range(effort.judge_seeds),
                          epochs=effort.judge_epochs, progress=progress)
-    as_frdeep = observe_cutouts_as_frdeep(stamps, data.row[data.split == "test"])
-    return Reference(real, restored.astype(np.float16), label, data.extent, data.split, fold, as_frdeep, judge,
-                     beam_fwhm / pixel_scale, effort, seed)
+    as_frdeep = observe_cutouts_as_frdeep(stamps, data.row).astype(np.float16)
+    return Reference(real, restored.astype(np.float16), label, data.extent, data.split, fold, as_frdeep,
+                     stamps.las[data.row] / pixel_scale, judge, beam_fwhm / pixel_scale, effort, seed)

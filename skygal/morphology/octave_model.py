@@ -35,9 +35,9 @@ class OctaveModel(nn.Module):
         See `skygal.morphology.octave_networks.Octave`.
     """
 
-    def __init__(self, width: int = 32, inner: int = 48, last: int = 16) -> None:
+    def __init__(self, width: int = 24, inner: int = 48, last: int = 12) -> None:
         super().__init__()
-        self.octave, self.encoder = Octave(width, inner, last), OctaveGuide(width, inner)
+        self.octave, self.encoder = Octave(width, inner, last), OctaveGuide()
 
     def model(self, fine: torch.Tensor, coarse: torch.Tensor, information: torch.Tensor, noise: torch.Tensor,
               kl_weight: float = 1.0) -> None:

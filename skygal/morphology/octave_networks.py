@@ -7,7 +7,10 @@ pixel (j, i) of the coarse one.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -15,7 +18,7 @@ from torch.nn import functional
 from skygal.morphology.octave_inputs import INFORMATION, LOCAL, PIXELS_PER_BEAM, WHOLE
 from skygal.observation.ellipse import FWHM
 
-__all__ = ["Octave", "OctaveGuide", "correct", "logarithm", "repeat_linearly", "smooth", "upsample"]
+__all__ = ["Octave", "OctaveGuide", "blur", "correct", "logarithm", "repeat_linearly", "smooth", "upsample"]
 
 #: of the peak: what is fainter is nothing to the networks
 FAINTEST = 1e-4
@@ -23,29 +26,57 @@ FAINTEST = 1e-4
 NOTHING = 1e-7
 #: of the peak, added to both sides of a ratio of brightnesses
 TINY = 1e-5
-#: the sky is brighter or fainter than the coarse map by at most exp(this)
+#: how often the coarse map is corrected to the sky that the network begins with
+BEGINNINGS = 16
+#: the sky is brighter or fainter than that by at most exp(this)
 STEEPEST = 6.0
 #: how often a sky is corrected in training
-CORRECTIONS = 2
+CORRECTIONS = 4
 #: a correction's factor is within this and one over this
 BOUND = 4.0
 
 
-def _gaussian(fwhm: float) -> torch.Tensor:
-    """Return a Gaussian of unit sum on pixels, cut off at five standard deviations."""
+#: FWHM in fine pixels of the fine map's beam, of the coarse one's, and of what turns the one into the other
+_FINE, _COARSE, _BETWEEN = PIXELS_PER_BEAM, 2 * PIXELS_PER_BEAM, math.sqrt(3) * PIXELS_PER_BEAM
+
+
+@lru_cache(maxsize=128)
+def _gaussian(side: int, fwhm: float, stride: int) -> np.ndarray:
+    """Return what convolves so many pixels with a Gaussian of unit sum and keeps every ``stride``-th."""
     sigma = fwhm / FWHM
-    offsets = torch.arange(-math.ceil(5 * sigma), math.ceil(5 * sigma) + 1, dtype=torch.float64)
-    kernel = torch.exp(-0.5 * (offsets / sigma)**2)
-    return (kernel / kernel.sum()).float()
+    offsets, reach = np.arange(side)[None, :] - np.arange(0, side, stride)[:, None], math.ceil(5 * sigma)
+    whole = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma)**2).sum()
+    return np.where(np.abs(offsets) <= reach, np.exp(-0.5 * (offsets / sigma)**2) / whole, 0).astype(np.float32)
 
 
-#: the fine map's beam, the coarse one's in the fine map's pixels, and what turns the one into the other
-_FINE, _COARSE = _gaussian(PIXELS_PER_BEAM), _gaussian(2 * PIXELS_PER_BEAM)
-_BETWEEN = _gaussian(math.sqrt(3) * PIXELS_PER_BEAM)
-#: interpolation half-way between pixels: a sinc in a Hann window of nine
-_halves = torch.arange(-4, 4, dtype=torch.float64) + 0.5
-_HALFWAY = torch.sinc(_halves) * torch.cos(math.pi * _halves / 9)**2
-_HALFWAY = (_HALFWAY / _HALFWAY.sum()).float()
+@lru_cache(maxsize=128)
+def _halfway(side: int) -> np.ndarray:
+    """Return what interpolates half-way between so many pixels, by a sinc in a Hann window of nine."""
+    def kernel(offsets: np.ndarray) -> np.ndarray:
+        return np.where(np.abs(offsets) < 4.5, np.sinc(offsets) * np.cos(np.pi * offsets / 9)**2, 0)
+
+    matrix = kernel(np.arange(2 * side)[:, None] / 2 - np.arange(side)[None, :])
+    matrix[1::2] /= kernel(np.arange(-4, 4) + 0.5).sum()
+    return matrix.astype(np.float32)
+
+
+@lru_cache(maxsize=128)
+def _linearly(side: int) -> np.ndarray:
+    """Return what interpolates linearly half-way between so many pixels."""
+    place = np.minimum(np.arange(2 * side) / 2, side - 1)[:, None]
+    return np.maximum(0, 1 - np.abs(place - np.arange(side)[None, :])).astype(np.float32)
+
+
+def _along_both(maps: torch.Tensor, matrix: Callable[[int], np.ndarray]) -> torch.Tensor:
+    """Return maps (..., ny, nx) with the same done along both axes."""
+    # torch would keep what it made in inference from learning
+    rows, columns = (torch.from_numpy(matrix(side)).to(maps) for side in maps.shape[-2:])
+    return rows @ maps @ columns.T
+
+
+def _convolve(maps: torch.Tensor, fwhm: float, stride: int) -> torch.Tensor:
+    """Return maps convolved with a Gaussian, every pixel or every second one."""
+    return _along_both(maps, lambda side: _gaussian(side, fwhm, stride))
 
 
 def smooth(fine: torch.Tensor) -> torch.Tensor:
@@ -53,21 +84,14 @@ def smooth(fine: torch.Tensor) -> torch.Tensor:
     return _convolve(fine, _BETWEEN, 2)
 
 
-def _convolve(maps: torch.Tensor, kernel: torch.Tensor, stride: int) -> torch.Tensor:
-    """Return maps (n, 1, ny, nx) convolved with a Gaussian, every pixel or every second one."""
-    kernel, reach = kernel.to(maps), len(kernel) // 2
-    rows = functional.conv2d(functional.pad(maps, (0, 0, reach, reach)), kernel[None, None, :, None],
-                             stride=(stride, 1))
-    return functional.conv2d(functional.pad(rows, (reach, reach, 0, 0)), kernel[None, None, None, :],
-                             stride=(1, stride))
+def blur(fine: torch.Tensor) -> torch.Tensor:
+    """Return maps as a beam of twice the width sees them, on the same pixels."""
+    return _convolve(fine, _BETWEEN, 1)
 
 
 def upsample(coarse: torch.Tensor) -> torch.Tensor:
     """Return maps (n, 1, h, w) on pixels of half the size, (n, 1, 2h, 2w), as smooth as they were."""
-    kernel = _HALFWAY.to(coarse)
-    down = functional.conv2d(functional.pad(coarse, (0, 0, 3, 4)), kernel[None, None, :, None])
-    rows = _interleave(coarse, down, 2)
-    return _interleave(rows, functional.conv2d(functional.pad(rows, (3, 4, 0, 0)), kernel[None, None, None, :]), 3)
+    return _along_both(coarse, _halfway)
 
 
 def repeat_linearly(coarse: torch.Tensor) -> torch.Tensor:
@@ -93,7 +117,7 @@ def correct(sky: torch.Tensor, coarse: torch.Tensor, times: int) -> torch.Tensor
     """
     for _ in range(times):
         ratio = (coarse + TINY) / (_convolve(sky, _COARSE, 2) + TINY)
-        sky = sky * repeat_linearly(ratio.clamp(1 / BOUND, BOUND))
+        sky = sky * _along_both(ratio.clamp(1 / BOUND, BOUND), _linearly)
     return sky
 
 
@@ -113,8 +137,9 @@ def _bend(x: torch.Tensor) -> torch.Tensor:
 class Octave(nn.Module):
     """A coarse map and latents to the fine map.
 
-    What the network gives is the logarithm of the factor by which the sky is brighter than the coarse map, so that all
-    of it is positive and it ends where that does. The fine map is the sky seen with the fine beam: nothing is finer.
+    What the network gives is the logarithm of the factor by which the sky is brighter than what can be said of it from
+    the coarse map alone, so that all of it is positive and it ends where that does. That is the coarse map, corrected
+    some times. The fine map is the sky seen with the fine beam: nothing is finer.
 
     Parameters
     ----------
@@ -122,9 +147,9 @@ class Octave(nn.Module):
         Features at the coarse map's pixels, at every second one of them, and at the fine map's.
     """
 
-    def __init__(self, width: int = 32, inner: int = 48, last: int = 16) -> None:
+    def __init__(self, width: int = 24, inner: int = 48, last: int = 12) -> None:
         super().__init__()
-        self.enter, self.coarse = _layer(1 + INFORMATION + WHOLE, width), _layer(width, width)
+        self.enter, self.coarse = _layer(5 + INFORMATION + WHOLE, width), _layer(width, width)
         self.down, self.local = _layer(width, inner, stride=2), nn.Conv2d(LOCAL, inner, 1)
         self.inner = nn.ModuleList([_layer(inner, inner), _layer(inner, inner, apart=2), _layer(inner, inner)])
         self.up, self.joined = nn.Conv2d(inner, width, 1), _layer(width, width)
@@ -149,20 +174,19 @@ class Octave(nn.Module):
         times : int
             How often the sky is corrected, see `correct`.
         """
-        with torch.autocast(coarse.device.type, enabled=False):
-            base = upsample(coarse).clamp_min(NOTHING)
+        start = correct(upsample(coarse).clamp_min(NOTHING), coarse, BEGINNINGS)
+        sharp = logarithm(start)
         spread = whole[:, :, None, None].expand(-1, -1, *coarse.shape[2:])
-        near = torch.cat([logarithm(coarse) + noise, information, spread], dim=1)
+        near = torch.cat([logarithm(coarse) + noise, functional.pixel_unshuffle(sharp, 2), information, spread], dim=1)
         near = _bend(self.coarse(_bend(self.enter(near))))
         far = _bend(self.down(near) + self.local(local))
         for layer in self.inner:
             far = far + _bend(layer(far))
         near = near + functional.interpolate(self.up(far), scale_factor=2, mode="bilinear")
         near = repeat_linearly(self.thin(_bend(self.joined(near))))
-        change = self.out(_bend(self.fine(torch.cat([near, logarithm(base)], dim=1)))).float()
-        with torch.autocast(coarse.device.type, enabled=False):
-            sky = base * torch.exp(STEEPEST * torch.tanh(change / STEEPEST))
-            return _convolve(correct(sky, coarse, times), _FINE, 1)
+        change = self.out(_bend(self.fine(torch.cat([near, sharp], dim=1))))
+        sky = start * torch.exp(STEEPEST * torch.tanh(change / STEEPEST))
+        return _convolve(correct(sky, coarse, times), _FINE, 1)
 
 
 class OctaveGuide(nn.Module):
@@ -181,6 +205,6 @@ class OctaveGuide(nn.Module):
         seen = torch.cat([functional.pixel_unshuffle(logarithm(fine), 2), logarithm(coarse), information], dim=1)
         hidden = _bend(self.down(_bend(self.coarse(_bend(self.enter(seen))))))
         hidden = hidden + _bend(self.inner(hidden))
-        local, log_local = self.local(hidden).float().chunk(2, 1)
-        whole, log_whole = self.whole(hidden.mean((2, 3)).float()).chunk(2, 1)
+        local, log_local = self.local(hidden).chunk(2, 1)
+        whole, log_whole = self.whole(hidden.mean((2, 3))).chunk(2, 1)
         return local, torch.exp(log_local.clamp(-5, 1)), whole, torch.exp(log_whole.clamp(-5, 1))

@@ -31,8 +31,10 @@ __all__ = ["FORMAT", "OCTAVES", "Octaves", "SharpGenerator", "SkyMap", "build_ge
 
 #: name and version of the format of the weights
 FORMAT = ("skygal-octaves", 1)
-#: octaves that can be drawn at most
+#: the last octave that can be drawn
 OCTAVES = 4
+#: components of a stamp, above which octaves begin one earlier
+PARTS = 7
 #: coarse pixels around what is brighter than `EDGE` of the peak that an octave sees
 MARGIN = 8
 EDGE = 1e-4
@@ -51,8 +53,10 @@ WIDEST = 512
 class Octaves:
     """Octaves after the stamps of a model.
 
-    The first begins with the stamp as a beam sees it that is wider by ``factor``, so that what noise left in the
-    model's finest structure does not matter; what the stamp shows beyond is drawn anew.
+    Octave 0 is the stamp as a beam sees it that is wider by ``factor``, so that what noise left in the
+    model's finest structure does not matter; what the stamp shows beyond is drawn anew. Each octave after it is sharper
+    by two. A stamp of more components than `PARTS` is grainy, as no source of its size is in an atlas: it is followed from
+    octave -1 on, as a beam twice as wide sees it.
 
     Parameters
     ----------
@@ -67,8 +71,12 @@ class Octaves:
     def __init__(self, network: Octave, *, factor: float, device: str = "cpu") -> None:
         self.network, self.factor, self.device = network.eval().to(device), factor, device
 
-    def needed(self, width: np.ndarray, fwhm: float) -> np.ndarray:
-        """Return how many octaves a stamp needs to be seen with a beam.
+    def first(self, components: np.ndarray) -> np.ndarray:
+        """Return the octaves that stamps of so many components begin with, shape (n,)."""
+        return np.where(components > PARTS, -1, 0)
+
+    def needed(self, width: np.ndarray, fwhm: float, components: np.ndarray) -> np.ndarray:
+        """Return which octaves a stamp needs to be seen with a beam.
 
         Parameters
         ----------
@@ -76,14 +84,21 @@ class Octaves:
             Least FWHM of the image's beam, in pixels of the stamp.
         fwhm : float
             Of the stamps' beam, in pixels.
+        components : ndarray of int, shape (n,)
+            Of each stamp.
 
         Returns
         -------
-        ndarray of int, shape (n,)
-            0 where the stamp itself will do; at most `OCTAVES`.
+        ndarray of int, shape (n, 2)
+            The one to begin with and the last, at most `OCTAVES`. They are the same where the stamp itself will do.
         """
-        octaves = np.ceil(np.log2(self.factor * fwhm / width) - 1e-9)
-        return np.clip(np.nan_to_num(octaves, nan=0.0), 0, OCTAVES).astype(int)
+        first = self.first(components)
+        last = np.nan_to_num(np.ceil(np.log2(self.factor * fwhm / width) - 1e-9), nan=-1.0)
+        return np.stack([first, np.clip(last, first, OCTAVES)], axis=-1).astype(int)
+
+    def width(self, octave: np.ndarray | int) -> np.ndarray:
+        """Return the FWHM of an octave's beam, in those of the stamps' own."""
+        return self.factor / np.exp2(octave)
 
     def soften(self, stamps: np.ndarray, fwhm: float) -> np.ndarray:
         """Return clipped stamps as their beam sees a sky that is nowhere negative, shape (n, ny, nx), float32.
@@ -114,13 +129,12 @@ class Octaves:
         each_block(run, range(len(stamps)))
         return out
 
-    def anchors(self, stamps: np.ndarray, centre: np.ndarray, fwhm: float) -> np.ndarray:
-        """Return what the first octave begins with, shape (n, *FRAME), float32, of stamps (n, ny, nx)."""
-        n, step = len(stamps), self.factor * fwhm / PIXELS_PER_BEAM
+    def anchors(self, stamps: np.ndarray, centre: np.ndarray, fwhm: float, first: np.ndarray) -> np.ndarray:
+        """Return the octaves to begin with, shape (n, *FRAME), float32, of stamps (n, ny, nx); ``first`` are theirs."""
+        n, width = len(stamps), self.width(first)[:, None, None]
         position = np.tile([FRAME[1] // 2, FRAME[0] // 2], (n, 1)).astype(float)
-        affine, own = np.tile(np.eye(2) / step, (n, 1, 1)), native_covariance(fwhm)
-        return render_stamps(stamps, centre, position, affine, np.tile(own * (self.factor**2 - 1), (n, 1, 1)), own,
-                             FRAME)
+        affine, own = np.eye(2) * PIXELS_PER_BEAM / (width * fwhm), native_covariance(fwhm)
+        return render_stamps(stamps, centre, position, affine, own * (width**2 - 1), own, FRAME)
 
     def draw(self, stamps: np.ndarray, centre: np.ndarray, las: np.ndarray, fr_class: np.ndarray, keys: np.ndarray,
              octaves: np.ndarray, fwhm: float) -> list[tuple[np.ndarray, float]]:
@@ -135,8 +149,8 @@ class Octaves:
         fr_class : ndarray of str, shape (n,)
         keys : ndarray of int, shape (n,)
             Of each source's own streams.
-        octaves : ndarray of int, shape (n,)
-            How many of each are drawn, 1 at least.
+        octaves : ndarray of int, shape (n, 2)
+            See `needed`; the last is after the first.
         fwhm : float
             Of the stamps' beam, in pixels.
 
@@ -146,16 +160,17 @@ class Octaves:
             The map of each, shape (ny, nx), float32, of unit sum, with 3 pixels across the FWHM of its beam, and how
             many of these pixels a pixel of the stamp is across.
         """
-        anchors = self.anchors(stamps, centre, fwhm)
+        first, last = octaves.T
+        anchors, width = self.anchors(stamps, centre, fwhm, first), self.width(first)
         images: list[Any] = [None] * len(stamps)
 
         def run(k: int) -> None:
-            beams = las[k] / fwhm / self.factor
-            images[k] = self._octaves(anchors[k], beams, str(fr_class[k]), int(keys[k]), int(octaves[k]))
+            images[k] = self._octaves(anchors[k], las[k] / fwhm / width[k], str(fr_class[k]), int(keys[k]),
+                                      int(last[k] - first[k]))
 
         each_block(run, range(len(stamps)), device=self.device)
-        return [(image, 2.0**int(octave) * PIXELS_PER_BEAM / (self.factor * fwhm))
-                for image, octave in zip(images, octaves, strict=True)]
+        return [(image, PIXELS_PER_BEAM / float(width * fwhm))
+                for image, width in zip(images, self.width(last), strict=True)]
 
     def _octaves(self, anchor: np.ndarray, beams: float, fr_class: str, key: int, octaves: int) -> np.ndarray:
         """Return the map after so many octaves, of unit sum."""

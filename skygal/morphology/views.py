@@ -57,18 +57,18 @@ def draw_views(model: Generator, stamps: np.ndarray, latents: Latents, centre: n
         What they were decoded from.
     centre, las : ndarray, shape (n, 2) and (n,)
         Measured on them.
-    octaves : ndarray of int, shape (n,)
-        How many are drawn after each; 0 for the stamp itself.
+    octaves : ndarray of int, shape (n, 2)
+        The first and the last of each, see `skygal.morphology.octaves.Octaves.needed`.
     """
-    start, n = 0, len(stamps)
+    start, n, sharper = 0, len(stamps), octaves[:, 1] > octaves[:, 0]
     while start < n:
         # alike, and few enough for what is drawn to be held at once
         stop = start + 1
-        most = n if not octaves[start] else min(n, start + AT_ONCE)
-        while stop < most and bool(octaves[stop]) == bool(octaves[start]):
+        most = min(n, start + AT_ONCE) if sharper[start] else n
+        while stop < most and sharper[stop] == sharper[start]:
             stop += 1
         part = slice(start, stop)
-        if octaves[start] and model.octaves is not None:
+        if sharper[start] and model.octaves is not None:
             fwhm = model.beam_fwhm / model.pixel_scale
             drawn = model.octaves.draw(stamps[part], centre[part], las[part], latents.fr_class[part],
                                        latents.keys[part], octaves[part], fwhm)

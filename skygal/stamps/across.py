@@ -55,7 +55,7 @@ def turns(keys: np.ndarray) -> np.ndarray:
     return np.stack([cos, -sin, sin, cos], axis=-1).reshape(len(keys), 2, 2)   # counter-clockwise: north through east
 
 
-def draw_across(model: Any, batch: Batch, *, beams: float, size: int | None, turned: bool, pixels: float | None = None
+def draw_across(model: Any, batch: Batch, *, beams: float | np.ndarray, size: int | None, turned: bool, pixels: float | None = None
                 ) -> tuple[np.ndarray, Shapes]:
     """Return the sources of a batch with so many beams across each, shape (n, size, size), and their shapes.
 
@@ -65,10 +65,10 @@ def draw_across(model: Any, batch: Batch, *, beams: float, size: int | None, tur
         With octaves.
     batch : Batch
         Its stamps.
-    beams : float
+    beams : float or ndarray, shape (n,)
         Beams across the largest size of each.
     size : int or None
-        Side of the square frame; one and a half times the sources' if None.
+        Side of the square frame; one and a half times the largest source's if None.
     turned : bool
         Whether at the angles of their keys, or along x.
     pixels : float, optional
@@ -76,10 +76,12 @@ def draw_across(model: Any, batch: Batch, *, beams: float, size: int | None, tur
     """
     fwhm = model.beam_fwhm / model.pixel_scale
     wide = fwhm if pixels is None else pixels
-    across = beams * wide
-    size = math.ceil(max(ROOM * across, across + RIM)) if size is None else size
+    across = np.broadcast_to(beams * wide, len(batch.stamps)).astype(float)
+    size = math.ceil(max(ROOM * across.max(), across.max() + RIM)) if size is None else size
     zoom = across / batch.shapes.las
-    octaves = np.zeros(len(zoom), int) if model.octaves is None else model.octaves.needed(wide / zoom, fwhm)
+    octaves = np.zeros((len(zoom), 2), int)
+    if model.octaves is not None:
+        octaves = model.octaves.needed(wide / zoom, fwhm, batch.shapes.n_components)
     target = native_covariance(wide)
     rotation = turns(batch.latents.keys) if turned else np.tile(np.eye(2), (len(zoom), 1, 1))
     images = np.empty((len(zoom), size, size), np.float32)
@@ -91,4 +93,4 @@ def draw_across(model: Any, batch: Batch, *, beams: float, size: int | None, tur
         images[view.part] = render_stamps(view.images, shapes.centre, np.full((n, 2), (size - 1) / 2), affine, kernel,
                                           own, (size, size))
     images[images < DARK * images.max(axis=(1, 2), keepdims=True)] = 0
-    return images, replace(measure_stamps(images, beam_fwhm=wide)[0], las=np.full(len(zoom), across))
+    return images, replace(measure_stamps(images, beam_fwhm=wide)[0], las=across)

@@ -63,6 +63,10 @@ class OctaveSettings:
     adversarial, slope : float
         Weight of the critic's say, and of its own squared slope at real maps (Mescheder et al. 2018,
         arXiv:1801.04406).
+    structure : float
+        Weight of how far patches of what is drawn are from the atlas's.
+    spectrum : float
+        Weight of how far the power of what is drawn is from the atlas's, by frequency.
     truth : float
         Weight of how far what is drawn, smoothed, is from the coarse map.
     noise : float
@@ -92,8 +96,10 @@ class OctaveSettings:
     kl_weight: float = 0.3
     adversarial: float = 0.4
     slope: float = 0.05
+    structure: float = 2.0
+    spectrum: float = 0.3
     truth: float = 0.3
-    noise: float = 0.03
+    noise: float = 0.01
     first_rate: float = 1e-3
     rate: float = 4e-4
     last_rate: float = 1e-4
@@ -232,9 +238,9 @@ class OctaveTrainer:
         torch.manual_seed(int(rng.integers(2**62)))
         atlas = _Batch(self._known(rng), rng)
         drawn = _Batch(self._drawn(rng), rng) if adversarial else None
-        losses, shown = self._generator_step(atlas, drawn)
-        if drawn is not None:
-            like = _Batch(self._known(rng, like=drawn.beams), rng)
+        like = _Batch(self._known(rng, like=drawn.beams), rng) if drawn is not None else None
+        losses, shown = self._generator_step(atlas, drawn, like)
+        if drawn is not None and like is not None:
             losses |= self._critic_step(atlas, like, drawn, shown)
         averaging = given.averaging if self.step > 300 else 0.9
         with torch.no_grad():
@@ -243,30 +249,38 @@ class OctaveTrainer:
         self.step += 1
         return losses
 
-    def _generator_step(self, atlas: _Batch, drawn: _Batch | None) -> tuple[dict[str, float], list[torch.Tensor]]:
+    def _generator_step(self, atlas: _Batch, drawn: _Batch | None, like: _Batch | None
+                        ) -> tuple[dict[str, float], list[torch.Tensor]]:
         """Change the model; return its losses and what it drew after the atlas's maps and after drawn ones."""
         import torch
         from pyro.infer import TraceMeanField_ELBO
 
         from skygal.training.octave_critic import critic_loss
+        from skygal.training.octave_patches import patch_distance, spectrum_distance
 
         given = self.settings
-        with torch.autocast("cpu", torch.bfloat16):
-            elbo = TraceMeanField_ELBO().differentiable_loss(
-                self.model.model, self.model.guide, atlas.fine, atlas.coarse, atlas.information,
-                _noise(atlas, given.noise), given.kl_weight)
-            loss = elbo / (given.batch * (2 * given.side)**2)
-            losses, shown = {"elbo": float(loss.detach())}, []
+        elbo = TraceMeanField_ELBO().differentiable_loss(
+            self.model.model, self.model.guide, atlas.fine, atlas.coarse, atlas.information,
+            _noise(atlas, given.noise), given.kl_weight)
+        loss = elbo / (given.batch * (2 * given.side)**2)
+        losses, shown = {"elbo": float(loss.detach())}, []
+        batches = [(atlas, atlas)] if drawn is None or like is None else [(atlas, atlas), (drawn, like)]
+        self.critic.requires_grad_(False)
+        for after, (batch, real) in zip(("after_atlas", "after_stamps"), batches, strict=False):
+            whole = self.model.octave(batch.coarse, batch.information, *_latents(batch),
+                                      noise=_noise(batch, given.noise))
+            fine = _within(whole)
+            at_drawn = _places(batch)
+            distance = patch_distance(fine, _within(real.fine), at_drawn, at_drawn if real is batch else _places(real))
+            losses[f"structure_{after}"] = float(distance.detach())
+            spectrum = spectrum_distance(fine, _within(real.fine), paired=real is batch)
+            losses[f"spectrum_{after}"] = float(spectrum.detach())
+            loss = loss + given.structure * distance + given.spectrum * spectrum
+            loss = loss + given.truth * _difference(whole, batch.coarse)
             if drawn is not None:
-                self.critic.requires_grad_(False)
-                for batch in (atlas, drawn):
-                    whole = self.model.octave(batch.coarse, batch.information, *_latents(batch),
-                                              noise=_noise(batch, given.noise))
-                    fine = _within(whole)
-                    loss = loss + given.adversarial * critic_loss(self.critic(fine, batch.scale), 1)
-                    loss = loss + given.truth * _difference(whole, batch.coarse)
-                    shown.append(fine.detach())
-                self.critic.requires_grad_(True)
+                loss = loss + given.adversarial * critic_loss(self.critic(fine, batch.scale), 1)
+            shown.append(fine.detach())
+        self.critic.requires_grad_(True)
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -280,10 +294,9 @@ class OctaveTrainer:
         from skygal.training.octave_critic import critic_loss, critic_rate
 
         real, scale = _within(torch.cat([atlas.fine, like.fine])), torch.cat([atlas.scale, like.scale])
-        with torch.autocast("cpu", torch.bfloat16):
-            found = self.critic(real, scale)
-            after = [self.critic(fine, batch.scale) for fine, batch in zip(shown, (atlas, drawn), strict=True)]
-            loss = critic_loss(found, 1) + sum((critic_loss(part, -1) for part in after), torch.zeros(())) / 2
+        found = self.critic(real, scale)
+        after = [self.critic(fine, batch.scale) for fine, batch in zip(shown, (atlas, drawn), strict=True)]
+        loss = critic_loss(found, 1) + sum((critic_loss(part, -1) for part in after), torch.zeros(())) / 2
         self.critic_optimizer.zero_grad()
         loss.backward()
         if self.step % EVERY == 0:
@@ -367,14 +380,20 @@ def _latents(batch: _Batch) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _difference(fine: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
     """Return how far fine maps, smoothed, are from the coarse ones: the mean difference of square roots, in scales."""
-    import torch
-
     from skygal.morphology.octave_model import RIM, ROOT
     from skygal.morphology.octave_networks import smooth
 
-    with torch.autocast("cpu", enabled=False):
-        seen, known = (maps[:, :, RIM:-RIM, RIM:-RIM].clamp_min(1e-8).sqrt() for maps in (smooth(fine.float()), coarse))
+    seen, known = (maps[:, :, RIM:-RIM, RIM:-RIM].clamp_min(1e-8).sqrt() for maps in (smooth(fine), coarse))
     return (seen - known).abs().mean() / ROOT
+
+
+def _places(batch: _Batch) -> torch.Tensor:
+    """Return places in a batch's fine maps, within their rims."""
+    from skygal.morphology.octave_model import RIM
+    from skygal.training.octave_patches import patch_places
+
+    inner = batch.coarse[:, :, RIM // 2:-RIM // 2, RIM // 2:-RIM // 2]
+    return patch_places(inner, 2 * inner.shape[-1])
 
 
 def _within(maps: torch.Tensor) -> torch.Tensor:
@@ -397,8 +416,9 @@ def _anchors(base: CvaeGenerator, octaves: Any, settings: OctaveSettings, frii: 
     fwhm = base.beam_fwhm / base.pixel_scale
     found: list[tuple[np.ndarray, float, tuple[float, float]]] = []
     for batch in make_stamps(base, sample_latents(base, "balanced", classes, keys, least=least, most=most), 3.0):
-        beams = batch.shapes.las / fwhm / settings.factor
-        images = octaves.anchors(octaves.soften(batch.stamps, fwhm), batch.shapes.centre, fwhm)
+        first = octaves.first(batch.shapes.n_components)
+        beams = batch.shapes.las / fwhm / octaves.width(first)
+        images = octaves.anchors(octaves.soften(batch.stamps, fwhm), batch.shapes.centre, fwhm, first)
         found += zip(images, beams.tolist(), (class_flags(str(name)) for name in batch.latents.fr_class), strict=True)
     return found
 
@@ -487,7 +507,8 @@ def _run(trainer: OctaveTrainer, checkpoint: Path, metrics: Path, progress: bool
                 set_aside(replaced[0], (checkpoint, metrics, *replaced[1:]))
                 replaced = ()
             if shown:
-                names = ("elbo", "critic", "right_real", "right_after_atlas", "right_after_stamps")
+                names = ("elbo", "structure_after_atlas", "structure_after_stamps", "spectrum_after_atlas", "spectrum_after_stamps", "critic", "right_real",
+                         "right_after_atlas", "right_after_stamps")
                 means = {key: float(np.mean([row[key] for row in sums if key in row] or [math.nan])) for key in names}
                 sums = []
                 trainer.rows.append({"step": trainer.step, "seconds": before + time.monotonic() - started, **means})

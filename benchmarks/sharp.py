@@ -1,0 +1,121 @@
+"""What a model draws sharper than its stamps: how fast, how close each octave is to the one before, how often it stops.
+
+    python benchmarks/sharp.py [--model first-atlas] [--n 60]
+
+*rate*: stamps of so many beams across that are drawn a second by this machine's processors, all that
+`skygal.sample_stamps` does included. *consistency*: a source after an octave, smoothed to the beam of the octave before,
+beside what that drew: the root mean square, over the peak, of where the source is brighter than a thousandth of
+its peak, in the median over sources. *beam_limited*: the share of sources that truth calls so, of fields with a beam of 1
+arcsec. *processors*: the largest difference of stamps, over their peaks, where the processor is held to older
+instructions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from astropy import units as u
+from figures import note
+
+import skygal
+from skygal.morphology.batches import make_stamps
+from skygal.morphology.checkpoint import load_model
+from skygal.morphology.latents import sample_keys, sample_latents
+from skygal.morphology.octave_inputs import class_flags
+from skygal.morphology.octave_networks import smooth
+from skygal.morphology.octaves import OCTAVES, SkyMap, next_octave
+from skygal.seeds import Seeds
+
+BEAMS = (15, 30, 60, 100)
+#: of the peak: where consistency is looked at
+LIT = 1e-3
+#: variables that hold the libraries to older instructions
+OLDER = {"MKL_CBWR": "COMPATIBLE", "ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}
+
+
+def rate(model: str, beams: float, n: int) -> float:
+    skygal.sample_stamps(2, seed=1, beams_across=beams, model=model)
+    start = time.perf_counter()
+    skygal.sample_stamps(n, seed=2, beams_across=beams, model=model)
+    return n / (time.perf_counter() - start)
+
+
+def consistency(model: str, n: int) -> np.ndarray:
+    """Return the difference of each octave and source, shape (octaves, n)."""
+    generator, seeds = load_model(model), Seeds(3)
+    classes = np.where(np.arange(n) % 2, "FRI", "FRII")
+    least, most = (np.full(n, value) for value in generator.extent)
+    latents = sample_latents(generator, "balanced", classes, sample_keys(seeds, "c", "balanced", classes),
+                             least=least, most=most)
+    octaves, fwhm, found = generator.octaves, generator.beam_fwhm / generator.pixel_scale, []
+    for batch in make_stamps(generator, latents, 3.0):
+        first = octaves.first(batch.shapes.n_components)
+        images = octaves.anchors(octaves.soften(batch.stamps, fwhm), batch.shapes.centre, fwhm, first)
+        for k, image in enumerate(images):
+            sky, beams = SkyMap(image), batch.shapes.las[k] / fwhm / octaves.width(first[k])
+            rng, row = np.random.default_rng(k), []
+            for _ in range(OCTAVES):
+                before = sky.lit()
+                sky = next_octave(octaves.network, before, beams, class_flags(str(batch.latents.fr_class[k])), rng)
+                after = smooth(torch.from_numpy(sky.image)[None, None])[0, 0].numpy()
+                lit = before.image > LIT
+                row.append(float(np.sqrt(np.mean((after - before.image)[lit]**2))))
+            found.append(row)
+    return np.transpose(found)
+
+
+def limited(model: str, las: float, n: int) -> float:
+    """Return the share of sources that are limited by what the model shows, in a field with a beam of 1 arcsec."""
+    wcs = skygal.make_wcs("12h00m00s +30d00m00s", 4096, 0.3 * u.arcsec)
+    field = skygal.simulate_field(wcs, n, beam=1 * u.arcsec, flux=5 * u.mJy, las=las * u.arcsec, model=model, seed=4)
+    return float(np.mean(field.truth["beam_limited"]))
+
+
+def on_processors(model: str, beams: float) -> float:
+    """Return the largest difference over the peak between this processor and one held to older instructions."""
+    code = ("import sys, numpy, skygal\n"
+            "stamps = skygal.sample_stamps(8, seed=5, beams_across=float(sys.argv[1]), model=sys.argv[2])\n"
+            "numpy.save(sys.argv[3], stamps.images)")
+    images = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, extra in enumerate(({}, OLDER)):
+            path = Path(folder, f"{number}.npy")
+            subprocess.run([sys.executable, "-c", code, str(beams), model, str(path)], env=os.environ | extra, check=True)
+            images.append(np.load(path))
+    peak = images[0].max(axis=(1, 2), keepdims=True)
+    return float(np.abs((images[0] - images[1]) / peak).max())
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--model", default="first-atlas")
+    options.add_argument("--n", type=int, default=60, help="sources of each measure")
+    given = options.parse_args()
+    print(f"{os.cpu_count()} processors")
+    for beams in BEAMS:
+        value = rate(given.model, beams, given.n)
+        print(f"{beams:4d} beams across: {value:.1f} stamps a second", flush=True)
+        note(f"stamps of {beams} beams across", value, "/s")
+    for octave, values in enumerate(consistency(given.model, max(given.n // 4, 2)), 1):
+        print(f"octave {octave}: consistent to {np.median(values):.2g} of the peak, at worst {values.max():.2g}", flush=True)
+        note(f"consistency of octave {octave}", float(np.median(values)), "of the peak")
+    for las in (30, 60):
+        share = limited(given.model, las, given.n)
+        print(f"beam of 1 arcsec, LAS {las} arcsec: {100 * share:.1f} % of {given.n} beam_limited", flush=True)
+        note(f"beam_limited at LAS {las} arcsec", 100 * share, "%")
+    for beams in (30, 60):
+        value = on_processors(given.model, beams)
+        print(f"{beams} beams across: processors differ by {value:.1g} of the peak", flush=True)
+        note(f"processors, {beams} beams across", value, "of the peak")
+
+
+if __name__ == "__main__":
+    main()
