@@ -88,14 +88,14 @@ class OctaveSettings:
     """
 
     seed: int = 1
-    steps: int = 2400
-    warmup: int = 700
+    steps: int = 2300
+    warmup: int = 200
     batch: int = 8
     side: int = 32
     views: int = 20
     kl_weight: float = 0.3
-    adversarial: float = 0.4
-    slope: float = 0.05
+    adversarial: float = 0.5
+    slope: float = 0.01
     structure: float = 2.0
     spectrum: float = 0.3
     truth: float = 0.3
@@ -106,8 +106,8 @@ class OctaveSettings:
     critic_rate: float = 1e-3
     averaging: float = 0.995
     stamps: int = 800
-    refresh: int = 250
-    drawn: int = 60
+    refresh: int = 100
+    drawn: int = 40
     checkpoint_every: int = 500
     factor: float = 1.5
     sizes: tuple[float, float] = (60.0, 78.0)
