@@ -38,6 +38,7 @@ QUICK = {"accuracy": ["--draws", "10", "--size", "512"],
          "noise": ["--size", "1024", "--repeats", "1"],
          "score_page": ["--cutouts", "200", "--size", "1024"],
          "scoring": ["--quick"],
+         "sharp": ["--n", "8"],
          "sky": ["--n", "20000"],
          "speed": ["--n", "200", "--size", "1024", "--repeats", "1", "--parts", "galsim", "pipeline", "decode"],
          "stamps": ["--n", "512"],
@@ -58,7 +59,8 @@ def jobs(given: argparse.Namespace) -> list[Job]:
     def sizes(name: str) -> tuple[str, ...]:
         return tuple(QUICK[name]) if given.quick else ()
 
-    names = ("accuracy", "noise", "analytic", "sky", "injection", "speed", "stamps", "matching", "score_page")
+    names = ("accuracy", "noise", "analytic", "sky", "injection", "speed", "stamps", "sharp", "matching",
+             "score_page")
     found = [Job(name, sizes(name)) for name in names]
     if not given.quick and not given.long:
         # the same sources to a pixel as the long one has

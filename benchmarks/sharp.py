@@ -3,11 +3,11 @@
     python benchmarks/sharp.py [--model first-atlas] [--n 60]
 
 *rate*: stamps of so many beams across that are drawn a second by this machine's processors, all that
-`skygal.sample_stamps` does included. *consistency*: a source after an octave, smoothed to the beam of the octave before,
-beside what that drew: the root mean square, over the peak, of where the source is brighter than a thousandth of
-its peak, in the median over sources. *beam_limited*: the share of sources that truth calls so, of fields with a beam of 1
-arcsec. *processors*: the largest difference of stamps, over their peaks, where the processor is held to older
-instructions.
+`skygal.sample_stamps` does included. *consistency*: a source after an octave, smoothed to the beam of the octave
+before, beside what that drew: the root mean square, over the peak, of where the source is brighter than a thousandth
+of its peak, in the median over sources. *beam_limited*: the share of sources that truth calls so, of fields with a
+beam of 1 arcsec. *processors*: the largest difference of stamps, over their peaks, where the processor is held to
+older instructions.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ def on_processors(model: str, beams: float) -> float:
     with tempfile.TemporaryDirectory() as folder:
         for number, extra in enumerate(({}, OLDER)):
             path = Path(folder, f"{number}.npy")
-            subprocess.run([sys.executable, "-c", code, str(beams), model, str(path)], env=os.environ | extra, check=True)
+            subprocess.run([sys.executable, "-c", code, str(beams), model, str(path)], check=True,
+                           env=os.environ | extra)
             images.append(np.load(path))
     peak = images[0].max(axis=(1, 2), keepdims=True)
     return float(np.abs((images[0] - images[1]) / peak).max())
@@ -105,7 +106,8 @@ def main() -> None:
         print(f"{beams:4d} beams across: {value:.1f} stamps a second", flush=True)
         note(f"stamps of {beams} beams across", value, "/s")
     for octave, values in enumerate(consistency(given.model, max(given.n // 4, 2)), 1):
-        print(f"octave {octave}: consistent to {np.median(values):.2g} of the peak, at worst {values.max():.2g}", flush=True)
+        print(f"octave {octave}: consistent to {np.median(values):.2g} of the peak, at worst {values.max():.2g}",
+              flush=True)
         note(f"consistency of octave {octave}", float(np.median(values)), "of the peak")
     for las in (30, 60):
         share = limited(given.model, las, given.n)

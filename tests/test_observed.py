@@ -135,3 +135,22 @@ def test_real_stamps_are_matched_by_class_and_extent():
 def test_bad_noise_is_refused(noise, words):
     with pytest.raises(ValueError, match=words):
         observe_stamps(double()[None], noise, beam_sigma=SIGMA, rng=np.random.default_rng(0))
+
+
+def test_another_judge_sees_the_source_alone_in_the_middle():
+    from skygal.evaluation.observed import SIDE, show_otherwise
+
+    image = np.zeros((3, SIDE, SIDE), np.float32)
+    y, x = np.indices((SIDE, SIDE))
+    image[0] = np.exp(-0.5 * ((x - 60)**2 + (y - 45)**2) / 16)
+    image[0][image[0] < 0.01] = 0
+    # a speck beside it, of four pixels, and a source far away
+    image[0, 45:47, 75:77], image[0, 5:12, 5:12] = 0.1, 0.9
+    image[1, 50, 50] = 1.0
+    seen = show_otherwise(image, np.array([np.nan, np.nan, 20.0]))
+    assert seen.shape == (3, 64, 64) and seen.max() == pytest.approx(1) and (seen[1:] == -1).all()
+    lit = np.argwhere(seen[0] > -1)
+    assert np.abs(lit.mean(axis=0) - 31.5).max() < 0.6
+    # to 2 % of the peak, where the logarithm is -1
+    assert np.ptp(lit, axis=0) == pytest.approx(2 * 4 * np.sqrt(2 * np.log(50)), abs=1.5)
+    assert seen[0][seen[0] > -1].min() == pytest.approx(-1, abs=0.1)

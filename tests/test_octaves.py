@@ -16,9 +16,10 @@ from skygal.io.weights import read_weights, write_weights
 from skygal.morphology.batches import make_stamps
 from skygal.morphology.checkpoint import WEIGHTS, load_model
 from skygal.morphology.latents import sample_keys, sample_latents
+from skygal.morphology.measure import measure_stamps
 from skygal.morphology.octave_inputs import class_flags
 from skygal.morphology.octave_networks import correct, repeat_linearly, smooth, upsample
-from skygal.morphology.octaves import FORMAT, OCTAVES, SkyMap, next_octave
+from skygal.morphology.octaves import FORMAT, OCTAVES, PARTS, SkyMap, next_octave
 from skygal.observation.ellipse import FWHM
 from skygal.seeds import Seeds
 from skygal.stamps.across import draw_across
@@ -44,7 +45,7 @@ def batch(model):
 def draw(model, batch, octaves, rows=slice(None)):
     shapes = batch.shapes[rows]
     return model.octaves.draw(batch.stamps[rows], shapes.centre, shapes.las, batch.latents.fr_class[rows],
-                              batch.latents.keys[rows], np.full(len(shapes.las), octaves), 3.0)
+                              batch.latents.keys[rows], np.tile([0, octaves], (len(shapes.las), 1)), 3.0)
 
 
 def gaussian(side, sigma, place=(0.0, 0.0)):
@@ -80,8 +81,8 @@ def test_corrections_draw_nearer_and_stay_positive():
 
 
 def test_each_octave_smoothed_is_near_the_map_before(model, batch):
-    """To a few thousandths of the peak in the first and less in the next: the root of the mean square over the map."""
-    anchors = model.octaves.anchors(batch.stamps, batch.shapes.centre, 3.0)
+    """To a thousandth of the peak in the first and less in the next: the root of the mean square over the map."""
+    anchors = model.octaves.anchors(batch.stamps, batch.shapes.centre, 3.0, np.zeros(len(batch.stamps)))
     errors = np.zeros((len(anchors), 3))
     for k, anchor in enumerate(anchors):
         sky, key = SkyMap(anchor), int(batch.latents.keys[k])
@@ -92,7 +93,7 @@ def test_each_octave_smoothed_is_near_the_map_before(model, batch):
             again = smooth(torch.from_numpy(sky.image)[None, None])[0, 0].numpy()
             errors[k, octave] = np.sqrt(np.mean((again - before)**2))
             assert (sky.image > 0).all()
-    assert (np.median(errors, axis=0) < [4e-3, 1e-3, 5e-4]).all(), np.median(errors, axis=0)
+    assert (np.median(errors, axis=0) < [2e-3, 8e-4, 3e-4]).all(), np.median(errors, axis=0)
 
 
 def test_flux_and_places_are_those_of_the_stamp(model, batch):
@@ -119,8 +120,23 @@ def test_a_source_does_not_depend_on_the_others(model, batch):
 
 
 def test_octaves_are_as_many_as_the_beam_needs(model):
-    needed = model.octaves.needed(np.array([9.0, 4.5, 4.4, 2.25, 2.2, 0.5, 0.01]), 3.0)
-    np.testing.assert_array_equal(needed, [0, 0, 1, 1, 2, 4, OCTAVES])
+    width = np.array([9.0, 4.5, 4.4, 2.25, 2.2, 0.5, 0.01])
+    needed = model.octaves.needed(width, 3.0, np.full(7, PARTS))
+    np.testing.assert_array_equal(needed, [[0, last] for last in (0, 0, 1, 1, 2, 4, OCTAVES)])
+    grainy = model.octaves.needed(np.append(width, 8.9), 3.0, np.full(8, PARTS + 1))
+    np.testing.assert_array_equal(grainy, [[-1, last] for last in (-1, 0, 1, 1, 2, 4, OCTAVES, 0)])
+
+
+def test_a_grainy_stamp_is_followed_from_one_octave_earlier(model, batch):
+    """At the same beam, and of the same size and place: what is between is drawn anew."""
+    shapes = batch.shapes
+    given = (batch.stamps, shapes.centre, shapes.las, batch.latents.fr_class, batch.latents.keys)
+    n = len(batch.stamps)
+    for (plain, pixels), (grainy, same) in zip(model.octaves.draw(*given, np.tile([0, 2], (n, 1)), 3.0),
+                                               model.octaves.draw(*given, np.tile([-1, 2], (n, 1)), 3.0), strict=True):
+        assert pixels == pytest.approx(same) and np.abs(np.subtract(plain.shape, grainy.shape)).max() < 60
+        sizes = [measure_stamps(image[None], beam_fwhm=3.0)[0].las[0] for image in (plain, grainy)]
+        assert sizes[1] == pytest.approx(sizes[0], rel=0.25) and not np.array_equal(plain, grainy)
 
 
 def field(beam, pixel, las, side, model=SHARP, n=5, **given):

@@ -53,8 +53,9 @@ def test_a_source_is_judged_by_networks_that_did_not_see_it(short, monkeypatch):
     learnt, told = [], []
     monkeypatch.setattr(module, "cut_patches", lambda maps, rng: (np.arange(len(maps), dtype=np.float32)[:, None, None],
                                                                   np.arange(len(maps))))
-    monkeypatch.setattr(module, "learn_to_tell", lambda first, second, **_: learnt.append((first.ravel(), second.ravel())))
-    monkeypatch.setattr(module, "told_second", lambda network, patches: told.append(0) or patches.ravel() != len(learnt))
+    monkeypatch.setattr(module, "learn_to_tell", lambda first, second, **_:
+                        learnt.append((first.ravel(), second.ravel())))
+    monkeypatch.setattr(module, "told_second", lambda _, patches: told.append(0) or patches.ravel() != len(learnt))
     parts = np.array([0, 1, 2, 0, 1, 2])
     tell_patches([None] * 6, [None] * 6, parts, parts, seeds=(3,))
     assert len(learnt) == 3 and len(told) == 6

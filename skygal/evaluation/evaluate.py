@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["MEASURES", "Evaluation", "evaluate_model", "evaluate_stamps"]
 
 #: the measures, in the order of the table
-MEASURES = ("judge", "ramis", "fidelity", "frechet", "two-sample", "otherwise", "pipeline", "transfer", "shapes", "closeness")
+MEASURES = ("judge", "ramis", "fidelity", "frechet", "two-sample", "otherwise", "pipeline", "transfer", "shapes",
+            "closeness")
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,8 +26,8 @@ from skygal.training.data.isolate import find_source
 __all__ = ["SIDE", "Observed", "observe_cutouts", "observe_cutouts_as_frdeep", "observe_stamps",
            "observe_stamps_as_frdeep", "show_otherwise"]
 
-#: of the peak: where `show_otherwise` cuts; and pixels that an island has at least there
-CUT, SMALL = 0.02, 6
+#: of the peak: where `show_otherwise` cuts; pixels that an island has at least there; and sides of the image
+CUT, SMALL, SHOWN = 0.02, 6, 64
 #: side of the images in FRDEEP's form, pixels: 150 less an edge of 25 on each side, as in the paper
 SIDE = 100
 
@@ -264,13 +264,14 @@ def show_otherwise(images: np.ndarray, las: np.ndarray) -> np.ndarray:
     Returns
     -------
     `~numpy.ndarray`
-        Shape (n, 100, 100), float32: the source alone, cut at 2 % of its peak, islands under 6 pixels left out, its
+        Shape (n, 64, 64), float32: the source alone, cut at 2 % of its peak, islands under 6 pixels left out, its
         flux-weighted centre in the middle, as the logarithm of brightness: 1 at the peak, -1 at the cut and
         outside.
     """
     from scipy import ndimage
 
-    out = np.full(images.shape, -1, np.float32)
+    out = np.full((len(images), SHOWN, SHOWN), -1, np.float32)
+    rows, columns = (slice((side - SHOWN) // 2, (side + SHOWN) // 2) for side in images.shape[1:])
     for shown, image, size in zip(out, images, las, strict=True):
         source = np.where(find_source(image, 0.0, las=size), image, 0).astype(float)
         source[source < CUT * source.max()] = 0
@@ -280,6 +281,6 @@ def show_otherwise(images: np.ndarray, las: np.ndarray) -> np.ndarray:
             continue
         middle = ndimage.center_of_mass(source)
         shift = [round((side - 1) / 2 - at) for side, at in zip(source.shape, middle, strict=True)]
-        source = ndimage.shift(source, shift, order=0)
+        source = ndimage.shift(source, shift, order=0)[rows, columns]
         shown[:] = 1 + 2 * np.log10(np.maximum(source / source.max(), CUT)) / -np.log10(CUT)
     return out

@@ -143,7 +143,8 @@ def _network() -> torch.nn.Sequential:
                          nn.Dropout(DROPOUT), nn.Linear(32, 1))
 
 
-def learn_to_tell(first: np.ndarray, second: np.ndarray, *, rng: np.random.Generator, seed: int) -> torch.nn.Module:
+def learn_to_tell(first: np.ndarray, second: np.ndarray, *, rng: np.random.Generator, seed: int,
+                  epochs: int = EPOCHS) -> torch.nn.Module:
     """Return a network that gives positive numbers for images of the second kind; both count the same.
 
     Parameters
@@ -154,6 +155,8 @@ def learn_to_tell(first: np.ndarray, second: np.ndarray, *, rng: np.random.Gener
         Draws what is learnt from at each step.
     seed : int
         Of the network.
+    epochs : int
+        Length of the training.
     """
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits
@@ -161,7 +164,7 @@ def learn_to_tell(first: np.ndarray, second: np.ndarray, *, rng: np.random.Gener
     from skygal.training.loop import quiet_torch
 
     kinds = [torch.from_numpy(patches)[:, None] for patches in (first, second)]
-    steps = EPOCHS * max(map(len, kinds)) // BATCH
+    steps = epochs * max(map(len, kinds)) // BATCH
     label = torch.repeat_interleave(torch.tensor([0.0, 1.0]), BATCH)
     with one_thread(), quiet_torch(seed):
         network = _network()

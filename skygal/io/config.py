@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import yaml
@@ -75,7 +75,7 @@ def check_nesting(text: str, deepest: int, *, aliases: bool) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > deepest or isinstance(event, yaml.AliasEvent) and not aliases:
             problem = "aliases are not admitted" if depth <= deepest else f"it is nested deeper than {deepest}"
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=cast(Any, event.start_mark))
 
 
 def parse_yaml(text: str) -> Any:

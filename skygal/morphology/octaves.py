@@ -36,8 +36,8 @@ OCTAVES = 4
 #: components of a stamp, above which octaves begin one earlier
 PARTS = 7
 #: coarse pixels around what is brighter than `EDGE` of the peak that an octave sees
-MARGIN = 8
-EDGE = 1e-4
+MARGIN = 4
+EDGE = 2e-4
 #: of the peak: what is fainter is nothing
 DARK = 1e-5
 #: how often each octave is corrected, so that its map, smoothed, is closer to the one before
@@ -57,8 +57,8 @@ class Octaves:
 
     Octave 0 is the stamp as a beam sees it that is wider by ``factor``, so that what noise left in the
     model's finest structure does not matter; what the stamp shows beyond is drawn anew. Each octave after it is sharper
-    by two. A stamp of more components than `PARTS` is grainy, as no source of its size is in an atlas: it is followed from
-    octave -1 on, as a beam twice as wide sees it.
+    by two. A stamp of more components than `PARTS` is grainy, as no source of its size is in an atlas: it is followed
+    from octave -1 on, as a beam twice as wide sees it.
 
     Parameters
     ----------

@@ -55,8 +55,8 @@ def turns(keys: np.ndarray) -> np.ndarray:
     return np.stack([cos, -sin, sin, cos], axis=-1).reshape(len(keys), 2, 2)   # counter-clockwise: north through east
 
 
-def draw_across(model: Any, batch: Batch, *, beams: float | np.ndarray, size: int | None, turned: bool, pixels: float | None = None
-                ) -> tuple[np.ndarray, Shapes]:
+def draw_across(model: Any, batch: Batch, *, beams: float | np.ndarray, size: int | None, turned: bool,
+                pixels: float | None = None) -> tuple[np.ndarray, Shapes]:
     """Return the sources of a batch with so many beams across each, shape (n, size, size), and their shapes.
 
     Parameters

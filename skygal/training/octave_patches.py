@@ -25,8 +25,9 @@ AROUND = 25
 
 
 def patch_places(coarse: torch.Tensor, side: int) -> torch.Tensor:
-    """Return places in maps (n, 1, side, side), half of them wherever the coarse ones, cut as
-    they are, are lit, half in proportion to their brightness.
+    """Return places in maps (n, 1, side, side).
+
+    Half of them are wherever the coarse maps, cut as these are, are lit, half in proportion to their brightness.
 
     Parameters
     ----------

@@ -507,8 +507,8 @@ def _run(trainer: OctaveTrainer, checkpoint: Path, metrics: Path, progress: bool
                 set_aside(replaced[0], (checkpoint, metrics, *replaced[1:]))
                 replaced = ()
             if shown:
-                names = ("elbo", "structure_after_atlas", "structure_after_stamps", "spectrum_after_atlas", "spectrum_after_stamps", "critic", "right_real",
-                         "right_after_atlas", "right_after_stamps")
+                names = ("elbo", "structure_after_atlas", "structure_after_stamps", "spectrum_after_atlas",
+                         "spectrum_after_stamps", "critic", "right_real", "right_after_atlas", "right_after_stamps")
                 means = {key: float(np.mean([row[key] for row in sums if key in row] or [math.nan])) for key in names}
                 sums = []
                 trainer.rows.append({"step": trainer.step, "seconds": before + time.monotonic() - started, **means})
