@@ -41,7 +41,7 @@ def test_maps_are_aligned_and_seen_with_the_beams_asked_for(atlas):
     # the fourth shows five beams and a half
     assert sorted({found.source for found in maps}) == [0, 1, 2]
     for found in maps:
-        assert 7 <= found.beams <= 27.5 and found.fine.max() == pytest.approx(1)
+        assert 9 <= found.beams <= 27.5 and found.fine.max() == pytest.approx(1)
         assert tuple(2 * side for side in found.coarse.shape) == found.fine.shape
         y, x = np.nonzero(found.fine > 0.05)
         assert np.ptp(x) > 2 * np.ptp(y)

@@ -241,3 +241,17 @@ def test_tampered_weights_are_refused(tmp_path):
         load_model(path)
     with pytest.raises(ValueError, match="is missing"):
         load_model(broken(tmp_path, lambda tensors: {k: v for k, v in tensors.items() if k != "out.bias"}))
+
+
+def test_an_evaluation_draws_such_a_model_as_an_image_does(model):
+    """At the sizes of the model's stamps, from the large ones that octaves begin with."""
+    from skygal.evaluation.generated import sample_generated
+    from skygal.morphology.measure import largest_size
+
+    base = load_model(model.base)
+    seen, like = (sample_generated(each, "FRII", 12, rng=np.random.default_rng(1)) for each in (model, base))
+    assert seen.shape == like.shape == (12, *model.shape) and (seen >= 0).all() and seen.any(axis=(1, 2)).all()
+    assert not np.array_equal(seen, like)
+    # what the image's beam adds to small ones is not quite the same
+    size, wanted = largest_size(seen), largest_size(np.maximum(like, 0))
+    assert np.median(np.abs(np.log(size / wanted))) < 0.1 and np.corrcoef(np.log(size), np.log(wanted))[0, 1] > 0.9

@@ -112,14 +112,13 @@ def _interleave(even: torch.Tensor, odd: torch.Tensor, dim: int) -> torch.Tensor
 def correct(sky: torch.Tensor, coarse: torch.Tensor, times: int) -> torch.Tensor:
     """Return skies (n, 1, 2h, 2w) that the coarse beam sees closer to how it should, (n, 1, h, w), of peak about 1.
 
-    Each time they are multiplied by the ratio of what they should be, once seen, to what they are, to the power of 1.5.
-    So they stay positive, and nothing is where nothing was. This is Richardson's and Lucy's iteration (Lucy 1974,
-    1974AJ.....79..745L), but that the ratio is not seen with the beam again, and with a larger step.
+    Each time they are multiplied by the ratio of what they should be, once seen, to what they are. So they stay
+    positive, and nothing is where nothing was. This is Richardson's and Lucy's iteration (Lucy 1974,
+    1974AJ.....79..745L), but that the ratio is not seen with the beam again.
     """
     for _ in range(times):
         ratio = (coarse + TINY) / (_convolve(sky, _COARSE, 2) + TINY)
-        ratio = ratio.clamp(1 / BOUND, BOUND)
-        sky = sky * _along_both(ratio * ratio.sqrt(), _linearly)
+        sky = sky * _along_both(ratio.clamp(1 / BOUND, BOUND), _linearly)
     return sky
 
 

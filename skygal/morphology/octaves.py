@@ -44,8 +44,6 @@ DARK = 1e-5
 CORRECTIONS = 12
 #: iterations in which the sky behind a stamp is found
 RESTORATIONS = 8
-#: what the clip took of a stamp, faint emission about what is left: part of the flux, and its width in beams
-FAINT, FAINT_WIDTH = 0.12, 4.0
 #: models whose stamps octaves can follow
 BASES = ("first-cvae",)
 #: features of a layer, at most
@@ -106,8 +104,7 @@ class Octaves:
         """Return clipped stamps as their beam sees a sky that is nowhere negative, shape (n, ny, nx), float32.
 
         The clip's edges, which are sharper than the beam, run out smoothly then; octaves could not show the same as
-        those. The sky is what Richardson's and Lucy's iteration gives (Lucy 1974, 1974AJ.....79..745L). A part of it is
-        spread, so that there are cocoons and bridges, which sources in an atlas have and the survey did not see.
+        those. The sky is what Richardson's and Lucy's iteration gives (Lucy 1974, 1974AJ.....79..745L).
 
         Parameters
         ----------
@@ -120,7 +117,6 @@ class Octaves:
 
         out = np.empty(stamps.shape, np.float32)
         rows, columns = (_beam_matrix(side, fwhm / FWHM) for side in stamps.shape[1:])
-        wide_rows, wide_columns = (_beam_matrix(side, FAINT_WIDTH * fwhm / FWHM) for side in stamps.shape[1:])
 
         def run(k: int) -> None:
             seen = torch.from_numpy(np.ascontiguousarray(stamps[k], np.float32))
@@ -128,7 +124,6 @@ class Octaves:
             for _ in range(RESTORATIONS):
                 ratio = seen / (rows @ sky @ columns + tiny)
                 sky = sky * (rows @ ratio @ columns)
-            sky = (1 - FAINT) * sky + FAINT * (wide_rows @ sky @ wide_columns)
             out[k] = (rows @ sky @ columns).numpy()
 
         each_block(run, range(len(stamps)))

@@ -88,14 +88,14 @@ class OctaveSettings:
     """
 
     seed: int = 1
-    steps: int = 2300
+    steps: int = 2000
     warmup: int = 200
     batch: int = 8
     side: int = 32
     views: int = 20
     kl_weight: float = 0.3
-    adversarial: float = 0.5
-    slope: float = 0.01
+    adversarial: float = 0.4
+    slope: float = 0.05
     structure: float = 2.0
     spectrum: float = 0.3
     truth: float = 0.3
@@ -107,7 +107,7 @@ class OctaveSettings:
     averaging: float = 0.995
     stamps: int = 800
     refresh: int = 100
-    drawn: int = 40
+    drawn: int = 30
     checkpoint_every: int = 500
     factor: float = 1.5
     sizes: tuple[float, float] = (60.0, 78.0)

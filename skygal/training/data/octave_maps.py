@@ -12,7 +12,7 @@ from skygal.training.data.atlas import SIGMA, Atlas
 __all__ = ["AtlasMap", "Piece", "atlas_maps", "cut_piece"]
 
 #: beams across the source, at least, in a fine map
-FEWEST = 7.0
+FEWEST = 9.0
 #: of the best that a map shows, the finest beam that it is seen with
 FINEST = 0.99
 #: degrees by which maps are turned out of their axis, at most
