@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from skygal.evaluation import patches
 from skygal.evaluation import sharp_table as module
 from skygal.evaluation.sharp import MEASURES
-from skygal.evaluation.sharp_table import Held, draw_sources, evaluate_sharp, write_sharp_report
+from skygal.evaluation.sharp_table import Held, draw_after_atlas, draw_sources, evaluate_sharp, write_sharp_report
 from skygal.training.data.atlas import PIXELS_PER_BEAM, Atlas, read_atlas
 
 PLAIN = SimpleNamespace(octaves=None)
@@ -95,6 +95,33 @@ def test_drawn_sources_have_the_beams_asked_for_or_there_are_none():
         y, x = np.nonzero(image > 0.02)
         assert np.hypot(np.ptp(y), np.ptp(x)) / PIXELS_PER_BEAM == pytest.approx(12, rel=0.25)
     assert draw_sources(model, 6, 60, frii=0.5, seed=1) == []
+
+
+def test_octaves_after_the_atlas_show_its_own_sources(tmp_path):
+    """They are as the sources are, seen again with the coarse beam, and as sharp as the beam allows."""
+    from scipy import ndimage
+
+    from skygal.morphology.checkpoint import load_model
+
+    atlas, model = read_atlas(atlas_file(tmp_path / "atlas.npz")), load_model("first-atlas")
+    rows = np.array([1, 2, 5])
+    for beams, wider in ((12, 2), (24, 4)):
+        real, _ = atlas.at(beams, rows)
+        for known, image in zip(real, draw_after_atlas(model, atlas, rows, beams, seed=0), strict=True):
+            assert image.max() == pytest.approx(1) and image.min() >= 0
+            seen = [ndimage.gaussian_filter(part, np.sqrt(wider**2 - 1) * PIXELS_PER_BEAM / 2.3548)
+                    for part in (known, image)]
+            centre = [np.array(ndimage.center_of_mass(part)) for part in seen]
+            around = [ndimage.shift(part, (np.array(part.shape) - 1) / 2 - at)
+                      for part, at in zip(seen, centre, strict=True)]
+            side = [min(each) // 2 for each in zip(around[0].shape, around[1].shape, strict=True)]
+            cut = [part[tuple(slice(size // 2 - half + 2, size // 2 + half - 2)
+                              for size, half in zip(part.shape, side, strict=True))] for part in around]
+            # turned to their own axes, and either way round
+            match = max(np.corrcoef(cut[0].ravel(), part.ravel())[0, 1] for part in (cut[1], cut[1][::-1, ::-1]))
+            assert match > 0.97
+    first, again = (draw_after_atlas(model, atlas, rows, 12, seed=seed)[0] for seed in (0, 0))
+    np.testing.assert_array_equal(first, again)
 
 
 def test_the_report_has_table_numbers_and_pictures(atlas, tmp_path, monkeypatch):

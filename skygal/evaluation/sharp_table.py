@@ -18,13 +18,15 @@ from skygal.evaluation.results import format_value
 from skygal.evaluation.sharp import MEASURES, measure_sharpness
 from skygal.training.data.atlas import PIXELS_PER_BEAM, Atlas
 
-__all__ = ["SCALES", "Held", "Sharpness", "draw_sources", "evaluate_sharp", "write_sharp_report"]
+__all__ = ["SCALES", "Held", "Sharpness", "draw_after_atlas", "draw_sources", "evaluate_sharp", "write_sharp_report"]
 
 #: beams across the sources
 SCALES = (12, 20, 30, 45)
 #: largest axis ratio of the beam of a map that is measured: maps that were turned to lie along x may have their beam's
 #: angle from before
 ROUND = 1.2
+#: what is measured: real sources, drawn ones, octaves after real coarse maps; and beams below which there is one
+KINDS, ONE_OCTAVE = ("real", "drawn", "after"), 24
 #: sources that two halves of them can be told apart by
 ENOUGH = 12
 #: quantile samples of a median's error
@@ -56,7 +58,8 @@ class Sharpness:
     Attributes
     ----------
     rows : list of dict
-        One for each scale and measure: ``beams``, ``measure``, ``real``, ``real_error``, ``drawn``, ``drawn_error``.
+        One for each scale and measure: ``beams``, ``measure``, and for each of ``real``, ``drawn`` and ``after`` (octaves
+        after the real sources' own coarse maps) the value and its error, as ``real_error``.
     maps : dict
         Real and drawn maps of each scale, for pictures.
     """
@@ -107,6 +110,49 @@ def draw_sources(model: Any, n: int, beams: float, *, frii: float, seed: int) ->
     return maps if len(maps) >= n // 2 else []
 
 
+def draw_after_atlas(model: Any, atlas: Atlas, rows: np.ndarray, beams: float, *, seed: int) -> list[np.ndarray]:
+    """Draw octaves after the atlas's own coarse maps: what they add is seen apart from what stamps are like.
+
+    Parameters
+    ----------
+    model : Generator
+        With octaves.
+    atlas : Atlas
+        Real sources.
+    rows : ndarray of int
+        Which of them.
+    beams : float
+        Beams across each: after the last of two octaves, or of one where they are less than 24.
+    seed : int
+        Of the latents.
+
+    Returns
+    -------
+    list of `~numpy.ndarray`
+        Maps of peak 1, 4 pixels to the FWHM of a beam.
+    """
+    from skygal.morphology.octave_inputs import FRAME
+    from skygal.morphology.octave_inputs import PIXELS_PER_BEAM as OWN_PIXELS
+    from skygal.morphology.octaves import SkyMap, next_octave
+    from skygal.training.data.octave_maps import see_source, source_axis
+
+    octaves, maps = 1 if beams < ONE_OCTAVE else 2, []
+    for k in rows.tolist():
+        turn, *centre = source_axis(atlas.image[k])
+        found = see_source(atlas, k, beams / 2**(octaves - 1), turn, tuple(centre), np.zeros(2))
+        # the source's centre comes to lie where that of a stamp does
+        wide = np.pad(found.coarse, [(side, side) for side in FRAME])
+        place = tuple(slice(round(at) + side - side // 2, round(at) + 2 * side - side // 2)
+                      for at, side in zip(found.middle, FRAME, strict=True))
+        sky = SkyMap(wide[place])
+        rng = np.random.default_rng([seed, k])
+        for _ in range(octaves):
+            sky = next_octave(model.octaves.network, sky, beams / 2**octaves, found.flags, rng)
+        image = ndimage.zoom(np.pad(sky.image, 4 * OWN_PIXELS), PIXELS_PER_BEAM / OWN_PIXELS, order=3)
+        maps.append(np.maximum(image, 0) / image.max())
+    return maps
+
+
 def evaluate_sharp(atlas: Atlas, models: Sequence[Held], *, scales: Sequence[int] = SCALES, n: int = 60, seed: int = 0,
                    networks: int = 3, progress: bool = False) -> Sharpness:
     """Measure sources of models beside an atlas's, those of round beams.
@@ -146,7 +192,7 @@ def evaluate_sharp(atlas: Atlas, models: Sequence[Held], *, scales: Sequence[int
     known = atlas.beam[:, 0] <= ROUND * atlas.beam[:, 1]
     frii = float(np.mean([atlas.fr_class(k) == "FRII" for k in range(len(atlas.image))]))
     for beams in tqdm(scales, desc="scales", disable=not progress):
-        real, real_part, drawn, drawn_part = [], [], [], []
+        real, real_part, drawn, drawn_part, after = [], [], [], [], []
         for number, held in enumerate(models):
             seen = np.intersect1d(held.rows, np.flatnonzero(atlas.shows(beams) & known))
             real += list(atlas.at(beams, seen)[0])
@@ -154,24 +200,29 @@ def evaluate_sharp(atlas: Atlas, models: Sequence[Held], *, scales: Sequence[int
             made = draw_sources(held.model, -(-n // len(models)), beams, frii=frii, seed=seed + number)
             drawn += made
             drawn_part += [number] * len(made)
+            if held.model.octaves is not None:
+                after += draw_after_atlas(held.model, atlas, seen, beams, seed=seed)
         found.maps[beams] = real, drawn
-        values = [[measure_sharpness(image) for image in maps] for maps in (real, drawn)]
+        values = [[measure_sharpness(image) for image in maps] for maps in (real, drawn, after)]
         for name in MEASURES:
             row: dict[str, Any] = {"beams": beams, "measure": name}
-            for kind, maps in zip(("real", "drawn"), values, strict=True):
+            for kind, maps in zip(KINDS, values, strict=True):
                 row[kind], row[f"{kind}_error"] = _median([one[name] for one in maps], seed)
             found.rows.append(row)
         parts = [np.array(part) for part in (real_part, drawn_part)]
         if len(models) == 1:
             parts = [np.arange(len(maps)) % 3 for maps in (real, drawn)]
         told = tell_patches(real, drawn, *parts, seeds=seeds) if drawn else (np.nan, np.nan)
+        told_after = tell_patches(real, after, parts[0], parts[0], seeds=seeds) if after else (np.nan, np.nan)
         equals = split_test(real, seeds=seeds) if len(real) >= ENOUGH else (np.nan, np.nan)
         found.rows.append({"beams": beams, "measure": "patch accuracy", "real": equals[0], "real_error": equals[1],
-                           "drawn": told[0], "drawn_error": told[1]})
+                           "drawn": told[0], "drawn_error": told[1], "after": told_after[0],
+                           "after_error": told_after[1]})
         if models[0].model.octaves is not None:
             near, others = _copies(real, drawn)
             found.rows.append({"beams": beams, "measure": "nearest real source", "real": others[0],
-                               "real_error": others[1], "drawn": near[0], "drawn_error": near[1]})
+                               "real_error": others[1], "drawn": near[0], "drawn_error": near[1], "after": np.nan,
+                               "after_error": np.nan})
     return found
 
 
@@ -239,9 +290,9 @@ def write_sharp_report(found: Sharpness, output: str | os.PathLike, *, overwrite
     """
     from skygal.io.atomic import whole_directory
 
-    lines = ["| beams across | measure | real | drawn |", "| --- | --- | --- | --- |"]
+    lines = ["| beams across | measure | real | drawn | after real maps |", "| --- | --- | --- | --- | --- |"]
     for row in found.rows:
-        values = (format_value(row[kind], row[f"{kind}_error"]) for kind in ("real", "drawn"))
+        values = (format_value(row[kind], row[f"{kind}_error"]) for kind in KINDS)
         lines.append(f"| {row['beams']} | {row['measure']} | {' | '.join(values)} |")
     rows = [{key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in row.items()}
             for row in found.rows]

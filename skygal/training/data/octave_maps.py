@@ -9,7 +9,7 @@ import numpy as np
 from skygal.morphology.octave_inputs import PIXELS_PER_BEAM, class_flags, place_maps
 from skygal.training.data.atlas import SIGMA, Atlas
 
-__all__ = ["AtlasMap", "Piece", "atlas_maps", "cut_piece"]
+__all__ = ["AtlasMap", "Piece", "atlas_maps", "cut_piece", "see_source", "source_axis"]
 
 #: beams across the source, at least, in a fine map
 FEWEST = 9.0
@@ -97,14 +97,14 @@ def atlas_maps(atlas: Atlas, rows: np.ndarray, views: int, rng: np.random.Genera
         if most <= FEWEST:
             continue
         share = (np.arange(views) + rng.random(views)) / views
-        axis = _axis(atlas.image[k])
+        axis = source_axis(atlas.image[k])
         for beams in FEWEST * (most / FEWEST)**share:
             turn = axis[0] + np.radians(rng.uniform(-TURN, TURN)) + np.pi * rng.integers(2)
-            maps.append(_see(atlas, k, float(beams), turn, axis[1:], rng.uniform(-0.5, 0.5, 2)))
+            maps.append(see_source(atlas, k, float(beams), turn, axis[1:], rng.uniform(-0.5, 0.5, 2)))
     return maps
 
 
-def _axis(image: np.ndarray) -> tuple[float, float, float]:
+def source_axis(image: np.ndarray) -> tuple[float, float, float]:
     """Return the angle of a map's major axis, radians, and its centre (row, column), both of the square root."""
     weight = np.sqrt(np.where(image > 0.003 * image.max(), image, 0))
     y, x = np.indices(image.shape)
@@ -115,7 +115,8 @@ def _axis(image: np.ndarray) -> tuple[float, float, float]:
     return float(angle), float(row), float(column)
 
 
-def _see(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple[float, ...], shift: np.ndarray) -> AtlasMap:
+def see_source(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple[float, ...], shift: np.ndarray
+               ) -> AtlasMap:
     """Return a source seen with so many beams across, turned about its centre and shifted by parts of a pixel."""
     import torch
     from scipy import ndimage
