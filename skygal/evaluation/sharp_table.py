@@ -25,7 +25,7 @@ SCALES = (12, 20, 30, 45)
 #: largest axis ratio of the beam of a map that is measured: maps that were turned to lie along x may have their beam's
 #: angle from before
 ROUND = 1.2
-#: what is measured: real sources, drawn ones, octaves after real coarse maps; and beams below which there is one
+#: what is measured, the last octaves after real coarse maps; and beams below which that is one octave
 KINDS, ONE_OCTAVE = ("real", "drawn", "after"), 24
 #: sources that two halves of them can be told apart by
 ENOUGH = 12
@@ -58,8 +58,8 @@ class Sharpness:
     Attributes
     ----------
     rows : list of dict
-        One for each scale and measure: ``beams``, ``measure``, and for each of ``real``, ``drawn`` and ``after`` (octaves
-        after the real sources' own coarse maps) the value and its error, as ``real_error``.
+        One for each scale and measure: ``beams``, ``measure``, and for each of ``real``, ``drawn`` and ``after``
+        (octaves after the real sources' own coarse maps) the value and its error, as ``real_error``.
     maps : dict
         Real and drawn maps of each scale, for pictures.
     """
