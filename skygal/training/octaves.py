@@ -53,7 +53,7 @@ class OctaveSettings:
     seed : int
         Of all that is random.
     steps, warmup : int
-        How many, and how many of them before the critic has a say.
+        How many, and how many of them before the critic and stamps have a say.
     batch, side : int
         Pieces to a step of each kind, and coarse pixels along them.
     views : int
