@@ -91,11 +91,11 @@ def _draw_sized(generator: Any, like: np.ndarray, name: np.ndarray, keys: np.nda
     """Return stamps of a model with octaves, of the sizes that stamps (n, ny, nx) have."""
     from skygal.morphology.batches import make_stamps
     from skygal.morphology.latents import sample_latents
-    from skygal.morphology.measure import measure_stamps
+    from skygal.morphology.measure import largest_size
     from skygal.stamps.across import draw_across
 
     fwhm, (ny, nx) = generator.beam_fwhm / generator.pixel_scale, like.shape[1:]
-    beams = measure_stamps(np.maximum(like, 0), beam_fwhm=fwhm)[0].las / fwhm
+    beams = largest_size(np.maximum(like, 0)) / fwhm
     least, most = (np.full(len(keys), value) for value in generator.extent)
     out, start = np.zeros_like(like), 0
     for batch in make_stamps(generator, sample_latents(generator, "prior", name, keys, least=least, most=most), 3.0):
