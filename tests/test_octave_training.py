@@ -13,7 +13,9 @@ from skygal.morphology.octave_networks import smooth
 from skygal.morphology.octaves import FORMAT
 from skygal.training.data.atlas import read_atlas
 from skygal.training.data.octave_maps import atlas_maps, cut_piece
-from skygal.training.octaves import OctaveSettings, OctaveTrainer, left_out, train_octaves
+from skygal.training.octave_settings import OctaveSettings, left_out
+from skygal.training.octave_trainer import OctaveTrainer
+from skygal.training.octaves import train_octaves
 
 SMALL = {"steps": 6, "warmup": 2, "batch": 2, "side": 16, "views": 2, "stamps": 4, "refresh": 2, "drawn": 2,
          "checkpoint_every": 2}

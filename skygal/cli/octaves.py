@@ -37,7 +37,7 @@ def train_octaves(**given: Any) -> None:
     from skygal.checks import as_seed, check_choice
     from skygal.io.atomic import whole_file
     from skygal.io.config import dump_config
-    from skygal.training.octaves import OctaveSettings
+    from skygal.training.octave_settings import OctaveSettings
     from skygal.training.octaves import train_octaves as run
 
     check_choice("device", given["device"], ("cpu",))

@@ -32,10 +32,8 @@ BEGINNINGS = 16
 STEEPEST = 6.0
 #: how often a sky is corrected in training
 CORRECTIONS = 4
-#: that ratio is within this and one over this
+#: a correction's factor is within this and one over this
 BOUND = 4.0
-
-
 #: FWHM in fine pixels of the fine map's beam, of the coarse one's, and of what turns the one into the other
 _FINE, _COARSE, _BETWEEN = PIXELS_PER_BEAM, 2 * PIXELS_PER_BEAM, math.sqrt(3) * PIXELS_PER_BEAM
 
@@ -69,7 +67,7 @@ def _linearly(side: int) -> np.ndarray:
 
 def _along_both(maps: torch.Tensor, matrix: Callable[[int], np.ndarray]) -> torch.Tensor:
     """Return maps (..., ny, nx) with the same done along both axes."""
-    # torch would keep what it made in inference from learning
+    # arrays are what is kept: tensors that were made in inference are of no use to learning
     rows, columns = (torch.from_numpy(matrix(side)).to(maps) for side in maps.shape[-2:])
     return rows @ maps @ columns.T
 
@@ -96,17 +94,7 @@ def upsample(coarse: torch.Tensor) -> torch.Tensor:
 
 def repeat_linearly(coarse: torch.Tensor) -> torch.Tensor:
     """Return maps (n, c, h, w) on pixels of half the size, (n, c, 2h, 2w), by linear interpolation."""
-    for dim in (2, 3):
-        last = coarse.shape[dim] - 1
-        after = torch.cat([coarse.narrow(dim, 1, last), coarse.narrow(dim, last, 1)], dim)
-        coarse = _interleave(coarse, (coarse + after) / 2, dim)
-    return coarse
-
-
-def _interleave(even: torch.Tensor, odd: torch.Tensor, dim: int) -> torch.Tensor:
-    shape = list(even.shape)
-    shape[dim] *= 2
-    return torch.stack([even, odd], dim=dim + 1).reshape(shape)
+    return _along_both(coarse, _linearly)
 
 
 def correct(sky: torch.Tensor, coarse: torch.Tensor, times: int) -> torch.Tensor:
@@ -118,7 +106,7 @@ def correct(sky: torch.Tensor, coarse: torch.Tensor, times: int) -> torch.Tensor
     """
     for _ in range(times):
         ratio = (coarse + TINY) / (_convolve(sky, _COARSE, 2) + TINY)
-        sky = sky * _along_both(ratio.clamp(1 / BOUND, BOUND), _linearly)
+        sky = sky * repeat_linearly(ratio.clamp(1 / BOUND, BOUND))
     return sky
 
 

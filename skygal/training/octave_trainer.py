@@ -1,0 +1,330 @@
+"""One step of the training of octaves after another: networks, optimizers, what they learn from, and their losses."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from skygal.checks import show
+from skygal.io.atomic import whole_file
+from skygal.io.torch_files import check_moments, read_torch
+from skygal.morphology.conditions import SIZE_TO_EXTENT
+from skygal.morphology.octave_inputs import LOCAL, WHOLE, class_flags
+from skygal.training.data.atlas import Atlas
+from skygal.training.data.octave_maps import AtlasMap, Piece, atlas_maps, cut_piece
+from skygal.training.octave_settings import OctaveSettings, left_out
+from skygal.training.run_files import restoring
+
+if TYPE_CHECKING:
+    import torch
+
+    from skygal.morphology.generator import CvaeGenerator
+
+__all__ = ["OctaveTrainer"]
+
+#: largest axis ratio of the beam of a map that is learnt from
+ROUND = 1.2
+#: beams across a source, above which no octave is tried while training
+MOST_BEAMS = 95.0
+#: natural logarithm of beams, within which maps count as of one scale
+ALIKE = 0.15
+#: of the steps, after which the rate is the last one
+SETTLING = 0.75
+#: maps whose slope the critic is held to, of each kind
+HELD = 4
+#: steps between those
+EVERY = 8
+
+
+class OctaveTrainer:
+    """Networks, optimizers and data of a training.
+
+    Parameters
+    ----------
+    atlas : Atlas
+        Sources to learn from.
+    base : CvaeGenerator
+        The model whose stamps the octaves follow.
+    settings : OctaveSettings
+        How.
+    """
+
+    def __init__(self, atlas: Atlas, base: CvaeGenerator, settings: OctaveSettings) -> None:
+        import torch
+
+        from skygal.morphology.octave_model import OctaveModel
+        from skygal.morphology.octaves import Octaves
+        from skygal.training.octave_critic import OctaveCritic
+
+        self.settings, self.step = settings, 0
+        self.rows: list[dict[str, float]] = []
+        torch.manual_seed(settings.seed)
+        self.model, self.critic = OctaveModel(), OctaveCritic()
+        for module in (self.model, self.critic):
+            module.to(memory_format=torch.channels_last)
+        self.kept = {key: value.clone() for key, value in self.model.octave.state_dict().items()}
+        self.optimizer = torch.optim.Adam(self.model.parameters(), settings.first_rate, betas=(0.5, 0.99))
+        self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), settings.critic_rate, betas=(0.0, 0.99))
+        # a map that was turned may have the angle of a long beam from before
+        known = np.setdiff1d(np.flatnonzero(atlas.beam[:, 0] <= ROUND * atlas.beam[:, 1]),
+                             left_out(len(atlas.image), settings.fold, settings.folds))
+        self.maps = atlas_maps(atlas, known, settings.views, np.random.default_rng(settings.seed))
+        if not self.maps:
+            raise ValueError("atlas must have sources that are resolved by 12 beams or more, got none")
+        self.beams = np.array([m.beams for m in self.maps])
+        source = np.array([m.source for m in self.maps])
+        self.weight = 1 / np.bincount(source)[source]
+        self.weight /= self.weight.sum()
+        self.network = type(self.model.octave)()
+        frii = float(np.mean([found.flags[1] for found in self.maps]))
+        self.anchors = _anchors(base, Octaves(self.network, factor=settings.factor), settings, frii)
+        self.pool: list[tuple[np.ndarray, tuple[float, float], float, tuple[float, float]]] = []
+
+    def _random(self, purpose: int) -> np.random.Generator:
+        """Return the stream of this step for a purpose."""
+        return np.random.default_rng([self.settings.seed, self.step, purpose])
+
+    def _refresh(self) -> None:
+        """Draw octaves after other stamps with the weights as they are kept, for the next to follow."""
+        from skygal.morphology.octaves import SkyMap, next_octave
+        from skygal.rendering.threads import each_block
+
+        self.network.load_state_dict(self.kept)
+        self.network.eval()
+        rng, images = self._random(1), self.anchors
+        chosen = rng.integers(len(images), size=self.settings.drawn)
+        keys = rng.integers(2**62, size=self.settings.drawn)
+        found: list[list] = [[] for _ in chosen]
+
+        def run(number: int) -> None:
+            image, beams, flags = images[chosen[number]]
+            sky, stream = SkyMap(image).lit(), np.random.default_rng(keys[number])
+            while True:
+                found[number].append((sky.image, sky.middle, 2.0**(sky.octave + 1) * beams, flags))
+                if 2.0**(sky.octave + 2) * beams > MOST_BEAMS:
+                    return
+                sky = next_octave(self.network, sky, beams, flags, stream).lit()
+
+        each_block(run, range(len(chosen)))
+        self.pool = [entry for entries in found for entry in entries]
+
+    def _known(self, rng: np.random.Generator, like: np.ndarray | None = None) -> list[Piece]:
+        """Return pieces of the atlas's maps, of any scale or of given ones."""
+        pieces = []
+        for number in range(self.settings.batch):
+            weight = self.weight
+            if like is not None:
+                near = weight * np.exp(-0.5 * (np.log(self.beams / like[number]) / ALIKE)**2)
+                weight = near / near.sum() if near.sum() > 1e-12 else weight
+            found: AtlasMap = self.maps[rng.choice(len(self.maps), p=weight)]
+            pieces.append(cut_piece(found.fine, found.coarse, found.middle, found.beams, found.flags,
+                                    self.settings.side, rng))
+        return pieces
+
+    def _drawn(self, rng: np.random.Generator) -> list[Piece]:
+        """Return pieces of what was drawn."""
+        return [cut_piece(None, *self.pool[rng.integers(len(self.pool))], self.settings.side, rng)
+                for _ in range(self.settings.batch)]
+
+    def run_step(self) -> dict[str, float]:
+        """Take a step; return its losses."""
+        import torch
+
+        given, adversarial = self.settings, self.step >= self.settings.warmup
+        if adversarial and (not self.pool or self.step % given.refresh == 0):
+            self._refresh()
+        rate = given.first_rate if not adversarial else given.rate if self.step < SETTLING * given.steps \
+            else given.last_rate
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        rng = self._random(0)
+        torch.manual_seed(int(rng.integers(2**62)))
+        atlas = _Batch(self._known(rng), rng)
+        drawn = _Batch(self._drawn(rng), rng) if adversarial else None
+        like = _Batch(self._known(rng, like=drawn.beams), rng) if drawn is not None else None
+        losses, shown = self._generator_step(atlas, drawn, like)
+        if drawn is not None and like is not None:
+            losses |= self._critic_step(atlas, like, drawn, shown)
+        averaging = given.averaging if self.step > 300 else 0.9
+        with torch.no_grad():
+            for key, value in self.model.octave.state_dict().items():
+                self.kept[key].mul_(averaging).add_(value, alpha=1 - averaging)
+        self.step += 1
+        return losses
+
+    def _generator_step(self, atlas: _Batch, drawn: _Batch | None, like: _Batch | None
+                        ) -> tuple[dict[str, float], list[torch.Tensor]]:
+        """Change the model; return its losses and what it drew after the atlas's maps and after drawn ones."""
+        import torch
+        from pyro.infer import TraceMeanField_ELBO
+
+        from skygal.training.octave_critic import critic_loss
+        from skygal.training.octave_patches import patch_distance, spectrum_distance
+
+        given = self.settings
+        elbo = TraceMeanField_ELBO().differentiable_loss(
+            self.model.model, self.model.guide, atlas.fine, atlas.coarse, atlas.information,
+            _noise(atlas, given.noise), given.kl_weight)
+        loss = elbo / (given.batch * (2 * given.side)**2)
+        losses, shown = {"elbo": float(loss.detach())}, []
+        batches = [(atlas, atlas)] if drawn is None or like is None else [(atlas, atlas), (drawn, like)]
+        self.critic.requires_grad_(False)
+        for after, (batch, real) in zip(("after_atlas", "after_stamps"), batches, strict=False):
+            whole = self.model.octave(batch.coarse, batch.information, *_latents(batch),
+                                      noise=_noise(batch, given.noise))
+            fine = _within(whole)
+            at_drawn = _places(batch)
+            distance = patch_distance(fine, _within(real.fine), at_drawn, at_drawn if real is batch else _places(real))
+            losses[f"structure_{after}"] = float(distance.detach())
+            spectrum = spectrum_distance(fine, _within(real.fine), paired=real is batch)
+            losses[f"spectrum_{after}"] = float(spectrum.detach())
+            loss = loss + given.structure * distance + given.spectrum * spectrum
+            loss = loss + given.truth * _difference(whole, batch.coarse)
+            if drawn is not None:
+                loss = loss + given.adversarial * critic_loss(self.critic(fine, batch.scale), 1)
+            shown.append(fine.detach())
+        self.critic.requires_grad_(True)
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        return losses, shown
+
+    def _critic_step(self, atlas: _Batch, like: _Batch, drawn: _Batch, shown: list[torch.Tensor]) -> dict[str, float]:
+        """Change the critic; return its loss, and how often it is right of real and of drawn maps."""
+        import torch
+
+        from skygal.training.octave_critic import critic_loss, critic_rate
+
+        real, scale = _within(torch.cat([atlas.fine, like.fine])), torch.cat([atlas.scale, like.scale])
+        found = self.critic(real, scale)
+        after = [self.critic(fine, batch.scale) for fine, batch in zip(shown, (atlas, drawn), strict=True)]
+        loss = critic_loss(found, 1) + sum((critic_loss(part, -1) for part in after), torch.zeros(())) / 2
+        self.critic_optimizer.zero_grad()
+        loss.backward()
+        if self.step % EVERY == 0:
+            n = self.settings.batch
+            held = torch.cat([real[:HELD], real[n:n + HELD]]).clamp_min(1e-5).log().requires_grad_(True)
+            logits = self.critic(held.exp(), torch.cat([scale[:HELD], scale[n:n + HELD]]))
+            total = sum(((weight * value).mean((1, 2, 3)).sum() for value, weight in logits), torch.zeros(()))
+            slope, = torch.autograd.grad(total, held, create_graph=True)
+            (EVERY / 2 * self.settings.slope * slope.square().sum((1, 2, 3)).mean()).backward()
+        self.critic_optimizer.step()
+        return {"critic": float(loss.detach()), "right_real": critic_rate(found, 1),
+                "right_after_atlas": critic_rate(after[0], -1), "right_after_stamps": critic_rate(after[1], -1)}
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint, whole."""
+        import torch
+
+        state = {"settings": asdict(self.settings), "step": self.step, "rows": self.rows, "kept": self.kept,
+                 "model": self.model.state_dict(), "critic": self.critic.state_dict(),
+                 "optimizer": self.optimizer.state_dict(), "critic_optimizer": self.critic_optimizer.state_dict()}
+        with whole_file(path, overwrite=True) as part:
+            torch.save(state, part)
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint.
+
+        Raises
+        ------
+        ValueError
+            If it is damaged, or of other settings.
+        """
+        state = read_torch(path, "checkpoint")
+        with restoring(path):
+            values: dict[str, Any] = {field.name: state["settings"][field.name] for field in fields(OctaveSettings)}
+            settings = OctaveSettings(**values | {"sizes": tuple(values["sizes"])})
+            for name in ("model", "critic", "optimizer", "critic_optimizer"):
+                getattr(self, name).load_state_dict(state[name])
+            check_moments(self.optimizer)
+            check_moments(self.critic_optimizer)
+            self.network.load_state_dict(state["kept"])
+            self.kept = {key: value.clone() for key, value in self.network.state_dict().items()}
+            self.step, self.rows = int(state["step"]), list(state["rows"])
+        if settings != self.settings:
+            raise ValueError(f"checkpoint {show(os.fspath(path))} must be of the same settings, got {settings}")
+
+
+class _Batch:
+    """Pieces as tensors, each flipped or not along both axes."""
+
+    def __init__(self, pieces: list[Piece], rng: np.random.Generator) -> None:
+        import torch
+
+        self.beams = np.array([piece.beams for piece in pieces])
+        self.scale = torch.tensor([piece.information[2, 0, 0] for piece in pieces])
+        known = [piece.fine for piece in pieces if piece.fine is not None]
+        flips = rng.random((2, len(pieces))) < 0.5
+
+        def stack(images: list[np.ndarray]) -> torch.Tensor:
+            maps = np.stack(images)
+            for axis, flip in zip((-1, -2), flips, strict=True):
+                maps = np.where(flip.reshape(-1, *[1] * (maps.ndim - 1)), np.flip(maps, axis), maps)
+            return torch.from_numpy(np.ascontiguousarray(maps))
+
+        self.coarse = stack([piece.coarse[None] for piece in pieces])
+        self.information = stack([piece.information for piece in pieces])
+        self.fine = stack([image[None] for image in known]) if known else self.coarse[:0]
+
+
+def _noise(batch: _Batch, most: float) -> torch.Tensor:
+    import torch
+
+    return torch.randn_like(batch.coarse) * torch.rand(len(batch.coarse), 1, 1, 1) * most
+
+
+def _latents(batch: _Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    import torch
+
+    n, _, h, w = batch.coarse.shape
+    return torch.randn(n, LOCAL, h // 2, w // 2), torch.randn(n, WHOLE)
+
+
+def _difference(fine: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
+    """Return how far fine maps, smoothed, are from the coarse ones: the mean difference of square roots, in scales."""
+    from skygal.morphology.octave_model import RIM, ROOT
+    from skygal.morphology.octave_networks import smooth
+
+    seen, known = (maps[:, :, RIM:-RIM, RIM:-RIM].clamp_min(1e-8).sqrt() for maps in (smooth(fine), coarse))
+    return (seen - known).abs().mean() / ROOT
+
+
+def _places(batch: _Batch) -> torch.Tensor:
+    """Return places in a batch's fine maps, within their rims."""
+    from skygal.morphology.octave_model import RIM
+    from skygal.training.octave_patches import patch_places
+
+    inner = batch.coarse[:, :, RIM // 2:-RIM // 2, RIM // 2:-RIM // 2]
+    return patch_places(inner, 2 * inner.shape[-1])
+
+
+def _within(maps: torch.Tensor) -> torch.Tensor:
+    from skygal.morphology.octave_model import RIM
+
+    return maps[:, :, RIM:-RIM, RIM:-RIM]
+
+
+def _anchors(base: CvaeGenerator, octaves: Any, settings: OctaveSettings, frii: float
+             ) -> list[tuple[np.ndarray, float, tuple[float, float]]]:
+    """Return maps that first octaves begin with, beams across each, and the flags of its class."""
+    from skygal.morphology.batches import make_stamps
+    from skygal.morphology.latents import sample_keys, sample_latents
+    from skygal.seeds import Seeds
+
+    seeds = Seeds(settings.seed)
+    classes = np.where(seeds.generator("octave class").random(settings.stamps) < frii, "FRII", "FRI")
+    least, most = (np.full(settings.stamps, size / SIZE_TO_EXTENT) for size in settings.sizes)
+    keys = sample_keys(seeds, "octave stamp", "balanced", classes)
+    fwhm = base.beam_fwhm / base.pixel_scale
+    found: list[tuple[np.ndarray, float, tuple[float, float]]] = []
+    for batch in make_stamps(base, sample_latents(base, "balanced", classes, keys, least=least, most=most), 3.0):
+        first = octaves.first(batch.shapes.n_components)
+        beams = batch.shapes.las / fwhm / octaves.width(first)
+        images = octaves.anchors(octaves.soften(batch.stamps, fwhm), batch.shapes.centre, fwhm, first)
+        found += zip(images, beams.tolist(), (class_flags(str(name)) for name in batch.latents.fr_class), strict=True)
+    return found
