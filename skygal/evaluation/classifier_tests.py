@@ -15,17 +15,8 @@ from skygal.evaluation.statistics import bootstrap_error, hold_out, matched_rows
 from skygal.morphology.measure import largest_size
 from skygal.training.stamp_classifier import train_classifier
 
-__all__ = [
-    "balanced_accuracy",
-    "measure_otherwise",
-    "measure_pipeline",
-    "measure_transfer",
-    "measure_two_sample",
-    "told_accuracy",
-    "told_area",
-    "train_and_test",
-    "two_sample_test",
-]
+__all__ = ["balanced_accuracy", "measure_otherwise", "measure_pipeline", "measure_transfer", "measure_two_sample",
+           "told_accuracy", "told_area", "train_and_test", "two_sample_test"]
 
 #: how many times the epochs of a training on few stamps are those of one on many
 FEW_EPOCHS = 5
