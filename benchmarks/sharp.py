@@ -31,7 +31,7 @@ from skygal.morphology.checkpoint import load_model
 from skygal.morphology.latents import sample_keys, sample_latents
 from skygal.morphology.octave_inputs import class_flags
 from skygal.morphology.octave_networks import smooth
-from skygal.morphology.octaves import OCTAVES, SkyMap, next_octave
+from skygal.morphology.octaves import OCTAVES, SkyMap, next_octave, widen_stamps
 from skygal.seeds import Seeds
 
 BEAMS = (15, 30, 60, 100)
@@ -57,14 +57,14 @@ def consistency(model: str, n: int) -> np.ndarray:
                              least=least, most=most)
     octaves, fwhm, found = generator.octaves, generator.beam_fwhm / generator.pixel_scale, []
     for batch in make_stamps(generator, latents, 3.0):
-        first = octaves.first(batch.shapes.n_components)
-        images = octaves.anchors(octaves.soften(batch.stamps, fwhm), batch.shapes.centre, fwhm, first)
+        images = widen_stamps(batch.stamps, batch.shapes.centre, fwhm, octaves.factor)
         for k, image in enumerate(images):
-            sky, beams = SkyMap(image), batch.shapes.las[k] / fwhm / octaves.width(first[k])
+            sky, beams = SkyMap(image), batch.shapes.las[k] / fwhm / octaves.factor
             rng, row = np.random.default_rng(k), []
-            for _ in range(OCTAVES):
+            for octave in range(OCTAVES):
                 before = sky.lit()
-                sky = next_octave(octaves.network, before, beams, class_flags(str(batch.latents.fr_class[k])), rng)
+                network = octaves.later if octave else octaves.first
+                sky = next_octave(network, before, beams, class_flags(str(batch.latents.fr_class[k])), rng)
                 after = smooth(torch.from_numpy(sky.image)[None, None])[0, 0].numpy()
                 lit = before.image > LIT
                 row.append(float(np.sqrt(np.mean((after - before.image)[lit]**2))))

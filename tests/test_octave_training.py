@@ -11,8 +11,10 @@ from skygal.io.weights import read_weights
 from skygal.morphology.checkpoint import load_model
 from skygal.morphology.octave_networks import smooth
 from skygal.morphology.octaves import FORMAT
+from skygal.training import octaves
+from skygal.training.data import octave_maps
 from skygal.training.data.atlas import read_atlas
-from skygal.training.data.octave_maps import atlas_maps, cut_piece
+from skygal.training.data.octave_maps import atlas_maps, cut_piece, first_maps
 from skygal.training.octave_settings import OctaveSettings, left_out
 from skygal.training.octave_trainer import OctaveTrainer
 from skygal.training.octaves import train_octaves
@@ -43,7 +45,7 @@ def test_maps_are_aligned_and_seen_with_the_beams_asked_for(atlas):
     # the fourth shows five beams and a half
     assert sorted({found.source for found in maps}) == [0, 1, 2]
     for found in maps:
-        assert 9 <= found.beams <= 27.5 and found.fine.max() == pytest.approx(1)
+        assert 12 <= found.beams <= 27.5 and found.fine.max() == pytest.approx(1)
         assert tuple(2 * side for side in found.coarse.shape) == found.fine.shape
         y, x = np.nonzero(found.fine > 0.05)
         assert np.ptp(x) > 2 * np.ptp(y)
@@ -51,6 +53,26 @@ def test_maps_are_aligned_and_seen_with_the_beams_asked_for(atlas):
         again = smooth(torch.from_numpy(found.fine)[None, None])[0, 0].numpy()
         np.testing.assert_allclose(again, found.coarse, atol=1e-6)
     assert {found.flags for found in maps} == {(0.0, 1.0), (1.0, 0.0)}
+
+
+def test_maps_of_the_first_octave_are_what_a_survey_leaves_of_them(atlas, monkeypatch):
+    """As the coarse beam sees them where there is neither noise nor error; else without what the clip takes."""
+    def maps(noise, errors):
+        monkeypatch.setattr(octave_maps, "NOISE_RANGE", (noise, noise))
+        return first_maps(read_atlas(atlas), np.arange(4), 3, 1.5, errors, np.random.default_rng(0))
+
+    for plain, noisy in zip(maps(1e-6, 0.0), maps(0.06, 0.0), strict=True):
+        assert 6 <= plain.beams <= 11 and plain.source < 3
+        again = smooth(torch.from_numpy(plain.fine)[None, None])[0, 0].numpy()
+        np.testing.assert_allclose(plain.coarse, again, atol=2e-3 * again.max())
+        np.testing.assert_array_equal(plain.fine, noisy.fine)
+        assert noisy.coarse.sum() == pytest.approx(plain.coarse.sum(), rel=1e-4)
+        faint = (again > 0) & (again < 0.02 * again.max())
+        assert noisy.coarse[faint].sum() < 0.8 * plain.coarse[faint].sum()
+        assert np.corrcoef(noisy.coarse.ravel(), again.ravel())[0, 1] > 0.97
+    plain, wrong = (maps(1e-6, errors)[0].coarse for errors in (0.0, 0.3))
+    lit = plain > 0.01
+    assert 0.01 < np.log(wrong[lit] / plain[lit]).std() < 0.35
 
 
 def test_pieces_keep_the_maps_in_register(atlas):
@@ -75,19 +97,22 @@ def trained(atlas, tmp_path_factory):
 
 def test_a_trained_model_is_one_that_can_be_drawn_from(trained):
     model = load_model(trained)
-    assert model.name == "sharp" and model.octaves.factor == 1.5
+    assert model.name == "sharp" and model.octaves.factor == 3
     assert model.metadata["left_out"] == [f"double {k}" for k in left_out(4, 1, 2)]
-    assert np.isfinite(model.octaves.network.out.weight.detach().numpy()).all()
+    first, later = (network.out.weight.detach().numpy() for network in (model.octaves.first, model.octaves.later))
+    assert np.isfinite(first).all() and np.isfinite(later).all() and not np.array_equal(first, later)
     lines = trained.with_suffix(".csv").read_text().splitlines()
-    assert lines[0].startswith("step,seconds,elbo,structure") and lines[-1].startswith("6,")
+    assert lines[0].startswith("octaves,step,seconds,elbo,structure")
+    assert [line[:line.index(",", 4)] for line in lines[1:]] == ["0.0,6", "1.0,6"]
 
 
-def test_an_interrupted_training_resumes_to_the_bit(atlas, trained, tmp_path, monkeypatch):
+@pytest.mark.parametrize("part", ["first", "later"])
+def test_an_interrupted_training_resumes_to_the_bit(part, atlas, trained, tmp_path, monkeypatch):
     path, settings = tmp_path / "sharp.safetensors", OctaveSettings(**SMALL, fold=1, folds=2)
     step = OctaveTrainer.run_step
 
     def interrupted(self):
-        if self.step == 5:
+        if self.step == 5 and (self.first is None) == (part == "first"):
             raise KeyboardInterrupt
         return step(self)
 
@@ -111,7 +136,7 @@ def test_a_run_that_is_replaced_is_kept_until_the_new_one_is_done(atlas, trained
     settings = OctaveSettings(**SMALL)
     with pytest.raises(FileExistsError, match="exists"):
         train_octaves(atlas, path, settings=settings)
-    monkeypatch.setattr(OctaveTrainer, "save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(octaves, "_save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         train_octaves(atlas, path, settings=settings, overwrite=True)
     assert (tmp_path / "sharp.old" / path.name).read_bytes() == trained.read_bytes() and not path.exists()

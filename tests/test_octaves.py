@@ -19,7 +19,7 @@ from skygal.morphology.latents import sample_keys, sample_latents
 from skygal.morphology.measure import measure_stamps
 from skygal.morphology.octave_inputs import class_flags
 from skygal.morphology.octave_networks import correct, repeat_linearly, smooth, upsample
-from skygal.morphology.octaves import FORMAT, OCTAVES, PARTS, SkyMap, next_octave
+from skygal.morphology.octaves import FORMAT, OCTAVES, SkyMap, next_octave, widen_stamps
 from skygal.observation.ellipse import FWHM
 from skygal.seeds import Seeds
 from skygal.stamps.across import draw_across
@@ -45,7 +45,7 @@ def batch(model):
 def draw(model, batch, octaves, rows=slice(None)):
     shapes = batch.shapes[rows]
     return model.octaves.draw(batch.stamps[rows], shapes.centre, shapes.las, batch.latents.fr_class[rows],
-                              batch.latents.keys[rows], np.tile([0, octaves], (len(shapes.las), 1)), 3.0)
+                              batch.latents.keys[rows], np.full(len(shapes.las), octaves), 3.0)
 
 
 def gaussian(side, sigma, place=(0.0, 0.0)):
@@ -81,26 +81,27 @@ def test_corrections_draw_nearer_and_stay_positive():
 
 
 def test_each_octave_smoothed_is_near_the_map_before(model, batch):
-    """To a thousandth of the peak in the first and less in the next: the root of the mean square over the map."""
-    anchors = model.octaves.anchors(batch.stamps, batch.shapes.centre, 3.0, np.zeros(len(batch.stamps)))
-    errors = np.zeros((len(anchors), 3))
+    """The first to a tenth of the peak, the next to a thousandth, later ones to less: the root of the mean square."""
+    anchors = widen_stamps(batch.stamps, batch.shapes.centre, 3.0, model.octaves.factor)
+    errors = np.zeros((len(anchors), 4))
     for k, anchor in enumerate(anchors):
         sky, key = SkyMap(anchor), int(batch.latents.keys[k])
-        for octave in range(3):
+        for octave in range(4):
             before = sky.lit().image
-            sky = next_octave(model.octaves.network, sky, batch.shapes.las[k] / 4.5,
-                              class_flags(str(batch.latents.fr_class[k])), Seeds(key).generator("octave", octave))
+            network = model.octaves.later if octave else model.octaves.first
+            sky = next_octave(network, sky, batch.shapes.las[k] / 9, class_flags(str(batch.latents.fr_class[k])),
+                              Seeds(key).generator("octave", octave))
             again = smooth(torch.from_numpy(sky.image)[None, None])[0, 0].numpy()
             errors[k, octave] = np.sqrt(np.mean((again - before)**2))
             assert (sky.image > 0).all()
-    assert (np.median(errors, axis=0) < [2e-3, 8e-4, 3e-4]).all(), np.median(errors, axis=0)
+    assert (np.median(errors, axis=0) < [1e-1, 2e-3, 8e-4, 3e-4]).all(), np.median(errors, axis=0)
 
 
 def test_flux_and_places_are_those_of_the_stamp(model, batch):
     for octaves in (1, 2):
         for k, (image, pixels) in enumerate(draw(model, batch, octaves)):
             assert image.dtype == np.float32 and image.sum(dtype=float) == pytest.approx(1, abs=1e-5)
-            assert pixels == pytest.approx(2**octaves / 1.5)
+            assert pixels == pytest.approx(2**octaves / 3)
             assert (image >= 0).all() and np.ptp(np.nonzero(image)[1]) > batch.shapes.las[k] * pixels
 
 
@@ -120,23 +121,18 @@ def test_a_source_does_not_depend_on_the_others(model, batch):
 
 
 def test_octaves_are_as_many_as_the_beam_needs(model):
-    width = np.array([9.0, 4.5, 4.4, 2.25, 2.2, 0.5, 0.01])
-    needed = model.octaves.needed(width, 3.0, np.full(7, PARTS))
-    np.testing.assert_array_equal(needed, [[0, last] for last in (0, 0, 1, 1, 2, 4, OCTAVES)])
-    grainy = model.octaves.needed(np.append(width, 8.9), 3.0, np.full(8, PARTS + 1))
-    np.testing.assert_array_equal(grainy, [[-1, last] for last in (-1, 0, 1, 1, 2, 4, OCTAVES, 0)])
+    # of a stamp whose beam is three pixels; octave 0 is what a beam of nine sees, and counts from two beams across
+    width = np.array([100.0, 18.0, 17.9, 9.0, 4.5, 4.4, 2.25, 2.2, 0.5, 0.01])
+    np.testing.assert_array_equal(model.octaves.needed(width, 3.0), [0, 0, 1, 1, 1, 2, 2, 3, 5, OCTAVES])
 
 
-def test_a_grainy_stamp_is_followed_from_one_octave_earlier(model, batch):
-    """At the same beam, and of the same size and place: what is between is drawn anew."""
+def test_the_first_octave_keeps_what_the_stamp_is(model, batch):
+    """Of its size and at its place: seen with the wide beam, the two are alike."""
     shapes = batch.shapes
-    given = (batch.stamps, shapes.centre, shapes.las, batch.latents.fr_class, batch.latents.keys)
-    n = len(batch.stamps)
-    for (plain, pixels), (grainy, same) in zip(model.octaves.draw(*given, np.tile([0, 2], (n, 1)), 3.0),
-                                               model.octaves.draw(*given, np.tile([-1, 2], (n, 1)), 3.0), strict=True):
-        assert pixels == pytest.approx(same) and np.abs(np.subtract(plain.shape, grainy.shape)).max() < 60
-        sizes = [measure_stamps(image[None], beam_fwhm=3.0)[0].las[0] for image in (plain, grainy)]
-        assert sizes[1] == pytest.approx(sizes[0], rel=0.25) and not np.array_equal(plain, grainy)
+    for k, (image, pixels) in enumerate(draw(model, batch, 1)):
+        found = measure_stamps(image[None], beam_fwhm=3.0)[0]
+        wide = measure_stamps(widen_stamps(batch.stamps[k:k + 1], shapes.centre[k:k + 1], 3.0, 1.5), beam_fwhm=2.0)[0]
+        assert found.las[0] / pixels == pytest.approx(wide.las[0] * 1.5, rel=0.2)
 
 
 def field(beam, pixel, las, side, model=SHARP, n=5, **given):
@@ -240,7 +236,7 @@ def test_tampered_weights_are_refused(tmp_path):
     with pytest.raises(ValueError, match="was changed since it was written"):
         load_model(path)
     with pytest.raises(ValueError, match="is missing"):
-        load_model(broken(tmp_path, lambda tensors: {k: v for k, v in tensors.items() if k != "out.bias"}))
+        load_model(broken(tmp_path, lambda tensors: {k: v for k, v in tensors.items() if k != "later.out.bias"}))
 
 
 def test_an_evaluation_draws_such_a_model_as_an_image_does(model):

@@ -140,14 +140,15 @@ def draw_after_atlas(model: Any, atlas: Atlas, rows: np.ndarray, beams: float, *
     for k in rows.tolist():
         turn, *centre = source_axis(atlas.image[k])
         found = see_source(atlas, k, beams / 2**(octaves - 1), turn, tuple(centre), np.zeros(2))
-        # the source's centre comes to lie where that of a stamp does
-        wide = np.pad(found.coarse, [(side, side) for side in FRAME])
-        place = tuple(slice(round(at) + side - side // 2, round(at) + 2 * side - side // 2)
-                      for at, side in zip(found.middle, FRAME, strict=True))
-        sky = SkyMap(wide[place])
+        # it takes the place of a first octave: the source's centre comes to lie where that of a stamp does
+        frame = [2 * side for side in FRAME]
+        wide = np.pad(found.coarse, [(side, side) for side in frame])
+        place = tuple(slice(round(at) + side // 2, round(at) + side // 2 + side)
+                      for at, side in zip(found.middle, frame, strict=True))
+        sky = SkyMap(wide[place], octave=1)
         rng = np.random.default_rng([seed, k])
         for _ in range(octaves):
-            sky = next_octave(model.octaves.network, sky, beams / 2**octaves, found.flags, rng)
+            sky = next_octave(model.octaves.later, sky, beams / 2**(octaves + 1), found.flags, rng)
         image = ndimage.zoom(np.pad(sky.image, 4 * OWN_PIXELS), PIXELS_PER_BEAM / OWN_PIXELS, order=3)
         maps.append(np.maximum(image, 0) / image.max())
     return maps

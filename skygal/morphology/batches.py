@@ -15,6 +15,7 @@ from skygal.morphology.conditions import measure_bending
 from skygal.morphology.generator import DECODE_BLOCK
 from skygal.morphology.latents import Latents
 from skygal.morphology.measure import Shapes, largest_size, measure_stamps
+from skygal.morphology.octaves import soften
 from skygal.seeds import next_keys
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def finish_stamps(model: Generator, stamps: np.ndarray, clip_sigma: float | None
     """Return decoded stamps, (n, ny, nx), clipped, and without the clip's edges where octaves may follow them."""
     fwhm = model.beam_fwhm / model.pixel_scale
     clipped = clip_stamps(stamps, clip_sigma, beam_fwhm=fwhm)
-    return clipped if model.octaves is None else model.octaves.soften(clipped, fwhm)
+    return clipped if model.octaves is None else soften(clipped, fwhm)
 
 
 def _measured(start: int, part: Latents, stamps: np.ndarray, las: np.ndarray, bending: np.ndarray,

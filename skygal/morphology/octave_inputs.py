@@ -11,7 +11,7 @@ __all__ = ["FRAME", "INFORMATION", "LOCAL", "PIXELS_PER_BEAM", "WHOLE", "class_f
 #: pixels across the FWHM of a map's own beam
 PIXELS_PER_BEAM = 3
 #: rows and columns of the map that the first octave begins with; the source's centre is its middle pixel
-FRAME = (64, 96)
+FRAME = (32, 48)
 #: latents at each second pixel of the coarse map, and of the source as a whole
 LOCAL, WHOLE = 4, 6
 #: maps of `place_maps`

@@ -31,13 +31,13 @@ class OctaveModel(nn.Module):
 
     Parameters
     ----------
-    width, inner, last : int
+    width, inner, last, held
         See `skygal.morphology.octave_networks.Octave`.
     """
 
-    def __init__(self, width: int = 24, inner: int = 48, last: int = 12) -> None:
+    def __init__(self, width: int = 24, inner: int = 48, last: int = 12, *, held: bool = True) -> None:
         super().__init__()
-        self.octave, self.encoder = Octave(width, inner, last), OctaveGuide()
+        self.octave, self.encoder = Octave(width, inner, last, held=held), OctaveGuide()
 
     def model(self, fine: torch.Tensor, coarse: torch.Tensor, information: torch.Tensor, noise: torch.Tensor,
               kl_weight: float = 1.0) -> None:

@@ -134,10 +134,13 @@ class Octave(nn.Module):
     ----------
     width, inner, last : int
         Features at the coarse map's pixels, at every second one of them, and at the fine map's.
+    held : bool
+        Whether the sky is corrected until the coarse beam sees the coarse map. It is not where that has errors.
     """
 
-    def __init__(self, width: int = 24, inner: int = 48, last: int = 12) -> None:
+    def __init__(self, width: int = 24, inner: int = 48, last: int = 12, *, held: bool = True) -> None:
         super().__init__()
+        self.held = held
         self.enter, self.coarse = _layer(5 + INFORMATION + WHOLE, width), _layer(width, width)
         self.down, self.local = _layer(width, inner, stride=2), nn.Conv2d(LOCAL, inner, 1)
         self.inner = nn.ModuleList([_layer(inner, inner), _layer(inner, inner, apart=2), _layer(inner, inner)])
@@ -175,7 +178,7 @@ class Octave(nn.Module):
         near = repeat_linearly(self.thin(_bend(self.joined(near))))
         change = self.out(_bend(self.fine(torch.cat([near, sharp], dim=1))))
         sky = start * torch.exp(STEEPEST * torch.tanh(change / STEEPEST))
-        return _convolve(correct(sky, coarse, times), _FINE, 1)
+        return _convolve(correct(sky, coarse, times) if self.held else sky, _FINE, 1)
 
 
 class OctaveGuide(nn.Module):

@@ -26,15 +26,25 @@ if TYPE_CHECKING:
 
     from skygal.morphology.octave_networks import Octave
 
-__all__ = ["FORMAT", "OCTAVES", "Octaves", "SharpGenerator", "SkyMap", "build_generator", "next_octave",
-           "save_octaves"]
+__all__ = [
+    "FORMAT",
+    "OCTAVES",
+    "Octaves",
+    "SharpGenerator",
+    "SkyMap",
+    "build_generator",
+    "next_octave",
+    "save_octaves",
+    "soften",
+    "widen_stamps",
+]
 
 #: name and version of the format of the weights
-FORMAT = ("skygal-octaves", 1)
+FORMAT = ("skygal-octaves", 2)
 #: the last octave that can be drawn
-OCTAVES = 4
-#: components of a stamp, above which octaves begin one earlier
-PARTS = 7
+OCTAVES = 5
+#: octave 0's beams across a stamp's source at least, in parts of that, where octaves are drawn: a half, some two beams
+SEEN = 0.5
 #: coarse pixels around what is brighter than `EDGE` of the peak that an octave sees
 MARGIN = 4
 EDGE = 2e-4
@@ -53,30 +63,28 @@ WIDEST = 512
 class Octaves:
     """Octaves after the stamps of a model.
 
-    Octave 0 is the stamp as a beam sees it that is wider by ``factor``, so that what noise left in the
-    model's finest structure does not matter; what the stamp shows beyond is drawn anew. Each octave after it is sharper
-    by two. A stamp of more components than `PARTS` is grainy, as no source of its size is in an atlas: it is followed
-    from octave -1 on, as a beam twice as wide sees it.
+    Octave 0 is the stamp as a beam sees it that is wider by ``factor``, some four beams across: so seen, stamps are
+    like an atlas's sources. Each octave after it is sharper by two. The first gives back what the clip took, and what
+    is finer in the stamp is drawn anew, so it is not held to that; each later one, smoothed, is the one before.
 
     Parameters
     ----------
-    network : Octave
-        What draws each octave.
+    first, later : Octave
+        What draws the first octave, and what all after it.
     factor : float
         Width of that beam, in those of the stamps' own.
     device : str
         Where it computes.
     """
 
-    def __init__(self, network: Octave, *, factor: float, device: str = "cpu") -> None:
-        self.network, self.factor, self.device = network.eval().to(device), factor, device
+    def __init__(self, first: Octave, later: Octave, *, factor: float, device: str = "cpu") -> None:
+        self.first, self.later = (network.eval().to(device) for network in (first, later))
+        self.factor, self.device = factor, device
 
-    def first(self, components: np.ndarray) -> np.ndarray:
-        """Return the octaves that stamps of so many components begin with, shape (n,)."""
-        return np.where(components > PARTS, -1, 0)
+    def needed(self, width: np.ndarray, fwhm: float) -> np.ndarray:
+        """Return how many octaves stamps need to be seen with a beam.
 
-    def needed(self, width: np.ndarray, fwhm: float, components: np.ndarray) -> np.ndarray:
-        """Return which octaves a stamp needs to be seen with a beam.
+        A source of two beams across or more needs one, so that it is the same in all images that show its shape.
 
         Parameters
         ----------
@@ -84,57 +92,19 @@ class Octaves:
             Least FWHM of the image's beam, in pixels of the stamp.
         fwhm : float
             Of the stamps' beam, in pixels.
-        components : ndarray of int, shape (n,)
-            Of each stamp.
 
         Returns
         -------
-        ndarray of int, shape (n, 2)
-            The one to begin with and the last, at most `OCTAVES`. They are the same where the stamp itself will do.
+        ndarray of int, shape (n,)
+            The last one, at most `OCTAVES`; 0 where the stamp itself will do.
         """
-        first = self.first(components)
-        last = np.nan_to_num(np.ceil(np.log2(self.factor * fwhm / width) - 1e-9), nan=-1.0)
-        return np.stack([first, np.clip(last, first, OCTAVES)], axis=-1).astype(int)
+        beams = self.factor * fwhm / width
+        last = np.nan_to_num(np.ceil(np.log2(beams) - 1e-9), nan=0.0)
+        return np.where(beams > SEEN, np.clip(last, 1, OCTAVES), 0).astype(int)
 
     def width(self, octave: np.ndarray | int) -> np.ndarray:
         """Return the FWHM of an octave's beam, in those of the stamps' own."""
         return self.factor / np.exp2(octave)
-
-    def soften(self, stamps: np.ndarray, fwhm: float) -> np.ndarray:
-        """Return clipped stamps as their beam sees a sky that is nowhere negative, shape (n, ny, nx), float32.
-
-        The clip's edges, which are sharper than the beam, run out smoothly then; octaves could not show the same as
-        those. The sky is what Richardson's and Lucy's iteration gives (Lucy 1974, 1974AJ.....79..745L).
-
-        Parameters
-        ----------
-        stamps : ndarray, shape (n, ny, nx)
-            Clipped.
-        fwhm : float
-            Of their beam, in pixels.
-        """
-        import torch
-
-        out = np.empty(stamps.shape, np.float32)
-        rows, columns = (_beam_matrix(side, fwhm / FWHM) for side in stamps.shape[1:])
-
-        def run(k: int) -> None:
-            seen = torch.from_numpy(np.ascontiguousarray(stamps[k], np.float32))
-            sky, tiny = seen, DARK * float(seen.max())
-            for _ in range(RESTORATIONS):
-                ratio = seen / (rows @ sky @ columns + tiny)
-                sky = sky * (rows @ ratio @ columns)
-            out[k] = (rows @ sky @ columns).numpy()
-
-        each_block(run, range(len(stamps)))
-        return out
-
-    def anchors(self, stamps: np.ndarray, centre: np.ndarray, fwhm: float, first: np.ndarray) -> np.ndarray:
-        """Return the octaves to begin with, shape (n, *FRAME), float32, of stamps (n, ny, nx); ``first`` are theirs."""
-        n, width = len(stamps), self.width(first)[:, None, None]
-        position = np.tile([FRAME[1] // 2, FRAME[0] // 2], (n, 1)).astype(float)
-        affine, own = np.eye(2) * PIXELS_PER_BEAM / (width * fwhm), native_covariance(fwhm)
-        return render_stamps(stamps, centre, position, affine, own * (width**2 - 1), own, FRAME)
 
     def draw(self, stamps: np.ndarray, centre: np.ndarray, las: np.ndarray, fr_class: np.ndarray, keys: np.ndarray,
              octaves: np.ndarray, fwhm: float) -> list[tuple[np.ndarray, float]]:
@@ -149,8 +119,8 @@ class Octaves:
         fr_class : ndarray of str, shape (n,)
         keys : ndarray of int, shape (n,)
             Of each source's own streams.
-        octaves : ndarray of int, shape (n, 2)
-            See `needed`; the last is after the first.
+        octaves : ndarray of int, shape (n,)
+            The last one of each, positive; see `needed`.
         fwhm : float
             Of the stamps' beam, in pixels.
 
@@ -160,25 +130,64 @@ class Octaves:
             The map of each, shape (ny, nx), float32, of unit sum, with 3 pixels across the FWHM of its beam, and how
             many of these pixels a pixel of the stamp is across.
         """
-        first, last = octaves.T
-        anchors, width = self.anchors(stamps, centre, fwhm, first), self.width(first)
+        anchors, beams = widen_stamps(stamps, centre, fwhm, self.factor), las / fwhm / self.factor
         images: list[Any] = [None] * len(stamps)
 
         def run(k: int) -> None:
-            images[k] = self._octaves(anchors[k], las[k] / fwhm / width[k], str(fr_class[k]), int(keys[k]),
-                                      int(last[k] - first[k]))
+            images[k] = self._octaves(anchors[k], beams[k], str(fr_class[k]), int(keys[k]), int(octaves[k]))
 
         each_block(run, range(len(stamps)), device=self.device)
         return [(image, PIXELS_PER_BEAM / float(width * fwhm))
-                for image, width in zip(images, self.width(last), strict=True)]
+                for image, width in zip(images, self.width(octaves), strict=True)]
 
     def _octaves(self, anchor: np.ndarray, beams: float, fr_class: str, key: int, octaves: int) -> np.ndarray:
         """Return the map after so many octaves, of unit sum."""
         sky, streams, flags = SkyMap(anchor), Seeds(key), class_flags(fr_class)
         for octave in range(octaves):
-            sky = next_octave(self.network, sky, beams, flags, streams.generator("octave", octave), self.device)
+            network = self.later if octave else self.first
+            sky = next_octave(network, sky, beams, flags, streams.generator("octave", octave), self.device)
         image = np.where(sky.image > DARK * sky.image.max(), sky.image, np.float32(0))
         return (image / image.sum(dtype=float)).astype(np.float32)
+
+
+def soften(stamps: np.ndarray, fwhm: float) -> np.ndarray:
+    """Return clipped stamps as their beam sees a sky that is nowhere negative, shape (n, ny, nx), float32.
+
+    The clip's edges, which are sharper than the beam, run out smoothly then; octaves could not show the same as
+    those. The sky is what Richardson's and Lucy's iteration gives (Lucy 1974, 1974AJ.....79..745L).
+
+    Parameters
+    ----------
+    stamps : ndarray, shape (n, ny, nx)
+        Clipped.
+    fwhm : float
+        Of their beam, in pixels.
+    """
+    import torch
+
+    out = np.empty(stamps.shape, np.float32)
+    rows, columns = (_beam_matrix(side, fwhm / FWHM) for side in stamps.shape[1:])
+
+    def run(k: int) -> None:
+        seen = torch.from_numpy(np.ascontiguousarray(stamps[k], np.float32))
+        sky, tiny = seen, DARK * float(seen.max())
+        for _ in range(RESTORATIONS):
+            ratio = seen / (rows @ sky @ columns + tiny)
+            sky = sky * (rows @ ratio @ columns)
+        out[k] = (rows @ sky @ columns).numpy()
+
+    each_block(run, range(len(stamps)))
+    return out
+
+
+def widen_stamps(stamps: np.ndarray, centre: np.ndarray, fwhm: float, factor: float) -> np.ndarray:
+    """Return octave 0 of stamps (n, ny, nx), shape (n, *FRAME), float32: as a beam so many times wider sees them."""
+    n = len(stamps)
+    position = np.tile([FRAME[1] // 2, FRAME[0] // 2], (n, 1)).astype(float)
+    affine = np.tile(np.eye(2) * PIXELS_PER_BEAM / (factor * fwhm), (n, 1, 1))
+    own = native_covariance(fwhm)
+    wider = np.tile(own * (factor**2 - 1), (n, 1, 1))
+    return render_stamps(stamps, centre, position, affine, wider, own, FRAME)
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,7 +233,7 @@ def next_octave(network: Octave, sky: SkyMap, beams: float, flags: tuple[float, 
     sky : SkyMap
         The source so far.
     beams : float
-        Beams across it before the first octave.
+        Beams across it in octave 0.
     flags : (float, float)
         See `skygal.morphology.octave_inputs.class_flags`.
     rng : numpy.random.Generator
@@ -286,22 +295,20 @@ class SharpGenerator(CvaeGenerator):
         self.name, self.sha256, self.metadata = name, sha256, metadata
 
 
-def save_octaves(network: Octave, path: str | os.PathLike, *, name: str, base: CvaeGenerator, factor: float,
+def save_octaves(octaves: Octaves, path: str | os.PathLike, *, name: str, base: CvaeGenerator,
                  extent: tuple[float, float], metadata: Mapping[str, Any], overwrite: bool = False) -> Path:
-    """Write a network's weights, as float16, and what model's stamps it follows; return the path of the file.
+    """Write the networks' weights, as float16, and what model's stamps they follow; return the path of the file.
 
     Parameters
     ----------
-    network : Octave
-        The trained network.
+    octaves : Octaves
+        With trained networks of the same numbers of features.
     path : path
         The file, usually ``*.safetensors``; it appears whole or not at all.
     name : str
         The model's name.
     base : CvaeGenerator
         The model whose stamps the first octave begins with.
-    factor : float
-        See `Octaves`.
     extent : (float, float)
         See `SharpGenerator`.
     metadata : mapping
@@ -309,10 +316,12 @@ def save_octaves(network: Octave, path: str | os.PathLike, *, name: str, base: C
     overwrite : bool
         Whether a file that is there may be replaced.
     """
-    tensors = {key: value.detach().cpu().numpy().astype(np.float16) for key, value in network.state_dict().items()}
-    width, inner = network.down.in_channels, network.down.out_channels
-    architecture = {"base": base.name, "base_sha256": base.sha256, "factor": factor, "extent": list(extent),
-                    "width": width, "inner": inner, "last": network.thin.out_channels}
+    networks = {"first": octaves.first, "later": octaves.later}
+    tensors = {f"{part}.{key}": value.detach().cpu().numpy().astype(np.float16)
+               for part, network in networks.items() for key, value in network.state_dict().items()}
+    width, inner = octaves.later.down.in_channels, octaves.later.down.out_channels
+    architecture = {"base": base.name, "base_sha256": base.sha256, "factor": octaves.factor, "extent": list(extent),
+                    "width": width, "inner": inner, "last": octaves.later.thin.out_channels}
     return write_weights(path, tensors, form=FORMAT, name=name, architecture=architecture, metadata=metadata,
                          overwrite=overwrite)
 
@@ -326,6 +335,8 @@ def build_generator(tensors: Mapping[str, np.ndarray], description: Mapping[str,
     ValueError
         If the tensors do not fit, or the model is not the one that they were trained for.
     """
+    import torch
+
     from skygal.morphology.checkpoint import shared_model
     from skygal.morphology.networks import Unset
     from skygal.morphology.octave_networks import Octave
@@ -346,8 +357,9 @@ def build_generator(tensors: Mapping[str, np.ndarray], description: Mapping[str,
         raise ValueError(f"base must be the model {given['base']!r} of SHA-256 {show(given['base_sha256'])}, got "
                          f"{base.sha256}: octaves fit the model alone that they were trained for")
     with Unset():
-        network = Octave(given["width"], given["inner"], given["last"])
-    fill_module(network, "", tensors)
-    octaves = Octaves(network, factor=given["factor"], device=device)
+        sizes = [given[key] for key in ("width", "inner", "last")]
+        networks = torch.nn.ModuleDict({"first": Octave(*sizes, held=False), "later": Octave(*sizes)})
+    fill_module(networks, "", tensors)
+    octaves = Octaves(networks["first"], networks["later"], factor=given["factor"], device=device)
     return SharpGenerator(base, octaves, tuple(given["extent"]), name=description["name"], sha256=sha256,
                           metadata=description["metadata"])

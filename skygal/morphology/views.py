@@ -57,10 +57,10 @@ def draw_views(model: Generator, stamps: np.ndarray, latents: Latents, centre: n
         What they were decoded from.
     centre, las : ndarray, shape (n, 2) and (n,)
         Measured on them.
-    octaves : ndarray of int, shape (n, 2)
-        The first and the last of each, see `skygal.morphology.octaves.Octaves.needed`.
+    octaves : ndarray of int, shape (n,)
+        The last of each, see `skygal.morphology.octaves.Octaves.needed`.
     """
-    start, n, sharper = 0, len(stamps), octaves[:, 1] > octaves[:, 0]
+    start, n, sharper = 0, len(stamps), octaves > 0
     while start < n:
         # alike, and few enough for what is drawn to be held at once
         stop = start + 1

@@ -24,8 +24,8 @@ class StampPlaces:
         Sum of the decoded and clipped stamp.
     stamp : ndarray, shape (n, 3)
         Centre (x, y) and largest size of the stamp, in its pixels.
-    octaves : ndarray of int, shape (n, 2)
-        Which are drawn after the stamp, see `skygal.morphology.octaves.Octaves.needed`.
+    octaves : ndarray of int, shape (n,)
+        How many are drawn after the stamp, see `skygal.morphology.octaves.Octaves.needed`.
     centre, position, affine, flux : ndarray
         See `skygal.rendering.drawing.Stamps`; in pixels of what is drawn, the stamp or the last octave.
     core : ndarray, shape (n, 2)

@@ -99,16 +99,15 @@ def _sources(places: StampPlaces, images: np.ndarray, fwhm: float) -> Stamps:
                   places.affine, places.flux)
 
 
-def _octaves(model: Any, components: np.ndarray, affine: np.ndarray, position: np.ndarray, beam: TargetBeam
-             ) -> np.ndarray:
-    """Return which octaves each stamp needs, shape (n, 2), to be seen with the image's beam."""
-    octaves = np.zeros((len(position), 2), int)
+def _octaves(model: Any, affine: np.ndarray, position: np.ndarray, beam: TargetBeam) -> np.ndarray:
+    """Return how many octaves each stamp needs, shape (n,), to be seen with the image's beam."""
+    octaves = np.zeros(len(position), int)
     rows = np.flatnonzero(np.isfinite(position).all(axis=1) & np.isfinite(affine).all(axis=(1, 2)))
     if model.octaves is not None and rows.size:
         inverse = np.linalg.inv(affine[rows])
         covariance = inverse @ beam.at(*position[rows].T)[0] @ np.swapaxes(inverse, -1, -2)
         octaves[rows] = model.octaves.needed(FWHM * np.sqrt(np.linalg.eigvalsh(covariance)[:, 0]),
-                                              model.beam_fwhm / model.pixel_scale, components[rows])
+                                              model.beam_fwhm / model.pixel_scale)
     return octaves
 
 
@@ -212,8 +211,8 @@ class Sight:
 
     Attributes
     ----------
-    octaves : ndarray of int, shape (n, 2)
-        Which are drawn after each stamp, see `skygal.morphology.octaves.Octaves.needed`.
+    octaves : ndarray of int, shape (n,)
+        How many are drawn after each stamp, see `skygal.morphology.octaves.Octaves.needed`.
     views : list of StampView
         What is drawn.
     shapes : Shapes
@@ -258,7 +257,7 @@ def see_stamps(model: Any, batch: Batch, las: np.ndarray, pa: np.ndarray, jacobi
     stamp = batch.shapes
     scale = stamp_scale(las, stamp.las)
     affine = stamp_affines(jacobian, pa - np.radians(stamp.pa), scale)
-    octaves = _octaves(model, stamp.n_components, affine, position, beam)
+    octaves = _octaves(model, affine, position, beam)
     views = list(draw_views(model, batch.stamps, batch.latents, stamp.centre, stamp.las, octaves))
     shapes = Shapes.join([view_shapes(view, stamp) for view in views])
     pixels = np.repeat([view.pixels for view in views], [len(view.images) for view in views])

@@ -79,9 +79,9 @@ def draw_across(model: Any, batch: Batch, *, beams: float | np.ndarray, size: in
     across = np.broadcast_to(beams * wide, len(batch.stamps)).astype(float)
     size = math.ceil(max(ROOM * across.max(), across.max() + RIM)) if size is None else size
     zoom = across / batch.shapes.las
-    octaves = np.zeros((len(zoom), 2), int)
+    octaves = np.zeros(len(zoom), int)
     if model.octaves is not None:
-        octaves = model.octaves.needed(wide / zoom, fwhm, batch.shapes.n_components)
+        octaves = model.octaves.needed(wide / zoom, fwhm)
     target = native_covariance(wide)
     rotation = turns(batch.latents.keys) if turned else np.tile(np.eye(2), (len(zoom), 1, 1))
     images = np.empty((len(zoom), size, size), np.float32)

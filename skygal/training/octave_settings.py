@@ -48,6 +48,8 @@ class OctaveSettings:
         Steps between checkpoints, a multiple of ``refresh``.
     factor : float
         See `skygal.morphology.octaves.Octaves`.
+    errors : float
+        Largest standard deviation of the natural logarithm of errors that the first octave takes stamps to have.
     sizes : tuple of float
         Least and largest size of these stamps, arcsec.
     fold, folds : int
@@ -76,8 +78,9 @@ class OctaveSettings:
     refresh: int = 100
     drawn: int = 30
     checkpoint_every: int = 500
-    factor: float = 1.5
-    sizes: tuple[float, float] = (60.0, 78.0)
+    factor: float = 3.0
+    errors: float = 0.15
+    sizes: tuple[float, float] = (66.0, 82.0)
     fold: int = 0
     folds: int = 0
 

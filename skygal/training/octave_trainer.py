@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import asdict, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skygal.checks import show
-from skygal.io.atomic import whole_file
-from skygal.io.torch_files import check_moments, read_torch
+from skygal.io.torch_files import check_moments
 from skygal.morphology.conditions import SIZE_TO_EXTENT
 from skygal.morphology.octave_inputs import LOCAL, WHOLE, class_flags
 from skygal.training.data.atlas import Atlas
-from skygal.training.data.octave_maps import AtlasMap, Piece, atlas_maps, cut_piece
+from skygal.training.data.octave_maps import AtlasMap, Piece, atlas_maps, cut_piece, first_maps
 from skygal.training.octave_settings import OctaveSettings, left_out
-from skygal.training.run_files import restoring
 
 if TYPE_CHECKING:
     import torch
 
     from skygal.morphology.generator import CvaeGenerator
+    from skygal.morphology.octave_networks import Octave
 
 __all__ = ["OctaveTrainer"]
 
@@ -38,10 +33,14 @@ SETTLING = 0.75
 HELD = 4
 #: steps between those
 EVERY = 8
+#: a map that octaves begin with, beams across it, and the flags of its class
+Anchor = tuple[np.ndarray, float, tuple[float, float]]
+#: what has a state of its own
+_STATES = ("model", "critic", "optimizer", "critic_optimizer")
 
 
 class OctaveTrainer:
-    """Networks, optimizers and data of a training.
+    """Networks, optimizers and data of a training: of the first octave, or of all later ones.
 
     Parameters
     ----------
@@ -51,19 +50,21 @@ class OctaveTrainer:
         The model whose stamps the octaves follow.
     settings : OctaveSettings
         How.
+    first : OctaveTrainer, optional
+        That of the first octave, which later ones are drawn after; none for that itself.
     """
 
-    def __init__(self, atlas: Atlas, base: CvaeGenerator, settings: OctaveSettings) -> None:
+    def __init__(self, atlas: Atlas, base: CvaeGenerator, settings: OctaveSettings,
+                 first: OctaveTrainer | None = None) -> None:
         import torch
 
         from skygal.morphology.octave_model import OctaveModel
-        from skygal.morphology.octaves import Octaves
         from skygal.training.octave_critic import OctaveCritic
 
-        self.settings, self.step = settings, 0
+        self.settings, self.first, self.step = settings, first, 0
         self.rows: list[dict[str, float]] = []
         torch.manual_seed(settings.seed)
-        self.model, self.critic = OctaveModel(), OctaveCritic()
+        self.model, self.critic = OctaveModel(held=first is not None), OctaveCritic()
         for module in (self.model, self.critic):
             module.to(memory_format=torch.channels_last)
         self.kept = {key: value.clone() for key, value in self.model.octave.state_dict().items()}
@@ -72,16 +73,18 @@ class OctaveTrainer:
         # a map that was turned may have the angle of a long beam from before
         known = np.setdiff1d(np.flatnonzero(atlas.beam[:, 0] <= ROUND * atlas.beam[:, 1]),
                              left_out(len(atlas.image), settings.fold, settings.folds))
-        self.maps = atlas_maps(atlas, known, settings.views, np.random.default_rng(settings.seed))
+        rng = np.random.default_rng(settings.seed)
+        self.maps = atlas_maps(atlas, known, settings.views, rng) if first else \
+            first_maps(atlas, known, settings.views, settings.factor / 2, settings.errors, rng)
         if not self.maps:
             raise ValueError("atlas must have sources that are resolved by 12 beams or more, got none")
         self.beams = np.array([m.beams for m in self.maps])
         source = np.array([m.source for m in self.maps])
         self.weight = 1 / np.bincount(source)[source]
         self.weight /= self.weight.sum()
-        self.network = type(self.model.octave)()
+        self.network = type(self.model.octave)(held=first is not None)
         frii = float(np.mean([found.flags[1] for found in self.maps]))
-        self.anchors = _anchors(base, Octaves(self.network, factor=settings.factor), settings, frii)
+        self.anchors: list[Anchor] = first.anchors if first else _anchors(base, settings, frii)
         self.pool: list[tuple[np.ndarray, tuple[float, float], float, tuple[float, float]]] = []
 
     def _random(self, purpose: int) -> np.random.Generator:
@@ -89,12 +92,16 @@ class OctaveTrainer:
         return np.random.default_rng([self.settings.seed, self.step, purpose])
 
     def _refresh(self) -> None:
-        """Draw octaves after other stamps with the weights as they are kept, for the next to follow."""
+        """Draw octaves after other stamps with the weights as they are kept, for the next to follow.
+
+        What the first octave follows are stamps themselves.
+        """
         from skygal.morphology.octaves import SkyMap, next_octave
         from skygal.rendering.threads import each_block
 
-        self.network.load_state_dict(self.kept)
-        self.network.eval()
+        network = self.trained()
+        if self.first is not None:
+            self.first.trained()
         rng, images = self._random(1), self.anchors
         chosen = rng.integers(len(images), size=self.settings.drawn)
         keys = rng.integers(2**62, size=self.settings.drawn)
@@ -103,14 +110,23 @@ class OctaveTrainer:
         def run(number: int) -> None:
             image, beams, flags = images[chosen[number]]
             sky, stream = SkyMap(image).lit(), np.random.default_rng(keys[number])
+            if self.first is None:
+                found[number].append((sky.image, sky.middle, 2 * beams, flags))
+                return
+            sky = next_octave(self.first.network, sky, beams, flags, stream).lit()
             while True:
                 found[number].append((sky.image, sky.middle, 2.0**(sky.octave + 1) * beams, flags))
                 if 2.0**(sky.octave + 2) * beams > MOST_BEAMS:
                     return
-                sky = next_octave(self.network, sky, beams, flags, stream).lit()
+                sky = next_octave(network, sky, beams, flags, stream).lit()
 
         each_block(run, range(len(chosen)))
         self.pool = [entry for entries in found for entry in entries]
+
+    def trained(self) -> Octave:
+        """Return a network with the weights as they are kept."""
+        self.network.load_state_dict(self.kept)
+        return self.network.eval()
 
     def _known(self, rng: np.random.Generator, like: np.ndarray | None = None) -> list[Piece]:
         """Return pieces of the atlas's maps, of any scale or of given ones."""
@@ -183,7 +199,8 @@ class OctaveTrainer:
             spectrum = spectrum_distance(fine, _within(real.fine), paired=real is batch)
             losses[f"spectrum_{after}"] = float(spectrum.detach())
             loss = loss + given.structure * distance + given.spectrum * spectrum
-            loss = loss + given.truth * _difference(whole, batch.coarse)
+            if self.first is not None:
+                loss = loss + given.truth * _difference(whole, batch.coarse)
             if drawn is not None:
                 loss = loss + given.adversarial * critic_loss(self.critic(fine, batch.scale), 1)
             shown.append(fine.detach())
@@ -217,37 +234,20 @@ class OctaveTrainer:
         return {"critic": float(loss.detach()), "right_real": critic_rate(found, 1),
                 "right_after_atlas": critic_rate(after[0], -1), "right_after_stamps": critic_rate(after[1], -1)}
 
-    def save(self, path: Path) -> None:
-        """Write a checkpoint, whole."""
-        import torch
+    def state(self) -> dict[str, Any]:
+        """Return all that it goes on from."""
+        return {"step": self.step, "rows": self.rows, "kept": self.kept,
+                **{name: getattr(self, name).state_dict() for name in _STATES}}
 
-        state = {"settings": asdict(self.settings), "step": self.step, "rows": self.rows, "kept": self.kept,
-                 "model": self.model.state_dict(), "critic": self.critic.state_dict(),
-                 "optimizer": self.optimizer.state_dict(), "critic_optimizer": self.critic_optimizer.state_dict()}
-        with whole_file(path, overwrite=True) as part:
-            torch.save(state, part)
-
-    def load(self, path: Path) -> None:
-        """Go on from a checkpoint.
-
-        Raises
-        ------
-        ValueError
-            If it is damaged, or of other settings.
-        """
-        state = read_torch(path, "checkpoint")
-        with restoring(path):
-            values: dict[str, Any] = {field.name: state["settings"][field.name] for field in fields(OctaveSettings)}
-            settings = OctaveSettings(**values | {"sizes": tuple(values["sizes"])})
-            for name in ("model", "critic", "optimizer", "critic_optimizer"):
-                getattr(self, name).load_state_dict(state[name])
-            check_moments(self.optimizer)
-            check_moments(self.critic_optimizer)
-            self.network.load_state_dict(state["kept"])
-            self.kept = {key: value.clone() for key, value in self.network.state_dict().items()}
-            self.step, self.rows = int(state["step"]), list(state["rows"])
-        if settings != self.settings:
-            raise ValueError(f"checkpoint {show(os.fspath(path))} must be of the same settings, got {settings}")
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        for name in _STATES:
+            getattr(self, name).load_state_dict(state[name])
+        check_moments(self.optimizer)
+        check_moments(self.critic_optimizer)
+        self.network.load_state_dict(state["kept"])
+        self.kept = {key: value.clone() for key, value in self.network.state_dict().items()}
+        self.step, self.rows = int(state["step"]), list(state["rows"])
 
 
 class _Batch:
@@ -309,11 +309,11 @@ def _within(maps: torch.Tensor) -> torch.Tensor:
     return maps[:, :, RIM:-RIM, RIM:-RIM]
 
 
-def _anchors(base: CvaeGenerator, octaves: Any, settings: OctaveSettings, frii: float
-             ) -> list[tuple[np.ndarray, float, tuple[float, float]]]:
+def _anchors(base: CvaeGenerator, settings: OctaveSettings, frii: float) -> list[Anchor]:
     """Return maps that first octaves begin with, beams across each, and the flags of its class."""
     from skygal.morphology.batches import make_stamps
     from skygal.morphology.latents import sample_keys, sample_latents
+    from skygal.morphology.octaves import soften, widen_stamps
     from skygal.seeds import Seeds
 
     seeds = Seeds(settings.seed)
@@ -321,10 +321,9 @@ def _anchors(base: CvaeGenerator, octaves: Any, settings: OctaveSettings, frii: 
     least, most = (np.full(settings.stamps, size / SIZE_TO_EXTENT) for size in settings.sizes)
     keys = sample_keys(seeds, "octave stamp", "balanced", classes)
     fwhm = base.beam_fwhm / base.pixel_scale
-    found: list[tuple[np.ndarray, float, tuple[float, float]]] = []
+    found: list[Anchor] = []
     for batch in make_stamps(base, sample_latents(base, "balanced", classes, keys, least=least, most=most), 3.0):
-        first = octaves.first(batch.shapes.n_components)
-        beams = batch.shapes.las / fwhm / octaves.width(first)
-        images = octaves.anchors(octaves.soften(batch.stamps, fwhm), batch.shapes.centre, fwhm, first)
+        images = widen_stamps(soften(batch.stamps, fwhm), batch.shapes.centre, fwhm, settings.factor)
+        beams = batch.shapes.las / fwhm / settings.factor
         found += zip(images, beams.tolist(), (class_flags(str(name)) for name in batch.latents.fr_class), strict=True)
     return found

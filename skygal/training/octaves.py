@@ -6,21 +6,28 @@ import math
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from skygal.checks import show
+from skygal.io.atomic import whole_file
+from skygal.io.torch_files import read_torch
 from skygal.morphology.conditions import SIZE_TO_EXTENT
 from skygal.training.data.atlas import read_atlas
 from skygal.training.octave_settings import OctaveSettings, left_out
 from skygal.training.octave_trainer import OctaveTrainer
-from skygal.training.run_files import check_run, drop_aside, set_aside, write_metrics
+from skygal.training.run_files import check_run, drop_aside, restoring, set_aside, write_metrics
 
 __all__ = ["train_octaves"]
 
 #: steps to a row of the metrics
 SHOWN = 100
+#: losses that it has, beside where it is: those of the first octave (0) or of later ones (1)
+METRICS = ("elbo", "structure_after_atlas", "structure_after_stamps", "spectrum_after_atlas", "spectrum_after_stamps",
+           "critic", "right_real", "right_after_atlas", "right_after_stamps")
 
 
 def train_octaves(atlas: str | os.PathLike, output: str | os.PathLike, *, settings: OctaveSettings | None = None,
@@ -62,8 +69,7 @@ def train_octaves(atlas: str | os.PathLike, output: str | os.PathLike, *, settin
     from skygal import __version__
     from skygal.morphology.checkpoint import DEFAULT_MODEL, load_model
     from skygal.morphology.generator import CvaeGenerator
-    from skygal.morphology.octave_networks import Octave
-    from skygal.morphology.octaves import save_octaves
+    from skygal.morphology.octaves import Octaves, save_octaves
     from skygal.training.loop import quiet_torch
 
     settings = settings or OctaveSettings()
@@ -71,48 +77,79 @@ def train_octaves(atlas: str | os.PathLike, output: str | os.PathLike, *, settin
     known, base = read_atlas(atlas), load_model(DEFAULT_MODEL)
     assert isinstance(base, CvaeGenerator)
     with quiet_torch(settings.seed):
-        trainer = OctaveTrainer(known, base, settings)
+        first = OctaveTrainer(known, base, settings)
+        later = OctaveTrainer(known, base, settings, first)
         if resume:
-            trainer.load(checkpoint)
-        _run(trainer, checkpoint, metrics, progress, () if resume else (output, output.with_suffix(".yaml")))
-        network = Octave()
-        network.load_state_dict(trainer.kept)
-    low, high = settings.sizes
+            _load((first, later), checkpoint)
+        _run((first, later), checkpoint, metrics, progress, () if resume else (output, output.with_suffix(".yaml")))
+    octaves = Octaves(first.trained(), later.trained(), factor=settings.factor)
+    least, most = (size / SIZE_TO_EXTENT for size in settings.sizes)
     missing = left_out(len(known.image), settings.fold, settings.folds)
-    save_octaves(network, output, name=name or output.stem, base=base, factor=settings.factor,
-                 extent=(low / SIZE_TO_EXTENT, high / SIZE_TO_EXTENT), overwrite=overwrite,
+    save_octaves(octaves, output, name=name or output.stem, base=base, extent=(least, most), overwrite=overwrite,
                  metadata={"settings": asdict(settings), "atlas": Path(atlas).name, "skygal": __version__,
                            "left_out": known.name[missing].tolist()})
     drop_aside(output)
     return output
 
 
-def _run(trainer: OctaveTrainer, checkpoint: Path, metrics: Path, progress: bool, replaced: Sequence[Path]) -> None:
-    """Train to the last step; write metrics and checkpoints, when what they replace is out of the way."""
+def _run(trainers: Sequence[OctaveTrainer], checkpoint: Path, metrics: Path, progress: bool, replaced: Sequence[Path]
+         ) -> None:
+    """Train one after another; write metrics and checkpoints, when what they replace is out of the way."""
     from tqdm import tqdm
 
-    settings, started, sums = trainer.settings, time.monotonic(), []
-    before = trainer.rows[-1]["seconds"] if trainer.rows else 0.0
-    with tqdm(total=settings.steps, initial=trainer.step, desc="training", disable=not progress) as bar:
-        while trainer.step < settings.steps:
-            losses = trainer.run_step()
-            if not all(math.isfinite(loss) for loss in losses.values()):
-                raise ValueError(f"loss must stay finite, got {losses} in step {trainer.step}: rate {settings.rate} or "
-                                 f"critic_rate {settings.critic_rate} may be too high")
-            sums.append(losses)
-            bar.update()
-            shown = trainer.step % SHOWN == 0 or trainer.step == settings.steps
-            kept = trainer.step % settings.checkpoint_every == 0 or trainer.step == settings.steps
-            if (shown or kept) and replaced:
-                set_aside(replaced[0], (checkpoint, metrics, *replaced[1:]))
-                replaced = ()
-            if shown:
-                names = ("elbo", "structure_after_atlas", "structure_after_stamps", "spectrum_after_atlas",
-                         "spectrum_after_stamps", "critic", "right_real", "right_after_atlas", "right_after_stamps")
-                means = {key: float(np.mean([row[key] for row in sums if key in row] or [math.nan])) for key in names}
-                sums = []
-                trainer.rows.append({"step": trainer.step, "seconds": before + time.monotonic() - started, **means})
-                write_metrics(metrics, trainer.rows)
-                bar.set_postfix(critic=f"{means['critic']:.3f}")
-            if kept:
-                trainer.save(checkpoint)
+    settings, started = trainers[0].settings, time.monotonic()
+    known = [row["seconds"] for trainer in trainers for row in trainer.rows]
+    before, total = max(known, default=0.0), len(trainers) * settings.steps
+    with tqdm(total=total, initial=sum(trainer.step for trainer in trainers), desc="training",
+              disable=not progress) as bar:
+        for trainer in trainers:
+            sums: list[dict[str, float]] = []
+            while trainer.step < settings.steps:
+                losses = trainer.run_step()
+                if not all(math.isfinite(loss) for loss in losses.values()):
+                    raise ValueError(f"loss must stay finite, got {losses} in step {trainer.step}: rate "
+                                     f"{settings.rate} or critic_rate {settings.critic_rate} may be too high")
+                sums.append(losses)
+                bar.update()
+                shown = trainer.step % SHOWN == 0 or trainer.step == settings.steps
+                kept = trainer.step % settings.checkpoint_every == 0 or trainer.step == settings.steps
+                if (shown or kept) and replaced:
+                    set_aside(replaced[0], (checkpoint, metrics, *replaced[1:]))
+                    replaced = ()
+                if shown:
+                    means = {key: float(np.mean([row[key] for row in sums if key in row] or [math.nan]))
+                             for key in METRICS}
+                    sums = []
+                    trainer.rows.append({"octaves": float(trainer.first is not None), "step": trainer.step,
+                                         "seconds": before + time.monotonic() - started, **means})
+                    write_metrics(metrics, [row for each in trainers for row in each.rows])
+                    bar.set_postfix(critic=f"{means['critic']:.3f}")
+                if kept:
+                    _save(trainers, checkpoint)
+
+
+def _save(trainers: Sequence[OctaveTrainer], path: Path) -> None:
+    """Write a checkpoint, whole."""
+    import torch
+
+    state = {"settings": asdict(trainers[0].settings), "trainers": [trainer.state() for trainer in trainers]}
+    with whole_file(path, overwrite=True) as part:
+        torch.save(state, part)
+
+
+def _load(trainers: Sequence[OctaveTrainer], path: Path) -> None:
+    """Go on from a checkpoint.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged, or of other settings.
+    """
+    state, own = read_torch(path, "checkpoint"), trainers[0].settings
+    with restoring(path):
+        values: dict[str, Any] = {field.name: state["settings"][field.name] for field in fields(OctaveSettings)}
+        settings = OctaveSettings(**values | {"sizes": tuple(values["sizes"])})
+        for trainer, found in zip(trainers, state["trainers"], strict=True):
+            trainer.restore(found)
+    if settings != own:
+        raise ValueError(f"checkpoint {show(os.fspath(path))} must be of the same settings, got {settings}")

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from skygal.morphology.octave_inputs import PIXELS_PER_BEAM, class_flags, place_maps
 from skygal.training.data.atlas import SIGMA, Atlas
 
-__all__ = ["AtlasMap", "Piece", "atlas_maps", "cut_piece", "see_source", "source_axis"]
+__all__ = ["AtlasMap", "Piece", "atlas_maps", "cut_piece", "first_maps", "see_source", "source_axis"]
 
 #: beams across the source, at least, in a fine map
-FEWEST = 9.0
+FEWEST = 12.0
+#: the same in maps that the first octave learns from, and at most
+FIRST_BEAMS = (6.0, 11.0)
+#: noise over peak that a survey shows them with: the median of FIRST's sources of 50 to 95 arcsec (MiraBest), the
+#: standard deviation of its natural logarithm, and the least and the most
+NOISE, NOISE_SCATTER, NOISE_RANGE = 0.019, 1.0, (0.003, 0.08)
+#: standard deviations of the noise below which nothing is shown
+CLIP = 3.0
 #: of the best that a map shows, the finest beam that it is seen with
 FINEST = 0.99
 #: degrees by which maps are turned out of their axis, at most
@@ -40,7 +48,7 @@ class AtlasMap:
     fine : ndarray, shape (2h, 2w), float32
         Of peak 1, 3 pixels to the FWHM of the beam.
     coarse : ndarray, shape (h, w), float32
-        As a beam of twice the width sees it.
+        As a beam of twice the width sees it, or sees what a survey showed of it.
     middle : (float, float)
         Row and column of its centre in the coarse map.
     flags : (float, float)
@@ -91,17 +99,40 @@ def atlas_maps(atlas: Atlas, rows: np.ndarray, views: int, rng: np.random.Genera
     rng : numpy.random.Generator
         Draws scales, angles and places.
     """
-    maps = []
+    return [see_source(atlas, *view) for view in _views(atlas, rows, views, (FEWEST, np.inf), 1.0, rng)]
+
+
+def first_maps(atlas: Atlas, rows: np.ndarray, views: int, sharper: float, errors: float, rng: np.random.Generator
+               ) -> list[AtlasMap]:
+    """Return maps of sources at the scale of the first octave, each with what is known of it before that.
+
+    Their coarse maps are of what a survey shows with its noise, clipped, and they have errors as a model has.
+
+    Parameters
+    ----------
+    atlas, rows, views, rng
+        See `atlas_maps`.
+    sharper : float
+        How many times sharper than the fine maps the survey's beam is.
+    errors : float
+        Largest standard deviation of the natural logarithm of the coarse maps' errors, each one beam wide.
+    """
+    return [_survey_source(atlas, *view, sharper=sharper, errors=errors, rng=rng)
+            for view in _views(atlas, rows, views, FIRST_BEAMS, sharper, rng)]
+
+
+def _views(atlas: Atlas, rows: np.ndarray, views: int, beams: tuple[float, float], sharper: float,
+           rng: np.random.Generator) -> Iterator[tuple]:
+    """Yield source, beams across, angle, centre and shift of views, where beams so many times sharper are known."""
     for k in rows.tolist():
-        most = FINEST * atlas.las[k] / atlas.beam[k, 0]
-        if most <= FEWEST:
+        most = min(beams[1], FINEST * atlas.las[k] / atlas.beam[k, 0] / sharper)
+        if most <= beams[0]:
             continue
         share = (np.arange(views) + rng.random(views)) / views
         axis = source_axis(atlas.image[k])
-        for beams in FEWEST * (most / FEWEST)**share:
+        for found in beams[0] * (most / beams[0])**share:
             turn = axis[0] + np.radians(rng.uniform(-TURN, TURN)) + np.pi * rng.integers(2)
-            maps.append(see_source(atlas, k, float(beams), turn, axis[1:], rng.uniform(-0.5, 0.5, 2)))
-    return maps
+            yield k, float(found), turn, axis[1:], rng.uniform(-0.5, 0.5, 2)
 
 
 def source_axis(image: np.ndarray) -> tuple[float, float, float]:
@@ -118,14 +149,59 @@ def source_axis(image: np.ndarray) -> tuple[float, float, float]:
 def see_source(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple[float, ...], shift: np.ndarray
                ) -> AtlasMap:
     """Return a source seen with so many beams across, turned about its centre and shifted by parts of a pixel."""
+    return _see(atlas, k, beams, turn, centre, shift)[0]
+
+
+def _see(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple[float, ...], shift: np.ndarray
+         ) -> tuple[AtlasMap, list[slice]]:
+    """Return what `see_source` does, and which part of all that was looked at its fine map is."""
     import torch
-    from scipy import ndimage
 
     from skygal.morphology.octave_networks import smooth
 
+    seen = _look(atlas, k, beams, turn, centre, shift)
+    parts = _lit_parts(seen)
+    fine = _cut_parts(seen, parts) / np.float32(seen.max())
+    coarse = smooth(torch.from_numpy(fine)[None, None])[0, 0].numpy()
+    y, x = (((len(seen) - 1) / 2 + by - part.start) / 2 for by, part in zip(shift.tolist(), parts, strict=True))
+    return AtlasMap(k, beams, fine, coarse, (y, x), class_flags(atlas.fr_class(k))), parts
+
+
+def _survey_source(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple[float, ...], shift: np.ndarray, *,
+                   sharper: float, errors: float, rng: np.random.Generator) -> AtlasMap:
+    """Return what `see_source` does, with the coarse map that follows from a survey's image."""
+    from scipy import ndimage
+
+    found, parts = _see(atlas, k, beams, turn, centre, shift)
+    sharp = _look(atlas, k, beams, turn, centre, shift, sharper)
+    noise = float(np.clip(NOISE * np.exp(NOISE_SCATTER * rng.standard_normal()), *NOISE_RANGE)) * sharp.max()
+    beam = SIGMA * PIXELS_PER_BEAM
+    shown = sharp + noise * _grain(sharp.shape, beam / sharper, rng)
+    island, _ = ndimage.label(shown > CLIP * noise, np.ones((3, 3)))
+    shown = np.where(np.isin(island, np.unique(island[(sharp > noise) & (island > 0)])), shown, 0)
+    # from the survey's beam to twice the fine one
+    seen = ndimage.gaussian_filter(shown, beam * np.sqrt(4 - sharper**-2.0))
+    coarse = _cut_parts(seen, parts)[::2, ::2]
+    coarse = coarse * np.exp(errors * rng.random() * _grain(coarse.shape, beam, rng))
+    return replace(found, coarse=(coarse * found.coarse.sum() / coarse.sum()).astype(np.float32))
+
+
+def _grain(shape: tuple[int, ...], sigma: float, rng: np.random.Generator) -> np.ndarray:
+    """Return noise of unit standard deviation that a beam has seen."""
+    from scipy import ndimage
+
+    grain = ndimage.gaussian_filter(rng.standard_normal(shape), sigma)
+    return grain / grain.std()
+
+
+def _look(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple[float, ...], shift: np.ndarray,
+          sharper: float = 1.0) -> np.ndarray:
+    """Return a source on pixels of a third of a beam, seen with a beam so many times sharper, (side, side)."""
+    from scipy import ndimage
+
     fwhm = atlas.las[k] / beams / atlas.pixel[k]
     major, minor, angle = atlas.beam[k] / [atlas.pixel[k], atlas.pixel[k], 1]
-    along, across = np.square(SIGMA) * (fwhm**2 - np.square([major, minor]))
+    along, across = np.square(SIGMA) * ((fwhm / sharper)**2 - np.square([major, minor]))
     pad = int(np.ceil(2 * fwhm)) + 20
     wide = np.pad(atlas.image[k].astype(float), pad)
     v, u = np.fft.fftfreq(wide.shape[0])[:, None], np.fft.rfftfreq(wide.shape[1])
@@ -136,17 +212,24 @@ def see_source(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple[fl
     step = fwhm / PIXELS_PER_BEAM * np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
     middle = (side - 1) / 2 + shift
     seen = ndimage.affine_transform(wide, step, np.array(centre) + pad - step @ middle, (side, side), order=3)
-    seen = np.maximum(seen, 0).astype(np.float32) / np.float32(seen.max())
+    return np.maximum(seen, 0).astype(np.float32)
+
+
+def _lit_parts(seen: np.ndarray) -> list[slice]:
+    """Return rows and columns of a map that hold the source; they may end beyond it."""
     parts = []
     for axis in (1, 0):
-        lit = np.flatnonzero((seen > FAINTEST).any(axis=axis))
+        lit = np.flatnonzero((seen > FAINTEST * seen.max()).any(axis=axis))
         begin = max(0, int(lit[0]) - AROUND)
         # two pixels of the coarse map, four of this one, to one of the latents
         parts.append(slice(begin, begin - (begin - int(lit[-1]) - AROUND - 1) // 4 * 4))
-    fine = np.pad(seen, [(0, max(0, part.stop - side)) for part in parts])[tuple(parts)]
-    coarse = smooth(torch.from_numpy(np.ascontiguousarray(fine))[None, None])[0, 0].numpy()
-    place = tuple(float(m - part.start) / 2 for m, part in zip(middle, parts, strict=True))
-    return AtlasMap(k, beams, fine, coarse, (place[0], place[1]), class_flags(atlas.fr_class(k)))
+    return parts
+
+
+def _cut_parts(seen: np.ndarray, parts: list[slice]) -> np.ndarray:
+    """Return rows and columns of a map, zero beyond it."""
+    wide = np.pad(seen, [(0, max(0, part.stop - side)) for part, side in zip(parts, seen.shape, strict=True)])
+    return np.ascontiguousarray(wide[tuple(parts)])
 
 
 def cut_piece(fine: np.ndarray | None, coarse: np.ndarray, middle: tuple[float, float], beams: float,
