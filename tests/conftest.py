@@ -20,11 +20,12 @@ for _library in ("OMP", "OPENBLAS", "MKL"):
 
 
 #: files that take longest, first, so that several processes come to their ends together
-LONGEST = ("docs", "chunked", "processors", "challenge", "given_noise", "streaming", "off_sky", "training", "evaluate",
-           "datasets", "cli", "whole_sky", "blank", "paper_report", "inject", "stamps", "faint", "packaging",
-           "detector_fields", "kills", "simulate", "layers", "image_components", "beams_field", "header_reading",
-           "render_exact", "analytic", "bastien2021_training", "clustering", "positions", "noise_map", "acceptance",
-           "sky_fields", "seam", "fork", "atomic", "noise", "primary_beam_field", "psf", "settings", "exports")
+LONGEST = ("docs", "chunked", "challenge", "given_noise", "streaming", "off_sky", "training", "evaluate", "datasets",
+           "whole_sky", "blank", "paper_report", "inject", "cli", "processors", "frequencies", "stamps", "faint",
+           "packaging", "detector_fields", "kills", "simulate", "layers", "ramis", "image_components", "beams_field",
+           "header_reading", "render_exact", "analytic", "bastien2021_training", "clustering", "positions", "noise_map",
+           "acceptance", "measures", "judges", "sky_fields", "seam", "fork", "atomic", "noise", "primary_beam_field",
+           "psf", "settings", "exports")
 
 
 def pytest_configure(config):

@@ -1,6 +1,7 @@
 """Resampling the prior: what is kept, that it is drawn so, and that it is learnt."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -180,6 +181,7 @@ def test_classes_other_than_fr_need_no_judge(data, tmp_path):
 
 def test_a_run_ends_with_it(data, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "GUIDES", 1)
+    monkeypatch.setattr(module, "train_acceptance", partial(train_acceptance, epochs=2))
     settings = replace(PLAIN, epochs=1, acceptance_stamps=32)
     known = load_training_set([data[0]], settings)
     monkeypatch.setattr(train, "load_training_set", lambda *_, **__: known)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 from click.testing import CliRunner
+from test_acceptance import write as write_model
 from training_stamps import write_npz
 
 from skygal.evaluation import evaluate as module
@@ -17,8 +18,8 @@ from skygal.evaluation.results import Result
 from skygal.training.data.prepare import prepare_stamps
 from skygal.training.data.readers import read_stamps
 
-TINY = Effort(folds=2, judge_seeds=1, judge_epochs=4, views=1, test_seeds=1, test_epochs=2, transfer_seeds=1,
-              transfer_epochs=2, few=20, n_boot=10)
+TINY = Effort(folds=2, judge_seeds=1, judge_epochs=2, views=1, test_seeds=1, test_epochs=1, transfer_seeds=1,
+              transfer_epochs=1, few=20, n_boot=10)
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +32,10 @@ def real(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def made(real):
-    """Return stamps that are as good as real ones: restored training stamps, each three times."""
+    """Return stamps that are as good as real ones: restored training stamps, each twice."""
     data, _, reference = real
     train = data.select(data.split == "train")
-    rows = np.tile(np.arange(len(train)), 3)
+    rows = np.tile(np.arange(len(train)), 2)
     return add_beam(train.images, beam_sigma=reference.beam_sigma)[rows], train.fr_class[rows]
 
 
@@ -132,20 +133,21 @@ def test_tables_as_text():
     assert csv_table([row]).splitlines()[1] == "RAMIS,robust judge,1.300 ± 0.010,1.400 ± 0.020,at least real,not met"
 
 
-def test_the_command_writes_a_report(tmp_path, monkeypatch):
+@pytest.mark.parametrize("model", ["small.safetensors", pytest.param("first-cvae", marks=pytest.mark.slow)])
+def test_the_command_writes_a_report(model, tmp_path, monkeypatch):
     from skygal.cli.main import cli
 
     monkeypatch.setattr(Effort, "quick", classmethod(lambda cls: TINY))
     write_npz(tmp_path / "s.npz", 96)
+    write_model(tmp_path / "small.safetensors")
     monkeypatch.chdir(tmp_path)
-    words = ["evaluate", "first-cvae", "s.npz", "--quick", "--n", "40", "--seed", "1", "--output", "out",
-             "--no-progress"]
+    words = ["evaluate", model, "s.npz", "--quick", "--n", "30", "--seed", "1", "--output", "out", "--no-progress"]
     done = CliRunner().invoke(cli, words, catch_exceptions=False)
     assert done.exit_code == 0 and "two-sample accuracy" in done.output and "report.md" in done.output
     names = {"figures.csv", "figures.ecsv", "noiseless.png", "observed.png", "report.md", "shapes.png"}
     assert names <= set(os.listdir("out"))
     table = Table.read("out/figures.ecsv")
-    assert table.meta["seed"] == 1 and table.meta["model"] == "first-cvae" and len(table) > 30
+    assert table.meta["seed"] == 1 and table.meta["model"] == model.removesuffix(".safetensors") and len(table) > 30
     text = (tmp_path / "out" / "report.md").read_text()
     assert "targets are met" in text and "![observed](observed.png)" in text
     with pytest.raises(FileExistsError, match="output folder 'out' exists"):

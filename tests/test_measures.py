@@ -25,6 +25,7 @@ from skygal.evaluation.shapes import (
     shape_statistics,
 )
 from skygal.evaluation.statistics import accuracy_error, bootstrap_error, hold_out, matched_rows
+from skygal.training import stamp_classifier
 
 
 def test_frechet_distance_of_gaussians():
@@ -137,13 +138,15 @@ def test_compared_samples_are_those_of_scipy():
         compare_samples(x[:0], y)
 
 
-def test_identical_samples_cannot_be_told_apart_and_disjoint_ones_can():
-    images, label = made_up(400)
+def test_identical_samples_cannot_be_told_apart_and_disjoint_ones_can(monkeypatch):
+    # steps enough, of few stamps
+    monkeypatch.setattr(stamp_classifier, "BATCH_SIZE", 8)
+    images, label = made_up(240)
     cores, doubles = images[label == 0], images[label == 1]
-    told = two_sample_test(cores[:70], cores[70:140], cores[140:170], cores[170:], seeds=range(2), epochs=10)
+    told = two_sample_test(cores[:30], cores[30:60], cores[60:90], cores[90:], seeds=range(2), epochs=10)
     assert told[0].shape == told[1].shape == (30,)
     assert told_accuracy(*told) == pytest.approx(0.5, abs=0.12) and told_area(*told) == pytest.approx(0.5, abs=0.2)
-    told = two_sample_test(cores[:70], doubles[:70], cores[70:], doubles[70:], seeds=[0], epochs=40)
+    told = two_sample_test(cores[:30], doubles[:30], cores[30:], doubles[30:], seeds=[0], epochs=20)
     assert told_accuracy(*told) > 0.95 and told_area(*told) > 0.98
 
 
@@ -156,10 +159,11 @@ def test_area_needs_no_threshold():
     assert told_area(first, first) == 0.5 and told_area(np.zeros(3), np.ones(4)) == 1
 
 
-def test_classifiers_learn_from_one_sample_about_another():
-    images, label = made_up(200)
-    named = train_and_test(images[:120], label[:120], images[120:], seeds=[0], epochs=12)
-    assert named.shape == (1, 80) and balanced_accuracy(named[0], label[120:]) > 0.9
+def test_classifiers_learn_from_one_sample_about_another(monkeypatch):
+    monkeypatch.setattr(stamp_classifier, "BATCH_SIZE", 8)
+    images, label = made_up(140)
+    named = train_and_test(images[:60], label[:60], images[60:], seeds=[0], epochs=8)
+    assert named.shape == (1, 80) and balanced_accuracy(named[0], label[60:]) > 0.9
 
 
 def test_balanced_accuracy_weighs_classes_alike():

@@ -243,7 +243,8 @@ def test_numbers_of_the_paper_are_those_of_its_text():
 
 def test_report(home, tmp_path):
     out = tmp_path / "report"
-    path = write_paper_report(home / "runs", home / "frdeep.npz", out, samples=2)
+    frdeep = write_arrays(tmp_path / "few.npz", 6, 2)
+    path = write_paper_report(home / "runs", frdeep, out, samples=2)
     names = {file.name for file in out.iterdir()} - {".skygal"}
     assert names == {"report.md", "report.json", "curves.png", "experiments.png", "rates.png", "reconstructions.png",
                      "vae-d2-map.png", "cvae-d32-twins.png", "cvae-d32-floor.png"}
@@ -257,7 +258,7 @@ def test_report(home, tmp_path):
     for heading in ("Table 3", "Table 4", "equal epochs", "other way round", "noise floor", "twins"):
         assert heading in text
     with pytest.raises(FileExistsError):
-        write_paper_report(home / "runs", home / "frdeep.npz", out)
+        write_paper_report(home / "runs", frdeep, out)
 
 
 def test_what_a_report_refuses(home, tmp_path):

@@ -48,7 +48,7 @@ class OctaveModel(nn.Module):
             with poutine.scale(scale=kl_weight):
                 local = pyro.sample("local", _normal(coarse.new_zeros(n, LOCAL, h // 2, w // 2), 1.0))
                 whole = pyro.sample("whole", _normal(coarse.new_zeros(n, WHOLE), 1.0))
-            drawn = _within(self.octave(coarse, information, local, whole, noise=noise))
+            drawn = _within(self.octave(coarse, information, local, whole, noise))
             seen = _within(fine)
             with poutine.scale(scale=1 / CORRELATED):
                 pyro.sample("logarithm", _laplace(torch.log10(drawn.clamp_min(FLOOR)), LOGARITHM),

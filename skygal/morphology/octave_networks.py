@@ -26,8 +26,10 @@ FAINTEST = 1e-4
 NOTHING = 1e-7
 #: of the peak, added to both sides of a ratio of brightnesses
 TINY = 1e-5
-#: how often the coarse map is corrected to the sky that the network begins with
+#: iterations from the coarse map to the sky that the network begins with
 BEGINNINGS = 16
+#: standard deviation of the natural logarithm of the grain that the network sees coarse maps with, and FWHM in pixels
+GRAIN, GRAIN_FWHM = 0.1, PIXELS_PER_BEAM / 2
 #: the sky is brighter or fainter than that by at most exp(this)
 STEEPEST = 6.0
 #: how often a sky is corrected in training
@@ -110,6 +112,21 @@ def correct(sky: torch.Tensor, coarse: torch.Tensor, times: int) -> torch.Tensor
     return sky
 
 
+def restore(coarse: torch.Tensor, times: int) -> torch.Tensor:
+    """Return skies (n, 1, 2h, 2w) that may be behind coarse maps (n, 1, h, w), after so many of Lucy's iterations."""
+    sky = upsample(coarse).clamp_min(NOTHING)
+    for _ in range(times):
+        ratio = (coarse + TINY) / (_convolve(sky, _COARSE, 2) + TINY)
+        sky = sky * repeat_linearly(_convolve(ratio, _FINE, 1).clamp(1 / BOUND, BOUND))
+    return sky
+
+
+def add_grain(coarse: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """Return coarse maps with the grain that noise N(0, 1) of their shape makes."""
+    kernel = _gaussian(64, GRAIN_FWHM, 1)[32]
+    return coarse * torch.exp(_convolve(noise, GRAIN_FWHM, 1) * (GRAIN / float((kernel**2).sum())))
+
+
 def logarithm(brightness: torch.Tensor) -> torch.Tensor:
     """Return -1 to 1 for brightness of `FAINTEST` or less, to the peak, 1."""
     return torch.log10(brightness.clamp_min(FAINTEST)) / 2 + 1
@@ -127,8 +144,8 @@ class Octave(nn.Module):
     """A coarse map and latents to the fine map.
 
     What the network gives is the logarithm of the factor by which the sky is brighter than what can be said of it from
-    the coarse map alone, so that all of it is positive and it ends where that does. That is the coarse map, corrected
-    some times. The fine map is the sky seen with the fine beam: nothing is finer.
+    the coarse map alone, so that all of it is positive and it ends where that does. That is the coarse map, restored
+    by Lucy's iteration. The fine map is the sky seen with the fine beam: nothing is finer.
 
     Parameters
     ----------
@@ -150,7 +167,7 @@ class Octave(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, coarse: torch.Tensor, information: torch.Tensor, local: torch.Tensor, whole: torch.Tensor,
-                noise: torch.Tensor | float = 0.0, times: int = CORRECTIONS) -> torch.Tensor:
+                noise: torch.Tensor, times: int = CORRECTIONS) -> torch.Tensor:
         """Return fine maps (n, 1, 2h, 2w).
 
         Parameters
@@ -160,16 +177,17 @@ class Octave(nn.Module):
         information : Tensor, shape (n, INFORMATION, h, w)
         local, whole : Tensor, shape (n, LOCAL, h / 2, w / 2) and (n, WHOLE)
             Latents, N(0, 1).
-        noise : Tensor, shape (n, 1, h, w), optional
-            What is added to the logarithm of the coarse map that the network sees, so that in training it does not
-            learn to sharpen what only a map without any error would show.
+        noise : Tensor, shape (n, 1, h, w)
+            N(0, 1), of which the grain is made that the network sees the coarse map with, in training and after, so
+            that it draws what only a map without any error would show (Ho et al. 2022, arXiv:2106.15282).
         times : int
             How often the sky is corrected, see `correct`.
         """
-        start = correct(upsample(coarse).clamp_min(NOTHING), coarse, BEGINNINGS)
+        seen = add_grain(coarse, noise)
+        start = restore(seen, BEGINNINGS)
         sharp = logarithm(start)
         spread = whole[:, :, None, None].expand(-1, -1, *coarse.shape[2:])
-        near = torch.cat([logarithm(coarse) + noise, functional.pixel_unshuffle(sharp, 2), information, spread], dim=1)
+        near = torch.cat([logarithm(seen), functional.pixel_unshuffle(sharp, 2), information, spread], dim=1)
         near = _bend(self.coarse(_bend(self.enter(near))))
         far = _bend(self.down(near) + self.local(local))
         for layer in self.inner:

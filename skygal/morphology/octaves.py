@@ -246,10 +246,12 @@ def next_octave(network: Octave, sky: SkyMap, beams: float, flags: tuple[float, 
     sky = sky.lit()
     frame = tuple(side * 2**sky.octave // 2 for side in FRAME)
     whole, local = rng.standard_normal(WHOLE, np.float32), rng.standard_normal((*frame, LOCAL), np.float32)
-    local = local[tuple(slice(first // 2, (first + side) // 2)
-                        for first, side in zip(sky.first, sky.image.shape, strict=True))]
+    noise = rng.standard_normal(tuple(2 * side for side in frame), np.float32)
+    parts = [(first, first + side) for first, side in zip(sky.first, sky.image.shape, strict=True)]
+    local = local[tuple(slice(begin // 2, end // 2) for begin, end in parts)]
+    noise = noise[tuple(slice(begin, end) for begin, end in parts)]
     given = (sky.image[None], place_maps(sky.image.shape, sky.middle, 2.0**(sky.octave + 1) * beams, flags),
-             np.ascontiguousarray(local.transpose(2, 0, 1)), whole)
+             np.ascontiguousarray(local.transpose(2, 0, 1)), whole, noise[None])
     with torch.inference_mode():
         fine = network(*(torch.from_numpy(value[None]).to(device) for value in given),
                        times=CORRECTIONS)

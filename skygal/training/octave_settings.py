@@ -36,8 +36,6 @@ class OctaveSettings:
         Weight of how far the power of what is drawn is from the atlas's, by frequency.
     truth : float
         Weight of how far what is drawn, smoothed, is from the coarse map.
-    noise : float
-        Largest standard deviation of what is added to half the decimal logarithm of coarse maps.
     first_rate, rate, last_rate, critic_rate : float
         Learning rates: before the critic, with it, at the end, and its own.
     averaging : float
@@ -57,7 +55,7 @@ class OctaveSettings:
     """
 
     seed: int = 1
-    steps: int = 2000
+    steps: int = 1600
     warmup: int = 200
     batch: int = 8
     side: int = 32
@@ -68,7 +66,6 @@ class OctaveSettings:
     structure: float = 2.0
     spectrum: float = 0.3
     truth: float = 0.3
-    noise: float = 0.01
     first_rate: float = 1e-3
     rate: float = 4e-4
     last_rate: float = 1e-4

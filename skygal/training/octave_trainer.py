@@ -184,14 +184,14 @@ class OctaveTrainer:
         given = self.settings
         elbo = TraceMeanField_ELBO().differentiable_loss(
             self.model.model, self.model.guide, atlas.fine, atlas.coarse, atlas.information,
-            _noise(atlas, given.noise), given.kl_weight)
+            torch.randn_like(atlas.coarse), given.kl_weight)
         loss = elbo / (given.batch * (2 * given.side)**2)
         losses, shown = {"elbo": float(loss.detach())}, []
         batches = [(atlas, atlas)] if drawn is None or like is None else [(atlas, atlas), (drawn, like)]
         self.critic.requires_grad_(False)
         for after, (batch, real) in zip(("after_atlas", "after_stamps"), batches, strict=False):
             whole = self.model.octave(batch.coarse, batch.information, *_latents(batch),
-                                      noise=_noise(batch, given.noise))
+                                      torch.randn_like(batch.coarse))
             fine = _within(whole)
             at_drawn = _places(batch)
             distance = patch_distance(fine, _within(real.fine), at_drawn, at_drawn if real is batch else _places(real))
@@ -270,12 +270,6 @@ class _Batch:
         self.coarse = stack([piece.coarse[None] for piece in pieces])
         self.information = stack([piece.information for piece in pieces])
         self.fine = stack([image[None] for image in known]) if known else self.coarse[:0]
-
-
-def _noise(batch: _Batch, most: float) -> torch.Tensor:
-    import torch
-
-    return torch.randn_like(batch.coarse) * torch.rand(len(batch.coarse), 1, 1, 1) * most
 
 
 def _latents(batch: _Batch) -> tuple[torch.Tensor, torch.Tensor]:
