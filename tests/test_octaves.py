@@ -18,7 +18,16 @@ from skygal.morphology.checkpoint import WEIGHTS, load_model
 from skygal.morphology.latents import sample_keys, sample_latents
 from skygal.morphology.measure import measure_stamps
 from skygal.morphology.octave_inputs import class_flags
-from skygal.morphology.octave_networks import correct, repeat_linearly, smooth, upsample
+from skygal.morphology.octave_networks import (
+    GRAIN,
+    GRAIN_FWHM,
+    add_grain,
+    correct,
+    repeat_linearly,
+    restore,
+    smooth,
+    upsample,
+)
 from skygal.morphology.octaves import FORMAT, OCTAVES, SkyMap, next_octave, widen_stamps
 from skygal.observation.ellipse import FWHM
 from skygal.seeds import Seeds
@@ -78,6 +87,27 @@ def test_corrections_draw_nearer_and_stay_positive():
     assert (after > 0).all()
     errors = [(smooth(some)[0, 0, 8:-8, 8:-8] - coarse[0, 0, 8:-8, 8:-8]).abs().max() for some in (before, after)]
     assert errors[1] < 0.2 * errors[0]
+
+
+def test_restored_skies_are_sharper_stay_positive_and_damp_grain():
+    fine = torch.from_numpy(gaussian(64, 1.6) + 0.3 * gaussian(64, 9.0))[None, None]
+    coarse = smooth(fine)
+    grainy = add_grain(coarse, torch.from_numpy(np.random.default_rng(1).standard_normal((1, 1, 32, 32)).astype("f4")))
+    before, clean, noisy = upsample(coarse), restore(coarse, 16), restore(grainy, 16)
+    assert (noisy > 0).all()
+    truth, lit = fine[0, 0].numpy(), fine[0, 0].numpy() > 0.03
+    errors = [np.log(np.maximum(sky[0, 0].numpy(), 1e-9)[lit] / truth[lit]).std() for sky in (before, clean, noisy)]
+    assert errors[1] < 0.6 * errors[0] and errors[2] < errors[1] + 2 * GRAIN, errors
+
+
+def test_grain_is_as_strong_and_as_wide_as_it_says():
+    noise = torch.from_numpy(np.random.default_rng(2).standard_normal((8, 1, 96, 96)).astype(np.float32))
+    grain = torch.log(add_grain(torch.ones_like(noise), noise))[:, 0, 8:-8, 8:-8].numpy()
+    assert grain.std() == pytest.approx(GRAIN, rel=0.03)
+    # neighbours of noise that a Gaussian has smoothed go together as exp(-distance^2 / 4 sigma^2)
+    sigma = GRAIN_FWHM / FWHM
+    together = np.mean(grain[:, :, 1:] * grain[:, :, :-1]) / grain.var()
+    assert together == pytest.approx(np.exp(-1 / (4 * sigma**2)), abs=0.04)
 
 
 def test_each_octave_smoothed_is_near_the_map_before(model, batch):
