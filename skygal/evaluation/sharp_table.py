@@ -22,9 +22,6 @@ __all__ = ["SCALES", "Held", "Sharpness", "draw_after_atlas", "draw_sources", "e
 
 #: beams across the sources
 SCALES = (12, 20, 30, 45)
-#: largest axis ratio of the beam of a map that is measured: maps that were turned to lie along x may have their beam's
-#: angle from before
-ROUND = 1.2
 #: what is measured, the last octaves after real coarse maps; and beams below which that is one octave
 KINDS, ONE_OCTAVE = ("real", "drawn", "after"), 24
 #: sources that two halves of them can be told apart by
@@ -190,7 +187,7 @@ def evaluate_sharp(atlas: Atlas, models: Sequence[Held], *, scales: Sequence[int
         raise ValueError("models must be one at least, got none")
     n, networks = as_count("n", n, minimum=6), as_count("networks", networks, minimum=1)
     found, seeds = Sharpness(), range(seed, seed + networks)
-    known = atlas.beam[:, 0] <= ROUND * atlas.beam[:, 1]
+    known = atlas.has_round_beam()
     frii = float(np.mean([atlas.fr_class(k) == "FRII" for k in range(len(atlas.image))]))
     for beams in tqdm(scales, desc="scales", disable=not progress):
         real, real_part, drawn, drawn_part, after = [], [], [], [], []

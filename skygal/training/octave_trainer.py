@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["OctaveTrainer"]
 
-#: largest axis ratio of the beam of a map that is learnt from
-ROUND = 1.2
 #: beams across a source, above which no octave is tried while training
 MOST_BEAMS = 95.0
 #: natural logarithm of beams, within which maps count as of one scale
@@ -70,8 +68,7 @@ class OctaveTrainer:
         self.kept = {key: value.clone() for key, value in self.model.octave.state_dict().items()}
         self.optimizer = torch.optim.Adam(self.model.parameters(), settings.first_rate, betas=(0.5, 0.99))
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), settings.critic_rate, betas=(0.0, 0.99))
-        # a map that was turned may have the angle of a long beam from before
-        known = np.setdiff1d(np.flatnonzero(atlas.beam[:, 0] <= ROUND * atlas.beam[:, 1]),
+        known = np.setdiff1d(np.flatnonzero(atlas.has_round_beam()),
                              left_out(len(atlas.image), settings.fold, settings.folds))
         rng = np.random.default_rng(settings.seed)
         self.maps = atlas_maps(atlas, known, settings.views, rng) if first else \

@@ -15,6 +15,8 @@ __all__ = ["PIXELS_PER_BEAM", "Atlas", "read_atlas", "smooth_map"]
 PIXELS_PER_BEAM = 4
 #: a standard deviation of a Gaussian, of its FWHM
 SIGMA = 1 / np.sqrt(8 * np.log(2))
+#: largest axis ratio of a beam that is as good as round
+ROUND = 1.2
 _NEEDED = ("image", "scale", "name", "label", "pixel", "beam", "las99", "quality")
 
 
@@ -52,6 +54,13 @@ class Atlas:
     def shows(self, beams: int) -> np.ndarray:
         """Return which sources' own beams are finer than that with so many beams across the source, bool (n,)."""
         return self.beam[:, 0] < self.las / as_count("beams", beams, minimum=1)
+
+    def has_round_beam(self) -> np.ndarray:
+        """Return whose beams' axes differ by a fifth at most, bool (n,).
+
+        A map that was turned to lie along x may have its beam's angle from before, which matters for the others.
+        """
+        return self.beam[:, 0] <= ROUND * self.beam[:, 1]
 
     def fr_class(self, row: int) -> str:
         """Return the class of a source: the first digit of MiraBest's three."""
