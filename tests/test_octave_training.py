@@ -19,7 +19,8 @@ from skygal.training.octave_settings import OctaveSettings, left_out
 from skygal.training.octave_trainer import OctaveTrainer
 from skygal.training.octaves import train_octaves
 
-SMALL = {"steps": 6, "warmup": 2, "batch": 2, "side": 16, "views": 2, "stamps": 4, "refresh": 2, "drawn": 2,
+SMALL = {"first_steps": 6, "steps": 6,
+         "warmup": 2, "batch": 2, "side": 16, "views": 2, "stamps": 4, "refresh": 2, "drawn": 2,
          "checkpoint_every": 2}
 
 

@@ -12,12 +12,13 @@ from skygal.cli.shared import RUN, WHOLE, WORDS, add_options, check_ready, kept,
 __all__ = ["train_octaves"]
 
 #: settings that have options
-SETTINGS = ("steps", "warmup", "views", "fold", "folds")
+SETTINGS = ("first_steps", "steps", "warmup", "views", "fold", "folds")
 
 
 @click.command(name="train-octaves", short_help="Train what draws galaxies sharper, on an atlas.")
 @click.argument("atlas", type=WORDS)
-@click.option("--steps", type=WHOLE, help="Steps of training.  [default: 2000]")
+@click.option("--first-steps", type=WHOLE, help="Steps of training of the first octave.  [default: 1600]")
+@click.option("--steps", type=WHOLE, help="Steps of training of the others.  [default: 2000]")
 @click.option("--warmup", type=WHOLE, help="Steps before the critic and stamps have a say.  [default: 200]")
 @click.option("--views", type=WHOLE, help="Maps of each source of the atlas.  [default: 20]")
 @click.option("--folds", type=WHOLE, help="Leave out a part of the sources: one in so many.")

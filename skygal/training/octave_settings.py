@@ -19,8 +19,10 @@ class OctaveSettings:
     ----------
     seed : int
         Of all that is random.
-    steps, warmup : int
-        How many, and how many of them before the critic and stamps have a say.
+    first_steps, steps : int
+        How many, of the first octave and then of the others.
+    warmup : int
+        How many of them before the critic and stamps have a say.
     batch, side : int
         Pieces to a step of each kind, and coarse pixels along them.
     views : int
@@ -55,7 +57,8 @@ class OctaveSettings:
     """
 
     seed: int = 1
-    steps: int = 1600
+    first_steps: int = 1600
+    steps: int = 2000
     warmup: int = 200
     batch: int = 8
     side: int = 32
@@ -83,7 +86,7 @@ class OctaveSettings:
 
     def __post_init__(self) -> None:
         as_seed("seed", self.seed)
-        for name in ("steps", "batch", "views", "stamps", "refresh", "drawn"):
+        for name in ("first_steps", "steps", "batch", "views", "stamps", "refresh", "drawn"):
             as_count(name, getattr(self, name), minimum=1)
         if self.checkpoint_every < 1 or self.checkpoint_every % self.refresh:
             raise ValueError(f"checkpoint_every must be a multiple of refresh, {self.refresh}, got "

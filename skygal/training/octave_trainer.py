@@ -27,6 +27,8 @@ MOST_BEAMS = 95.0
 ALIKE = 0.15
 #: of the steps, after which the rate is the last one
 SETTLING = 0.75
+#: of the steps, after which what is drawn counts so many times more, but for the first octave
+SHARPENING, SHARPER = 0.55, 3.0
 #: maps whose slope the critic is held to, of each kind
 HELD = 4
 #: steps between those
@@ -60,6 +62,7 @@ class OctaveTrainer:
         from skygal.training.octave_critic import OctaveCritic
 
         self.settings, self.first, self.step = settings, first, 0
+        self.steps = settings.steps if first else settings.first_steps
         self.rows: list[dict[str, float]] = []
         torch.manual_seed(settings.seed)
         self.model, self.critic = OctaveModel(held=first is not None), OctaveCritic()
@@ -150,7 +153,7 @@ class OctaveTrainer:
         given, adversarial = self.settings, self.step >= self.settings.warmup
         if adversarial and (not self.pool or self.step % given.refresh == 0):
             self._refresh()
-        rate = given.first_rate if not adversarial else given.rate if self.step < SETTLING * given.steps \
+        rate = given.first_rate if not adversarial else given.rate if self.step < SETTLING * self.steps \
             else given.last_rate
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -184,6 +187,7 @@ class OctaveTrainer:
             torch.randn_like(atlas.coarse), given.kl_weight)
         loss = elbo / (given.batch * (2 * given.side)**2)
         losses, shown = {"elbo": float(loss.detach())}, []
+        share = SHARPER if self.first is not None and self.step >= SHARPENING * self.steps else 1.0
         batches = [(atlas, atlas)] if drawn is None or like is None else [(atlas, atlas), (drawn, like)]
         self.critic.requires_grad_(False)
         for after, (batch, real) in zip(("after_atlas", "after_stamps"), batches, strict=False):
@@ -195,11 +199,11 @@ class OctaveTrainer:
             losses[f"structure_{after}"] = float(distance.detach())
             spectrum = spectrum_distance(fine, _within(real.fine), paired=real is batch)
             losses[f"spectrum_{after}"] = float(spectrum.detach())
-            loss = loss + given.structure * distance + given.spectrum * spectrum
+            loss = loss + share * (given.structure * distance + given.spectrum * spectrum)
             if self.first is not None:
                 loss = loss + given.truth * _difference(whole, batch.coarse)
             if drawn is not None:
-                loss = loss + given.adversarial * critic_loss(self.critic(fine, batch.scale), 1)
+                loss = loss + share * given.adversarial * critic_loss(self.critic(fine, batch.scale), 1)
             shown.append(fine.detach())
         self.critic.requires_grad_(True)
         self.optimizer.zero_grad()

@@ -99,20 +99,20 @@ def _run(trainers: Sequence[OctaveTrainer], checkpoint: Path, metrics: Path, pro
 
     settings, started = trainers[0].settings, time.monotonic()
     known = [row["seconds"] for trainer in trainers for row in trainer.rows]
-    before, total = max(known, default=0.0), len(trainers) * settings.steps
+    before, total = max(known, default=0.0), sum(trainer.steps for trainer in trainers)
     with tqdm(total=total, initial=sum(trainer.step for trainer in trainers), desc="training",
               disable=not progress) as bar:
         for trainer in trainers:
             sums: list[dict[str, float]] = []
-            while trainer.step < settings.steps:
+            while trainer.step < trainer.steps:
                 losses = trainer.run_step()
                 if not all(math.isfinite(loss) for loss in losses.values()):
                     raise ValueError(f"loss must stay finite, got {losses} in step {trainer.step}: rate "
                                      f"{settings.rate} or critic_rate {settings.critic_rate} may be too high")
                 sums.append(losses)
                 bar.update()
-                shown = trainer.step % SHOWN == 0 or trainer.step == settings.steps
-                kept = trainer.step % settings.checkpoint_every == 0 or trainer.step == settings.steps
+                shown = trainer.step % SHOWN == 0 or trainer.step == trainer.steps
+                kept = trainer.step % settings.checkpoint_every == 0 or trainer.step == trainer.steps
                 if (shown or kept) and replaced:
                     set_aside(replaced[0], (checkpoint, metrics, *replaced[1:]))
                     replaced = ()
