@@ -5,9 +5,9 @@
 *rate*: stamps of so many beams across that are drawn a second by this machine's processors, all that
 `skygal.sample_stamps` does included. *consistency*: a source after an octave, smoothed to the beam of the octave
 before, beside what that drew: the root mean square, over the peak, of where the source is brighter than a thousandth
-of its peak, in the median over sources. *beam_limited*: the share of sources that truth calls so, of fields with a
-beam of 1 arcsec. *processors*: the largest difference of stamps, over their peaks, where the processor is held to
-older instructions.
+of its peak, in the median over sources; of the first octave, which is not held to the stamp, it is what that changes.
+*beam_limited*: the share of sources that truth calls so, of fields with a beam of 1 arcsec. *processors*: the largest
+difference of stamps, over their peaks, where the processor is held to older instructions.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def consistency(model: str, n: int) -> np.ndarray:
             rng, row = np.random.default_rng(k), []
             for octave in range(OCTAVES):
                 before = sky.lit()
-                network = octaves.later if octave else octaves.first
-                sky = next_octave(network, before, beams, class_flags(str(batch.latents.fr_class[k])), rng)
+                flags = class_flags(str(batch.latents.fr_class[k]))
+                sky = next_octave(octaves.network(octave), before, beams, flags, rng)
                 after = smooth(torch.from_numpy(sky.image)[None, None])[0, 0].numpy()
                 lit = before.image > LIT
                 row.append(float(np.sqrt(np.mean((after - before.image)[lit]**2))))

@@ -122,9 +122,8 @@ def test_each_octave_smoothed_is_near_the_map_before(model, batch):
         sky, key = SkyMap(anchor), int(batch.latents.keys[k])
         for octave in range(4):
             before = sky.lit().image
-            network = model.octaves.later if octave else model.octaves.first
-            sky = next_octave(network, sky, batch.shapes.las[k] / 9, class_flags(str(batch.latents.fr_class[k])),
-                              Seeds(key).generator("octave", octave))
+            sky = next_octave(model.octaves.network(octave), sky, batch.shapes.las[k] / 9,
+                              class_flags(str(batch.latents.fr_class[k])), Seeds(key).generator("octave", octave))
             again = smooth(torch.from_numpy(sky.image)[None, None])[0, 0].numpy()
             errors[k, octave] = np.sqrt(np.mean((again - before)**2))
             assert (sky.image > 0).all()

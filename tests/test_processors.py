@@ -20,7 +20,7 @@ PROCESSORS = {
     "without either, one core": {"MKL_CBWR": "COMPATIBLE", "ATEN_CPU_CAPABILITY": "default", "OMP_NUM_THREADS": "1"},
 }
 #: those that differ most: the others in the slow test alone
-QUICK = ("this one", "without either, one core")
+QUICK = ("this one", "held to AVX2", "without either, one core")
 #: of the peak
 PIXELS = 1e-6
 

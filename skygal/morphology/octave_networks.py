@@ -99,26 +99,24 @@ def repeat_linearly(coarse: torch.Tensor) -> torch.Tensor:
     return _along_both(coarse, _linearly)
 
 
-def correct(sky: torch.Tensor, coarse: torch.Tensor, times: int) -> torch.Tensor:
+def correct(sky: torch.Tensor, coarse: torch.Tensor, times: int, *, damped: bool = False) -> torch.Tensor:
     """Return skies (n, 1, 2h, 2w) that the coarse beam sees closer to how it should, (n, 1, h, w), of peak about 1.
 
     Each time they are multiplied by the ratio of what they should be, once seen, to what they are. So they stay
-    positive, and nothing is where nothing was. This is Richardson's and Lucy's iteration (Lucy 1974,
-    1974AJ.....79..745L), but that the ratio is not seen with the beam again.
+    positive, and nothing is where nothing was. Damped, the ratio is seen with the beam again, which is Richardson's and
+    Lucy's iteration (Lucy 1974, 1974AJ.....79..745L): slower, but grain is not amplified.
     """
     for _ in range(times):
         ratio = (coarse + TINY) / (_convolve(sky, _COARSE, 2) + TINY)
+        if damped:
+            ratio = _convolve(ratio, PIXELS_PER_BEAM, 1)
         sky = sky * repeat_linearly(ratio.clamp(1 / BOUND, BOUND))
     return sky
 
 
 def restore(coarse: torch.Tensor, times: int) -> torch.Tensor:
     """Return skies (n, 1, 2h, 2w) that may be behind coarse maps (n, 1, h, w), after so many of Lucy's iterations."""
-    sky = upsample(coarse).clamp_min(NOTHING)
-    for _ in range(times):
-        ratio = (coarse + TINY) / (_convolve(sky, _COARSE, 2) + TINY)
-        sky = sky * repeat_linearly(_convolve(ratio, _FINE, 1).clamp(1 / BOUND, BOUND))
-    return sky
+    return correct(upsample(coarse).clamp_min(NOTHING), coarse, times, damped=True)
 
 
 def add_grain(coarse: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:

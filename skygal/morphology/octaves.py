@@ -26,18 +26,8 @@ if TYPE_CHECKING:
 
     from skygal.morphology.octave_networks import Octave
 
-__all__ = [
-    "FORMAT",
-    "OCTAVES",
-    "Octaves",
-    "SharpGenerator",
-    "SkyMap",
-    "build_generator",
-    "next_octave",
-    "save_octaves",
-    "soften",
-    "widen_stamps",
-]
+__all__ = ["FORMAT", "OCTAVES", "Octaves", "SharpGenerator", "SkyMap", "build_generator", "next_octave", "save_octaves",
+           "soften", "widen_stamps"]
 
 #: name and version of the format of the weights
 FORMAT = ("skygal-octaves", 2)
@@ -102,6 +92,10 @@ class Octaves:
         last = np.nan_to_num(np.ceil(np.log2(beams) - 1e-9), nan=0.0)
         return np.where(beams > SEEN, np.clip(last, 1, OCTAVES), 0).astype(int)
 
+    def network(self, octave: int) -> Octave:
+        """Return what draws the map after an octave."""
+        return self.later if octave else self.first
+
     def width(self, octave: np.ndarray | int) -> np.ndarray:
         """Return the FWHM of an octave's beam, in those of the stamps' own."""
         return self.factor / np.exp2(octave)
@@ -144,8 +138,7 @@ class Octaves:
         """Return the map after so many octaves, of unit sum."""
         sky, streams, flags = SkyMap(anchor), Seeds(key), class_flags(fr_class)
         for octave in range(octaves):
-            network = self.later if octave else self.first
-            sky = next_octave(network, sky, beams, flags, streams.generator("octave", octave), self.device)
+            sky = next_octave(self.network(octave), sky, beams, flags, streams.generator("octave", octave), self.device)
         image = np.where(sky.image > DARK * sky.image.max(), sky.image, np.float32(0))
         return (image / image.sum(dtype=float)).astype(np.float32)
 

@@ -37,7 +37,7 @@ class OctaveSettings:
     spectrum : float
         Weight of how far the power of what is drawn is from the atlas's, by frequency.
     truth : float
-        Weight of how far what is drawn, smoothed, is from the coarse map.
+        Weight of how far what is drawn, smoothed, is from the coarse map; the first octave is free of it.
     first_rate, rate, last_rate, critic_rate : float
         Learning rates: before the critic, with it, at the end, and its own.
     averaging : float
