@@ -9,6 +9,7 @@ import torch
 from skygal.cli.main import main
 from skygal.io.weights import read_weights
 from skygal.morphology.checkpoint import load_model
+from skygal.morphology.octave_inputs import CLOSER
 from skygal.morphology.octave_networks import smooth
 from skygal.morphology.octaves import FORMAT
 from skygal.training import octaves
@@ -46,12 +47,12 @@ def test_maps_are_aligned_and_seen_with_the_beams_asked_for(atlas):
     # the fourth shows five beams and a half
     assert sorted({found.source for found in maps}) == [0, 1, 2]
     for found in maps:
-        assert 12 <= found.beams <= 27.5 and found.fine.max() == pytest.approx(1)
+        assert 12 <= found.beams <= 18.4 and found.fine.max() == pytest.approx(1)
         assert tuple(2 * side for side in found.coarse.shape) == found.fine.shape
         y, x = np.nonzero(found.fine > 0.05)
         assert np.ptp(x) > 2 * np.ptp(y)
         assert np.ptp(x) / 3 == pytest.approx(found.beams * 106 / 110, rel=0.25)
-        again = smooth(torch.from_numpy(found.fine)[None, None])[0, 0].numpy()
+        again = smooth(torch.from_numpy(found.fine)[None, None], CLOSER)[0, 0].numpy()
         np.testing.assert_allclose(again, found.coarse, atol=1e-6)
     assert {found.flags for found in maps} == {(0.0, 1.0), (1.0, 0.0)}
 
@@ -64,12 +65,12 @@ def test_maps_of_the_first_octave_are_what_a_survey_leaves_of_them(atlas, monkey
 
     for plain, noisy in zip(maps(1e-6, 0.0), maps(0.06, 0.0), strict=True):
         assert 6 <= plain.beams <= 11 and plain.source < 3
-        again = smooth(torch.from_numpy(plain.fine)[None, None])[0, 0].numpy()
+        again = smooth(torch.from_numpy(plain.fine)[None, None], CLOSER)[0, 0].numpy()
         np.testing.assert_allclose(plain.coarse, again, atol=2e-3 * again.max())
         np.testing.assert_array_equal(plain.fine, noisy.fine)
         assert noisy.coarse.sum() == pytest.approx(plain.coarse.sum(), rel=1e-4)
         faint = (again > 0) & (again < 0.02 * again.max())
-        assert noisy.coarse[faint].sum() < 0.8 * plain.coarse[faint].sum()
+        assert noisy.coarse[faint].sum() < 0.85 * plain.coarse[faint].sum()
         assert np.corrcoef(noisy.coarse.ravel(), again.ravel())[0, 1] > 0.97
     plain, wrong = (maps(1e-6, errors)[0].coarse for errors in (0.0, 0.3))
     lit = plain > 0.01

@@ -6,10 +6,12 @@ import math
 
 import numpy as np
 
-__all__ = ["FRAME", "INFORMATION", "LOCAL", "PIXELS_PER_BEAM", "WHOLE", "class_flags", "place_maps"]
+__all__ = ["CLOSER", "FRAME", "INFORMATION", "LOCAL", "PIXELS_PER_BEAM", "WHOLE", "class_flags", "place_maps"]
 
 #: pixels across the FWHM of a map's own beam
 PIXELS_PER_BEAM = 3
+#: training looks at what is drawn with a beam so many times sharper, for what a map hides the next octave shows
+CLOSER = 1.5
 #: rows and columns of the map that the first octave begins with; the source's centre is its middle pixel
 FRAME = (32, 48)
 #: latents at each second pixel of the coarse map, and of the source as a whole

@@ -9,7 +9,7 @@ from pyro import poutine
 from torch import nn
 
 from skygal.morphology.octave_inputs import LOCAL, PIXELS_PER_BEAM, WHOLE
-from skygal.morphology.octave_networks import Octave, OctaveGuide
+from skygal.morphology.octave_networks import Octave, OctaveGuide, look_closer
 
 __all__ = ["OctaveModel"]
 
@@ -41,14 +41,17 @@ class OctaveModel(nn.Module):
 
     def model(self, fine: torch.Tensor, coarse: torch.Tensor, information: torch.Tensor, noise: torch.Tensor,
               kl_weight: float = 1.0) -> None:
-        """Pyro model: fine maps (n, 1, 2h, 2w), coarse ones (n, 1, h, w), and the rest of `Octave`'s inputs."""
+        """Pyro model: fine maps (n, 1, 2h, 2w), coarse ones (n, 1, h, w), and the rest of `Octave`'s inputs.
+
+        Fine maps are seen as `look_closer` sees skies.
+        """
         pyro.module("octave", self.octave)
         n, _, h, w = coarse.shape
         with pyro.plate("maps", n):
             with poutine.scale(scale=kl_weight):
                 local = pyro.sample("local", _normal(coarse.new_zeros(n, LOCAL, h // 2, w // 2), 1.0))
                 whole = pyro.sample("whole", _normal(coarse.new_zeros(n, WHOLE), 1.0))
-            drawn = _within(self.octave(coarse, information, local, whole, noise))
+            drawn = _within(look_closer(self.octave.sky(coarse, information, local, whole, noise)))
             seen = _within(fine)
             with poutine.scale(scale=1 / CORRELATED):
                 pyro.sample("logarithm", _laplace(torch.log10(drawn.clamp_min(FLOOR)), LOGARITHM),

@@ -15,10 +15,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from skygal.morphology.octave_inputs import INFORMATION, LOCAL, PIXELS_PER_BEAM, WHOLE
+from skygal.morphology.octave_inputs import CLOSER, INFORMATION, LOCAL, PIXELS_PER_BEAM, WHOLE
 from skygal.observation.ellipse import FWHM
 
-__all__ = ["Octave", "OctaveGuide", "blur", "correct", "logarithm", "repeat_linearly", "smooth", "upsample"]
+__all__ = ["Octave", "OctaveGuide", "agree", "blur", "correct", "logarithm", "look_closer", "repeat_linearly",
+           "see_coarsely", "smooth", "upsample"]
 
 #: of the peak: what is fainter is nothing to the networks
 FAINTEST = 1e-4
@@ -36,6 +37,12 @@ STEEPEST = 6.0
 CORRECTIONS = 4
 #: a correction's factor is within this and one over this
 BOUND = 4.0
+#: corrections that are mixed, and what is added to the diagonal of their errors' products, in parts of its mean
+MIXED, RIDGE = 4, 1e-4
+#: pixels that are convolved at a time, where there are more than two times as many
+BLOCK = 64
+#: standard deviations of a Gaussian beyond which it is zero
+BEAM_REACH = 5
 #: FWHM in fine pixels of the fine map's beam, of the coarse one's, and of what turns the one into the other
 _FINE, _COARSE, _BETWEEN = PIXELS_PER_BEAM, 2 * PIXELS_PER_BEAM, math.sqrt(3) * PIXELS_PER_BEAM
 
@@ -44,7 +51,7 @@ _FINE, _COARSE, _BETWEEN = PIXELS_PER_BEAM, 2 * PIXELS_PER_BEAM, math.sqrt(3) * 
 def _gaussian(side: int, fwhm: float, stride: int) -> np.ndarray:
     """Return what convolves so many pixels with a Gaussian of unit sum and keeps every ``stride``-th."""
     sigma = fwhm / FWHM
-    offsets, reach = np.arange(side)[None, :] - np.arange(0, side, stride)[:, None], math.ceil(5 * sigma)
+    offsets, reach = np.arange(side)[None, :] - np.arange(0, side, stride)[:, None], math.ceil(BEAM_REACH * sigma)
     whole = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma)**2).sum()
     return np.where(np.abs(offsets) <= reach, np.exp(-0.5 * (offsets / sigma)**2) / whole, 0).astype(np.float32)
 
@@ -60,28 +67,41 @@ def _halfway(side: int) -> np.ndarray:
     return matrix.astype(np.float32)
 
 
-@lru_cache(maxsize=128)
-def _linearly(side: int) -> np.ndarray:
-    """Return what interpolates linearly half-way between so many pixels."""
-    place = np.minimum(np.arange(2 * side) / 2, side - 1)[:, None]
-    return np.maximum(0, 1 - np.abs(place - np.arange(side)[None, :])).astype(np.float32)
+def _along_both(maps: torch.Tensor, matrix: Callable[[int], np.ndarray], reach: float) -> torch.Tensor:
+    """Return maps (n, c, ny, nx) with the same done along both axes, which reaches so many pixels."""
+    for axis in (-1, -2):
+        maps = _along(maps, axis, matrix, 2 * math.ceil(reach / 2))
+    return maps
 
 
-def _along_both(maps: torch.Tensor, matrix: Callable[[int], np.ndarray]) -> torch.Tensor:
-    """Return maps (..., ny, nx) with the same done along both axes."""
+def _along(maps: torch.Tensor, axis: int, matrix: Callable[[int], np.ndarray], reach: int) -> torch.Tensor:
+    """Return maps multiplied along an axis; a long one block by block, so that work grows as pixels do."""
+    side = maps.shape[axis]
     # arrays are what is kept: tensors that were made in inference are of no use to learning
-    rows, columns = (torch.from_numpy(matrix(side)).to(maps) for side in maps.shape[-2:])
-    return rows @ maps @ columns.T
+    if side <= 2 * BLOCK:
+        whole = torch.from_numpy(matrix(side)).to(maps)
+        return maps @ whole.T if axis == -1 else whole @ maps
+    width, blocks = BLOCK + 2 * reach, -(-side // BLOCK)
+    whole = torch.from_numpy(matrix(width)).to(maps)
+    part = whole[len(whole) * reach // width:len(whole) * (reach + BLOCK) // width]
+    around = (reach, reach + blocks * BLOCK - side)
+    wide = functional.pad(maps, (*around, 0, 0) if axis == -1 else (0, 0, *around))
+    found = wide.unfold(axis, width, BLOCK) @ part.T
+    found = found.flatten(-2) if axis == -1 else found.mT.flatten(-3, -2)
+    return found.narrow(axis, 0, side * len(whole) // width)
 
 
 def _convolve(maps: torch.Tensor, fwhm: float, stride: int) -> torch.Tensor:
     """Return maps convolved with a Gaussian, every pixel or every second one."""
-    return _along_both(maps, lambda side: _gaussian(side, fwhm, stride))
+    return _along_both(maps, lambda side: _gaussian(side, fwhm, stride), BEAM_REACH * fwhm / FWHM)
 
 
-def smooth(fine: torch.Tensor) -> torch.Tensor:
-    """Return maps (n, 1, 2h, 2w) as a beam of twice the width sees them, (n, 1, h, w)."""
-    return _convolve(fine, _BETWEEN, 2)
+def smooth(fine: torch.Tensor, closer: float = 1.0) -> torch.Tensor:
+    """Return fine maps (n, 1, 2h, 2w) as the coarse map's beam sees them, (n, 1, h, w).
+
+    They are seen with the fine beam, or with one so many times sharper.
+    """
+    return _convolve(fine, math.sqrt(_COARSE**2 - (_FINE / closer)**2), 2)
 
 
 def blur(fine: torch.Tensor) -> torch.Tensor:
@@ -89,14 +109,28 @@ def blur(fine: torch.Tensor) -> torch.Tensor:
     return _convolve(fine, _BETWEEN, 1)
 
 
+def look_closer(sky: torch.Tensor) -> torch.Tensor:
+    """Return skies as a beam sees them that is sharper than the fine map's, by `CLOSER`."""
+    return _convolve(sky, _FINE / CLOSER, 1)
+
+
+def see_coarsely(sky: torch.Tensor) -> torch.Tensor:
+    """Return skies (n, 1, 2h, 2w) as the coarse map's beam sees them, (n, 1, h, w)."""
+    return _convolve(sky, _COARSE, 2)
+
+
 def upsample(coarse: torch.Tensor) -> torch.Tensor:
     """Return maps (n, 1, h, w) on pixels of half the size, (n, 1, 2h, 2w), as smooth as they were."""
-    return _along_both(coarse, _halfway)
+    return _along_both(coarse, _halfway, 5)
 
 
 def repeat_linearly(coarse: torch.Tensor) -> torch.Tensor:
     """Return maps (n, c, h, w) on pixels of half the size, (n, c, 2h, 2w), by linear interpolation."""
-    return _along_both(coarse, _linearly)
+    for axis in (-1, -2):
+        side = coarse.shape[axis]
+        after = torch.cat([coarse.narrow(axis, 1, side - 1), coarse.narrow(axis, side - 1, 1)], axis)
+        coarse = torch.stack([coarse, (coarse + after) / 2], axis).flatten(axis - 1, axis)
+    return coarse
 
 
 def correct(sky: torch.Tensor, coarse: torch.Tensor, times: int, *, damped: bool = False) -> torch.Tensor:
@@ -107,11 +141,39 @@ def correct(sky: torch.Tensor, coarse: torch.Tensor, times: int, *, damped: bool
     Lucy's iteration (Lucy 1974, 1974AJ.....79..745L): slower, but grain is not amplified.
     """
     for _ in range(times):
-        ratio = (coarse + TINY) / (_convolve(sky, _COARSE, 2) + TINY)
-        if damped:
-            ratio = _convolve(ratio, PIXELS_PER_BEAM, 1)
-        sky = sky * repeat_linearly(ratio.clamp(1 / BOUND, BOUND))
+        sky = sky * _correction(see_coarsely(sky), coarse, damped=damped)
     return sky
+
+
+def _correction(seen: torch.Tensor, coarse: torch.Tensor, *, damped: bool = False) -> torch.Tensor:
+    """Return the factor of skies that are seen so and should be seen as the coarse maps."""
+    ratio = (coarse + TINY) / (seen + TINY)
+    if damped:
+        ratio = _convolve(ratio, PIXELS_PER_BEAM, 1)
+    return repeat_linearly(ratio.clamp(1 / BOUND, BOUND))
+
+
+def agree(sky: torch.Tensor, coarse: torch.Tensor, times: int) -> torch.Tensor:
+    """Return what `correct` does, but far closer after as many corrections.
+
+    The logarithms of the last skies are mixed, each corrected, so that the least is left of their errors (Anderson
+    1965, doi:10.1145/321296.321305).
+    """
+    found, errors = [], []
+    sky = torch.log(sky.clamp_min(NOTHING**2))
+    for _ in range(times):
+        seen = see_coarsely(torch.exp(sky))
+        found.append(sky + torch.log(_correction(seen, coarse)))
+        errors.append((coarse - seen).flatten(1))
+        found, errors = found[-MIXED:], errors[-MIXED:]
+        each = torch.stack(errors, 1)
+        products = each @ each.mT
+        products.diagonal(dim1=1, dim2=2).add_(RIDGE * products.diagonal(dim1=1, dim2=2).mean(1, keepdim=True))
+        share = torch.linalg.solve(products, torch.ones_like(products[:, :, :1]))
+        share = share / share.sum(1, keepdim=True)
+        mixed = (share[..., None, None] * torch.stack(found, 1)).sum(1)
+        sky = sky + (mixed - sky).clamp(-math.log(BOUND), math.log(BOUND))
+    return torch.exp(sky)
 
 
 def restore(coarse: torch.Tensor, times: int) -> torch.Tensor:
@@ -165,36 +227,47 @@ class Octave(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, coarse: torch.Tensor, information: torch.Tensor, local: torch.Tensor, whole: torch.Tensor,
-                noise: torch.Tensor, times: int = CORRECTIONS) -> torch.Tensor:
-        """Return fine maps (n, 1, 2h, 2w).
+                noise: torch.Tensor, times: int | None = None) -> torch.Tensor:
+        """Return fine maps (n, 1, 2h, 2w): skies as the fine beam sees them.
+
+        The arguments are those of `sky`.
+        """
+        return _convolve(self.sky(coarse, information, local, whole, noise, times), _FINE, 1)
+
+    def sky(self, coarse: torch.Tensor, information: torch.Tensor, local: torch.Tensor, whole: torch.Tensor,
+            noise: torch.Tensor, times: int | None = None) -> torch.Tensor:
+        """Return skies behind fine maps, (n, 1, 2h, 2w).
 
         Parameters
         ----------
         coarse : Tensor, shape (n, 1, h, w)
-            Of peak 1, with even sides.
+            Of peak 1, with even sides. All but the network is computed in its precision.
         information : Tensor, shape (n, INFORMATION, h, w)
         local, whole : Tensor, shape (n, LOCAL, h / 2, w / 2) and (n, WHOLE)
             Latents, N(0, 1).
         noise : Tensor, shape (n, 1, h, w)
             N(0, 1), of which the grain is made that the network sees the coarse map with, in training and after, so
             that it draws what only a map without any error would show (Ho et al. 2022, arXiv:2106.15282).
-        times : int
-            How often the sky is corrected, see `correct`.
+        times : int, optional
+            How often the sky is corrected, see `agree`; a few times by `correct`, if not given.
         """
+        own = self.out.weight.dtype
         seen = add_grain(coarse, noise)
         start = restore(seen, BEGINNINGS)
         sharp = logarithm(start)
         spread = whole[:, :, None, None].expand(-1, -1, *coarse.shape[2:])
         near = torch.cat([logarithm(seen), functional.pixel_unshuffle(sharp, 2), information, spread], dim=1)
-        near = _bend(self.coarse(_bend(self.enter(near))))
-        far = _bend(self.down(near) + self.local(local))
+        near = _bend(self.coarse(_bend(self.enter(near.to(own)))))
+        far = _bend(self.down(near) + self.local(local.to(own)))
         for layer in self.inner:
             far = far + _bend(layer(far))
         near = near + functional.interpolate(self.up(far), scale_factor=2, mode="bilinear")
         near = repeat_linearly(self.thin(_bend(self.joined(near))))
-        change = self.out(_bend(self.fine(torch.cat([near, sharp], dim=1))))
+        change = self.out(_bend(self.fine(torch.cat([near, sharp.to(own)], dim=1)))).to(coarse.dtype)
         sky = start * torch.exp(STEEPEST * torch.tanh(change / STEEPEST))
-        return _convolve(correct(sky, coarse, times) if self.held else sky, _FINE, 1)
+        if not self.held:
+            return sky
+        return correct(sky, coarse, CORRECTIONS) if times is None else agree(sky, coarse, times)
 
 
 class OctaveGuide(nn.Module):

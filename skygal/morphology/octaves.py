@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,8 @@ from skygal.io.weights import write_weights
 from skygal.morphology.generator import CvaeGenerator
 from skygal.morphology.octave_inputs import FRAME, LOCAL, PIXELS_PER_BEAM, WHOLE, class_flags, place_maps
 from skygal.morphology.weights_checks import fill_module
-from skygal.observation.beam import FWHM, native_covariance
+from skygal.observation.beam import FWHM
 from skygal.rendering.threads import each_block
-from skygal.rendering.transform import render_stamps
 from skygal.seeds import Seeds
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ SEEN = 0.5
 #: coarse pixels around what is brighter than `EDGE` of the peak that an octave sees
 MARGIN = 4
 EDGE = 2e-4
-#: of the peak: what is fainter is nothing
+#: of the peak: what is fainter is nothing, and maps run out to that
 DARK = 1e-5
-#: how often each octave is corrected, so that its map, smoothed, is closer to the one before
-CORRECTIONS = 12
+#: how often each octave is corrected, so that its map, smoothed, is the one before, and the first that is: it is small
+CORRECTIONS, FIRST_CORRECTIONS = 24, 48
 #: iterations in which the sky behind a stamp is found
 RESTORATIONS = 8
 #: models whose stamps octaves can follow
@@ -68,7 +68,7 @@ class Octaves:
     """
 
     def __init__(self, first: Octave, later: Octave, *, factor: float, device: str = "cpu") -> None:
-        self.first, self.later = (network.eval().to(device) for network in (first, later))
+        self.first, self.later = (network.eval().double().to(device) for network in (first, later))
         self.factor, self.device = factor, device
 
     def needed(self, width: np.ndarray, fwhm: float) -> np.ndarray:
@@ -139,7 +139,7 @@ class Octaves:
         sky, streams, flags = SkyMap(anchor), Seeds(key), class_flags(fr_class)
         for octave in range(octaves):
             sky = next_octave(self.network(octave), sky, beams, flags, streams.generator("octave", octave), self.device)
-        image = np.where(sky.image > DARK * sky.image.max(), sky.image, np.float32(0))
+        image = np.maximum(sky.image - DARK * sky.image.max(), 0)
         return (image / image.sum(dtype=float)).astype(np.float32)
 
 
@@ -158,16 +158,17 @@ def soften(stamps: np.ndarray, fwhm: float) -> np.ndarray:
     """
     import torch
 
+    # in double precision: octaves enlarge what is rounded before them
     out = np.empty(stamps.shape, np.float32)
-    rows, columns = (_beam_matrix(side, fwhm / FWHM) for side in stamps.shape[1:])
+    rows, columns = (_beam_matrix(side, np.arange(side), fwhm) for side in stamps.shape[1:])
 
     def run(k: int) -> None:
-        seen = torch.from_numpy(np.ascontiguousarray(stamps[k], np.float32))
+        seen = torch.from_numpy(np.asarray(stamps[k], float))
         sky, tiny = seen, DARK * float(seen.max())
         for _ in range(RESTORATIONS):
-            ratio = seen / (rows @ sky @ columns + tiny)
-            sky = sky * (rows @ ratio @ columns)
-        out[k] = (rows @ sky @ columns).numpy()
+            ratio = seen / (rows @ sky @ columns.T + tiny)
+            sky = sky * (rows @ ratio @ columns.T)
+        out[k] = (rows @ sky @ columns.T).numpy()
 
     each_block(run, range(len(stamps)))
     return out
@@ -175,12 +176,18 @@ def soften(stamps: np.ndarray, fwhm: float) -> np.ndarray:
 
 def widen_stamps(stamps: np.ndarray, centre: np.ndarray, fwhm: float, factor: float) -> np.ndarray:
     """Return octave 0 of stamps (n, ny, nx), shape (n, *FRAME), float32: as a beam so many times wider sees them."""
-    n = len(stamps)
-    position = np.tile([FRAME[1] // 2, FRAME[0] // 2], (n, 1)).astype(float)
-    affine = np.tile(np.eye(2) * PIXELS_PER_BEAM / (factor * fwhm), (n, 1, 1))
-    own = native_covariance(fwhm)
-    wider = np.tile(own * (factor**2 - 1), (n, 1, 1))
-    return render_stamps(stamps, centre, position, affine, wider, own, FRAME)
+    import torch
+
+    out = np.empty((len(stamps), *FRAME), np.float32)
+    wider, step = fwhm * math.sqrt(factor**2 - 1), factor * fwhm / PIXELS_PER_BEAM
+
+    def run(k: int) -> None:
+        rows, columns = (_beam_matrix(side, middle + step * (np.arange(count) - count // 2), wider)
+                         for side, count, middle in zip(stamps.shape[1:], FRAME, centre[k, ::-1], strict=True))
+        out[k] = (rows @ torch.from_numpy(np.asarray(stamps[k], float)) @ columns.T).numpy()
+
+    each_block(run, range(len(stamps)))
+    return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,18 +253,19 @@ def next_octave(network: Octave, sky: SkyMap, beams: float, flags: tuple[float, 
     given = (sky.image[None], place_maps(sky.image.shape, sky.middle, 2.0**(sky.octave + 1) * beams, flags),
              np.ascontiguousarray(local.transpose(2, 0, 1)), whole, noise[None])
     with torch.inference_mode():
-        fine = network(*(torch.from_numpy(value[None]).to(device) for value in given),
-                       times=CORRECTIONS)
-    return SkyMap(fine[0, 0].cpu().numpy(), (2 * sky.first[0], 2 * sky.first[1]), sky.octave + 1)
+        # in double precision: the octaves that follow enlarge what is rounded
+        fine = network(*(torch.from_numpy(value[None]).double().to(device) for value in given),
+                       times=CORRECTIONS if sky.octave > 1 else FIRST_CORRECTIONS)
+    return SkyMap(fine[0, 0].float().cpu().numpy(), (2 * sky.first[0], 2 * sky.first[1]), sky.octave + 1)
 
 
-def _beam_matrix(side: int, sigma: float) -> torch.Tensor:
-    """Return what convolves with a Gaussian along an axis of so many pixels, (side, side)."""
+def _beam_matrix(side: int, at: np.ndarray, fwhm: float) -> torch.Tensor:
+    """Return what shows so many pixels of an axis through a Gaussian beam at places along it, (places, side)."""
     import torch
 
-    offsets = np.subtract.outer(np.arange(side), np.arange(side))
-    kernel = np.exp(-0.5 * (offsets / sigma)**2)
-    return torch.from_numpy((kernel / kernel[side // 2].sum()).astype(np.float32))
+    sigma = fwhm / FWHM
+    kernel = np.exp(-0.5 * ((at[:, None] - np.arange(side)) / sigma)**2)
+    return torch.from_numpy(kernel * ((at[1] - at[0]) / (sigma * math.sqrt(2 * math.pi))))
 
 
 def _lit_part(image: np.ndarray) -> tuple[slice, slice]:
@@ -286,6 +294,8 @@ class SharpGenerator(CvaeGenerator):
     def __init__(self, base: CvaeGenerator, octaves: Octaves, extent: tuple[float, float], *, name: str, sha256: str,
                  metadata: dict) -> None:
         self.__dict__.update(base.__dict__)
+        # octaves enlarge what is rounded before them
+        self._decoder = deepcopy(base._decoder).double()
         self.octaves, self.extent, self.base = octaves, extent, base.name
         self.name, self.sha256, self.metadata = name, sha256, metadata
 

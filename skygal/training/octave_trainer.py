@@ -178,6 +178,7 @@ class OctaveTrainer:
         import torch
         from pyro.infer import TraceMeanField_ELBO
 
+        from skygal.morphology.octave_networks import look_closer
         from skygal.training.octave_critic import critic_loss
         from skygal.training.octave_patches import patch_distance, spectrum_distance
 
@@ -191,9 +192,9 @@ class OctaveTrainer:
         batches = [(atlas, atlas)] if drawn is None or like is None else [(atlas, atlas), (drawn, like)]
         self.critic.requires_grad_(False)
         for after, (batch, real) in zip(("after_atlas", "after_stamps"), batches, strict=False):
-            whole = self.model.octave(batch.coarse, batch.information, *_latents(batch),
-                                      torch.randn_like(batch.coarse))
-            fine = _within(whole)
+            sky = self.model.octave.sky(batch.coarse, batch.information, *_latents(batch),
+                                        torch.randn_like(batch.coarse))
+            fine = _within(look_closer(sky))
             at_drawn = _places(batch)
             distance = patch_distance(fine, _within(real.fine), at_drawn, at_drawn if real is batch else _places(real))
             losses[f"structure_{after}"] = float(distance.detach())
@@ -201,7 +202,7 @@ class OctaveTrainer:
             losses[f"spectrum_{after}"] = float(spectrum.detach())
             loss = loss + share * (given.structure * distance + given.spectrum * spectrum)
             if self.first is not None:
-                loss = loss + given.truth * _difference(whole, batch.coarse)
+                loss = loss + given.truth * _difference(sky, batch.coarse)
             if drawn is not None:
                 loss = loss + share * given.adversarial * critic_loss(self.critic(fine, batch.scale), 1)
             shown.append(fine.detach())
@@ -280,12 +281,12 @@ def _latents(batch: _Batch) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(n, LOCAL, h // 2, w // 2), torch.randn(n, WHOLE)
 
 
-def _difference(fine: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
-    """Return how far fine maps, smoothed, are from the coarse ones: the mean difference of square roots, in scales."""
+def _difference(sky: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
+    """Return how far skies, seen coarsely, are from coarse maps: the mean difference of square roots, in scales."""
     from skygal.morphology.octave_model import RIM, ROOT
-    from skygal.morphology.octave_networks import smooth
+    from skygal.morphology.octave_networks import see_coarsely
 
-    seen, known = (maps[:, :, RIM:-RIM, RIM:-RIM].clamp_min(1e-8).sqrt() for maps in (smooth(fine), coarse))
+    seen, known = (maps[:, :, RIM:-RIM, RIM:-RIM].clamp_min(1e-8).sqrt() for maps in (see_coarsely(sky), coarse))
     return (seen - known).abs().mean() / ROOT
 
 

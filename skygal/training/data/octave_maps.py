@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skygal.morphology.octave_inputs import PIXELS_PER_BEAM, class_flags, place_maps
+from skygal.morphology.octave_inputs import CLOSER, PIXELS_PER_BEAM, class_flags, place_maps
 from skygal.training.data.atlas import SIGMA, Atlas
 
 __all__ = ["AtlasMap", "Piece", "atlas_maps", "cut_piece", "first_maps", "see_source", "source_axis"]
@@ -46,9 +46,9 @@ class AtlasMap:
     beams : float
         Beams across it.
     fine : ndarray, shape (2h, 2w), float32
-        Of peak 1, 3 pixels to the FWHM of the beam.
+        Of peak 1, 3 pixels to the FWHM of the beam, but seen with one sharper by `CLOSER`.
     coarse : ndarray, shape (h, w), float32
-        As a beam of twice the width sees it, or sees what a survey showed of it.
+        As a beam of twice the width sees the source, or sees what a survey showed of it.
     middle : (float, float)
         Row and column of its centre in the coarse map.
     flags : (float, float)
@@ -99,7 +99,7 @@ def atlas_maps(atlas: Atlas, rows: np.ndarray, views: int, rng: np.random.Genera
     rng : numpy.random.Generator
         Draws scales, angles and places.
     """
-    return [see_source(atlas, *view) for view in _views(atlas, rows, views, (FEWEST, np.inf), 1.0, rng)]
+    return [see_source(atlas, *view) for view in _views(atlas, rows, views, (FEWEST, np.inf), CLOSER, rng)]
 
 
 def first_maps(atlas: Atlas, rows: np.ndarray, views: int, sharper: float, errors: float, rng: np.random.Generator
@@ -118,7 +118,7 @@ def first_maps(atlas: Atlas, rows: np.ndarray, views: int, sharper: float, error
         Largest standard deviation of the natural logarithm of the coarse maps' errors, each one beam wide.
     """
     return [_survey_source(atlas, *view, sharper=sharper, errors=errors, rng=rng)
-            for view in _views(atlas, rows, views, FIRST_BEAMS, sharper, rng)]
+            for view in _views(atlas, rows, views, FIRST_BEAMS, max(sharper, CLOSER), rng)]
 
 
 def _views(atlas: Atlas, rows: np.ndarray, views: int, beams: tuple[float, float], sharper: float,
@@ -159,10 +159,10 @@ def _see(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple[float, .
 
     from skygal.morphology.octave_networks import smooth
 
-    seen = _look(atlas, k, beams, turn, centre, shift)
+    seen = _look(atlas, k, beams, turn, centre, shift, CLOSER)
     parts = _lit_parts(seen)
     fine = _cut_parts(seen, parts) / np.float32(seen.max())
-    coarse = smooth(torch.from_numpy(fine)[None, None])[0, 0].numpy()
+    coarse = smooth(torch.from_numpy(fine)[None, None], CLOSER)[0, 0].numpy()
     y, x = (((len(seen) - 1) / 2 + by - part.start) / 2 for by, part in zip(shift.tolist(), parts, strict=True))
     return AtlasMap(k, beams, fine, coarse, (y, x), class_flags(atlas.fr_class(k))), parts
 
