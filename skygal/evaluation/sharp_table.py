@@ -22,8 +22,8 @@ __all__ = ["SCALES", "Held", "Sharpness", "draw_after_atlas", "draw_sources", "e
 
 #: beams across the sources
 SCALES = (12, 20, 30, 45)
-#: what is measured, the last octaves after real coarse maps; and beams below which that is one octave
-KINDS, ONE_OCTAVE = ("real", "drawn", "after"), 24
+#: what is measured, the last octaves after real coarse maps; and beams from which these are one octave, and two
+KINDS, ONE_OCTAVE, TWO_OCTAVES = ("real", "drawn", "after"), 28, 42
 #: sources that two halves of them can be told apart by
 ENOUGH = 12
 #: quantile samples of a median's error
@@ -119,7 +119,8 @@ def draw_after_atlas(model: Any, atlas: Atlas, rows: np.ndarray, beams: float, *
     rows : ndarray of int
         Which of them.
     beams : float
-        Beams across each: after the last of two octaves, or of one where they are less than 24.
+        Beams across each: after the last of two octaves, of one where they are less than 42, or after the first two,
+        which are drawn at once after what a survey with little noise shows, where they are less than 28.
     seed : int
         Of the latents.
 
@@ -130,22 +131,27 @@ def draw_after_atlas(model: Any, atlas: Atlas, rows: np.ndarray, beams: float, *
     """
     from skygal.morphology.octave_inputs import FRAME
     from skygal.morphology.octave_inputs import PIXELS_PER_BEAM as OWN_PIXELS
-    from skygal.morphology.octaves import SkyMap, next_octave
-    from skygal.training.data.octave_maps import see_source, source_axis
+    from skygal.morphology.octaves import SkyMap, draw_next
+    from skygal.training.data.octave_maps import QUIET, see_source, source_axis, survey_source
 
-    octaves, maps = 1 if beams < ONE_OCTAVE else 2, []
+    octaves, maps = int(beams >= ONE_OCTAVE) + int(beams >= TWO_OCTAVES), []
     for k in rows.tolist():
         turn, *centre = source_axis(atlas.image[k])
-        found = see_source(atlas, k, beams / 2**(octaves - 1), turn, tuple(centre), np.zeros(2))
-        # it takes the place of a first octave: the source's centre comes to lie where that of a stamp does
-        frame = [2 * side for side in FRAME]
+        rng, view = np.random.default_rng([seed, k]), (turn, tuple(centre), np.zeros(2))
+        if octaves:
+            begun, network = 2, model.octaves.later
+            found = see_source(atlas, k, beams / 2**(octaves - 1), *view)
+        else:
+            begun, network = 0, model.octaves.first
+            found = survey_source(atlas, k, beams, *view, sharper=model.octaves.factor, noise=QUIET, errors=0, rng=rng)
+        # it takes the place of what was drawn: the source's centre comes to lie where that of a stamp does
+        frame = [side * 2**begun for side in FRAME]
         wide = np.pad(found.coarse, [(side, side) for side in frame])
         place = tuple(slice(round(at) + side // 2, round(at) + side // 2 + side)
                       for at, side in zip(found.middle, frame, strict=True))
-        sky = SkyMap(wide[place], octave=1)
-        rng = np.random.default_rng([seed, k])
-        for _ in range(octaves):
-            sky = next_octave(model.octaves.later, sky, beams / 2**(octaves + 1), found.flags, rng)
+        sky = SkyMap(wide[place], octave=begun)
+        for _ in range(max(octaves, 1)):
+            sky = draw_next(network, sky, found.beams / 2**begun, found.flags, rng)
         image = ndimage.zoom(np.pad(sky.image, 4 * OWN_PIXELS), PIXELS_PER_BEAM / OWN_PIXELS, order=3)
         maps.append(np.maximum(image, 0) / image.max())
     return maps

@@ -12,14 +12,14 @@ __all__ = ["CLOSER", "FRAME", "INFORMATION", "LOCAL", "PIXELS_PER_BEAM", "WHOLE"
 PIXELS_PER_BEAM = 3
 #: training looks at what is drawn with a beam so many times sharper, for what a map hides the next octave shows
 CLOSER = 1.5
-#: rows and columns of the map that the first octave begins with; the source's centre is its middle pixel
+#: rows and columns of the map that the first octaves begin with; the source's centre is its middle pixel
 FRAME = (32, 48)
 #: latents at each second pixel of the coarse map, and of the source as a whole
 LOCAL, WHOLE = 4, 6
 #: maps of `place_maps`
 INFORMATION = 5
-#: beams across the source, in the middle of what the networks learn from
-MIDDLE = 30.0
+#: beams across the source in a coarse map, in the middle of what the networks learn from
+MIDDLE = 15.0
 
 
 def place_maps(shape: tuple[int, int], middle: tuple[float, float], beams: float, flags: tuple[float, float]
@@ -33,7 +33,7 @@ def place_maps(shape: tuple[int, int], middle: tuple[float, float], beams: float
     middle : (float, float)
         Row and column of the source's centre.
     beams : float
-        Beams across the source in the fine map.
+        Beams across the source in the coarse map.
     flags : (float, float)
         See `class_flags`.
 
@@ -43,7 +43,7 @@ def place_maps(shape: tuple[int, int], middle: tuple[float, float], beams: float
         Distances from the centre along and across, in half the source's largest size; the logarithm of ``beams``; and
         the flags.
     """
-    half = beams / 2 * PIXELS_PER_BEAM / 2
+    half = beams / 2 * PIXELS_PER_BEAM
     out = np.empty((INFORMATION, *shape), np.float32)
     out[0] = np.abs(np.arange(shape[1]) - middle[1])[None, :] / half
     out[1] = np.abs(np.arange(shape[0]) - middle[0])[:, None] / half

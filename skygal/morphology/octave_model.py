@@ -9,7 +9,7 @@ from pyro import poutine
 from torch import nn
 
 from skygal.morphology.octave_inputs import LOCAL, PIXELS_PER_BEAM, WHOLE
-from skygal.morphology.octave_networks import Octave, OctaveGuide, look_closer
+from skygal.morphology.octave_networks import FirstOctaves, Octave, OctaveGuide, look_closer
 
 __all__ = ["OctaveModel"]
 
@@ -31,17 +31,17 @@ class OctaveModel(nn.Module):
 
     Parameters
     ----------
-    width, inner, last, held
-        See `skygal.morphology.octave_networks.Octave`.
+    octave : Octave or FirstOctaves
+        What draws fine maps.
     """
 
-    def __init__(self, width: int = 24, inner: int = 48, last: int = 12, *, held: bool = True) -> None:
+    def __init__(self, octave: Octave | FirstOctaves) -> None:
         super().__init__()
-        self.octave, self.encoder = Octave(width, inner, last, held=held), OctaveGuide()
+        self.octave, self.encoder = octave, OctaveGuide(octave.ratio)
 
     def model(self, fine: torch.Tensor, coarse: torch.Tensor, information: torch.Tensor, noise: torch.Tensor,
               kl_weight: float = 1.0) -> None:
-        """Pyro model: fine maps (n, 1, 2h, 2w), coarse ones (n, 1, h, w), and the rest of `Octave`'s inputs.
+        """Pyro model: fine maps (n, 1, 2h, 2w) or larger, coarse ones (n, 1, h, w), and the rest of its inputs.
 
         Fine maps are seen as `look_closer` sees skies.
         """

@@ -1,7 +1,7 @@
-"""The networks of an octave: from a galaxy seen with one beam to the same galaxy seen with a beam of half the width.
+"""The networks of octaves: from a galaxy seen with one beam to the same galaxy seen with a beam of half the width.
 
 Maps are surface brightness on pixels of a third of the beam's FWHM. Pixel (2j, 2i) of the fine map is in the place of
-pixel (j, i) of the coarse one.
+pixel (j, i) of the coarse one. The first network does two octaves at once.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from torch.nn import functional
 from skygal.morphology.octave_inputs import CLOSER, INFORMATION, LOCAL, PIXELS_PER_BEAM, WHOLE
 from skygal.observation.ellipse import FWHM
 
-__all__ = ["Octave", "OctaveGuide", "agree", "blur", "correct", "logarithm", "look_closer", "repeat_linearly",
-           "see_coarsely", "smooth", "upsample"]
+__all__ = ["FirstOctaves", "Octave", "OctaveGuide", "agree", "blur", "correct", "logarithm", "look_closer",
+           "repeat_linearly", "see_coarsely", "smooth", "upsample"]
 
 #: of the peak: what is fainter is nothing to the networks
 FAINTEST = 1e-4
@@ -70,7 +70,7 @@ def _halfway(side: int) -> np.ndarray:
 def _along_both(maps: torch.Tensor, matrix: Callable[[int], np.ndarray], reach: float) -> torch.Tensor:
     """Return maps (n, c, ny, nx) with the same done along both axes, which reaches so many pixels."""
     for axis in (-1, -2):
-        maps = _along(maps, axis, matrix, 2 * math.ceil(reach / 2))
+        maps = _along(maps, axis, matrix, 4 * math.ceil(reach / 4))
     return maps
 
 
@@ -96,12 +96,12 @@ def _convolve(maps: torch.Tensor, fwhm: float, stride: int) -> torch.Tensor:
     return _along_both(maps, lambda side: _gaussian(side, fwhm, stride), BEAM_REACH * fwhm / FWHM)
 
 
-def smooth(fine: torch.Tensor, closer: float = 1.0) -> torch.Tensor:
-    """Return fine maps (n, 1, 2h, 2w) as the coarse map's beam sees them, (n, 1, h, w).
+def smooth(fine: torch.Tensor, closer: float = 1.0, ratio: int = 2) -> torch.Tensor:
+    """Return fine maps (n, 1, 2h, 2w) as a coarse map's beam sees them, (n, 1, h, w), or with another ratio.
 
     They are seen with the fine beam, or with one so many times sharper.
     """
-    return _convolve(fine, math.sqrt(_COARSE**2 - (_FINE / closer)**2), 2)
+    return _convolve(fine, PIXELS_PER_BEAM * math.sqrt(ratio**2 - closer**-2), ratio)
 
 
 def blur(fine: torch.Tensor) -> torch.Tensor:
@@ -200,8 +200,30 @@ def _bend(x: torch.Tensor) -> torch.Tensor:
     return functional.leaky_relu(x, 0.1)
 
 
-class Octave(nn.Module):
-    """A coarse map and latents to the fine map.
+class _Trunk(nn.Module):
+    """What is seen around each coarse pixel, and latents, to features there."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.enter, self.coarse = _layer(5 + INFORMATION + WHOLE, width), _layer(width, width)
+        self.down, self.local = _layer(width, inner, stride=2), nn.Conv2d(LOCAL, inner, 1)
+        self.inner = nn.ModuleList([_layer(inner, inner), _layer(inner, inner, apart=2), _layer(inner, inner)])
+        self.up, self.joined = nn.Conv2d(inner, width, 1), _layer(width, width)
+
+    def forward(self, seen: torch.Tensor, sharp: torch.Tensor, information: torch.Tensor, local: torch.Tensor,
+                whole: torch.Tensor) -> torch.Tensor:
+        spread = whole[:, :, None, None].expand(-1, -1, *seen.shape[2:])
+        near = torch.cat([seen, functional.pixel_unshuffle(sharp, 2), information, spread], dim=1)
+        near = _bend(self.coarse(_bend(self.enter(near))))
+        far = _bend(self.down(near) + self.local(local))
+        for layer in self.inner:
+            far = far + _bend(layer(far))
+        near = near + functional.interpolate(self.up(far), scale_factor=2, mode="bilinear")
+        return _bend(self.joined(near))
+
+
+class _Drawing(nn.Module):
+    """A coarse map and latents to the fine map, whose pixels are ``ratio`` times smaller.
 
     What the network gives is the logarithm of the factor by which the sky is brighter than what can be said of it from
     the coarse map alone, so that all of it is positive and it ends where that does. That is the coarse map, restored
@@ -211,24 +233,22 @@ class Octave(nn.Module):
     ----------
     width, inner, last : int
         Features at the coarse map's pixels, at every second one of them, and at the fine map's.
-    held : bool
-        Whether the sky is corrected until the coarse beam sees the coarse map. It is not where that has errors.
     """
 
-    def __init__(self, width: int = 24, inner: int = 48, last: int = 12, *, held: bool = True) -> None:
+    #: pixels of the fine map along one of the coarse one, and maps of noise that it takes
+    ratio, noises = 2, 1
+
+    def __init__(self, width: int, inner: int, last: int) -> None:
         super().__init__()
-        self.held = held
-        self.enter, self.coarse = _layer(5 + INFORMATION + WHOLE, width), _layer(width, width)
-        self.down, self.local = _layer(width, inner, stride=2), nn.Conv2d(LOCAL, inner, 1)
-        self.inner = nn.ModuleList([_layer(inner, inner), _layer(inner, inner, apart=2), _layer(inner, inner)])
-        self.up, self.joined = nn.Conv2d(inner, width, 1), _layer(width, width)
-        self.thin, self.fine, self.out = nn.Conv2d(width, last, 1), _layer(last + 1, last), _layer(last, 1)
+        self.sizes = width, inner, last
+        self.trunk = _Trunk(width, inner)
+        self.fine, self.out = _layer(last + 1, last), _layer(last, 1)
         nn.init.normal_(self.out.weight, std=0.01)
         nn.init.zeros_(self.out.bias)
 
     def forward(self, coarse: torch.Tensor, information: torch.Tensor, local: torch.Tensor, whole: torch.Tensor,
                 noise: torch.Tensor, times: int | None = None) -> torch.Tensor:
-        """Return fine maps (n, 1, 2h, 2w): skies as the fine beam sees them.
+        """Return fine maps, (n, 1, ratio h, ratio w): skies as the fine beam sees them.
 
         The arguments are those of `sky`.
         """
@@ -236,7 +256,7 @@ class Octave(nn.Module):
 
     def sky(self, coarse: torch.Tensor, information: torch.Tensor, local: torch.Tensor, whole: torch.Tensor,
             noise: torch.Tensor, times: int | None = None) -> torch.Tensor:
-        """Return skies behind fine maps, (n, 1, 2h, 2w).
+        """Return skies behind fine maps.
 
         Parameters
         ----------
@@ -245,37 +265,81 @@ class Octave(nn.Module):
         information : Tensor, shape (n, INFORMATION, h, w)
         local, whole : Tensor, shape (n, LOCAL, h / 2, w / 2) and (n, WHOLE)
             Latents, N(0, 1).
-        noise : Tensor, shape (n, 1, h, w)
-            N(0, 1), of which the grain is made that the network sees the coarse map with, in training and after, so
-            that it draws what only a map without any error would show (Ho et al. 2022, arXiv:2106.15282).
+        noise : Tensor, shape (n, noises, h, w)
+            N(0, 1). Of the first the grain is made that the network sees the coarse map with, in training and after,
+            so that it draws what only a map without any error would show (Ho et al. 2022, arXiv:2106.15282).
         times : int, optional
-            How often the sky is corrected, see `agree`; a few times by `correct`, if not given.
+            How often the sky is corrected, see `agree`, where it is at all; a few times by `correct`, if not given.
         """
+        raise NotImplementedError
+
+    def _begin(self, coarse: torch.Tensor, information: torch.Tensor, local: torch.Tensor, whole: torch.Tensor,
+               noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return the sky to begin with, (n, 1, 2h, 2w), its logarithm, and features at the coarse map's pixels."""
         own = self.out.weight.dtype
         seen = add_grain(coarse, noise)
         start = restore(seen, BEGINNINGS)
-        sharp = logarithm(start)
-        spread = whole[:, :, None, None].expand(-1, -1, *coarse.shape[2:])
-        near = torch.cat([logarithm(seen), functional.pixel_unshuffle(sharp, 2), information, spread], dim=1)
-        near = _bend(self.coarse(_bend(self.enter(near.to(own)))))
-        far = _bend(self.down(near) + self.local(local.to(own)))
-        for layer in self.inner:
-            far = far + _bend(layer(far))
-        near = near + functional.interpolate(self.up(far), scale_factor=2, mode="bilinear")
-        near = repeat_linearly(self.thin(_bend(self.joined(near))))
-        change = self.out(_bend(self.fine(torch.cat([near, sharp.to(own)], dim=1)))).to(coarse.dtype)
-        sky = start * torch.exp(STEEPEST * torch.tanh(change / STEEPEST))
-        if not self.held:
-            return sky
+        sharp = logarithm(start).to(own)
+        given = logarithm(seen), sharp, information, local, whole
+        return start, sharp, self.trunk(*(part.to(own) for part in given))
+
+    def _change(self, start: torch.Tensor, near: torch.Tensor, sharp: torch.Tensor) -> torch.Tensor:
+        """Return the sky that is begun with, changed as features at its pixels say."""
+        change = self.out(_bend(self.fine(torch.cat([near, sharp], dim=1)))).to(start.dtype)
+        return start * torch.exp(STEEPEST * torch.tanh(change / STEEPEST))
+
+
+class Octave(_Drawing):
+    """An octave, held to the one before: the sky is corrected until the coarse beam sees the coarse map."""
+
+    def __init__(self, width: int = 24, inner: int = 48, last: int = 12) -> None:
+        super().__init__(width, inner, last)
+        self.thin = nn.Conv2d(width, last, 1)
+
+    def sky(self, coarse: torch.Tensor, information: torch.Tensor, local: torch.Tensor, whole: torch.Tensor,
+            noise: torch.Tensor, times: int | None = None) -> torch.Tensor:
+        """Return skies, (n, 1, 2h, 2w)."""
+        start, sharp, near = self._begin(coarse, information, local, whole, noise)
+        sky = self._change(start, repeat_linearly(self.thin(near)), sharp)
         return correct(sky, coarse, CORRECTIONS) if times is None else agree(sky, coarse, times)
+
+
+class FirstOctaves(_Drawing):
+    """The first two octaves at once, from a map with errors, so that they are not held to it.
+
+    One alone would have to be right in what it does not show, since the next is held to it.
+    """
+
+    ratio, noises = 4, 21
+
+    def __init__(self, width: int = 32, inner: int = 64, last: int = 16) -> None:
+        super().__init__(width, inner, last)
+        half = 2 * last
+        self.thin, self.halfway = nn.Conv2d(width, half, 1), nn.ModuleList([_layer(half + 2, half), _layer(half, half)])
+        self.thinner = nn.Conv2d(half, last, 1)
+        self.fine = _layer(last + 2, last)
+
+    def sky(self, coarse: torch.Tensor, information: torch.Tensor, local: torch.Tensor, whole: torch.Tensor,
+            noise: torch.Tensor, times: int | None = None) -> torch.Tensor:
+        """Return skies, (n, 1, 4h, 4w)."""
+        start, sharp, near = self._begin(coarse, information, local, whole, noise[:, :1])
+        own = sharp.dtype
+        grain = functional.pixel_shuffle(noise[:, 1:5].to(own), 2)
+        half = torch.cat([repeat_linearly(self.thin(near)), sharp, grain], 1)
+        for layer in self.halfway:
+            half = _bend(layer(half))
+        grain = functional.pixel_shuffle(noise[:, 5:].to(own), 4)
+        start = repeat_linearly(start)
+        return self._change(start, torch.cat([repeat_linearly(self.thinner(half)), grain], 1), logarithm(start).to(own))
 
 
 class OctaveGuide(nn.Module):
     """A fine map and the coarse one to location and logarithmic scale of the latents."""
 
-    def __init__(self, width: int = 32, inner: int = 48) -> None:
+    def __init__(self, ratio: int = 2, width: int = 32, inner: int = 48) -> None:
         super().__init__()
-        self.enter, self.coarse = _layer(4 + 1 + INFORMATION, width), _layer(width, width)
+        self.ratio = ratio
+        self.enter, self.coarse = _layer(ratio**2 + 1 + INFORMATION, width), _layer(width, width)
         self.down, self.inner = _layer(width, inner, stride=2), _layer(inner, inner)
         self.local = nn.Conv2d(inner, 2 * LOCAL, 1)
         self.whole = nn.Sequential(nn.Linear(inner, 32), nn.ReLU(), nn.Linear(32, 2 * WHOLE))
@@ -283,7 +347,8 @@ class OctaveGuide(nn.Module):
     def forward(self, fine: torch.Tensor, coarse: torch.Tensor, information: torch.Tensor
                 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return location and scale of the local latents, and of those of the whole."""
-        seen = torch.cat([functional.pixel_unshuffle(logarithm(fine), 2), logarithm(coarse), information], dim=1)
+        near = functional.pixel_unshuffle(logarithm(fine), self.ratio)
+        seen = torch.cat([near, logarithm(coarse), information], dim=1)
         hidden = _bend(self.down(_bend(self.coarse(_bend(self.enter(seen))))))
         hidden = hidden + _bend(self.inner(hidden))
         local, log_local = self.local(hidden).chunk(2, 1)

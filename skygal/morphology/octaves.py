@@ -24,13 +24,13 @@ from skygal.seeds import Seeds
 if TYPE_CHECKING:
     import torch
 
-    from skygal.morphology.octave_networks import Octave
+    from skygal.morphology.octave_networks import FirstOctaves, Octave
 
-__all__ = ["FORMAT", "OCTAVES", "Octaves", "SharpGenerator", "SkyMap", "build_generator", "next_octave", "save_octaves",
+__all__ = ["FORMAT", "OCTAVES", "Octaves", "SharpGenerator", "SkyMap", "build_generator", "draw_next", "save_octaves",
            "soften", "widen_stamps"]
 
 #: name and version of the format of the weights
-FORMAT = ("skygal-octaves", 2)
+FORMAT = ("skygal-octaves", 3)
 #: the last octave that can be drawn
 OCTAVES = 5
 #: octave 0's beams across a stamp's source at least, in parts of that, where octaves are drawn: a half, some two beams
@@ -54,21 +54,24 @@ class Octaves:
     """Octaves after the stamps of a model.
 
     Octave 0 is the stamp as a beam sees it that is wider by ``factor``, some four beams across: so seen, stamps are
-    like an atlas's sources. Each octave after it is sharper by two. The first gives back what the clip took, and what
-    is finer in the stamp is drawn anew, so it is not held to that; each later one, smoothed, is the one before.
+    like an atlas's sources. Each octave after it is sharper by two. The first two are drawn at once: they give back
+    what the clip took, and what is finer in the stamp is drawn anew, so they are not held to that. Each later one,
+    smoothed, is the one before.
 
     Parameters
     ----------
-    first, later : Octave
-        What draws the first octave, and what all after it.
+    first : FirstOctaves
+        What draws the first two octaves.
+    later : Octave
+        What draws each after them.
     factor : float
         Width of that beam, in those of the stamps' own.
     device : str
         Where it computes.
     """
 
-    def __init__(self, first: Octave, later: Octave, *, factor: float, device: str = "cpu") -> None:
-        self.first, self.later = (network.eval().double().to(device) for network in (first, later))
+    def __init__(self, first: FirstOctaves, later: Octave, *, factor: float, device: str = "cpu") -> None:
+        self.first, self.later = first.eval().double().to(device), later.eval().double().to(device)
         self.factor, self.device = factor, device
 
     def needed(self, width: np.ndarray, fwhm: float) -> np.ndarray:
@@ -91,10 +94,6 @@ class Octaves:
         beams = self.factor * fwhm / width
         last = np.nan_to_num(np.ceil(np.log2(beams) - 1e-9), nan=0.0)
         return np.where(beams > SEEN, np.clip(last, 1, OCTAVES), 0).astype(int)
-
-    def network(self, octave: int) -> Octave:
-        """Return what draws the map after an octave."""
-        return self.later if octave else self.first
 
     def width(self, octave: np.ndarray | int) -> np.ndarray:
         """Return the FWHM of an octave's beam, in those of the stamps' own."""
@@ -137,8 +136,11 @@ class Octaves:
     def _octaves(self, anchor: np.ndarray, beams: float, fr_class: str, key: int, octaves: int) -> np.ndarray:
         """Return the map after so many octaves, of unit sum."""
         sky, streams, flags = SkyMap(anchor), Seeds(key), class_flags(fr_class)
-        for octave in range(octaves):
-            sky = next_octave(self.network(octave), sky, beams, flags, streams.generator("octave", octave), self.device)
+        while sky.octave < octaves:
+            network = self.later if sky.octave else self.first
+            sky = draw_next(network, sky, beams, flags, streams.generator("octave", sky.octave), self.device)
+        if sky.octave > octaves:
+            sky = sky.smoothed()
         image = np.maximum(sky.image - DARK * sky.image.max(), 0)
         return (image / image.sum(dtype=float)).astype(np.float32)
 
@@ -214,6 +216,16 @@ class SkyMap:
         y, x = (side // 2 * 2.0**self.octave - first for side, first in zip(FRAME, self.first, strict=True))
         return y, x
 
+    def smoothed(self) -> SkyMap:
+        """Return the octave before it, as follows from this."""
+        import torch
+
+        from skygal.morphology.octave_networks import smooth
+
+        sky = self.lit()
+        image = smooth(torch.from_numpy(sky.image)[None, None])[0, 0].numpy()
+        return SkyMap(image, (sky.first[0] // 2, sky.first[1] // 2), sky.octave - 1)
+
     def lit(self) -> SkyMap:
         """Return the part of it that is lit and what is around, of peak 1."""
         image = np.maximum(self.image, 0) / self.image.max()
@@ -222,14 +234,14 @@ class SkyMap:
                       self.octave)
 
 
-def next_octave(network: Octave, sky: SkyMap, beams: float, flags: tuple[float, float], rng: np.random.Generator,
-                device: str = "cpu") -> SkyMap:
-    """Return a source with twice the resolution.
+def draw_next(network: FirstOctaves | Octave, sky: SkyMap, beams: float, flags: tuple[float, float],
+              rng: np.random.Generator, device: str = "cpu") -> SkyMap:
+    """Return a source with twice the resolution, or four times that of octave 0.
 
     Parameters
     ----------
-    network : Octave
-        Called without gradients.
+    network : FirstOctaves or Octave
+        Called without gradients; the first where nothing has been drawn.
     sky : SkyMap
         The source so far.
     beams : float
@@ -246,17 +258,18 @@ def next_octave(network: Octave, sky: SkyMap, beams: float, flags: tuple[float, 
     sky = sky.lit()
     frame = tuple(side * 2**sky.octave // 2 for side in FRAME)
     whole, local = rng.standard_normal(WHOLE, np.float32), rng.standard_normal((*frame, LOCAL), np.float32)
-    noise = rng.standard_normal(tuple(2 * side for side in frame), np.float32)
+    noise = rng.standard_normal((*(2 * side for side in frame), network.noises), np.float32)
     parts = [(first, first + side) for first, side in zip(sky.first, sky.image.shape, strict=True)]
-    local = local[tuple(slice(begin // 2, end // 2) for begin, end in parts)]
-    noise = noise[tuple(slice(begin, end) for begin, end in parts)]
-    given = (sky.image[None], place_maps(sky.image.shape, sky.middle, 2.0**(sky.octave + 1) * beams, flags),
-             np.ascontiguousarray(local.transpose(2, 0, 1)), whole, noise[None])
+    local = local[tuple(slice(begin // 2, end // 2) for begin, end in parts)].transpose(2, 0, 1)
+    noise = noise[tuple(slice(begin, end) for begin, end in parts)].transpose(2, 0, 1)
+    given = (sky.image[None], place_maps(sky.image.shape, sky.middle, 2.0**sky.octave * beams, flags),
+             np.ascontiguousarray(local), whole, np.ascontiguousarray(noise))
     with torch.inference_mode():
         # in double precision: the octaves that follow enlarge what is rounded
         fine = network(*(torch.from_numpy(value[None]).double().to(device) for value in given),
-                       times=CORRECTIONS if sky.octave > 1 else FIRST_CORRECTIONS)
-    return SkyMap(fine[0, 0].float().cpu().numpy(), (2 * sky.first[0], 2 * sky.first[1]), sky.octave + 1)
+                       times=CORRECTIONS if sky.octave > 2 else FIRST_CORRECTIONS)
+    first = sky.first[0] * network.ratio, sky.first[1] * network.ratio
+    return SkyMap(fine[0, 0].float().cpu().numpy(), first, sky.octave + network.ratio // 2)
 
 
 def _beam_matrix(side: int, at: np.ndarray, fwhm: float) -> torch.Tensor:
@@ -307,7 +320,7 @@ def save_octaves(octaves: Octaves, path: str | os.PathLike, *, name: str, base: 
     Parameters
     ----------
     octaves : Octaves
-        With trained networks of the same numbers of features.
+        With trained networks.
     path : path
         The file, usually ``*.safetensors``; it appears whole or not at all.
     name : str
@@ -324,9 +337,8 @@ def save_octaves(octaves: Octaves, path: str | os.PathLike, *, name: str, base: 
     networks = {"first": octaves.first, "later": octaves.later}
     tensors = {f"{part}.{key}": value.detach().cpu().numpy().astype(np.float16)
                for part, network in networks.items() for key, value in network.state_dict().items()}
-    width, inner = octaves.later.down.in_channels, octaves.later.down.out_channels
     architecture = {"base": base.name, "base_sha256": base.sha256, "factor": octaves.factor, "extent": list(extent),
-                    "width": width, "inner": inner, "last": octaves.later.thin.out_channels}
+                    "first": list(octaves.first.sizes), "later": list(octaves.later.sizes)}
     return write_weights(path, tensors, form=FORMAT, name=name, architecture=architecture, metadata=metadata,
                          overwrite=overwrite)
 
@@ -344,15 +356,16 @@ def build_generator(tensors: Mapping[str, np.ndarray], description: Mapping[str,
 
     from skygal.morphology.checkpoint import shared_model
     from skygal.morphology.networks import Unset
-    from skygal.morphology.octave_networks import Octave
+    from skygal.morphology.octave_networks import FirstOctaves, Octave
 
     given = description["architecture"]
-    names = {"base", "base_sha256", "factor", "extent", "width", "inner", "last"}
+    names = {"base", "base_sha256", "factor", "extent", "first", "later"}
     if set(given) != names:
         raise ValueError(f"architecture must have the entries {sorted(names)}, got {sorted(given)}")
-    for key in ("width", "inner", "last"):
-        if isinstance(given[key], bool) or not isinstance(given[key], int) or not 1 <= given[key] <= WIDEST:
-            raise ValueError(f"{key} must be from 1 to {WIDEST}, got {show(given[key])}")
+    for key in ("first", "later"):
+        if not isinstance(given[key], list) or len(given[key]) != 3 or not all(
+                type(size) is int and 1 <= size <= WIDEST for size in given[key]):
+            raise ValueError(f"{key} must be three numbers from 1 to {WIDEST}, got {show(given[key])}")
     numbers = [given["factor"], *given["extent"]] if isinstance(given["extent"], list) else [math.nan]
     if len(numbers) != 3 or not all(isinstance(value, float) and 1 <= value < 1e4 for value in numbers):
         raise ValueError("factor and extent must be a number and two, from 1 to 10000, got "
@@ -362,9 +375,8 @@ def build_generator(tensors: Mapping[str, np.ndarray], description: Mapping[str,
         raise ValueError(f"base must be the model {given['base']!r} of SHA-256 {show(given['base_sha256'])}, got "
                          f"{base.sha256}: octaves fit the model alone that they were trained for")
     with Unset():
-        sizes = [given[key] for key in ("width", "inner", "last")]
-        networks = torch.nn.ModuleDict({"first": Octave(*sizes, held=False), "later": Octave(*sizes)})
-    fill_module(networks, "", tensors)
-    octaves = Octaves(networks["first"], networks["later"], factor=given["factor"], device=device)
+        first, later = FirstOctaves(*given["first"]), Octave(*given["later"])
+    fill_module(torch.nn.ModuleDict({"first": first, "later": later}), "", tensors)
+    octaves = Octaves(first, later, factor=given["factor"], device=device)
     return SharpGenerator(base, octaves, tuple(given["extent"]), name=description["name"], sha256=sha256,
                           metadata=description["metadata"])

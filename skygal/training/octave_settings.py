@@ -20,11 +20,13 @@ class OctaveSettings:
     seed : int
         Of all that is random.
     first_steps, steps : int
-        How many, of the first octave and then of the others.
+        How many, of the first two octaves and then of the others.
     warmup : int
         How many of them before the critic and stamps have a say.
-    batch, side : int
-        Pieces to a step of each kind, and coarse pixels along them.
+    batch : int
+        Pieces to a step of each kind.
+    first_side, side : int
+        Coarse pixels along them, of the first two octaves and of the others.
     views : int
         Maps of each source of the atlas.
     kl_weight : float
@@ -37,7 +39,7 @@ class OctaveSettings:
     spectrum : float
         Weight of how far the power of what is drawn is from the atlas's, by frequency.
     truth : float
-        Weight of how far what is drawn, smoothed, is from the coarse map; the first octave is free of it.
+        Weight of how far what is drawn, smoothed, is from the coarse map; the first octaves are free of it.
     first_rate, rate, last_rate, critic_rate : float
         Learning rates: before the critic, with it, at the end, and its own.
     averaging : float
@@ -49,7 +51,7 @@ class OctaveSettings:
     factor : float
         See `skygal.morphology.octaves.Octaves`.
     errors : float
-        Largest standard deviation of the natural logarithm of errors that the first octave takes stamps to have.
+        Largest standard deviation of the natural logarithm of errors that the first octaves take stamps to have.
     sizes : tuple of float
         Least and largest size of these stamps, arcsec.
     fold, folds : int
@@ -61,6 +63,7 @@ class OctaveSettings:
     steps: int = 2000
     warmup: int = 200
     batch: int = 8
+    first_side: int = 24
     side: int = 32
     views: int = 20
     kl_weight: float = 0.3
@@ -91,8 +94,9 @@ class OctaveSettings:
         if self.checkpoint_every < 1 or self.checkpoint_every % self.refresh:
             raise ValueError(f"checkpoint_every must be a multiple of refresh, {self.refresh}, got "
                              f"{self.checkpoint_every}")
-        if self.side % 4 or self.side < 16:
-            raise ValueError(f"side must be a multiple of 4, 16 at least, got {self.side}")
+        for name in ("first_side", "side"):
+            if (value := getattr(self, name)) % 4 or value < 16:
+                raise ValueError(f"{name} must be a multiple of 4, 16 at least, got {value}")
         if self.folds and not 0 <= self.fold < self.folds:
             raise ValueError(f"fold must be from 0 to {self.folds - 1}, got {self.fold}")
 

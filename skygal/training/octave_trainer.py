@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from skygal.morphology.generator import CvaeGenerator
-    from skygal.morphology.octave_networks import Octave
+    from skygal.morphology.octave_networks import FirstOctaves, Octave
 
 __all__ = ["OctaveTrainer"]
 
@@ -27,7 +27,7 @@ MOST_BEAMS = 95.0
 ALIKE = 0.15
 #: of the steps, after which the rate is the last one
 SETTLING = 0.75
-#: of the steps, after which what is drawn counts so many times more, but for the first octave
+#: of the steps, after which what is drawn counts so many times more
 SHARPENING, SHARPER = 0.55, 3.0
 #: maps whose slope the critic is held to, of each kind
 HELD = 4
@@ -40,7 +40,7 @@ _STATES = ("model", "critic", "optimizer", "critic_optimizer")
 
 
 class OctaveTrainer:
-    """Networks, optimizers and data of a training: of the first octave, or of all later ones.
+    """Networks, optimizers and data of a training: of the first octaves, or of all later ones.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class OctaveTrainer:
     settings : OctaveSettings
         How.
     first : OctaveTrainer, optional
-        That of the first octave, which later ones are drawn after; none for that itself.
+        That of the first octaves, which later ones are drawn after; none for that itself.
     """
 
     def __init__(self, atlas: Atlas, base: CvaeGenerator, settings: OctaveSettings,
@@ -59,13 +59,16 @@ class OctaveTrainer:
         import torch
 
         from skygal.morphology.octave_model import OctaveModel
+        from skygal.morphology.octave_networks import FirstOctaves, Octave
         from skygal.training.octave_critic import OctaveCritic
 
         self.settings, self.first, self.step = settings, first, 0
         self.steps = settings.steps if first else settings.first_steps
         self.rows: list[dict[str, float]] = []
+        self.side = settings.side if first else settings.first_side
         torch.manual_seed(settings.seed)
-        self.model, self.critic = OctaveModel(held=first is not None), OctaveCritic()
+        kind = Octave if first else FirstOctaves
+        self.model, self.critic = OctaveModel(kind()), OctaveCritic()
         for module in (self.model, self.critic):
             module.to(memory_format=torch.channels_last)
         self.kept = {key: value.clone() for key, value in self.model.octave.state_dict().items()}
@@ -75,14 +78,14 @@ class OctaveTrainer:
                              left_out(len(atlas.image), settings.fold, settings.folds))
         rng = np.random.default_rng(settings.seed)
         self.maps = atlas_maps(atlas, known, settings.views, rng) if first else \
-            first_maps(atlas, known, settings.views, settings.factor / 2, settings.errors, rng)
+            first_maps(atlas, known, settings.views, settings.factor, settings.errors, rng)
         if not self.maps:
             raise ValueError("atlas must have sources that are resolved by 12 beams or more, got none")
         self.beams = np.array([m.beams for m in self.maps])
         source = np.array([m.source for m in self.maps])
         self.weight = 1 / np.bincount(source)[source]
         self.weight /= self.weight.sum()
-        self.network = type(self.model.octave)(held=first is not None)
+        self.network = kind()
         frii = float(np.mean([found.flags[1] for found in self.maps]))
         self.anchors: list[Anchor] = first.anchors if first else _anchors(base, settings, frii)
         self.pool: list[tuple[np.ndarray, tuple[float, float], float, tuple[float, float]]] = []
@@ -94,9 +97,9 @@ class OctaveTrainer:
     def _refresh(self) -> None:
         """Draw octaves after other stamps with the weights as they are kept, for the next to follow.
 
-        What the first octave follows are stamps themselves.
+        What the first octaves follow are stamps themselves.
         """
-        from skygal.morphology.octaves import SkyMap, next_octave
+        from skygal.morphology.octaves import SkyMap, draw_next
         from skygal.rendering.threads import each_block
 
         network = self.trained()
@@ -111,19 +114,19 @@ class OctaveTrainer:
             image, beams, flags = images[chosen[number]]
             sky, stream = SkyMap(image).lit(), np.random.default_rng(keys[number])
             if self.first is None:
-                found[number].append((sky.image, sky.middle, 2 * beams, flags))
+                found[number].append((sky.image, sky.middle, beams, flags))
                 return
-            sky = next_octave(self.first.network, sky, beams, flags, stream).lit()
+            sky = draw_next(self.first.network, sky, beams, flags, stream).lit()
             while True:
-                found[number].append((sky.image, sky.middle, 2.0**(sky.octave + 1) * beams, flags))
+                found[number].append((sky.image, sky.middle, 2.0**sky.octave * beams, flags))
                 if 2.0**(sky.octave + 2) * beams > MOST_BEAMS:
                     return
-                sky = next_octave(network, sky, beams, flags, stream).lit()
+                sky = draw_next(network, sky, beams, flags, stream).lit()
 
         each_block(run, range(len(chosen)))
         self.pool = [entry for entries in found for entry in entries]
 
-    def trained(self) -> Octave:
+    def trained(self) -> FirstOctaves | Octave:
         """Return a network with the weights as they are kept."""
         self.network.load_state_dict(self.kept)
         return self.network.eval()
@@ -138,12 +141,12 @@ class OctaveTrainer:
                 weight = near / near.sum() if near.sum() > 1e-12 else weight
             found: AtlasMap = self.maps[rng.choice(len(self.maps), p=weight)]
             pieces.append(cut_piece(found.fine, found.coarse, found.middle, found.beams, found.flags,
-                                    self.settings.side, rng))
+                                    self.side, rng))
         return pieces
 
     def _drawn(self, rng: np.random.Generator) -> list[Piece]:
         """Return pieces of what was drawn."""
-        return [cut_piece(None, *self.pool[rng.integers(len(self.pool))], self.settings.side, rng)
+        return [cut_piece(None, *self.pool[rng.integers(len(self.pool))], self.side, rng)
                 for _ in range(self.settings.batch)]
 
     def run_step(self) -> dict[str, float]:
@@ -185,18 +188,18 @@ class OctaveTrainer:
         given = self.settings
         elbo = TraceMeanField_ELBO().differentiable_loss(
             self.model.model, self.model.guide, atlas.fine, atlas.coarse, atlas.information,
-            torch.randn_like(atlas.coarse), given.kl_weight)
-        loss = elbo / (given.batch * (2 * given.side)**2)
+            self._noise(atlas), given.kl_weight)
+        loss = elbo / atlas.fine.numel()
         losses, shown = {"elbo": float(loss.detach())}, []
-        share = SHARPER if self.first is not None and self.step >= SHARPENING * self.steps else 1.0
+        share = SHARPER if self.step >= SHARPENING * self.steps else 1.0
         batches = [(atlas, atlas)] if drawn is None or like is None else [(atlas, atlas), (drawn, like)]
         self.critic.requires_grad_(False)
         for after, (batch, real) in zip(("after_atlas", "after_stamps"), batches, strict=False):
-            sky = self.model.octave.sky(batch.coarse, batch.information, *_latents(batch),
-                                        torch.randn_like(batch.coarse))
+            sky = self.model.octave.sky(batch.coarse, batch.information, *_latents(batch), self._noise(batch))
             fine = _within(look_closer(sky))
-            at_drawn = _places(batch)
-            distance = patch_distance(fine, _within(real.fine), at_drawn, at_drawn if real is batch else _places(real))
+            at_drawn = self._places(batch)
+            at_real = at_drawn if real is batch else self._places(real)
+            distance = patch_distance(fine, _within(real.fine), at_drawn, at_real)
             losses[f"structure_{after}"] = float(distance.detach())
             spectrum = spectrum_distance(fine, _within(real.fine), paired=real is batch)
             losses[f"spectrum_{after}"] = float(spectrum.detach())
@@ -212,6 +215,21 @@ class OctaveTrainer:
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         return losses, shown
+
+    def _noise(self, batch: _Batch) -> torch.Tensor:
+        import torch
+
+        n, _, h, w = batch.coarse.shape
+        return torch.randn(n, self.model.octave.noises, h, w)
+
+    def _places(self, batch: _Batch) -> torch.Tensor:
+        """Return places in the fine maps of a batch, within their rims."""
+        from skygal.morphology.octave_model import RIM
+        from skygal.training.octave_patches import patch_places
+
+        ratio = self.model.octave.ratio
+        inner = batch.coarse[:, :, RIM // ratio:-RIM // ratio, RIM // ratio:-RIM // ratio]
+        return patch_places(inner, ratio * inner.shape[-1])
 
     def _critic_step(self, atlas: _Batch, like: _Batch, drawn: _Batch, shown: list[torch.Tensor]) -> dict[str, float]:
         """Change the critic; return its loss, and how often it is right of real and of drawn maps."""
@@ -290,15 +308,6 @@ def _difference(sky: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
     return (seen - known).abs().mean() / ROOT
 
 
-def _places(batch: _Batch) -> torch.Tensor:
-    """Return places in a batch's fine maps, within their rims."""
-    from skygal.morphology.octave_model import RIM
-    from skygal.training.octave_patches import patch_places
-
-    inner = batch.coarse[:, :, RIM // 2:-RIM // 2, RIM // 2:-RIM // 2]
-    return patch_places(inner, 2 * inner.shape[-1])
-
-
 def _within(maps: torch.Tensor) -> torch.Tensor:
     from skygal.morphology.octave_model import RIM
 
@@ -306,7 +315,7 @@ def _within(maps: torch.Tensor) -> torch.Tensor:
 
 
 def _anchors(base: CvaeGenerator, settings: OctaveSettings, frii: float) -> list[Anchor]:
-    """Return maps that first octaves begin with, beams across each, and the flags of its class."""
+    """Return maps that octaves begin with, beams across each, and the flags of its class."""
     from skygal.morphology.batches import make_stamps
     from skygal.morphology.latents import sample_keys, sample_latents
     from skygal.morphology.octaves import soften, widen_stamps

@@ -1,4 +1,4 @@
-"""What octaves learn from: pieces of an atlas's maps at many scales, each with the coarse map of half as many beams."""
+"""What octaves learn from: pieces of an atlas's maps at many scales, each with a coarse map."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ import numpy as np
 from skygal.morphology.octave_inputs import CLOSER, PIXELS_PER_BEAM, class_flags, place_maps
 from skygal.training.data.atlas import SIGMA, Atlas
 
-__all__ = ["AtlasMap", "Piece", "atlas_maps", "cut_piece", "first_maps", "see_source", "source_axis"]
+__all__ = ["AtlasMap", "Piece", "atlas_maps", "cut_piece", "first_maps", "see_source", "source_axis", "survey_source"]
 
 #: beams across the source, at least, in a fine map
-FEWEST = 12.0
-#: the same in maps that the first octave learns from, and at most
-FIRST_BEAMS = (6.0, 11.0)
+FEWEST = 16.0
+#: the same in maps that the first octaves learn from, and at most; and how many times as many as in their coarse maps
+FIRST_BEAMS, FIRST_RATIO = (12.0, 22.0), 4
 #: noise over peak that a survey shows them with: the median of FIRST's sources of 50 to 95 arcsec (MiraBest), the
 #: standard deviation of its natural logarithm, and the least and the most
 NOISE, NOISE_SCATTER, NOISE_RANGE = 0.019, 1.0, (0.003, 0.08)
+#: noise over peak that hardly matters
+QUIET = 0.003
 #: standard deviations of the noise below which nothing is shown
 CLIP = 3.0
 #: of the best that a map shows, the finest beam that it is seen with
@@ -27,8 +29,8 @@ FINEST = 0.99
 TURN = 12.0
 #: of the peak: what is fainter is no part of the source
 FAINTEST = 1e-4
-#: pixels around that
-AROUND = 14
+#: pixels of the coarse map around that
+AROUND = 7
 #: of the coarse map's peak: a piece has something brighter near its middle
 LIT = 0.01
 #: coarse pixels between that and the piece's rim
@@ -44,11 +46,11 @@ class AtlasMap:
     source : int
         Which of the atlas.
     beams : float
-        Beams across it.
-    fine : ndarray, shape (2h, 2w), float32
+        Beams across it in the coarse map.
+    fine : ndarray, shape (2h, 2w) or (4h, 4w), float32
         Of peak 1, 3 pixels to the FWHM of the beam, but seen with one sharper by `CLOSER`.
     coarse : ndarray, shape (h, w), float32
-        As a beam of twice the width sees the source, or sees what a survey showed of it.
+        As a beam of two or four times the width sees the source, or sees what a survey showed of it.
     middle : (float, float)
         Row and column of its centre in the coarse map.
     flags : (float, float)
@@ -69,14 +71,14 @@ class Piece:
 
     Attributes
     ----------
-    fine : ndarray, shape (2 side, 2 side), float32, or None
+    fine : ndarray, shape (2 side, 2 side) or (4 side, 4 side), float32, or None
         If it is known.
     coarse : ndarray, shape (side, side), float32
         In parts of the whole coarse map's peak, as ``fine``.
     information : ndarray, shape (INFORMATION, side, side), float32
         See `skygal.morphology.octave_inputs.place_maps`.
     beams : float
-        Beams across the source in the fine map.
+        Beams across the source in the coarse map.
     """
 
     fine: np.ndarray | None
@@ -99,12 +101,12 @@ def atlas_maps(atlas: Atlas, rows: np.ndarray, views: int, rng: np.random.Genera
     rng : numpy.random.Generator
         Draws scales, angles and places.
     """
-    return [see_source(atlas, *view) for view in _views(atlas, rows, views, (FEWEST, np.inf), CLOSER, rng)]
+    return [see_source(atlas, *view) for view in _views(atlas, rows, views, (FEWEST, np.inf), rng)]
 
 
 def first_maps(atlas: Atlas, rows: np.ndarray, views: int, sharper: float, errors: float, rng: np.random.Generator
                ) -> list[AtlasMap]:
-    """Return maps of sources at the scale of the first octave, each with what is known of it before that.
+    """Return maps of sources after the first two octaves, each with what is known of it before them.
 
     Their coarse maps are of what a survey shows with its noise, clipped, and they have errors as a model has.
 
@@ -113,19 +115,23 @@ def first_maps(atlas: Atlas, rows: np.ndarray, views: int, sharper: float, error
     atlas, rows, views, rng
         See `atlas_maps`.
     sharper : float
-        How many times sharper than the fine maps the survey's beam is.
+        How many times sharper than the coarse maps' beam the survey's is.
     errors : float
         Largest standard deviation of the natural logarithm of the coarse maps' errors, each one beam wide.
     """
-    return [_survey_source(atlas, *view, sharper=sharper, errors=errors, rng=rng)
-            for view in _views(atlas, rows, views, FIRST_BEAMS, max(sharper, CLOSER), rng)]
+    return [survey_source(atlas, *view, sharper=sharper, noise=_noise(rng), errors=errors * rng.random(), rng=rng)
+            for view in _views(atlas, rows, views, FIRST_BEAMS, rng)]
 
 
-def _views(atlas: Atlas, rows: np.ndarray, views: int, beams: tuple[float, float], sharper: float,
-           rng: np.random.Generator) -> Iterator[tuple]:
-    """Yield source, beams across, angle, centre and shift of views, where beams so many times sharper are known."""
+def _noise(rng: np.random.Generator) -> float:
+    return float(np.clip(NOISE * np.exp(NOISE_SCATTER * rng.standard_normal()), *NOISE_RANGE))
+
+
+def _views(atlas: Atlas, rows: np.ndarray, views: int, beams: tuple[float, float], rng: np.random.Generator
+           ) -> Iterator[tuple]:
+    """Yield source, beams across, angle, centre and shift of views that `CLOSER` ones are known of."""
     for k in rows.tolist():
-        most = min(beams[1], FINEST * atlas.las[k] / atlas.beam[k, 0] / sharper)
+        most = min(beams[1], FINEST * atlas.las[k] / atlas.beam[k, 0] / CLOSER)
         if most <= beams[0]:
             continue
         share = (np.arange(views) + rng.random(views)) / views
@@ -149,40 +155,55 @@ def source_axis(image: np.ndarray) -> tuple[float, float, float]:
 def see_source(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple[float, ...], shift: np.ndarray
                ) -> AtlasMap:
     """Return a source seen with so many beams across, turned about its centre and shifted by parts of a pixel."""
-    return _see(atlas, k, beams, turn, centre, shift)[0]
+    return _see(atlas, k, beams, turn, centre, shift, 2)[0]
 
 
-def _see(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple[float, ...], shift: np.ndarray
+def _see(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple[float, ...], shift: np.ndarray, ratio: int
          ) -> tuple[AtlasMap, list[slice]]:
     """Return what `see_source` does, and which part of all that was looked at its fine map is."""
     import torch
 
     from skygal.morphology.octave_networks import smooth
 
-    seen = _look(atlas, k, beams, turn, centre, shift, CLOSER)
-    parts = _lit_parts(seen)
+    seen = _look(atlas, k, beams, turn, centre, shift, CLOSER, ratio)
+    parts = _lit_parts(seen, ratio)
     fine = _cut_parts(seen, parts) / np.float32(seen.max())
-    coarse = smooth(torch.from_numpy(fine)[None, None], CLOSER)[0, 0].numpy()
-    y, x = (((len(seen) - 1) / 2 + by - part.start) / 2 for by, part in zip(shift.tolist(), parts, strict=True))
-    return AtlasMap(k, beams, fine, coarse, (y, x), class_flags(atlas.fr_class(k))), parts
+    coarse = smooth(torch.from_numpy(fine)[None, None], CLOSER, ratio)[0, 0].numpy()
+    y, x = (((len(seen) - 1) / 2 + by - part.start) / ratio for by, part in zip(shift.tolist(), parts, strict=True))
+    return AtlasMap(k, beams / ratio, fine, coarse, (y, x), class_flags(atlas.fr_class(k))), parts
 
 
-def _survey_source(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple[float, ...], shift: np.ndarray, *,
-                   sharper: float, errors: float, rng: np.random.Generator) -> AtlasMap:
-    """Return what `see_source` does, with the coarse map that follows from a survey's image."""
+def survey_source(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple[float, ...], shift: np.ndarray, *,
+                  sharper: float, noise: float, errors: float, rng: np.random.Generator) -> AtlasMap:
+    """Return what `see_source` does, with the coarse map that follows from a survey's image.
+
+    Parameters
+    ----------
+    atlas, k, beams, turn, centre, shift
+        See `see_source`.
+    sharper : float
+        How many times sharper than the coarse map's beam, which is four times the fine one's, the survey's is.
+    noise : float
+        Of the survey's image, in parts of its peak.
+    errors : float
+        Standard deviation of the natural logarithm of the coarse map's errors.
+    rng : numpy.random.Generator
+        Draws noise and errors.
+    """
     from scipy import ndimage
 
-    found, parts = _see(atlas, k, beams, turn, centre, shift)
-    sharp = _look(atlas, k, beams, turn, centre, shift, sharper)
-    noise = float(np.clip(NOISE * np.exp(NOISE_SCATTER * rng.standard_normal()), *NOISE_RANGE)) * sharp.max()
+    found, parts = _see(atlas, k, beams, turn, centre, shift, FIRST_RATIO)
+    sharper = sharper / FIRST_RATIO
+    sharp = _look(atlas, k, beams, turn, centre, shift, sharper, FIRST_RATIO)
+    noise = noise * float(sharp.max())
     beam = SIGMA * PIXELS_PER_BEAM
     shown = sharp + noise * _grain(sharp.shape, beam / sharper, rng)
     island, _ = ndimage.label(shown > CLIP * noise, np.ones((3, 3)))
     shown = np.where(np.isin(island, np.unique(island[(sharp > noise) & (island > 0)])), shown, 0)
-    # from the survey's beam to twice the fine one
-    seen = ndimage.gaussian_filter(shown, beam * np.sqrt(4 - sharper**-2.0))
-    coarse = _cut_parts(seen, parts)[::2, ::2]
-    coarse = coarse * np.exp(errors * rng.random() * _grain(coarse.shape, beam, rng))
+    # from the survey's beam to the coarse one
+    seen = ndimage.gaussian_filter(shown, beam * np.sqrt(FIRST_RATIO**2 - sharper**-2.0))
+    coarse = _cut_parts(seen, parts)[::FIRST_RATIO, ::FIRST_RATIO]
+    coarse = coarse * np.exp(errors * _grain(coarse.shape, beam, rng))
     return replace(found, coarse=(coarse * found.coarse.sum() / coarse.sum()).astype(np.float32))
 
 
@@ -195,8 +216,11 @@ def _grain(shape: tuple[int, ...], sigma: float, rng: np.random.Generator) -> np
 
 
 def _look(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple[float, ...], shift: np.ndarray,
-          sharper: float = 1.0) -> np.ndarray:
-    """Return a source on pixels of a third of a beam, seen with a beam so many times sharper, (side, side)."""
+          sharper: float, ratio: int) -> np.ndarray:
+    """Return a source on pixels of a third of a beam, seen with a beam so many times sharper, (side, side).
+
+    Around it there is room for what a beam wider by the ratio sees of it.
+    """
     from scipy import ndimage
 
     fwhm = atlas.las[k] / beams / atlas.pixel[k]
@@ -208,21 +232,23 @@ def _look(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple[float, 
     cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
     decay = along * (v * cos - u * sin)**2 + across * (u * cos + v * sin)**2
     wide = np.fft.irfft2(np.fft.rfft2(wide) * np.exp(-2 * np.pi**2 * decay), wide.shape)
-    side = 2 * int(np.ceil((1.25 * beams + 8) * PIXELS_PER_BEAM / 2)) + 1
+    side = 2 * int(np.ceil((1.25 * beams + 4 * ratio) * PIXELS_PER_BEAM / 2)) + 1
     step = fwhm / PIXELS_PER_BEAM * np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
     middle = (side - 1) / 2 + shift
     seen = ndimage.affine_transform(wide, step, np.array(centre) + pad - step @ middle, (side, side), order=3)
     return np.maximum(seen, 0).astype(np.float32)
 
 
-def _lit_parts(seen: np.ndarray) -> list[slice]:
-    """Return rows and columns of a map that hold the source; they may end beyond it."""
-    parts = []
+def _lit_parts(seen: np.ndarray, ratio: int) -> list[slice]:
+    """Return rows and columns of a map that hold the source; they may end beyond it.
+
+    They are a multiple of two pixels of the coarse map, which are one of the latents.
+    """
+    parts, around, multiple = [], AROUND * ratio, 2 * ratio
     for axis in (1, 0):
         lit = np.flatnonzero((seen > FAINTEST * seen.max()).any(axis=axis))
-        begin = max(0, int(lit[0]) - AROUND)
-        # two pixels of the coarse map, four of this one, to one of the latents
-        parts.append(slice(begin, begin - (begin - int(lit[-1]) - AROUND - 1) // 4 * 4))
+        begin = max(0, int(lit[0]) - around)
+        parts.append(slice(begin, begin - (begin - int(lit[-1]) - around - 1) // multiple * multiple))
     return parts
 
 
@@ -250,7 +276,8 @@ def cut_piece(fine: np.ndarray | None, coarse: np.ndarray, middle: tuple[float, 
     pick = rng.integers(len(y))
     y0, x0 = (int(at[pick] - rng.integers(INSIDE, side - INSIDE)) // 2 * 2 for at in (y, x))
     information = place_maps((side, side), (middle[0] - y0, middle[1] - x0), beams, flags)
-    cut = None if fine is None else _cut(fine, 2 * y0, 2 * x0, 2 * side) / peak
+    ratio = 1 if fine is None else len(fine) // len(coarse)
+    cut = None if fine is None else _cut(fine, ratio * y0, ratio * x0, ratio * side) / peak
     return Piece(cut, _cut(coarse, y0, x0, side) / peak, information, beams)
 
 
