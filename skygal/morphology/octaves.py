@@ -222,9 +222,8 @@ class SkyMap:
 
         from skygal.morphology.octave_networks import smooth
 
-        sky = self.lit()
-        image = smooth(torch.from_numpy(sky.image)[None, None])[0, 0].numpy()
-        return SkyMap(image, (sky.first[0] // 2, sky.first[1] // 2), sky.octave - 1)
+        image = smooth(torch.from_numpy(self.image)[None, None])[0, 0].numpy()
+        return SkyMap(image, (self.first[0] // 2, self.first[1] // 2), self.octave - 1)
 
     def lit(self) -> SkyMap:
         """Return the part of it that is lit and what is around, of peak 1."""
