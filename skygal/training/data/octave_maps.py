@@ -48,7 +48,7 @@ class AtlasMap:
     beams : float
         Beams across it in the coarse map.
     fine : ndarray, shape (2h, 2w) or (4h, 4w), float32
-        Of peak 1, 3 pixels to the FWHM of the beam, but seen with one sharper by `CLOSER`.
+        Of peak 1, 3 pixels to the FWHM of the beam, but seen with a sharper one (by `CLOSER`, to learn from).
     coarse : ndarray, shape (h, w), float32
         As a beam of two or four times the width sees the source, or sees what a survey showed of it.
     middle : (float, float)
@@ -101,7 +101,7 @@ def atlas_maps(atlas: Atlas, rows: np.ndarray, views: int, rng: np.random.Genera
     rng : numpy.random.Generator
         Draws scales, angles and places.
     """
-    return [see_source(atlas, *view) for view in _views(atlas, rows, views, (FEWEST, np.inf), rng)]
+    return [see_source(atlas, *view, closer=CLOSER) for view in _views(atlas, rows, views, (FEWEST, np.inf), rng)]
 
 
 def first_maps(atlas: Atlas, rows: np.ndarray, views: int, sharper: float, errors: float, rng: np.random.Generator
@@ -119,7 +119,8 @@ def first_maps(atlas: Atlas, rows: np.ndarray, views: int, sharper: float, error
     errors : float
         Largest standard deviation of the natural logarithm of the coarse maps' errors, each one beam wide.
     """
-    return [survey_source(atlas, *view, sharper=sharper, noise=_noise(rng), errors=errors * rng.random(), rng=rng)
+    return [survey_source(atlas, *view, sharper=sharper, noise=_noise(rng), errors=errors * rng.random(), rng=rng,
+                          closer=CLOSER)
             for view in _views(atlas, rows, views, FIRST_BEAMS, rng)]
 
 
@@ -152,34 +153,38 @@ def source_axis(image: np.ndarray) -> tuple[float, float, float]:
     return float(angle), float(row), float(column)
 
 
-def see_source(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple[float, ...], shift: np.ndarray
-               ) -> AtlasMap:
-    """Return a source seen with so many beams across, turned about its centre and shifted by parts of a pixel."""
-    return _see(atlas, k, beams, turn, centre, shift, 2)[0]
+def see_source(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple[float, ...], shift: np.ndarray, *,
+               closer: float = 1.0) -> AtlasMap:
+    """Return a source seen with so many beams across, turned about its centre and shifted by parts of a pixel.
+
+    Its fine map is seen with a beam so many times sharper, which must not be sharper than the atlas's.
+    """
+    return _see(atlas, k, beams, turn, centre, shift, 2, closer)[0]
 
 
-def _see(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple[float, ...], shift: np.ndarray, ratio: int
-         ) -> tuple[AtlasMap, list[slice]]:
+def _see(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple[float, ...], shift: np.ndarray, ratio: int,
+         closer: float) -> tuple[AtlasMap, list[slice]]:
     """Return what `see_source` does, and which part of all that was looked at its fine map is."""
     import torch
 
     from skygal.morphology.octave_networks import smooth
 
-    seen = _look(atlas, k, beams, turn, centre, shift, CLOSER, ratio)
+    seen = _look(atlas, k, beams, turn, centre, shift, closer, ratio)
     parts = _lit_parts(seen, ratio)
     fine = _cut_parts(seen, parts) / np.float32(seen.max())
-    coarse = smooth(torch.from_numpy(fine)[None, None], CLOSER, ratio)[0, 0].numpy()
+    coarse = smooth(torch.from_numpy(fine)[None, None], closer, ratio)[0, 0].numpy()
     y, x = (((len(seen) - 1) / 2 + by - part.start) / ratio for by, part in zip(shift.tolist(), parts, strict=True))
     return AtlasMap(k, beams / ratio, fine, coarse, (y, x), class_flags(atlas.fr_class(k))), parts
 
 
 def survey_source(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple[float, ...], shift: np.ndarray, *,
-                  sharper: float, noise: float, errors: float, rng: np.random.Generator) -> AtlasMap:
+                  sharper: float, noise: float, errors: float, rng: np.random.Generator, closer: float = 1.0
+                  ) -> AtlasMap:
     """Return what `see_source` does, with the coarse map that follows from a survey's image.
 
     Parameters
     ----------
-    atlas, k, beams, turn, centre, shift
+    atlas, k, beams, turn, centre, shift, closer
         See `see_source`.
     sharper : float
         How many times sharper than the coarse map's beam, which is four times the fine one's, the survey's is.
@@ -192,7 +197,7 @@ def survey_source(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple
     """
     from scipy import ndimage
 
-    found, parts = _see(atlas, k, beams, turn, centre, shift, FIRST_RATIO)
+    found, parts = _see(atlas, k, beams, turn, centre, shift, FIRST_RATIO, closer)
     sharper = sharper / FIRST_RATIO
     sharp = _look(atlas, k, beams, turn, centre, shift, sharper, FIRST_RATIO)
     noise = noise * float(sharp.max())
