@@ -246,7 +246,7 @@ def test_chunks_have_the_same_pixels():
 
 def test_stamps_with_any_number_of_beams_across():
     stamps = skygal.sample_stamps(3, model=SHARP, beams_across=30, seed=2)
-    assert stamps.images.shape == (3, 135, 135)
+    assert stamps.images.shape == (3, 180, 180)
     np.testing.assert_allclose(stamps.table["las"].to_value(u.arcsec), 30 * 5.4)
     np.testing.assert_allclose(stamps.images.max(axis=(1, 2)), 1)
     assert (stamps.images[:, :4].max(axis=(1, 2)) < 1e-2).all()

@@ -39,6 +39,8 @@ CORRECTIONS = 4
 BOUND = 4.0
 #: corrections that are mixed, and what is added to the diagonal of their errors' products, in parts of its mean
 MIXED, RIDGE = 4, 1e-4
+#: of the peak: what a factor of e in the sky must be worth, where the coarse beam sees it, to be corrected for
+LEASH = 1e-4
 #: pixels that are convolved at a time, where there are more than two times as many
 BLOCK = 64
 #: standard deviations of a Gaussian beyond which it is zero
@@ -141,30 +143,28 @@ def correct(sky: torch.Tensor, coarse: torch.Tensor, times: int, *, damped: bool
     Lucy's iteration (Lucy 1974, 1974AJ.....79..745L): slower, but grain is not amplified.
     """
     for _ in range(times):
-        sky = sky * _correction(see_coarsely(sky), coarse, damped=damped)
+        ratio = (coarse + TINY) / (see_coarsely(sky) + TINY)
+        if damped:
+            ratio = _convolve(ratio, PIXELS_PER_BEAM, 1)
+        sky = sky * repeat_linearly(ratio.clamp(1 / BOUND, BOUND))
     return sky
-
-
-def _correction(seen: torch.Tensor, coarse: torch.Tensor, *, damped: bool = False) -> torch.Tensor:
-    """Return the factor of skies that are seen so and should be seen as the coarse maps."""
-    ratio = (coarse + TINY) / (seen + TINY)
-    if damped:
-        ratio = _convolve(ratio, PIXELS_PER_BEAM, 1)
-    return repeat_linearly(ratio.clamp(1 / BOUND, BOUND))
 
 
 def agree(sky: torch.Tensor, coarse: torch.Tensor, times: int) -> torch.Tensor:
     """Return what `correct` does, but far closer after as many corrections.
 
     The logarithms of the last skies are mixed, each corrected, so that the least is left of their errors (Anderson
-    1965, doi:10.1145/321296.321305).
+    1965, doi:10.1145/321296.321305). They are held to that of the sky they begin with, by as much as `LEASH` says: what
+    the coarse beam hardly sees would become ripples otherwise.
     """
     found, errors = [], []
-    sky = torch.log(sky.clamp_min(NOTHING**2))
+    sky = begun = torch.log(sky.clamp_min(NOTHING**2))
+    leash = LEASH / (coarse + LEASH)
     for _ in range(times):
-        seen = see_coarsely(torch.exp(sky))
-        found.append(sky + torch.log(_correction(seen, coarse)))
-        errors.append((coarse - seen).flatten(1))
+        ratio = ((coarse + TINY) / (see_coarsely(torch.exp(sky)) + TINY)).clamp(1 / BOUND, BOUND)
+        wanted = torch.log(ratio) - leash * (sky - begun)[..., ::2, ::2]
+        found.append(sky + repeat_linearly(wanted))
+        errors.append((coarse * wanted).flatten(1))
         found, errors = found[-MIXED:], errors[-MIXED:]
         each = torch.stack(errors, 1)
         products = each @ each.mT

@@ -22,7 +22,7 @@ from skygal.seeds import Seeds
 __all__ = ["check_beams_across", "draw_across", "turns"]
 
 #: sides of the square frame, in those of the source
-ROOM = 1.5
+ROOM = 2.0
 #: pixels that a frame is wider at least
 RIM = 24
 #: of a stamp's peak: what is fainter is nothing
@@ -68,7 +68,7 @@ def draw_across(model: Any, batch: Batch, *, beams: float | np.ndarray, size: in
     beams : float or ndarray, shape (n,)
         Beams across the largest size of each.
     size : int or None
-        Side of the square frame; one and a half times the largest source's if None.
+        Side of the square frame; twice the largest source's if None.
     turned : bool
         Whether at the angles of their keys, or along x.
     pixels : float, optional

@@ -163,7 +163,7 @@ def sample_stamps(n: int, *, fr_class: str | None = None, fr_mix: Mapping[str, f
         "random" position angles in a square frame, or "aligned": along x, in the model's frame (with ``beams_across``
         in a square one too).
     size : int, optional
-        Side of the square frame in pixels of 1.8 arcsec: 150, or with ``beams_across`` one and a half times the
+        Side of the square frame in pixels of 1.8 arcsec: 150, or with ``beams_across`` twice the
         source's size, if not given.
     device : str
         "cpu" or "cuda".
