@@ -94,15 +94,18 @@ def test_corrections_draw_nearer_and_stay_positive():
 
 
 def test_mixed_corrections_agree_far_closer():
+    from scipy import ndimage
+
     rng = np.random.default_rng(0)
-    sky = torch.from_numpy(gaussian(96, 12.0) * np.exp(rng.standard_normal((96, 96))))[None, None]
-    begun = sky * torch.from_numpy(np.exp(0.5 * rng.standard_normal((96, 96))))
+    rough = [6 * ndimage.gaussian_filter(rng.standard_normal((96, 96)), 2.0) for _ in range(2)]
+    sky = torch.from_numpy(gaussian(96, 12.0) * np.exp(rough[0]))[None, None]
     coarse = see_coarsely(sky)
-    coarse = coarse / coarse.max()
-    correct_ones, mixed = (found(begun, coarse, 32) for found in (correct, agree))
+    sky, coarse = sky / coarse.max(), coarse / coarse.max()
+    begun = sky * torch.from_numpy(np.exp(rough[1]))
+    plain, mixed = (found(begun, coarse, 24) for found in (correct, agree))
     assert (mixed > 0).all() and mixed.dtype == torch.float64
-    errors = [float((see_coarsely(some) - coarse).abs().max()) for some in (correct_ones, mixed)]
-    assert errors[1] < 1e-4 and errors[1] < 0.4 * errors[0]
+    errors = [float((see_coarsely(some) - coarse).square().mean().sqrt()) for some in (begun, plain, mixed)]
+    assert errors[0] > 3e-2 and errors[2] < 1.5e-4 and errors[2] < 0.3 * errors[1], errors
 
 
 def test_long_maps_are_convolved_as_short_ones_are(monkeypatch):
@@ -167,7 +170,7 @@ def test_the_first_octave_is_the_second_smoothed(model, batch):
         # they are cut out in another place
         y, x = (np.array(np.unravel_index(some.argmax(), some.shape)) for some in (one, again))
         for dy, dx in ((0, 1), (1, 0), (-2, 3)):
-            assert one[tuple(y + [dy, dx])] == pytest.approx(again[tuple(x + [dy, dx])], abs=1e-4 * one.max())
+            assert one[tuple(y + [dy, dx])] == pytest.approx(again[tuple(x + [dy, dx])], abs=1e-4 * float(one.max()))
 
 
 def test_flux_and_places_are_those_of_the_stamp(model, batch):
@@ -324,4 +327,4 @@ def test_an_evaluation_draws_such_a_model_as_an_image_does(model):
     assert not np.array_equal(seen, like)
     # what the image's beam adds to small ones is not quite the same
     size, wanted = largest_size(seen), largest_size(np.maximum(like, 0))
-    assert np.median(np.abs(np.log(size / wanted))) < 0.1 and np.corrcoef(np.log(size), np.log(wanted))[0, 1] > 0.9
+    assert np.median(np.abs(np.log(size / wanted))) < 0.13 and np.corrcoef(np.log(size), np.log(wanted))[0, 1] > 0.9
