@@ -25,7 +25,7 @@ __all__ = ["check_beams_across", "draw_across", "turns"]
 ROOM = 2.0
 #: pixels that a frame is wider at least
 RIM = 24
-#: of a stamp's peak: what is fainter is nothing
+#: of a stamp's peak: what is fainter is nothing, and sources run out to that
 DARK = 1e-5
 
 
@@ -92,5 +92,5 @@ def draw_across(model: Any, batch: Batch, *, beams: float | np.ndarray, size: in
         n = len(view.images)
         images[view.part] = render_stamps(view.images, shapes.centre, np.full((n, 2), (size - 1) / 2), affine, kernel,
                                           own, (size, size))
-    images[images < DARK * images.max(axis=(1, 2), keepdims=True)] = 0
+    images = np.maximum(images - DARK * images.max(axis=(1, 2), keepdims=True), 0)
     return images, replace(measure_stamps(images, beam_fwhm=wide)[0], las=across)
