@@ -90,9 +90,14 @@ def decoders(ways):
     return out
 
 
+def octaves():
+    """Return stamps that octaves draw sharper than the model does."""
+    return {"sharp": skygal.sample_stamps(3, seed=5, beams_across=24, model="first-atlas").images}
+
+
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     whole = make(int(sys.argv[2]))
     if sys.argv[3] != "one":
         in_other_ways(whole, sys.argv[3])
-    np.savez(sys.argv[1], **planes(whole), **columns(whole), **decoders(sys.argv[3]))
+    np.savez(sys.argv[1], **planes(whole), **columns(whole), **decoders(sys.argv[3]), **octaves())

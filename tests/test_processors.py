@@ -62,6 +62,8 @@ def assert_same_sky(here, there):
         assert np.abs(there[key] - here[key]).max() <= PIXELS * here[key].max()
     peaks = here["stamps"].max(axis=(1, 2), keepdims=True)
     assert (np.abs(there["stamps"] - here["stamps"]) <= 2 * PIXELS * peaks).all()
+    # their peaks are 1
+    assert np.abs(there["sharp"] - here["sharp"]).max() <= 2 * PIXELS
     # probabilities, from 0 to 1
     assert np.abs(there["paper"] - here["paper"]).max() <= PIXELS
     # a pixel at the isophote itself may fall on either side
