@@ -199,7 +199,7 @@ def sample_stamps(n: int, *, fr_class: str | None = None, fr_mix: Mapping[str, f
 
     >>> sharp = skygal.sample_stamps(2, fr_class="FRII", model="first-atlas", beams_across=40, seed=1)
     >>> sharp.images.shape
-    (2, 180, 180)
+    (2, 240, 240)
     """
     return StampSet.join(list(iter_stamps(
         n, fr_class=fr_class, fr_mix=fr_mix, las=las, bending=bending, latents=latents, seed=seed, model=model,
