@@ -121,6 +121,18 @@ def test_long_maps_are_convolved_as_short_ones_are(monkeypatch):
             np.testing.assert_allclose(some, others, atol=1e-13)
 
 
+def test_a_few_rows_at_a_time_make_the_same_convolution():
+    """With a stride, or apart, of odd sides and of wide maps."""
+    torch.manual_seed(0)
+    for stride, apart in ((1, 1), (2, 1), (1, 2)):
+        layer = octave_networks._Convolution(5, 7, stride=stride, apart=apart).double()
+        for shape in ((2, 5, 38, 62), (1, 5, 301, 500), (1, 5, 2, 4), (1, 5, 30, 2100)):
+            maps = torch.rand(shape, dtype=torch.float64)
+            whole = layer(maps).detach().numpy()
+            with torch.inference_mode():
+                np.testing.assert_allclose(layer(maps).numpy(), whole, atol=1e-14)
+
+
 def test_restored_skies_are_sharper_stay_positive_and_damp_grain():
     from scipy import ndimage
 
