@@ -30,7 +30,7 @@ from skygal.morphology.batches import make_stamps
 from skygal.morphology.checkpoint import load_model
 from skygal.morphology.latents import sample_keys, sample_latents
 from skygal.morphology.octave_inputs import class_flags
-from skygal.morphology.octave_networks import smooth
+from skygal.morphology.octave_seeing import smooth
 from skygal.morphology.octaves import OCTAVES, SkyMap, draw_next, widen_stamps
 from skygal.seeds import Seeds
 

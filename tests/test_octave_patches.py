@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 from scipy import ndimage  # noqa: E402
 
-from skygal.morphology.octave_networks import smooth  # noqa: E402
+from skygal.morphology.octave_seeing import smooth  # noqa: E402
 from skygal.training.octave_patches import patch_distance, patch_places, spectrum_distance  # noqa: E402
 
 SIDE = 48

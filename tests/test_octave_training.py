@@ -10,7 +10,7 @@ from skygal.cli.main import main
 from skygal.io.weights import read_weights
 from skygal.morphology.checkpoint import load_model
 from skygal.morphology.octave_inputs import CLOSER
-from skygal.morphology.octave_networks import smooth
+from skygal.morphology.octave_seeing import smooth
 from skygal.morphology.octaves import FORMAT
 from skygal.training import octaves
 from skygal.training.data import octave_maps

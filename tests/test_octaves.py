@@ -13,25 +13,15 @@ from astropy.table import QTable
 
 import skygal
 from skygal.io.weights import read_weights, write_weights
-from skygal.morphology import octave_networks
+from skygal.morphology import octave_networks, octave_seeing
 from skygal.morphology.batches import make_stamps
 from skygal.morphology.checkpoint import WEIGHTS, load_model
 from skygal.morphology.latents import sample_keys, sample_latents
 from skygal.morphology.measure import measure_stamps
 from skygal.morphology.octave_inputs import class_flags
-from skygal.morphology.octave_networks import (
-    GRAIN,
-    GRAIN_FWHM,
-    add_grain,
-    agree,
-    blur,
-    correct,
-    repeat_linearly,
-    restore,
-    see_coarsely,
-    smooth,
-    upsample,
-)
+from skygal.morphology.octave_networks import GRAIN, GRAIN_FWHM, add_grain
+from skygal.morphology.octave_seeing import blur, repeat_linearly, see_coarsely, smooth, upsample
+from skygal.morphology.octave_skies import agree, correct, restore
 from skygal.morphology.octaves import FORMAT, OCTAVES, SkyMap, draw_next, widen_stamps
 from skygal.observation.ellipse import FWHM
 from skygal.seeds import Seeds
@@ -114,7 +104,7 @@ def test_long_maps_are_convolved_as_short_ones_are(monkeypatch):
     for shape in ((132, 260), (40, 388), (200, 128)):
         maps = torch.from_numpy(rng.random((2, 1, *shape)))
         found = [[did(maps).numpy() for did in (smooth, see_coarsely, upsample, blur)]]
-        monkeypatch.setattr(octave_networks, "BLOCK", 10**6)
+        monkeypatch.setattr(octave_seeing, "BLOCK", 10**6)
         found += [[did(maps).numpy() for did in (smooth, see_coarsely, upsample, blur)]]
         monkeypatch.undo()
         for some, others in zip(*found, strict=True):

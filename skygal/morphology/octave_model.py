@@ -9,7 +9,8 @@ from pyro import poutine
 from torch import nn
 
 from skygal.morphology.octave_inputs import LOCAL, PIXELS_PER_BEAM, WHOLE
-from skygal.morphology.octave_networks import FirstOctaves, Octave, OctaveGuide, look_closer
+from skygal.morphology.octave_networks import FirstOctaves, Octave, OctaveGuide
+from skygal.morphology.octave_seeing import look_closer
 
 __all__ = ["OctaveModel"]
 

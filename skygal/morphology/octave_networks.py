@@ -6,27 +6,18 @@ pixel (j, i) of the coarse one. The first network does two octaves at once.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from functools import lru_cache
-
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from skygal.morphology.octave_inputs import CLOSER, INFORMATION, LOCAL, PIXELS_PER_BEAM, WHOLE
-from skygal.observation.ellipse import FWHM
+from skygal.morphology.octave_inputs import INFORMATION, LOCAL, PIXELS_PER_BEAM, WHOLE
+from skygal.morphology.octave_seeing import beam_kernel, convolve, look, repeat_linearly
+from skygal.morphology.octave_skies import agree, correct, restore
 
-__all__ = ["FirstOctaves", "Octave", "OctaveGuide", "agree", "blur", "correct", "logarithm", "look_closer",
-           "repeat_linearly", "see_coarsely", "smooth", "upsample"]
+__all__ = ["FirstOctaves", "Octave", "OctaveGuide", "add_grain", "logarithm"]
 
 #: of the peak: what is fainter is nothing to the networks
 FAINTEST = 1e-4
-#: of the peak: no pixel is less before it is changed
-NOTHING = 1e-7
-#: of the peak, added to both sides of a ratio of brightnesses
-TINY = 1e-5
 #: iterations from the coarse map to the sky that the network begins with
 BEGINNINGS = 16
 #: standard deviation of the natural logarithm of the grain that the network sees coarse maps with, and FWHM in pixels
@@ -35,158 +26,14 @@ GRAIN, GRAIN_FWHM = 0.1, PIXELS_PER_BEAM / 2
 STEEPEST = 6.0
 #: how often a sky is corrected in training
 CORRECTIONS = 4
-#: a correction's factor is within this and one over this
-BOUND = 4.0
-#: corrections that are mixed, and what is added to the diagonal of their errors' products, in parts of its mean
-MIXED, RIDGE = 4, 1e-4
-#: of the peak: what a factor of e in the sky must be worth, where the coarse beam sees it, to be corrected for
-LEASH = 1e-4
-#: pixels that are convolved at a time, where there are more than two times as many
-BLOCK = 64
 #: pixels of the rows that a convolution does at a time: what it unfolds of them stays near the processor
 ROWS_OF = 2048
-#: standard deviations of a Gaussian beyond which it is zero
-BEAM_REACH = 5
-#: FWHM in fine pixels of the fine map's beam, of the coarse one's, and of what turns the one into the other
-_FINE, _COARSE, _BETWEEN = PIXELS_PER_BEAM, 2 * PIXELS_PER_BEAM, math.sqrt(3) * PIXELS_PER_BEAM
-
-
-@lru_cache(maxsize=128)
-def _gaussian(side: int, fwhm: float, stride: int) -> np.ndarray:
-    """Return what convolves so many pixels with a Gaussian of unit sum and keeps every ``stride``-th."""
-    sigma = fwhm / FWHM
-    offsets, reach = np.arange(side)[None, :] - np.arange(0, side, stride)[:, None], math.ceil(BEAM_REACH * sigma)
-    whole = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma)**2).sum()
-    return np.where(np.abs(offsets) <= reach, np.exp(-0.5 * (offsets / sigma)**2) / whole, 0).astype(np.float32)
-
-
-@lru_cache(maxsize=128)
-def _halfway(side: int) -> np.ndarray:
-    """Return what interpolates half-way between so many pixels, by a sinc in a Hann window of nine."""
-    def kernel(offsets: np.ndarray) -> np.ndarray:
-        return np.where(np.abs(offsets) < 4.5, np.sinc(offsets) * np.cos(np.pi * offsets / 9)**2, 0)
-
-    matrix = kernel(np.arange(2 * side)[:, None] / 2 - np.arange(side)[None, :])
-    matrix[1::2] /= kernel(np.arange(-4, 4) + 0.5).sum()
-    return matrix.astype(np.float32)
-
-
-def _along_both(maps: torch.Tensor, matrix: Callable[[int], np.ndarray], reach: float) -> torch.Tensor:
-    """Return maps (n, c, ny, nx) with the same done along both axes, which reaches so many pixels."""
-    for axis in (-1, -2):
-        maps = _along(maps, axis, matrix, 4 * math.ceil(reach / 4))
-    return maps
-
-
-def _along(maps: torch.Tensor, axis: int, matrix: Callable[[int], np.ndarray], reach: int) -> torch.Tensor:
-    """Return maps multiplied along an axis; a long one block by block, so that work grows as pixels do."""
-    side = maps.shape[axis]
-    # arrays are what is kept: tensors that were made in inference are of no use to learning
-    if side <= 2 * BLOCK:
-        whole = torch.from_numpy(matrix(side)).to(maps)
-        return maps @ whole.T if axis == -1 else whole @ maps
-    width, blocks = BLOCK + 2 * reach, -(-side // BLOCK)
-    whole = torch.from_numpy(matrix(width)).to(maps)
-    part = whole[len(whole) * reach // width:len(whole) * (reach + BLOCK) // width]
-    around = (reach, reach + blocks * BLOCK - side)
-    wide = functional.pad(maps, (*around, 0, 0) if axis == -1 else (0, 0, *around))
-    windows = (wide.narrow(axis, begin, width) for begin in range(0, blocks * BLOCK, BLOCK))
-    found = torch.cat([seen @ part.T if axis == -1 else part @ seen for seen in windows], axis)
-    return found.narrow(axis, 0, side * len(whole) // width)
-
-
-def _convolve(maps: torch.Tensor, fwhm: float, stride: int) -> torch.Tensor:
-    """Return maps convolved with a Gaussian, every pixel or every second one."""
-    return _along_both(maps, lambda side: _gaussian(side, fwhm, stride), BEAM_REACH * fwhm / FWHM)
-
-
-def smooth(fine: torch.Tensor, closer: float = 1.0, ratio: int = 2) -> torch.Tensor:
-    """Return fine maps (n, 1, 2h, 2w) as a coarse map's beam sees them, (n, 1, h, w), or with another ratio.
-
-    They are seen with the fine beam, or with one so many times sharper.
-    """
-    return _convolve(fine, PIXELS_PER_BEAM * math.sqrt(ratio**2 - closer**-2), ratio)
-
-
-def blur(fine: torch.Tensor) -> torch.Tensor:
-    """Return maps as a beam of twice the width sees them, on the same pixels."""
-    return _convolve(fine, _BETWEEN, 1)
-
-
-def look_closer(sky: torch.Tensor) -> torch.Tensor:
-    """Return skies as a beam sees them that is sharper than the fine map's, by `CLOSER`."""
-    return _convolve(sky, _FINE / CLOSER, 1)
-
-
-def see_coarsely(sky: torch.Tensor) -> torch.Tensor:
-    """Return skies (n, 1, 2h, 2w) as the coarse map's beam sees them, (n, 1, h, w)."""
-    return _convolve(sky, _COARSE, 2)
-
-
-def upsample(coarse: torch.Tensor) -> torch.Tensor:
-    """Return maps (n, 1, h, w) on pixels of half the size, (n, 1, 2h, 2w), as smooth as they were."""
-    return _along_both(coarse, _halfway, 5)
-
-
-def repeat_linearly(coarse: torch.Tensor) -> torch.Tensor:
-    """Return maps (n, c, h, w) on pixels of half the size, (n, c, 2h, 2w), by linear interpolation."""
-    for axis in (-1, -2):
-        side = coarse.shape[axis]
-        after = torch.cat([coarse.narrow(axis, 1, side - 1), coarse.narrow(axis, side - 1, 1)], axis)
-        coarse = torch.stack([coarse, (coarse + after) / 2], axis).flatten(axis - 1, axis)
-    return coarse
-
-
-def correct(sky: torch.Tensor, coarse: torch.Tensor, times: int, *, damped: bool = False) -> torch.Tensor:
-    """Return skies (n, 1, 2h, 2w) that the coarse beam sees closer to how it should, (n, 1, h, w), of peak about 1.
-
-    Each time they are multiplied by the ratio of what they should be, once seen, to what they are. So they stay
-    positive, and nothing is where nothing was. Damped, the ratio is seen with the beam again, which is Richardson's and
-    Lucy's iteration (Lucy 1974, 1974AJ.....79..745L): slower, but grain is not amplified.
-    """
-    for _ in range(times):
-        ratio = (coarse + TINY) / (see_coarsely(sky) + TINY)
-        if damped:
-            ratio = _convolve(ratio, PIXELS_PER_BEAM, 1)
-        sky = sky * repeat_linearly(ratio.clamp(1 / BOUND, BOUND))
-    return sky
-
-
-def agree(sky: torch.Tensor, coarse: torch.Tensor, times: int) -> torch.Tensor:
-    """Return what `correct` does, but far closer after as many corrections.
-
-    The logarithms of the last skies are mixed, each corrected, so that the least is left of their errors (Anderson
-    1965, doi:10.1145/321296.321305). They are held to that of the sky they begin with, by as much as `LEASH` says: what
-    the coarse beam hardly sees would become ripples otherwise.
-    """
-    found, errors = [], []
-    sky = begun = torch.log(sky.clamp_min(NOTHING**2))
-    leash = LEASH / (coarse + LEASH)
-    for _ in range(times):
-        ratio = ((coarse + TINY) / (see_coarsely(torch.exp(sky)) + TINY)).clamp(1 / BOUND, BOUND)
-        wanted = torch.log(ratio) - leash * (sky - begun)[..., ::2, ::2]
-        found.append(sky + repeat_linearly(wanted))
-        errors.append((coarse * wanted).flatten(1))
-        found, errors = found[-MIXED:], errors[-MIXED:]
-        each = torch.stack(errors, 1)
-        products = each @ each.mT
-        products.diagonal(dim1=1, dim2=2).add_(RIDGE * products.diagonal(dim1=1, dim2=2).mean(1, keepdim=True))
-        share = torch.linalg.solve(products, torch.ones_like(products[:, :, :1]))
-        share = share / share.sum(1, keepdim=True)
-        mixed = (share[..., None, None] * torch.stack(found, 1)).sum(1)
-        sky = sky + (mixed - sky).clamp(-math.log(BOUND), math.log(BOUND))
-    return torch.exp(sky)
-
-
-def restore(coarse: torch.Tensor, times: int) -> torch.Tensor:
-    """Return skies (n, 1, 2h, 2w) that may be behind coarse maps (n, 1, h, w), after so many of Lucy's iterations."""
-    return correct(upsample(coarse).clamp_min(NOTHING), coarse, times, damped=True)
 
 
 def add_grain(coarse: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
     """Return coarse maps with the grain that noise N(0, 1) of their shape makes."""
-    kernel = _gaussian(64, GRAIN_FWHM, 1)[32]
-    return coarse * torch.exp(_convolve(noise, GRAIN_FWHM, 1) * (GRAIN / float((kernel**2).sum())))
+    kernel = beam_kernel(64, GRAIN_FWHM, 1)[32]
+    return coarse * torch.exp(convolve(noise, GRAIN_FWHM, 1) * (GRAIN / float((kernel**2).sum())))
 
 
 def logarithm(brightness: torch.Tensor) -> torch.Tensor:
@@ -275,7 +122,7 @@ class _Drawing(nn.Module):
 
         The arguments are those of `sky`.
         """
-        return _convolve(self.sky(coarse, information, local, whole, noise, times), _FINE, 1)
+        return look(self.sky(coarse, information, local, whole, noise, times))
 
     def sky(self, coarse: torch.Tensor, information: torch.Tensor, local: torch.Tensor, whole: torch.Tensor,
             noise: torch.Tensor, times: int | None = None) -> torch.Tensor:

@@ -220,7 +220,7 @@ class SkyMap:
         """Return the octave before it, as follows from this."""
         import torch
 
-        from skygal.morphology.octave_networks import smooth
+        from skygal.morphology.octave_seeing import smooth
 
         image = smooth(torch.from_numpy(self.image)[None, None])[0, 0].numpy()
         return SkyMap(image, (self.first[0] // 2, self.first[1] // 2), self.octave - 1)

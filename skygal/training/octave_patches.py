@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from skygal.morphology.octave_inputs import PIXELS_PER_BEAM
-from skygal.morphology.octave_networks import blur
+from skygal.morphology.octave_seeing import blur
 
 __all__ = ["patch_distance", "patch_places", "spectrum_distance"]
 

@@ -181,7 +181,7 @@ class OctaveTrainer:
         import torch
         from pyro.infer import TraceMeanField_ELBO
 
-        from skygal.morphology.octave_networks import look_closer
+        from skygal.morphology.octave_seeing import look_closer
         from skygal.training.octave_critic import critic_loss
         from skygal.training.octave_patches import patch_distance, spectrum_distance
 
@@ -302,7 +302,7 @@ def _latents(batch: _Batch) -> tuple[torch.Tensor, torch.Tensor]:
 def _difference(sky: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
     """Return how far skies, seen coarsely, are from coarse maps: the mean difference of square roots, in scales."""
     from skygal.morphology.octave_model import RIM, ROOT
-    from skygal.morphology.octave_networks import see_coarsely
+    from skygal.morphology.octave_seeing import see_coarsely
 
     seen, known = (maps[:, :, RIM:-RIM, RIM:-RIM].clamp_min(1e-8).sqrt() for maps in (see_coarsely(sky), coarse))
     return (seen - known).abs().mean() / ROOT

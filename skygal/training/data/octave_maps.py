@@ -167,7 +167,7 @@ def _see(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple[float, .
     """Return what `see_source` does, and which part of all that was looked at its fine map is."""
     import torch
 
-    from skygal.morphology.octave_networks import smooth
+    from skygal.morphology.octave_seeing import smooth
 
     seen = _look(atlas, k, beams, turn, centre, shift, closer, ratio)
     parts = _lit_parts(seen, ratio)
