@@ -70,7 +70,7 @@ def test_maps_of_the_first_octaves_are_what_a_survey_leaves_of_them(atlas, monke
         np.testing.assert_array_equal(plain.fine, noisy.fine)
         assert noisy.coarse.sum() == pytest.approx(plain.coarse.sum(), rel=1e-4)
         faint = (again > 0) & (again < 0.02 * again.max())
-        assert noisy.coarse[faint].sum() < 0.85 * plain.coarse[faint].sum()
+        assert noisy.coarse[faint].sum() < 0.8 * plain.coarse[faint].sum()
         assert np.corrcoef(noisy.coarse.ravel(), again.ravel())[0, 1] > 0.97
     plain, wrong = (maps(1e-6, errors)[0].coarse for errors in (0.0, 0.3))
     lit = plain > 0.01

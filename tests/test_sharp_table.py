@@ -105,7 +105,7 @@ def test_octaves_after_the_atlas_show_its_own_sources(tmp_path):
 
     atlas, model = read_atlas(atlas_file(tmp_path / "atlas.npz")), load_model("first-atlas")
     rows = np.array([1, 2, 5])
-    for beams, wider in ((12, 4), (24, 4), (28, 2)):
+    for beams, wider in ((12, 4), (24, 4), (28, 4)):
         real, _ = atlas.at(beams, rows)
         for known, image in zip(real, draw_after_atlas(model, atlas, rows, beams, seed=0), strict=True):
             assert image.max() == pytest.approx(1) and image.min() >= 0
@@ -119,7 +119,7 @@ def test_octaves_after_the_atlas_show_its_own_sources(tmp_path):
                               for size, half in zip(part.shape, side, strict=True))] for part in around]
             # turned to their own axes, and either way round
             match = max(np.corrcoef(cut[0].ravel(), part.ravel())[0, 1] for part in (cut[1], cut[1][::-1, ::-1]))
-            assert match > (0.75 if beams < 28 else 0.95)
+            assert match > (0.75 if beams < 28 else 0.97)
     first, again = (draw_after_atlas(model, atlas, rows, 12, seed=seed)[0] for seed in (0, 0))
     np.testing.assert_array_equal(first, again)
 

@@ -95,12 +95,16 @@ def _draw_sized(generator: Any, like: np.ndarray, name: np.ndarray, keys: np.nda
     from skygal.stamps.across import draw_across
 
     fwhm, (ny, nx) = generator.beam_fwhm / generator.pixel_scale, like.shape[1:]
-    beams = largest_size(np.maximum(like, 0)) / fwhm
+    wanted = largest_size(np.maximum(like, 0))
     least, most = (np.full(len(keys), value) for value in generator.extent)
     out, start = np.zeros_like(like), 0
     for batch in make_stamps(generator, sample_latents(generator, "prior", name, keys, least=least, most=most), 3.0):
         stop = start + len(batch.stamps)
-        images, _ = draw_across(generator, batch, beams=beams[start:stop], size=nx, turned=False)
+        here = wanted[start:stop]
+        images, _ = draw_across(generator, batch, beams=here / fwhm, size=nx, turned=False)
+        # small ones are larger, by what the image's beam adds: drawn once more by so much smaller
+        smaller = here / largest_size(images)
+        images, _ = draw_across(generator, batch, beams=here * smaller / fwhm, size=nx, turned=False)
         rows = (nx - ny) // 2
         out[start:stop], start = images[:, rows:rows + ny], stop
     return out

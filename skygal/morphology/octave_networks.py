@@ -6,6 +6,8 @@ pixel (j, i) of the coarse one. The first network does two octaves at once.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -92,7 +94,7 @@ class _Trunk(nn.Module):
         return _bend(self.joined(near))
 
 
-class _Drawing(nn.Module):
+class _Drawing(nn.Module, ABC):
     """A coarse map and latents to the fine map, whose pixels are ``ratio`` times smaller.
 
     What the network gives is the logarithm of the factor by which the sky is brighter than what can be said of it from
@@ -124,6 +126,7 @@ class _Drawing(nn.Module):
         """
         return look(self.sky(coarse, information, local, whole, noise, times))
 
+    @abstractmethod
     def sky(self, coarse: torch.Tensor, information: torch.Tensor, local: torch.Tensor, whole: torch.Tensor,
             noise: torch.Tensor, times: int | None = None) -> torch.Tensor:
         """Return skies behind fine maps.
@@ -141,7 +144,6 @@ class _Drawing(nn.Module):
         times : int, optional
             How often the sky is corrected, see `agree`, where it is at all; a few times by `correct`, if not given.
         """
-        raise NotImplementedError
 
     def _begin(self, coarse: torch.Tensor, information: torch.Tensor, local: torch.Tensor, whole: torch.Tensor,
                noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
