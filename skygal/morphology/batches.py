@@ -15,13 +15,14 @@ from skygal.morphology.conditions import measure_bending
 from skygal.morphology.generator import DECODE_BLOCK
 from skygal.morphology.latents import Latents
 from skygal.morphology.measure import Shapes, largest_size, measure_stamps
-from skygal.morphology.octaves import soften
+from skygal.morphology.octaves import SHOWN, soften
 from skygal.seeds import next_keys
 
 if TYPE_CHECKING:
     from skygal.morphology.generator import Generator
 
-__all__ = ["Batch", "Limits", "decode_at", "decode_within", "finish_stamps", "make_stamps", "make_stamps_within"]
+__all__ = ["Batch", "Limits", "begin_octaves", "decode_at", "decode_within", "finish_stamps", "make_stamps",
+           "make_stamps_within"]
 
 #: stamps to a batch; a multiple of the generator's block
 BATCH = 512
@@ -101,8 +102,14 @@ def make_stamps(model: Generator, latents: Latents, clip_sigma: float | None) ->
 def finish_stamps(model: Generator, stamps: np.ndarray, clip_sigma: float | None) -> np.ndarray:
     """Return decoded stamps, (n, ny, nx), clipped, and without the clip's edges where octaves may follow them."""
     fwhm = model.beam_fwhm / model.pixel_scale
-    clipped = clip_stamps(stamps, clip_sigma, beam_fwhm=fwhm)
-    return clipped if model.octaves is None else soften(clipped, fwhm)
+    if model.octaves is None:
+        return clip_stamps(stamps, clip_sigma, beam_fwhm=fwhm)
+    return begin_octaves(stamps, clip_sigma, beam_fwhm=fwhm)
+
+
+def begin_octaves(stamps: np.ndarray, clip_sigma: float | None, *, beam_fwhm: float) -> np.ndarray:
+    """Return decoded stamps, (n, ny, nx), clipped to what FIRST shows of such sources, without the clip's edges."""
+    return soften(clip_stamps(stamps, clip_sigma, beam_fwhm=beam_fwhm, faintest=SHOWN), beam_fwhm)
 
 
 def _measured(start: int, part: Latents, stamps: np.ndarray, las: np.ndarray, bending: np.ndarray,

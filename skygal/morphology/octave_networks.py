@@ -107,14 +107,15 @@ class _Drawing(nn.Module, ABC):
         Features at the coarse map's pixels, at every second one of them, and at the fine map's.
     """
 
-    #: pixels of the fine map along one of the coarse one, and maps of noise that it takes
-    ratio, noises = 2, 1
+    #: pixels of the fine map along one of the coarse one, maps of noise that it takes, and what its pixels are given
+    #: beside features
+    ratio, noises, beside = 2, 1, 1
 
     def __init__(self, width: int, inner: int, last: int) -> None:
         super().__init__()
         self.sizes = width, inner, last
         self.trunk = _Trunk(width, inner)
-        self.fine, self.out = _layer(last + 1, last), _layer(last, 1)
+        self.fine, self.out = _layer(last + self.beside, last), _layer(last, 1)
         nn.init.normal_(self.out.weight, std=0.01)
         nn.init.zeros_(self.out.bias)
 
@@ -182,14 +183,13 @@ class FirstOctaves(_Drawing):
     One alone would have to be right in what it does not show, since the next is held to it.
     """
 
-    ratio, noises = 4, 21
+    ratio, noises, beside = 4, 21, 2
 
     def __init__(self, width: int = 32, inner: int = 64, last: int = 16) -> None:
         super().__init__(width, inner, last)
         half = 2 * last
         self.thin, self.halfway = nn.Conv2d(width, half, 1), nn.ModuleList([_layer(half + 2, half), _layer(half, half)])
         self.thinner = nn.Conv2d(half, last, 1)
-        self.fine = _layer(last + 2, last)
 
     def sky(self, coarse: torch.Tensor, information: torch.Tensor, local: torch.Tensor, whole: torch.Tensor,
             noise: torch.Tensor, times: int | None = None) -> torch.Tensor:

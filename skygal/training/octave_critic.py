@@ -6,10 +6,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from skygal.morphology.octave_inputs import INFORMATION
+
 __all__ = ["OctaveCritic", "critic_loss", "critic_rate"]
 
 #: of the peak: what is fainter is nothing; and what is brighter counts as a place in the source
-FAINTEST, LIT = 1e-4, 0.01
+FAINTEST, LIT = 1e-4, 0.005
 #: pixels across which the brightest is looked for, and decades below it that are seen
 AROUND, DECADES = 25, 2.0
 
@@ -22,24 +24,33 @@ class OctaveCritic(nn.Module):
     """Maps to logits of being real, at places: some beams wide, and about one beam wide.
 
     It sees the logarithm of the brightness, that relative to the brightest pixel around, this ratio itself, which shows
-    how compact what is bright is, and the scale of the map.
+    how compact what is bright is, and what the octave is told of places, so that it can miss a core or a hotspot.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.wide = nn.Sequential(*_layer(4, 32), *_layer(32, 32, 2), *_layer(32, 64), *_layer(64, 96, 2),
+        seen = 3 + INFORMATION
+        self.wide = nn.Sequential(*_layer(seen, 32), *_layer(32, 32, 2), *_layer(32, 64), *_layer(64, 96, 2),
                                   *_layer(96, 96), nn.Conv2d(96, 1, 1))
-        self.narrow = nn.Sequential(*_layer(4, 16), *_layer(16, 16), *_layer(16, 24, 2), nn.Conv2d(24, 1, 3))
+        self.narrow = nn.Sequential(*_layer(seen, 16), *_layer(16, 16), *_layer(16, 24, 2), nn.Conv2d(24, 1, 3))
 
-    def forward(self, maps: torch.Tensor, scale: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Return logits and the weight of each place, of maps (n, 1, ny, nx) of peak about 1 and their scales (n,)."""
+    def forward(self, maps: torch.Tensor, information: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Return logits and the weight of each place.
+
+        Parameters
+        ----------
+        maps : Tensor, shape (n, 1, ratio h, ratio w)
+            Of peak about 1.
+        information : Tensor, shape (n, INFORMATION, h, w)
+            See `skygal.morphology.octave_inputs.place_maps`.
+        """
         logarithm = torch.log10(maps.clamp_min(FAINTEST))
         # along one axis after the other: much faster
         brightest = functional.max_pool2d(logarithm, (AROUND, 1), 1, (AROUND // 2, 0))
         brightest = functional.max_pool2d(brightest, (1, AROUND), 1, (0, AROUND // 2))
         below = logarithm - brightest
         seen = torch.cat([logarithm / 2 + 1, below.clamp_min(-DECADES) + DECADES / 2, 10**below,
-                          scale[:, None, None, None].expand_as(maps)], dim=1)
+                          functional.interpolate(information, size=maps.shape[2:])], dim=1)
         lit, found = (maps > LIT).float(), []
         for part in (self.wide, self.narrow):
             logits = part(seen).float()

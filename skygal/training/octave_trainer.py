@@ -207,7 +207,7 @@ class OctaveTrainer:
             if self.first is not None:
                 loss = loss + given.truth * _difference(sky, batch.coarse)
             if drawn is not None:
-                loss = loss + share * given.adversarial * critic_loss(self.critic(fine, batch.scale), 1)
+                loss = loss + share * given.adversarial * critic_loss(self._judge(fine, batch), 1)
             shown.append(fine.detach())
         self.critic.requires_grad_(True)
         self.optimizer.zero_grad()
@@ -222,14 +222,23 @@ class OctaveTrainer:
         n, _, h, w = batch.coarse.shape
         return torch.randn(n, self.model.octave.noises, h, w)
 
+    def _inner(self, coarse: torch.Tensor) -> torch.Tensor:
+        """Return coarse maps without what belongs to the rims of fine ones."""
+        from skygal.morphology.octave_model import RIM
+
+        rim = RIM // self.model.octave.ratio
+        return coarse[:, :, rim:-rim, rim:-rim]
+
+    def _judge(self, fine: torch.Tensor, batch: _Batch) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Return what the critic says of what was drawn of a batch, within its rims."""
+        return self.critic(fine, self._inner(batch.information))
+
     def _places(self, batch: _Batch) -> torch.Tensor:
         """Return places in the fine maps of a batch, within their rims."""
-        from skygal.morphology.octave_model import RIM
         from skygal.training.octave_patches import patch_places
 
-        ratio = self.model.octave.ratio
-        inner = batch.coarse[:, :, RIM // ratio:-RIM // ratio, RIM // ratio:-RIM // ratio]
-        return patch_places(inner, ratio * inner.shape[-1])
+        inner = self._inner(batch.coarse)
+        return patch_places(inner, self.model.octave.ratio * inner.shape[-1])
 
     def _critic_step(self, atlas: _Batch, like: _Batch, drawn: _Batch, shown: list[torch.Tensor]) -> dict[str, float]:
         """Change the critic; return its loss, and how often it is right of real and of drawn maps."""
@@ -237,16 +246,17 @@ class OctaveTrainer:
 
         from skygal.training.octave_critic import critic_loss, critic_rate
 
-        real, scale = _within(torch.cat([atlas.fine, like.fine])), torch.cat([atlas.scale, like.scale])
-        found = self.critic(real, scale)
-        after = [self.critic(fine, batch.scale) for fine, batch in zip(shown, (atlas, drawn), strict=True)]
+        real = _within(torch.cat([atlas.fine, like.fine]))
+        told = torch.cat([self._inner(atlas.information), self._inner(like.information)])
+        found = self.critic(real, told)
+        after = [self._judge(fine, batch) for fine, batch in zip(shown, (atlas, drawn), strict=True)]
         loss = critic_loss(found, 1) + sum((critic_loss(part, -1) for part in after), torch.zeros(())) / 2
         self.critic_optimizer.zero_grad()
         loss.backward()
         if self.step % EVERY == 0:
             n = self.settings.batch
             held = torch.cat([real[:HELD], real[n:n + HELD]]).clamp_min(1e-5).log().requires_grad_(True)
-            logits = self.critic(held.exp(), torch.cat([scale[:HELD], scale[n:n + HELD]]))
+            logits = self.critic(held.exp(), torch.cat([told[:HELD], told[n:n + HELD]]))
             total = sum(((weight * value).mean((1, 2, 3)).sum() for value, weight in logits), torch.zeros(()))
             slope, = torch.autograd.grad(total, held, create_graph=True)
             (EVERY / 2 * self.settings.slope * slope.square().sum((1, 2, 3)).mean()).backward()
@@ -277,14 +287,16 @@ class _Batch:
         import torch
 
         self.beams = np.array([piece.beams for piece in pieces])
-        self.scale = torch.tensor([piece.information[2, 0, 0] for piece in pieces])
         known = [piece.fine for piece in pieces if piece.fine is not None]
         flips = rng.random((2, len(pieces))) < 0.5
 
         def stack(images: list[np.ndarray]) -> torch.Tensor:
             maps = np.stack(images)
+            # fine pixels lie on coarse ones at the beginning of rows: turned about, on the same again
+            ratio = maps.shape[-1] // pieces[0].coarse.shape[-1]
             for axis, flip in zip((-1, -2), flips, strict=True):
-                maps = np.where(flip.reshape(-1, *[1] * (maps.ndim - 1)), np.flip(maps, axis), maps)
+                flipped = np.roll(np.flip(maps, axis), 1 - ratio, axis)
+                maps = np.where(flip.reshape(-1, *[1] * (maps.ndim - 1)), flipped, maps)
             return torch.from_numpy(np.ascontiguousarray(maps))
 
         self.coarse = stack([piece.coarse[None] for piece in pieces])
@@ -316,9 +328,10 @@ def _within(maps: torch.Tensor) -> torch.Tensor:
 
 def _anchors(base: CvaeGenerator, settings: OctaveSettings, frii: float) -> list[Anchor]:
     """Return maps that octaves begin with, beams across each, and the flags of its class."""
-    from skygal.morphology.batches import make_stamps
+    from skygal.morphology.batches import begin_octaves, make_stamps
     from skygal.morphology.latents import sample_keys, sample_latents
-    from skygal.morphology.octaves import soften, widen_stamps
+    from skygal.morphology.measure import measure_stamps
+    from skygal.morphology.octaves import widen_stamps
     from skygal.seeds import Seeds
 
     seeds = Seeds(settings.seed)
@@ -327,8 +340,10 @@ def _anchors(base: CvaeGenerator, settings: OctaveSettings, frii: float) -> list
     keys = sample_keys(seeds, "octave stamp", "balanced", classes)
     fwhm = base.beam_fwhm / base.pixel_scale
     found: list[Anchor] = []
-    for batch in make_stamps(base, sample_latents(base, "balanced", classes, keys, least=least, most=most), 3.0):
-        images = widen_stamps(soften(batch.stamps, fwhm), batch.shapes.centre, fwhm, settings.factor)
-        beams = batch.shapes.las / fwhm / settings.factor
+    for batch in make_stamps(base, sample_latents(base, "balanced", classes, keys, least=least, most=most), None):
+        stamps = begin_octaves(batch.stamps, 3.0, beam_fwhm=fwhm)
+        shapes, _ = measure_stamps(stamps, beam_fwhm=fwhm)
+        images = widen_stamps(stamps, shapes.centre, fwhm, settings.factor)
+        beams = shapes.las / fwhm / settings.factor
         found += zip(images, beams.tolist(), (class_flags(str(name)) for name in batch.latents.fr_class), strict=True)
     return found

@@ -20,7 +20,7 @@ FIRST_BEAMS, FIRST_RATIO = (12.0, 22.0), 4
 QUIET = 0.003
 #: noise over peak that a survey shows them with: the median of FIRST's sources of 50 to 95 arcsec (MiraBest), the
 #: standard deviation of its natural logarithm, and the least and the most
-NOISE, NOISE_SCATTER, NOISE_RANGE = 0.019, 1.0, (QUIET, 0.08)
+NOISE, NOISE_SCATTER, NOISE_RANGE = 0.019, 0.6, (QUIET, 0.08)
 #: standard deviations of the noise below which nothing is shown
 CLIP = 3.0
 #: of the best that a map shows, the finest beam that it is seen with
