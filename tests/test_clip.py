@@ -51,6 +51,18 @@ def test_sigma_is_the_threshold():
     assert clipped[clipped > 0].min() > (level + 3 * scatter)[0]
 
 
+def test_what_is_fainter_than_asked_for_goes_however_low_the_floor_is():
+    image = (blob(60, 40, 1.0, 9) + blob(20, 40, 0.03, 9))[None].astype(np.float32)
+    for faintest in (0.002, 0.02, 0.1):
+        clipped = clip_stamps(image, 1.0, beam_fwhm=3.0, faintest=faintest)
+        lit = clipped > 0
+        np.testing.assert_array_equal(lit, image > max(faintest * image.max(), np.sum(noise_floor(image))))
+        assert lit[:, :, :40].any() == (faintest < 0.03)
+        np.testing.assert_array_equal(clipped[lit], image[lit])
+    # never more than half of the peak
+    assert clip_stamps(image, 1.0, beam_fwhm=3.0, faintest=0.9)[0].min() == 0
+
+
 def test_off():
     image = np.random.default_rng(0).random((2, 30, 30)).astype(np.float32)
     np.testing.assert_array_equal(clip_stamps(image, None, beam_fwhm=3.0), image)

@@ -17,7 +17,7 @@ from skygal.training.data import octave_maps
 from skygal.training.data.atlas import read_atlas
 from skygal.training.data.octave_maps import atlas_maps, cut_piece, first_maps
 from skygal.training.octave_settings import OctaveSettings, left_out
-from skygal.training.octave_trainer import OctaveTrainer
+from skygal.training.octave_trainer import OctaveTrainer, _Batch
 from skygal.training.octaves import train_octaves
 
 SMALL = {"first_steps": 6, "steps": 6,
@@ -81,7 +81,7 @@ def test_pieces_keep_the_maps_in_register(atlas):
     found = atlas_maps(read_atlas(atlas), np.arange(1), 1, np.random.default_rng(0))[0]
     rng = np.random.default_rng(1)
     for _ in range(20):
-        piece = cut_piece(found.fine, found.coarse, found.middle, found.beams, found.flags, 16, rng)
+        piece = cut_piece(found.fine, found.coarse, found.middle, found.beams, found.flags, 16, rng, ratio=2)
         assert piece.fine.shape == (32, 32) and piece.coarse.shape == (16, 16)
         assert piece.coarse[2:-2, 2:-2].max() > 0.01
         # the place maps tell where in the whole it is: zero at the middle
@@ -89,6 +89,24 @@ def test_pieces_keep_the_maps_in_register(atlas):
         assert np.allclose(np.abs(np.diff(away[0])), 1, atol=1e-3) or away.min() < 1
         bright = np.unravel_index(piece.fine.argmax(), piece.fine.shape)
         assert piece.coarse[bright[0] // 2, bright[1] // 2] > 0.1 * piece.fine.max()
+
+
+def test_batches_keep_pieces_in_register_however_they_are_flipped(atlas):
+    """The fine map, seen coarsely, is the coarse one: where it was, and turned about."""
+    known, rng = read_atlas(atlas), np.random.default_rng(0)
+    first = first_maps(known, np.arange(3), 2, 3.0, 0.0, rng)
+    for maps, ratio in ((atlas_maps(known, np.arange(3), 4, rng), 2), (first, 4)):
+        pieces = [cut_piece(found.fine, found.coarse, found.middle, found.beams, found.flags, 32, rng, ratio=ratio)
+                  for found in maps for _ in range(4)]
+        batch = _Batch(pieces, rng)
+        turned = (batch.coarse[:, 0].numpy() != np.stack([piece.coarse for piece in pieces])).any(axis=(1, 2))
+        assert 0.4 < turned.mean() < 1
+        inner = (..., slice(8, -8), slice(8, -8))
+        seen, coarse = smooth(batch.fine, CLOSER, ratio)[inner].numpy(), batch.coarse[inner].numpy()
+        if ratio == 2:
+            np.testing.assert_allclose(seen, coarse, atol=1e-5 * coarse.max())
+        for one, other in zip(seen[:, 0], coarse[:, 0], strict=True):
+            assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.97
 
 
 @pytest.fixture(scope="module")

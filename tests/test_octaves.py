@@ -318,6 +318,15 @@ def test_tampered_weights_are_refused(tmp_path):
         load_model(broken(tmp_path, lambda tensors: {k: v for k, v in tensors.items() if k != "later.out.bias"}))
 
 
+def test_weights_are_the_same_however_their_axes_lie(tmp_path):
+    value = np.arange(24, dtype=np.float16).reshape(2, 3, 4)
+    others = np.asfortranarray(value), np.moveaxis(np.moveaxis(value, 0, 2).copy(), 2, 0)
+    for number, laid in enumerate((value, *others)):
+        path = write_weights(tmp_path / f"{number}.safetensors", {"a": laid}, form=FORMAT, name="laid", architecture={},
+                             metadata={})
+        np.testing.assert_array_equal(read_weights(path, [FORMAT])[0]["a"], value)
+
+
 def test_an_evaluation_draws_such_a_model_as_an_image_does(model):
     """At the sizes of the model's stamps, from the large ones that octaves begin with."""
     from skygal.evaluation.generated import sample_generated

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from skygal.training.data.atlas import PIXELS_PER_BEAM, SIGMA
+from skygal.training.data.cores import find_maxima
 
 __all__ = ["MEASURES", "measure_sharpness"]
 
@@ -60,11 +61,10 @@ def measure_sharpness(image: np.ndarray) -> dict[str, float]:
         raise ValueError(f"image must be a finite map with flux, two-dimensional, got shape {image.shape}")
     image = image / image.max()
     bright = image > FAINTEST
-    around = ndimage.maximum_filter(image, footprint=np.arange(9).reshape(3, 3) != 4, mode="constant")
-    tops = np.argwhere(bright & (image > around))
+    tops, contrast = find_maxima(image, FAINTEST, PIXELS_PER_BEAM)
     quartiles = np.log10(np.percentile(image[bright], [25, 50, 75]))
     fine, slope = _power(image)
-    hotspot, core = _contrasts(image, bright, tops)
+    hotspot, core = _contrasts(image, bright, tops, contrast)
     values = (10 * len(tops) * BEAM_AREA / bright.sum(), ndimage.label(bright, np.ones((3, 3)))[1], fine, slope,
               *quartiles, _edge(image), hotspot, core)
     return dict(zip(MEASURES, map(float, values), strict=True))
@@ -95,19 +95,12 @@ def _edge(image: np.ndarray) -> float:
     return float(np.median(np.hypot(gy, gx)[near])) * PIXELS_PER_BEAM
 
 
-def _contrasts(image: np.ndarray, bright: np.ndarray, tops: np.ndarray) -> tuple[float, float]:
-    from scipy import ndimage
-
+def _contrasts(image: np.ndarray, bright: np.ndarray, tops: np.ndarray, contrast: np.ndarray) -> tuple[float, float]:
     if not len(tops):
         return np.nan, np.nan
-    turn = np.arange(32) * np.pi / 16
-    value = image[tuple(tops.T)]
-    ring = ndimage.map_coordinates(image, [tops[:, :1] + PIXELS_PER_BEAM * np.sin(turn),
-                                           tops[:, 1:] + PIXELS_PER_BEAM * np.cos(turn)], order=3).mean(axis=1)
-    contrast = 1 - ring / value
     y, x = np.nonzero(bright)
     middle = [(y.min() + y.max()) / 2, (x.min() + x.max()) / 2]
     away = np.hypot(*(tops - middle).T)
     radius = np.hypot(y - middle[0], x - middle[1]).max()
     core = contrast[away.argmin()] if away.min() <= CORE_REACH * radius else np.nan
-    return contrast[value.argmax()], core
+    return contrast[image[tuple(tops.T)].argmax()], core

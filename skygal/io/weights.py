@@ -38,7 +38,9 @@ def write_tensors(path: str | os.PathLike, tensors: Mapping[str, np.ndarray], he
     """Write tensors and words about them as a safetensors file, whole or not at all; return its path."""
     from safetensors.numpy import save
 
-    data = save(dict(tensors), metadata=dict(header))
+    # it writes the memory of an array, whatever the order of its axes there
+    whole = {key: np.ascontiguousarray(value) for key, value in tensors.items()}
+    data = save(whole, metadata=dict(header))
     with whole_file(path, overwrite=overwrite) as part:
         part.write_bytes(data)
     return Path(path)

@@ -41,10 +41,10 @@ class OctaveModel(nn.Module):
         self.octave, self.encoder = octave, OctaveGuide(octave.ratio)
 
     def model(self, fine: torch.Tensor, coarse: torch.Tensor, information: torch.Tensor, noise: torch.Tensor,
-              kl_weight: float = 1.0) -> None:
+              core: torch.Tensor, kl_weight: float = 1.0) -> None:
         """Pyro model: fine maps (n, 1, 2h, 2w) or larger, coarse ones (n, 1, h, w), and the rest of its inputs.
 
-        Fine maps are seen as `look_closer` sees skies.
+        Fine maps are seen as `look_closer` sees skies. What is drawn is a sky and a core, of a shape that adds to it.
         """
         pyro.module("octave", self.octave)
         n, _, h, w = coarse.shape
@@ -52,7 +52,7 @@ class OctaveModel(nn.Module):
             with poutine.scale(scale=kl_weight):
                 local = pyro.sample("local", _normal(coarse.new_zeros(n, LOCAL, h // 2, w // 2), 1.0))
                 whole = pyro.sample("whole", _normal(coarse.new_zeros(n, WHOLE), 1.0))
-            drawn = _within(look_closer(self.octave.sky(coarse, information, local, whole, noise)))
+            drawn = _within(look_closer(self.octave.sky(coarse, information, local, whole, noise)) + core)
             seen = _within(fine)
             with poutine.scale(scale=1 / CORRELATED):
                 pyro.sample("logarithm", _laplace(torch.log10(drawn.clamp_min(FLOOR)), LOGARITHM),
@@ -60,7 +60,7 @@ class OctaveModel(nn.Module):
                 pyro.sample("root", _laplace(drawn.clamp_min(1e-8).sqrt(), ROOT), obs=seen.clamp_min(1e-8).sqrt())
 
     def guide(self, fine: torch.Tensor, coarse: torch.Tensor, information: torch.Tensor, noise: torch.Tensor,
-              kl_weight: float = 1.0) -> None:
+              core: torch.Tensor, kl_weight: float = 1.0) -> None:
         """Pyro guide, with the arguments of `model`."""
         pyro.module("encoder", self.encoder)
         with pyro.plate("maps", len(fine)), poutine.scale(scale=kl_weight):

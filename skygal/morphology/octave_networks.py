@@ -9,9 +9,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import torch
+from numpy.typing import ArrayLike
 from torch import nn
 from torch.nn import functional
 
+from skygal.morphology.octave_cores import CORE_LEVELS
 from skygal.morphology.octave_inputs import INFORMATION, LOCAL, PIXELS_PER_BEAM, WHOLE
 from skygal.morphology.octave_seeing import beam_kernel, convolve, look, repeat_linearly
 from skygal.morphology.octave_skies import agree, correct, restore
@@ -26,6 +28,8 @@ BEGINNINGS = 16
 GRAIN, GRAIN_FWHM = 0.1, PIXELS_PER_BEAM / 2
 #: the sky is brighter or fainter than that by at most exp(this)
 STEEPEST = 6.0
+#: of the first octaves' coarse map, seen with a wider beam, what their sky begins with beside what is restored
+FAINT = 3e-4
 #: how often a sky is corrected in training
 CORRECTIONS = 4
 #: pixels of the rows that a convolution does at a time: what it unfolds of them stays near the processor
@@ -180,16 +184,19 @@ class Octave(_Drawing):
 class FirstOctaves(_Drawing):
     """The first two octaves at once, from a map with errors, so that they are not held to it.
 
-    One alone would have to be right in what it does not show, since the next is held to it.
+    One alone would have to be right in what it does not show, since the next is held to it. What is drawn lacks the
+    core, whose brightness is as ``cores`` say, see `skygal.morphology.octave_cores.CORE_LEVELS`.
     """
 
     ratio, noises, beside = 4, 21, 2
 
-    def __init__(self, width: int = 32, inner: int = 64, last: int = 16) -> None:
+    def __init__(self, width: int = 32, inner: int = 64, last: int = 16, *, cores: ArrayLike = CORE_LEVELS) -> None:
         super().__init__(width, inner, last)
         half = 2 * last
         self.thin, self.halfway = nn.Conv2d(width, half, 1), nn.ModuleList([_layer(half + 2, half), _layer(half, half)])
         self.thinner = nn.Conv2d(half, last, 1)
+        self.cores: torch.Tensor
+        self.register_buffer("cores", torch.as_tensor(cores, dtype=torch.float32))
 
     def sky(self, coarse: torch.Tensor, information: torch.Tensor, local: torch.Tensor, whole: torch.Tensor,
             noise: torch.Tensor, times: int | None = None) -> torch.Tensor:
@@ -201,7 +208,9 @@ class FirstOctaves(_Drawing):
         for layer in self.halfway:
             half = _bend(layer(half))
         grain = functional.pixel_shuffle(noise[:, 5:].to(own), 4)
-        start = repeat_linearly(start)
+        # what a clip took is to be drawn as well: bridges, where nothing would be
+        faint = FAINT * convolve(coarse, 2 * PIXELS_PER_BEAM, 1)
+        start = repeat_linearly(start + repeat_linearly(faint))
         return self._change(start, torch.cat([repeat_linearly(self.thinner(half)), grain], 1), logarithm(start).to(own))
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from skygal.checks import check_choice, show
 from skygal.io.weights import write_weights
 from skygal.morphology.generator import CvaeGenerator
+from skygal.morphology.octave_cores import place_core, point_map
 from skygal.morphology.octave_inputs import FRAME, LOCAL, PIXELS_PER_BEAM, WHOLE, class_flags, place_maps
 from skygal.morphology.weights_checks import fill_module
 from skygal.observation.beam import FWHM
@@ -30,7 +31,7 @@ __all__ = ["FORMAT", "OCTAVES", "Octaves", "SharpGenerator", "SkyMap", "build_ge
            "soften", "widen_stamps"]
 
 #: name and version of the format of the weights
-FORMAT = ("skygal-octaves", 3)
+FORMAT = ("skygal-octaves", 4)
 #: the last octave that can be drawn
 OCTAVES = 5
 #: octave 0's beams across a stamp's source at least, in parts of that, where octaves are drawn: a half, some two beams
@@ -269,9 +270,20 @@ def draw_next(network: FirstOctaves | Octave, sky: SkyMap, beams: float, flags: 
     with torch.inference_mode():
         # in double precision: the octaves that follow enlarge what is rounded
         fine = network(*(torch.from_numpy(value[None]).double().to(device) for value in given),
-                       times=CORRECTIONS if sky.octave > 2 else FIRST_CORRECTIONS)
+                       times=CORRECTIONS if sky.octave > 2 else FIRST_CORRECTIONS)[0, 0].cpu().numpy()
+    if sky.octave == 0:
+        fine = fine + _core(network, sky, beams, flags, fine, rng)
     first = sky.first[0] * network.ratio, sky.first[1] * network.ratio
-    return SkyMap(fine[0, 0].float().cpu().numpy(), first, sky.octave + network.ratio // 2)
+    return SkyMap(fine.astype(np.float32), first, sky.octave + network.ratio // 2)
+
+
+def _core(network: FirstOctaves, sky: SkyMap, beams: float, flags: tuple[float, float], fine: np.ndarray,
+          rng: np.random.Generator) -> np.ndarray:
+    """Return the core of a fine map, seen with its beam; it is in the middle of a pixel of that and all that follow."""
+    *place, share = place_core(sky.image, sky.middle, beams / 2 * PIXELS_PER_BEAM, network.cores.cpu().numpy(), flags,
+                               rng)
+    row, column = (round(network.ratio * at) for at in place)
+    return point_map(fine.shape, row, column, share * float(fine.sum()), PIXELS_PER_BEAM)
 
 
 def _beam_matrix(side: int, at: np.ndarray, fwhm: float) -> torch.Tensor:

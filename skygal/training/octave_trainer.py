@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from skygal.io.torch_files import check_moments
 from skygal.morphology.conditions import SIZE_TO_EXTENT
-from skygal.morphology.octave_inputs import LOCAL, WHOLE, class_flags
+from skygal.morphology.octave_cores import place_core
+from skygal.morphology.octave_inputs import LOCAL, PIXELS_PER_BEAM, WHOLE, class_flags
 from skygal.training.data.atlas import Atlas
-from skygal.training.data.octave_maps import AtlasMap, Piece, atlas_maps, cut_piece, first_maps
+from skygal.training.data.octave_maps import AtlasMap, Piece, atlas_maps, core_levels, cut_piece, first_maps
 from skygal.training.octave_settings import OctaveSettings, left_out
 
 if TYPE_CHECKING:
@@ -66,14 +68,6 @@ class OctaveTrainer:
         self.steps = settings.steps if first else settings.first_steps
         self.rows: list[dict[str, float]] = []
         self.side = settings.side if first else settings.first_side
-        torch.manual_seed(settings.seed)
-        kind = Octave if first else FirstOctaves
-        self.model, self.critic = OctaveModel(kind()), OctaveCritic()
-        for module in (self.model, self.critic):
-            module.to(memory_format=torch.channels_last)
-        self.kept = {key: value.clone() for key, value in self.model.octave.state_dict().items()}
-        self.optimizer = torch.optim.Adam(self.model.parameters(), settings.first_rate, betas=(0.5, 0.99))
-        self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), settings.critic_rate, betas=(0.0, 0.99))
         known = np.setdiff1d(np.flatnonzero(atlas.has_round_beam()),
                              left_out(len(atlas.image), settings.fold, settings.folds))
         rng = np.random.default_rng(settings.seed)
@@ -85,10 +79,17 @@ class OctaveTrainer:
         source = np.array([m.source for m in self.maps])
         self.weight = 1 / np.bincount(source)[source]
         self.weight /= self.weight.sum()
-        self.network = kind()
         frii = float(np.mean([found.flags[1] for found in self.maps]))
+        torch.manual_seed(settings.seed)
+        octave = Octave() if first else FirstOctaves(cores=core_levels({m.source: m for m in self.maps}.values()))
+        self.network, self.model, self.critic = deepcopy(octave), OctaveModel(octave), OctaveCritic()
+        for module in (self.model, self.critic):
+            module.to(memory_format=torch.channels_last)
+        self.kept = {key: value.clone() for key, value in octave.state_dict().items()}
+        self.optimizer = torch.optim.Adam(self.model.parameters(), settings.first_rate, betas=(0.5, 0.99))
+        self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), settings.critic_rate, betas=(0.0, 0.99))
         self.anchors: list[Anchor] = first.anchors if first else _anchors(base, settings, frii)
-        self.pool: list[tuple[np.ndarray, tuple[float, float], float, tuple[float, float]]] = []
+        self.pool: list[tuple] = []
 
     def _random(self, purpose: int) -> np.random.Generator:
         """Return the stream of this step for a purpose."""
@@ -114,11 +115,13 @@ class OctaveTrainer:
             image, beams, flags = images[chosen[number]]
             sky, stream = SkyMap(image).lit(), np.random.default_rng(keys[number])
             if self.first is None:
-                found[number].append((sky.image, sky.middle, beams, flags))
+                core = place_core(sky.image, sky.middle, beams / 2 * PIXELS_PER_BEAM, self.network.cores.numpy(), flags,
+                                  stream)
+                found[number].append((sky.image, sky.middle, beams, flags, core))
                 return
             sky = draw_next(self.first.network, sky, beams, flags, stream).lit()
             while True:
-                found[number].append((sky.image, sky.middle, 2.0**sky.octave * beams, flags))
+                found[number].append((sky.image, sky.middle, 2.0**sky.octave * beams, flags, None))
                 if 2.0**(sky.octave + 2) * beams > MOST_BEAMS:
                     return
                 sky = draw_next(network, sky, beams, flags, stream).lit()
@@ -141,13 +144,15 @@ class OctaveTrainer:
                 weight = near / near.sum() if near.sum() > 1e-12 else weight
             found: AtlasMap = self.maps[rng.choice(len(self.maps), p=weight)]
             pieces.append(cut_piece(found.fine, found.coarse, found.middle, found.beams, found.flags,
-                                    self.side, rng))
+                                    self.side, rng, ratio=self.model.octave.ratio,
+                                    core=None if self.first else found.core))
         return pieces
 
     def _drawn(self, rng: np.random.Generator) -> list[Piece]:
         """Return pieces of what was drawn."""
-        return [cut_piece(None, *self.pool[rng.integers(len(self.pool))], self.side, rng)
-                for _ in range(self.settings.batch)]
+        chosen = (self.pool[rng.integers(len(self.pool))] for _ in range(self.settings.batch))
+        return [cut_piece(None, image, middle, beams, flags, self.side, rng, ratio=self.model.octave.ratio, core=core)
+                for image, middle, beams, flags, core in chosen]
 
     def run_step(self) -> dict[str, float]:
         """Take a step; return its losses."""
@@ -188,7 +193,7 @@ class OctaveTrainer:
         given = self.settings
         elbo = TraceMeanField_ELBO().differentiable_loss(
             self.model.model, self.model.guide, atlas.fine, atlas.coarse, atlas.information,
-            self._noise(atlas), given.kl_weight)
+            self._noise(atlas), atlas.core, given.kl_weight)
         loss = elbo / atlas.fine.numel()
         losses, shown = {"elbo": float(loss.detach())}, []
         share = SHARPER if self.step >= SHARPENING * self.steps else 1.0
@@ -196,7 +201,7 @@ class OctaveTrainer:
         self.critic.requires_grad_(False)
         for after, (batch, real) in zip(("after_atlas", "after_stamps"), batches, strict=False):
             sky = self.model.octave.sky(batch.coarse, batch.information, *_latents(batch), self._noise(batch))
-            fine = _within(look_closer(sky))
+            fine = _within(look_closer(sky) + batch.core)
             at_drawn = self._places(batch)
             at_real = at_drawn if real is batch else self._places(real)
             distance = patch_distance(fine, _within(real.fine), at_drawn, at_real)
@@ -302,6 +307,7 @@ class _Batch:
         self.coarse = stack([piece.coarse[None] for piece in pieces])
         self.information = stack([piece.information for piece in pieces])
         self.fine = stack([image[None] for image in known]) if known else self.coarse[:0]
+        self.core = stack([piece.core[None] for piece in pieces])
 
 
 def _latents(batch: _Batch) -> tuple[torch.Tensor, torch.Tensor]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from skygal.checks import as_count, show_fields
+from skygal.training.data.cores import find_core
 
 __all__ = ["PIXELS_PER_BEAM", "Atlas", "read_atlas", "smooth_map"]
 
@@ -17,6 +19,10 @@ PIXELS_PER_BEAM = 4
 SIGMA = 1 / np.sqrt(8 * np.log(2))
 #: largest axis ratio of a beam that is as good as round
 ROUND = 1.2
+#: beams across sources that their cores are looked for with, at least and at most
+CORE_BEAMS = 12.0, 30.0
+#: of the best that a map shows, the finest beam that it is seen with
+FINEST = 0.99
 _NEEDED = ("image", "scale", "name", "label", "pixel", "beam", "las99", "quality")
 
 
@@ -65,6 +71,25 @@ class Atlas:
     def fr_class(self, row: int) -> str:
         """Return the class of a source: the first digit of MiraBest's three."""
         return {1: "FRI", 2: "FRII", 3: "hybrid"}.get(int(self.label[row]) // 100, "compact")
+
+    @cached_property
+    def cores(self) -> list[tuple[float, float, float] | None]:
+        """Row, column (pixels of ``image``) and share of the flux of each source's core, where there is one."""
+        found: list[tuple[float, float, float] | None] = []
+        for k in range(len(self.image)):
+            beams = min(CORE_BEAMS[1], FINEST * self.las[k] / self.beam[k, 0])
+            core = None
+            if beams >= CORE_BEAMS[0]:
+                wide = self.las[k] / beams / self.pixel[k]
+                size = int(np.ceil(1.5 * beams + 6)) * PIXELS_PER_BEAM
+                seen = smooth_map(self.image[k], self.beam[k] / [self.pixel[k], self.pixel[k], 1], wide, size)
+                core = find_core(seen, PIXELS_PER_BEAM)
+            if core is not None:
+                row, column = ((side - 1) / 2 + wide / PIXELS_PER_BEAM * (at - (size - 1) / 2)
+                               for at, side in zip(core, self.image[k].shape, strict=False))
+                core = row, column, core[2]
+            found.append(core)
+        return found
 
     def at(self, beams: int, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return the maps with so many beams across each source.

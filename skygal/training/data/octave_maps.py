@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from skygal.morphology.octave_cores import CORE_LEVELS, point_map
 from skygal.morphology.octave_inputs import CLOSER, PIXELS_PER_BEAM, class_flags, place_maps
-from skygal.training.data.atlas import SIGMA, Atlas
+from skygal.training.data.atlas import FINEST, SIGMA, Atlas
 
-__all__ = ["AtlasMap", "Piece", "atlas_maps", "cut_piece", "first_maps", "see_source", "source_axis", "survey_source"]
+__all__ = ["AtlasMap", "Piece", "atlas_maps", "core_levels", "cut_piece", "first_maps", "see_source", "source_axis",
+           "survey_source"]
 
 #: beams across the source, at least, in a fine map
 FEWEST = 16.0
@@ -23,8 +25,6 @@ QUIET = 0.003
 NOISE, NOISE_SCATTER, NOISE_RANGE = 0.019, 0.6, (QUIET, 0.08)
 #: standard deviations of the noise below which nothing is shown
 CLIP = 3.0
-#: of the best that a map shows, the finest beam that it is seen with
-FINEST = 0.99
 #: degrees by which maps are turned out of their axis, at most
 TURN = 12.0
 #: of the peak: what is fainter is no part of the source
@@ -35,6 +35,10 @@ AROUND = 7
 LIT = 0.01
 #: coarse pixels between that and the piece's rim
 INSIDE = 6
+#: share of the flux that the core is taken to have where none is seen
+UNSEEN = 1e-4
+#: sources that tell how bright cores are, at least
+FEW = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +59,8 @@ class AtlasMap:
         Row and column of its centre in the coarse map.
     flags : (float, float)
         See `skygal.morphology.octave_inputs.class_flags`.
+    core : (float, float, float) or None
+        Row, column and share of the flux of its core, in the coarse map.
     """
 
     source: int
@@ -63,6 +69,7 @@ class AtlasMap:
     coarse: np.ndarray
     middle: tuple[float, float]
     flags: tuple[float, float]
+    core: tuple[float, float, float] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +86,15 @@ class Piece:
         See `skygal.morphology.octave_inputs.place_maps`.
     beams : float
         Beams across the source in the coarse map.
+    core : ndarray, shape (2 side, 2 side) or (4 side, 4 side), float32
+        The core alone, zero where none is told apart.
     """
 
     fine: np.ndarray | None
     coarse: np.ndarray
     information: np.ndarray
     beams: float
+    core: np.ndarray
 
 
 def atlas_maps(atlas: Atlas, rows: np.ndarray, views: int, rng: np.random.Generator) -> list[AtlasMap]:
@@ -174,7 +184,18 @@ def _see(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple[float, .
     fine = _cut_parts(seen, parts) / np.float32(seen.max())
     coarse = smooth(torch.from_numpy(fine)[None, None], closer, ratio)[0, 0].numpy()
     y, x = (((len(seen) - 1) / 2 + by - part.start) / ratio for by, part in zip(shift.tolist(), parts, strict=True))
-    return AtlasMap(k, beams / ratio, fine, coarse, (y, x), class_flags(atlas.fr_class(k))), parts
+    core = atlas.cores[k]
+    if core is not None:
+        at = np.linalg.solve(_step(atlas, k, beams, turn), np.subtract(core[:2], centre)) + (len(seen) - 1) / 2 + shift
+        row, column = ((here - part.start) / ratio for here, part in zip(at.tolist(), parts, strict=True))
+        core = row, column, core[2]
+    return AtlasMap(k, beams / ratio, fine, coarse, (y, x), class_flags(atlas.fr_class(k)), core), parts
+
+
+def _step(atlas: Atlas, k: int, beams: float, turn: float) -> np.ndarray:
+    """Return the pixels of a source's own map to a pixel of one with so many beams across, along its axes."""
+    cos, sin = np.cos(turn), np.sin(turn)
+    return atlas.las[k] / beams / atlas.pixel[k] / PIXELS_PER_BEAM * np.array([[cos, sin], [-sin, cos]])
 
 
 def survey_source(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple[float, ...], shift: np.ndarray, *,
@@ -238,7 +259,7 @@ def _look(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple[float, 
     decay = along * (v * cos - u * sin)**2 + across * (u * cos + v * sin)**2
     wide = np.fft.irfft2(np.fft.rfft2(wide) * np.exp(-2 * np.pi**2 * decay), wide.shape)
     side = 2 * int(np.ceil((1.25 * beams + 4 * ratio) * PIXELS_PER_BEAM / 2)) + 1
-    step = fwhm / PIXELS_PER_BEAM * np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    step = _step(atlas, k, beams, turn)
     middle = (side - 1) / 2 + shift
     seen = ndimage.affine_transform(wide, step, np.array(centre) + pad - step @ middle, (side, side), order=3)
     return np.maximum(seen, 0).astype(np.float32)
@@ -263,8 +284,23 @@ def _cut_parts(seen: np.ndarray, parts: list[slice]) -> np.ndarray:
     return np.ascontiguousarray(wide[tuple(parts)])
 
 
+def core_levels(maps: Iterable[AtlasMap]) -> np.ndarray:
+    """Return how bright the cores of sources are, one map of each: see `skygal.morphology.octave_cores.CORE_LEVELS`.
+
+    A class with few sources has those.
+    """
+    out, found = np.array(CORE_LEVELS), list(maps)
+    shares = np.log([max(UNSEEN, one.core[2] if one.core else 0) for one in found])
+    for kind in range(2):
+        known = shares[[one.flags[kind] > 0 for one in found]]
+        if len(known) >= FEW:
+            out[kind] = np.quantile(known, np.linspace(0, 1, out.shape[1]))
+    return out
+
+
 def cut_piece(fine: np.ndarray | None, coarse: np.ndarray, middle: tuple[float, float], beams: float,
-              flags: tuple[float, float], side: int, rng: np.random.Generator) -> Piece:
+              flags: tuple[float, float], side: int, rng: np.random.Generator, *, ratio: int,
+              core: tuple[float, float, float] | None = None) -> Piece:
     """Return a piece of a source about some lit pixel.
 
     Parameters
@@ -275,15 +311,21 @@ def cut_piece(fine: np.ndarray | None, coarse: np.ndarray, middle: tuple[float, 
         Coarse pixels along either side, even.
     rng : numpy.random.Generator
         Draws the place.
+    ratio : int
+        How many times smaller the pixels of the fine map are.
+    core : (float, float, float), optional
+        See `AtlasMap`, if it is to be told apart. It is shown as fine maps are (see `CLOSER`).
     """
     peak = coarse.max()
     y, x = np.nonzero(coarse > LIT * peak)
     pick = rng.integers(len(y))
     y0, x0 = (int(at[pick] - rng.integers(INSIDE, side - INSIDE)) // 2 * 2 for at in (y, x))
     information = place_maps((side, side), (middle[0] - y0, middle[1] - x0), beams, flags)
-    ratio = 1 if fine is None else len(fine) // len(coarse)
     cut = None if fine is None else _cut(fine, ratio * y0, ratio * x0, ratio * side) / peak
-    return Piece(cut, _cut(coarse, y0, x0, side) / peak, information, beams)
+    row, column, share = core or (0.0, 0.0, 0.0)
+    point = point_map((ratio * side, ratio * side), ratio * (row - y0), ratio * (column - x0),
+                      ratio**2 * share * float(coarse.sum()) / peak, PIXELS_PER_BEAM / CLOSER)
+    return Piece(cut, _cut(coarse, y0, x0, side) / peak, information, beams, point.astype(np.float32))
 
 
 def _cut(image: np.ndarray, y0: int, x0: int, side: int) -> np.ndarray:

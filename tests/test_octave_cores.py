@@ -1,0 +1,148 @@
+"""Cores: points of known flux found in maps, in the places of turned views, and drawn on the ridges of sources."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from skygal.morphology.octave_cores import ALONG, CORE_LEVELS, FARTHEST, place_core, point_map
+from skygal.morphology.octave_inputs import FRAME
+from skygal.morphology.octave_networks import FirstOctaves
+from skygal.morphology.octave_seeing import smooth
+from skygal.morphology.octaves import SkyMap, draw_next
+from skygal.observation.ellipse import FWHM
+from skygal.training.data.atlas import Atlas
+from skygal.training.data.cores import find_core, find_maxima
+from skygal.training.data.octave_maps import UNSEEN, atlas_maps, core_levels, cut_piece
+
+FRII = (0.0, 1.0)
+
+
+def double(side, half, wide, bend=0.0):
+    """Return two lobes with a bridge, the middle moved up by ``bend``."""
+    y, x = np.indices((side, side)) - side // 2
+    ridge = bend * (1 - (x / half)**2)
+    lobes = sum(np.exp(-0.5 * (((x - at) / wide)**2 + ((y - ridge) / wide)**2)) for at in (-half, half))
+    return lobes + 0.1 * np.exp(-0.5 * ((y - ridge) / wide)**2) * (np.abs(x) < half)
+
+
+@pytest.mark.parametrize(("row", "column"), [(20.0, 30.0), (20.3, 29.6)])
+def test_a_point_has_its_flux_and_the_width_of_the_beam(row, column):
+    found = point_map((41, 61), row, column, 2.5, 4.0)
+    y, x = np.indices(found.shape)
+    assert found.sum() == pytest.approx(2.5, rel=1e-6)
+    assert (found * y).sum() / 2.5 == pytest.approx(row, abs=1e-6)
+    assert (found * x).sum() / 2.5 == pytest.approx(column, abs=1e-6)
+    assert np.sqrt((found * (x - column)**2).sum() / 2.5) == pytest.approx(4.0 / FWHM, rel=1e-4)
+    # half of the peak is half a FWHM away
+    assert point_map((41, 61), 20, 30, 1, 4.0)[20, 32] == pytest.approx(point_map((41, 61), 20, 30, 1, 4.0).max() / 2)
+
+
+@pytest.mark.parametrize("bend", [0.0, 12.0])
+def test_cores_are_near_the_middle_and_on_the_ridge(bend):
+    image = double(129, 40.0, 6.0, bend)
+    rng, half = np.random.default_rng(0), 46.0
+    found = np.array([place_core(image, (64.0, 64.0), half, CORE_LEVELS, FRII, rng) for _ in range(400)])
+    along = (found[:, 1] - 64) / half
+    assert along.std() == pytest.approx(ALONG, rel=0.1) and np.abs(along).max() <= FARTHEST + 1e-9
+    np.testing.assert_allclose(found[:, 0], 64 + bend * (1 - ((found[:, 1] - 64) / 40)**2), atol=0.6)
+
+
+@pytest.mark.parametrize(("flags", "levels"), [
+    ((1.0, 0.0), CORE_LEVELS[0]), (FRII, CORE_LEVELS[1]), ((1.0, 1.0), np.mean(CORE_LEVELS, axis=0)),
+    ((0.0, 0.0), CORE_LEVELS[0])])
+def test_cores_are_as_bright_as_the_quantiles_say(flags, levels):
+    rng = np.random.default_rng(1)
+    shares = [place_core(double(65, 20.0, 4.0), (32.0, 32.0), 24.0, CORE_LEVELS, flags, rng)[2] for _ in range(4000)]
+    ranks = np.linspace(0, 1, len(levels))
+    assert np.log(shares).min() >= min(levels) - 1e-9 and np.log(shares).max() <= max(levels) + 1e-9
+    np.testing.assert_allclose(np.quantile(np.log(shares), ranks[2:-1]), levels[2:-1], atol=0.2)
+
+
+def test_a_dark_column_has_its_core_in_the_middle():
+    assert place_core(np.zeros((33, 65)), (16.0, 30.0), 20.0, CORE_LEVELS, FRII, np.random.default_rng(0))[0] == 16
+
+
+@pytest.mark.parametrize("share", [0.004, 0.03])
+def test_a_core_that_is_in_a_map_is_found(share):
+    beam, wide = 4.0, double(161, 55.0, 9.0)
+    image = wide + point_map(wide.shape, 83, 74, share * wide.sum() / (1 - share), beam)
+    row, column, found = find_core(image / image.max(), beam)
+    assert (row, column) == (83, 74) and found == pytest.approx(share, rel=0.15)
+    assert find_core(wide / wide.max(), beam) is None
+    # a hotspot far out is none
+    assert find_core(wide + point_map(wide.shape, 80, 140, 0.03 * wide.sum(), beam), beam) is None
+
+
+def test_maxima_of_points_are_fifteen_sixteenths_above_their_ring():
+    image = point_map((80, 80), 20, 25, 1.0, 4.0) + point_map((80, 80), 60, 50, 3.0, 4.0)
+    tops, contrast = find_maxima(image, 0.0, 4.0)
+    np.testing.assert_array_equal(tops, [[20, 25], [60, 50]])
+    np.testing.assert_allclose(contrast, 15 / 16, atol=0.005)
+
+
+def atlas_with_cores(shares):
+    """Return doubles of 40 beams across at several angles, with cores of known shares off their middles."""
+    y, x = np.indices((201, 201)) - 100.0
+    images = []
+    for k, share in enumerate(shares):
+        angle = 0.7 * k
+        along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+        wide = sum(np.exp(-0.5 * (((along - at) / 14)**2 + (across / 10)**2)) for at in (-55, 55))
+        core = np.exp(-0.5 * ((along - 6)**2 + (across - 4)**2) * (FWHM / 4)**2)
+        images.append(wide + core * (share * wide.sum() / core.sum()))
+    n = len(shares)
+    return Atlas(np.array(images, np.float32), np.array([f"double {k}" for k in range(n)]), np.full(n, 200), np.ones(n),
+                 np.tile([4.0, 4.0, 0.0], (n, 1)), np.full(n, 160.0))
+
+
+def test_cores_are_where_the_turned_views_show_them():
+    shares = [0.05, 0.04, 0.06, 0.05, 0.0]
+    atlas = atlas_with_cores(shares)
+    found = [core[2] if core else 0 for core in atlas.cores]
+    np.testing.assert_allclose(found, np.array(shares) / (1 + np.array(shares)), rtol=0.2)
+    rng = np.random.default_rng(0)
+    maps = atlas_maps(atlas, np.arange(5), 3, rng)
+    assert len(maps) == 15
+    for one in maps:
+        assert (one.core is None) == (one.source == 4)
+        if one.core is None:
+            continue
+        row, column = (round(2 * at) for at in one.core[:2])
+        near = one.fine[row - 4:row + 5, column - 4:column + 5]
+        assert np.abs(np.subtract(np.unravel_index(near.argmax(), near.shape), 4)).max() <= 1
+        # alone, it is what is above what is around it
+        piece = cut_piece(one.fine, one.coarse, one.middle, one.beams, one.flags, 64, rng, ratio=2, core=one.core)
+        y, x = np.unravel_index(piece.core.argmax(), piece.core.shape)
+        if piece.core.max() > 0.05 and min(y, x) > 4 and max(y, x) < 123:
+            rim = piece.fine[y - 4:y + 5, x - 4:x + 5]
+            assert piece.core.max() == pytest.approx(rim.max() - rim[0].mean(), rel=0.35)
+        assert cut_piece(one.fine, one.coarse, one.middle, one.beams, one.flags, 32, rng, ratio=2).core.max() == 0
+    levels = core_levels({one.source: one for one in maps}.values())
+    assert levels.shape == np.shape(CORE_LEVELS) and np.all(levels[0] == CORE_LEVELS[0])
+    assert levels[1, 0] == pytest.approx(np.log(UNSEEN)) and np.exp(levels[1, -1]) == pytest.approx(0.057, rel=0.2)
+
+
+def test_what_is_drawn_has_a_core():
+    torch.manual_seed(0)
+    network = FirstOctaves(cores=np.full((2, 9), np.log(0.06))).double().eval()
+    side = 33
+    image = np.zeros(FRAME, np.float32)
+    image[:, 8:8 + side] = double(side, 6.0, 2.0)[side // 2 - FRAME[0] // 2:][:FRAME[0]]
+    sky = draw_next(network, SkyMap(image), 5.0, FRII, np.random.default_rng(4))
+    bare = draw_next(without_cores(network), SkyMap(image), 5.0, FRII, np.random.default_rng(4))
+    core = sky.image.astype(float) - bare.image
+    assert core.sum() / bare.image.sum(dtype=float) == pytest.approx(0.06, rel=1e-3)
+    row, column = np.unravel_index(core.argmax(), core.shape)
+    np.testing.assert_allclose(core, point_map(core.shape, row, column, core.sum(), 3.0), atol=1e-4 * core.max())
+    # in the first octave as well
+    again = smooth(torch.from_numpy(sky.image)[None, None])[0, 0].numpy()
+    np.testing.assert_array_equal(sky.smoothed().image, again)
+
+
+def without_cores(network):
+    """Return the same network, whose cores are nothing."""
+    other = FirstOctaves(cores=np.full((2, 9), -60.0)).double().eval()
+    other.load_state_dict({key: value for key, value in network.state_dict().items() if key != "cores"}, strict=False)
+    return other
