@@ -66,9 +66,10 @@ def consistency(model: str, n: int) -> np.ndarray:
                 flags = class_flags(str(batch.latents.fr_class[k]))
                 network = octaves.later if sky.octave else octaves.first
                 sky = draw_next(network, before, beams, flags, rng)
-                after = smooth(torch.from_numpy(sky.image)[None, None], ratio=network.ratio)[0, 0].numpy()
-                lit = before.image > LIT
-                row.append(float(np.sqrt(np.mean((after - before.image)[lit]**2))))
+                after = smooth(torch.from_numpy(sky.whole())[None, None], ratio=network.ratio)[0, 0].numpy()
+                known = before.whole()
+                lit = known > LIT * known.max()
+                row.append(float(np.sqrt(np.mean((after - known)[lit]**2)) / known.max()))
             found.append(row)
     return np.transpose(found)
 

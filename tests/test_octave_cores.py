@@ -8,7 +8,7 @@ import torch
 
 from skygal.morphology.octave_cores import ALONG, CORE_LEVELS, FARTHEST, place_core, point_map
 from skygal.morphology.octave_inputs import FRAME
-from skygal.morphology.octave_networks import FirstOctaves
+from skygal.morphology.octave_networks import FirstOctaves, Octave
 from skygal.morphology.octave_seeing import smooth
 from skygal.morphology.octaves import SkyMap, draw_next
 from skygal.observation.ellipse import FWHM
@@ -132,13 +132,18 @@ def test_what_is_drawn_has_a_core():
     image[:, 8:8 + side] = double(side, 6.0, 2.0)[side // 2 - FRAME[0] // 2:][:FRAME[0]]
     sky = draw_next(network, SkyMap(image), 5.0, FRII, np.random.default_rng(4))
     bare = draw_next(without_cores(network), SkyMap(image), 5.0, FRII, np.random.default_rng(4))
-    core = sky.image.astype(float) - bare.image
-    assert core.sum() / bare.image.sum(dtype=float) == pytest.approx(0.06, rel=1e-3)
-    row, column = np.unravel_index(core.argmax(), core.shape)
-    np.testing.assert_allclose(core, point_map(core.shape, row, column, core.sum(), 3.0), atol=1e-4 * core.max())
-    # in the first octave as well
-    again = smooth(torch.from_numpy(sky.image)[None, None])[0, 0].numpy()
-    np.testing.assert_array_equal(sky.smoothed().image, again)
+    np.testing.assert_array_equal(sky.image, bare.image)
+    # a point in this octave, and in those before and after
+    later = draw_next(Octave().double().eval(), sky, 5.0, FRII, np.random.default_rng(5))
+    for one in (sky, sky.smoothed(), sky.smoothed().smoothed(), sky.lit(), later):
+        core = one.whole() - one.image
+        assert core.sum() / one.image.sum(dtype=float) == pytest.approx(0.06, rel=2e-3)
+        row, column = (at - first for at, first in zip(one.core, one.first, strict=False))
+        np.testing.assert_allclose(core, point_map(core.shape, row, column, core.sum(), 3.0), atol=1e-3 * core.max())
+        assert (row - one.middle[0], column - one.middle[1]) == pytest.approx(
+            2.0**(one.octave - 2) * np.subtract((sky.core[0] - sky.first[0], sky.core[1] - sky.first[1]), sky.middle))
+    np.testing.assert_allclose(sky.smoothed().whole(), smooth(torch.from_numpy(sky.whole())[None, None])[0, 0].numpy(),
+                               atol=1e-4 * sky.image.max())
 
 
 def without_cores(network):

@@ -152,7 +152,7 @@ def draw_after_atlas(model: Any, atlas: Atlas, rows: np.ndarray, beams: float, *
         sky = SkyMap(wide[place], octave=begun)
         for _ in range(max(octaves, 1)):
             sky = draw_next(network, sky, found.beams / 2**begun, found.flags, rng)
-        image = ndimage.zoom(np.pad(sky.image, 4 * OWN_PIXELS), PIXELS_PER_BEAM / OWN_PIXELS, order=3)
+        image = ndimage.zoom(np.pad(sky.whole(), 4 * OWN_PIXELS), PIXELS_PER_BEAM / OWN_PIXELS, order=3)
         maps.append(np.maximum(image, 0) / image.max())
     return maps
 

@@ -145,7 +145,8 @@ class Octaves:
             sky = draw_next(network, sky, beams, flags, streams.generator("octave", sky.octave), self.device)
         if sky.octave > octaves:
             sky = sky.smoothed()
-        image = np.maximum(sky.image - DARK * sky.image.max(), 0)
+        image = sky.whole()
+        image = np.maximum(image - DARK * image.max(), 0)
         return (image / image.sum(dtype=float)).astype(np.float32)
 
 
@@ -203,16 +204,19 @@ class SkyMap:
     Attributes
     ----------
     image : ndarray, shape (ny, nx), float32
-        Brightness, 3 pixels to the FWHM of its beam.
+        Brightness, 3 pixels to the FWHM of its beam, without the core.
     first : (int, int)
         Row and column of its first pixel in the frame of that octave; they and its sides are even.
     octave : int
         How many octaves were drawn.
+    core : (float, float, float)
+        Row and column of the core in that frame, and its flux; it is a point at every resolution.
     """
 
     image: np.ndarray
     first: tuple[int, int] = (0, 0)
     octave: int = 0
+    core: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @property
     def middle(self) -> tuple[float, float]:
@@ -227,14 +231,22 @@ class SkyMap:
         from skygal.morphology.octave_seeing import smooth
 
         image = smooth(torch.from_numpy(self.image)[None, None])[0, 0].numpy()
-        return SkyMap(image, (self.first[0] // 2, self.first[1] // 2), self.octave - 1)
+        row, column, flux = self.core
+        return SkyMap(image, (self.first[0] // 2, self.first[1] // 2), self.octave - 1, (row / 2, column / 2, flux / 4))
 
     def lit(self) -> SkyMap:
         """Return the part of it that is lit and what is around, of peak 1."""
-        image = np.maximum(self.image, 0) / self.image.max()
+        peak = self.image.max()
+        image = np.maximum(self.image, 0) / peak
         rows, columns = part = _lit_part(image)
         return SkyMap(np.ascontiguousarray(image[part]), (self.first[0] + rows.start, self.first[1] + columns.start),
-                      self.octave)
+                      self.octave, (*self.core[:2], self.core[2] / float(peak)))
+
+    def whole(self) -> np.ndarray:
+        """Return the image with the core, float64."""
+        row, column, flux = self.core
+        return self.image + point_map(self.image.shape, row - self.first[0], column - self.first[1], flux,
+                                      PIXELS_PER_BEAM)
 
 
 def draw_next(network: FirstOctaves | Octave, sky: SkyMap, beams: float, flags: tuple[float, float],
@@ -271,19 +283,13 @@ def draw_next(network: FirstOctaves | Octave, sky: SkyMap, beams: float, flags: 
         # in double precision: the octaves that follow enlarge what is rounded
         fine = network(*(torch.from_numpy(value[None]).double().to(device) for value in given),
                        times=CORRECTIONS if sky.octave > 2 else FIRST_CORRECTIONS)[0, 0].cpu().numpy()
+    ratio, core = network.ratio, sky.core
     if sky.octave == 0:
-        fine = fine + _core(network, sky, beams, flags, fine, rng)
-    first = sky.first[0] * network.ratio, sky.first[1] * network.ratio
-    return SkyMap(fine.astype(np.float32), first, sky.octave + network.ratio // 2)
-
-
-def _core(network: FirstOctaves, sky: SkyMap, beams: float, flags: tuple[float, float], fine: np.ndarray,
-          rng: np.random.Generator) -> np.ndarray:
-    """Return the core of a fine map, seen with its beam; it is in the middle of a pixel of that and all that follow."""
-    *place, share = place_core(sky.image, sky.middle, beams / 2 * PIXELS_PER_BEAM, network.cores.cpu().numpy(), flags,
-                               rng)
-    row, column = (round(network.ratio * at) for at in place)
-    return point_map(fine.shape, row, column, share * float(fine.sum()), PIXELS_PER_BEAM)
+        row, column, share = place_core(sky.image, sky.middle, beams / 2 * PIXELS_PER_BEAM,
+                                        network.cores.cpu().numpy(), flags, rng)
+        core = row + sky.first[0], column + sky.first[1], share * float(fine.sum()) / ratio**2
+    return SkyMap(fine.astype(np.float32), (sky.first[0] * ratio, sky.first[1] * ratio), sky.octave + ratio // 2,
+                  (core[0] * ratio, core[1] * ratio, core[2] * ratio**2))
 
 
 def _beam_matrix(side: int, at: np.ndarray, fwhm: float) -> torch.Tensor:

@@ -121,7 +121,9 @@ class OctaveTrainer:
                 return
             sky = draw_next(self.first.network, sky, beams, flags, stream).lit()
             while True:
-                found[number].append((sky.image, sky.middle, 2.0**sky.octave * beams, flags, None))
+                row, column, flux = sky.core
+                core = row - sky.first[0], column - sky.first[1], flux / float(sky.image.sum())
+                found[number].append((sky.image, sky.middle, 2.0**sky.octave * beams, flags, core))
                 if 2.0**(sky.octave + 2) * beams > MOST_BEAMS:
                     return
                 sky = draw_next(network, sky, beams, flags, stream).lit()
