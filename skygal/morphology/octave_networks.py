@@ -209,7 +209,7 @@ class FirstOctaves(_Drawing):
             half = _bend(layer(half))
         grain = functional.pixel_shuffle(noise[:, 5:].to(own), 4)
         # what a clip took is to be drawn as well: bridges, where nothing would be
-        faint = FAINT * convolve(coarse, 2 * PIXELS_PER_BEAM, 1)
+        faint = FAINT * convolve(coarse, PIXELS_PER_BEAM, 1)
         start = repeat_linearly(start + repeat_linearly(faint))
         return self._change(start, torch.cat([repeat_linearly(self.thinner(half)), grain], 1), logarithm(start).to(own))
 
