@@ -13,16 +13,17 @@ from astropy.table import QTable
 
 import skygal
 from skygal.io.weights import read_weights, write_weights
-from skygal.morphology import octave_networks, octave_seeing
-from skygal.morphology.batches import make_stamps
+from skygal.morphology import batches, octave_networks, octave_seeing
+from skygal.morphology.batches import begin_octaves, make_stamps
 from skygal.morphology.checkpoint import WEIGHTS, load_model
+from skygal.morphology.clip import clip_stamps
 from skygal.morphology.latents import sample_keys, sample_latents
 from skygal.morphology.measure import measure_stamps
 from skygal.morphology.octave_inputs import class_flags
 from skygal.morphology.octave_networks import GRAIN, GRAIN_FWHM, add_grain
 from skygal.morphology.octave_seeing import blur, repeat_linearly, see_coarsely, smooth, upsample
 from skygal.morphology.octave_skies import agree, correct, restore
-from skygal.morphology.octaves import FORMAT, OCTAVES, SkyMap, draw_next, widen_stamps
+from skygal.morphology.octaves import FORMAT, HIDDEN, OCTAVES, SHOWN, SkyMap, draw_next, widen_stamps
 from skygal.observation.ellipse import FWHM
 from skygal.seeds import Seeds
 from skygal.stamps.across import draw_across
@@ -196,6 +197,24 @@ def test_a_source_does_not_depend_on_the_others(model, batch):
         torch.set_num_threads(before)
     for (a, _), (b, _) in zip(again, alone, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_octaves_begin_with_what_first_shows(monkeypatch):
+    """Of a double all but its faint outskirts; of a bright core's faint lobes no more than a part is cut."""
+    y, x = np.indices((60, 120)) - [[[30]], [[60]]]
+
+    def blob(at, peak, wide):
+        return peak * np.exp(-0.5 * ((x - at)**2 + y**2) / wide**2)
+
+    images = np.array([blob(-30, 1, 4) + blob(30, 0.8, 4) + blob(0, 0.02, 8),
+                       blob(0, 1, 2) + blob(-35, 0.025, 8) + blob(35, 0.025, 8)], np.float32)
+    monkeypatch.setattr(batches, "soften", lambda stamps, fwhm: stamps)
+    double, cored = shown = begin_octaves(images, 3.0, beam_fwhm=3.0)
+    assert not double[:, 55:65].any() and double[double > 0].min() == pytest.approx(SHOWN, rel=0.1)
+    assert cored[30, 25] > 0 and cored[30, 95] > 0
+    cut = 1 - shown.sum(axis=(1, 2)) / clip_stamps(images, 3.0, beam_fwhm=3.0).sum(axis=(1, 2))
+    assert 0.02 < cut[0] < HIDDEN and cut[1] == pytest.approx(HIDDEN, abs=0.02)
+    np.testing.assert_array_equal(begin_octaves(images, None, beam_fwhm=3.0), images)
 
 
 def test_octaves_are_as_many_as_the_beam_needs(model):
