@@ -379,12 +379,12 @@ def sharp():
     from skygal.evaluation.sharp_table import draw_sources
 
     model, beams, decades = skygal.load_model("first-atlas"), (5, 12, 25, 50, 100), 3.5
-    fig, axes = grid(6, len(beams), aspect=0.47)
+    fig, axes = grid(6, len(beams), aspect=0.55)
     for column, across in enumerate(beams):
         for row, image in enumerate(draw_sources(model, 6, across, frii=0.5, seed=4)):
-            half = round((0.34 * across + 1.2) * 4)
+            half = round((0.42 * across + 1.2) * 4)
             wide, middle = np.pad(image, half), image.shape[0] // 2 + half
-            part = wide[middle - half:middle + half, middle - round(2.2 * half):middle + round(2.2 * half)]
+            part = wide[middle - half:middle + half, middle - round(1.85 * half):middle + round(1.85 * half)]
             axes[row, column].imshow(np.log10(np.maximum(part, 10**-decades)), origin="lower", cmap="inferno",
                                      vmin=-decades, vmax=0)
         axes[0, column].set_title(f"{across} beams across", fontsize=8)

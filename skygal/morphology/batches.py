@@ -15,7 +15,7 @@ from skygal.morphology.conditions import measure_bending
 from skygal.morphology.generator import DECODE_BLOCK
 from skygal.morphology.latents import Latents
 from skygal.morphology.measure import Shapes, largest_size, measure_stamps
-from skygal.morphology.octaves import HIDDEN, SHOWN, soften
+from skygal.morphology.octaves import SHOWN, soften
 from skygal.seeds import next_keys
 
 if TYPE_CHECKING:
@@ -108,18 +108,8 @@ def finish_stamps(model: Generator, stamps: np.ndarray, clip_sigma: float | None
 
 
 def begin_octaves(stamps: np.ndarray, clip_sigma: float | None, *, beam_fwhm: float) -> np.ndarray:
-    """Return decoded stamps, (n, ny, nx), clipped to what FIRST shows of such sources, without the clip's edges.
-
-    A bright core must not hide the lobes: no more than `HIDDEN` of the flux is cut.
-    """
-    if clip_sigma is not None:
-        clipped = clip_stamps(stamps, clip_sigma, beam_fwhm=beam_fwhm)
-        values = np.sort(clipped.reshape(len(clipped), -1), axis=1)
-        below = np.cumsum(values, axis=1, dtype=float)
-        level = np.take_along_axis(values, (below < HIDDEN * below[:, -1:]).sum(axis=1, keepdims=True), 1)[:, 0]
-        faintest = np.minimum(SHOWN, level / values[:, -1])
-        stamps = clip_stamps(clipped, clip_sigma, beam_fwhm=beam_fwhm, faintest=faintest)
-    return soften(stamps, beam_fwhm)
+    """Return decoded stamps, (n, ny, nx), clipped to what FIRST can have shown, without the clip's edges."""
+    return soften(clip_stamps(stamps, clip_sigma, beam_fwhm=beam_fwhm, faintest=SHOWN), beam_fwhm)
 
 
 def _measured(start: int, part: Latents, stamps: np.ndarray, las: np.ndarray, bending: np.ndarray,

@@ -59,7 +59,7 @@ def noise_floor(stamps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def clip_stamps(stamps: np.ndarray, clip_sigma: float | None = 3.0, *, beam_fwhm: float,
-                faintest: float | np.ndarray | None = None) -> np.ndarray:
+                faintest: float | None = None) -> np.ndarray:
     """Return stamps with the floor and isolated specks set to zero.
 
     Parameters
@@ -71,7 +71,7 @@ def clip_stamps(stamps: np.ndarray, clip_sigma: float | None = 3.0, *, beam_fwhm
         peak where that is less. None returns the stamps as they are.
     beam_fwhm : float
         The stamps' own beam, in pixels: islands smaller than its area become zero.
-    faintest : float or ndarray, shape (n,), optional
+    faintest : float, optional
         Of the peak: what is fainter becomes zero, however low the floor is.
 
     Returns
@@ -88,7 +88,7 @@ def clip_stamps(stamps: np.ndarray, clip_sigma: float | None = 3.0, *, beam_fwhm
     peak = stamps.max(axis=(1, 2))
     threshold = np.minimum(level + clip_sigma * scatter, 0.5 * peak)[:, None, None]
     if faintest is not None:
-        threshold = np.maximum(threshold, (np.minimum(faintest, 0.5) * peak)[:, None, None])
+        threshold = np.maximum(threshold, min(faintest, 0.5) * peak[:, None, None])
     kept = np.where(stamps > threshold, stamps, np.float32(0))
     labels, count = ndimage.label(kept, structure=_IN_PLANE)
     lit = np.flatnonzero(labels)
