@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from skygal.morphology.measure import measure_stamps
 from skygal.morphology.octave_cores import ALONG, CORE_LEVELS, FARTHEST, place_core, point_map
 from skygal.morphology.octave_inputs import FRAME
 from skygal.morphology.octave_networks import FirstOctaves, Octave
 from skygal.morphology.octave_seeing import smooth
 from skygal.morphology.octaves import SkyMap, draw_next
+from skygal.morphology.views import StampView, view_shapes
 from skygal.observation.ellipse import FWHM
 from skygal.training.data.atlas import Atlas
 from skygal.training.data.cores import find_core, find_maxima
@@ -144,6 +146,21 @@ def test_what_is_drawn_has_a_core():
             2.0**(one.octave - 2) * np.subtract((sky.core[0] - sky.first[0], sky.core[1] - sky.first[1]), sky.middle))
     np.testing.assert_allclose(sky.smoothed().whole(), smooth(torch.from_numpy(sky.whole())[None, None])[0, 0].numpy(),
                                atol=1e-4 * sky.image.max())
+
+
+def test_a_bright_core_leaves_the_source_its_size():
+    """It outshines all else in a sharp view, and is found as far from the middle as in a coarse one."""
+    stamp = double(129, 40.0, 6.0)[None]
+    shapes = measure_stamps(stamp, beam_fwhm=3.0)[0]
+    for pixels, share in ((1.5, 0.1), (1.5, 1e-3), (4.0, 0.1)):
+        wide = double(round(64.5 * pixels) * 2 + 1, 40.0 * pixels, 6.0 * pixels)
+        middle = len(wide) // 2
+        sharp = wide + point_map(wide.shape, middle, middle + 10 * pixels, share * wide.sum(), 3.0)
+        found = view_shapes(StampView(slice(0, 1), (sharp / sharp.sum())[None], pixels), shapes)
+        assert found.las[0] == pytest.approx(shapes.las[0] * pixels)
+        if share > 0.01:
+            assert found.core_frac[0] == pytest.approx(share / (1 + share), rel=0.05)
+            assert found.core[0, 0] == pytest.approx(middle + 10 * pixels, abs=0.1)
 
 
 def without_cores(network):

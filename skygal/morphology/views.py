@@ -88,4 +88,5 @@ def view_shapes(view: StampView, shapes: Shapes) -> Shapes:
     """Return the shapes of what is drawn, in its own pixels, of stamps of which some are drawn."""
     if view.pixels == 1:
         return shapes[view.part]
-    return measure_stamps(view.images, beam_fwhm=PIXELS_PER_BEAM)[0]
+    # a core is the brighter beside the rest the sharper the view: the source's size is that of its stamp
+    return measure_stamps(view.images, beam_fwhm=PIXELS_PER_BEAM, las=shapes.las[view.part] * view.pixels)[0]

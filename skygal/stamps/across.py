@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -93,4 +92,4 @@ def draw_across(model: Any, batch: Batch, *, beams: float | np.ndarray, size: in
         images[view.part] = render_stamps(view.images, shapes.centre, np.full((n, 2), (size - 1) / 2), affine, kernel,
                                           own, (size, size))
     images = np.maximum(images - DARK * images.max(axis=(1, 2), keepdims=True), 0)
-    return images, replace(measure_stamps(images, beam_fwhm=wide)[0], las=across)
+    return images, measure_stamps(images, beam_fwhm=wide, las=across)[0]
