@@ -342,6 +342,9 @@ def test_weights_are_the_same_however_their_axes_lie(tmp_path):
         path = write_weights(tmp_path / f"{number}.safetensors", {"a": laid}, form=FORMAT, name="laid", architecture={},
                              metadata={})
         np.testing.assert_array_equal(read_weights(path, [FORMAT])[0]["a"], value)
+    path = write_weights(tmp_path / "number.safetensors", {"a": value[1, 2, 3]}, form=FORMAT, name="one",
+                         architecture={}, metadata={})
+    assert read_weights(path, [FORMAT])[0]["a"].shape == ()
 
 
 def test_an_evaluation_draws_such_a_model_as_an_image_does(model):

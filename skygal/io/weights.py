@@ -39,7 +39,7 @@ def write_tensors(path: str | os.PathLike, tensors: Mapping[str, np.ndarray], he
     from safetensors.numpy import save
 
     # it writes the memory of an array, whatever the order of its axes there
-    whole = {key: np.ascontiguousarray(value) for key, value in tensors.items()}
+    whole = {key: np.asarray(value, order="C") for key, value in tensors.items()}
     data = save(whole, metadata=dict(header))
     with whole_file(path, overwrite=overwrite) as part:
         part.write_bytes(data)
