@@ -62,6 +62,16 @@ def test_cores_are_as_bright_as_the_quantiles_say(flags, levels):
     np.testing.assert_allclose(np.quantile(np.log(shares), ranks[2:-1]), levels[2:-1], atol=0.2)
 
 
+def test_places_do_not_jump():
+    """Half a pixel further along, the ridge is as much further up, wherever pixels begin."""
+    image, half = double(129, 40.0, 6.0, 12.0), 46.0
+    rows = [place_core(image, (64.0, 64.0 + shift), half, CORE_LEVELS, FRII, np.random.default_rng(3))[:2]
+            for shift in np.linspace(0, 2, 81)]
+    steps = np.abs(np.diff(rows, axis=0))
+    np.testing.assert_allclose(steps[:, 1], 0.025, atol=1e-9)
+    assert steps[:, 0].max() < 0.025
+
+
 def test_a_dark_column_has_its_core_in_the_middle():
     assert place_core(np.zeros((33, 65)), (16.0, 30.0), 20.0, CORE_LEVELS, FRII, np.random.default_rng(0))[0] == 16
 

@@ -335,6 +335,11 @@ def test_tampered_weights_are_refused(tmp_path):
         load_model(broken(tmp_path, lambda tensors: {k: v for k, v in tensors.items() if k != "later.out.bias"}))
 
 
+def test_cores_brighter_than_their_sources_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="first.cores must be logarithms of shares, at most 0, got 3"):
+        load_model(broken(tmp_path, lambda tensors: {**tensors, "first.cores": np.full((2, 9), 3, np.float16)}))
+
+
 def test_weights_are_the_same_however_their_axes_lie(tmp_path):
     value = np.arange(24, dtype=np.float16).reshape(2, 3, 4)
     others = np.asfortranarray(value), np.moveaxis(np.moveaxis(value, 0, 2).copy(), 2, 0)

@@ -43,14 +43,17 @@ def place_core(coarse: np.ndarray, middle: tuple[float, float], half: float, lev
         The place, and the core's flux in parts of that of the rest.
     """
     along, rank = rng.standard_normal(), rng.random()
-    column = middle[1] + half * np.clip(ALONG * along, -FARTHEST, FARTHEST)
-    weight = np.square(coarse[:, int(np.clip(round(column), 0, coarse.shape[1] - 1))].astype(float))
+    column = float(np.clip(middle[1] + half * np.clip(ALONG * along, -FARTHEST, FARTHEST), 0, coarse.shape[1] - 1))
+    # between pixels, since a place that jumped would be another one where numbers are rounded otherwise
+    before, part = int(column), column % 1
+    near = coarse[:, [before, min(before + 1, coarse.shape[1] - 1)]].astype(float)**2
+    weight = near @ [1 - part, part]
     row = float((weight * np.arange(len(weight))).sum() / weight.sum()) if weight.any() else middle[0]
     # hybrids have both, and compact sources neither
     mix = np.array(flags) / sum(flags) if any(flags) else np.array([1.0, 0.0])
     logarithms = mix @ np.asarray(levels, float)
     share = np.exp(np.interp(rank, np.linspace(0, 1, len(logarithms)), logarithms))
-    return row, float(column), float(share)
+    return row, column, float(share)
 
 
 def point_map(shape: tuple[int, int], row: float, column: float, flux: float, fwhm: float) -> np.ndarray:

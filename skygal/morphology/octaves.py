@@ -397,6 +397,8 @@ def build_generator(tensors: Mapping[str, np.ndarray], description: Mapping[str,
     with Unset():
         first, later = FirstOctaves(*given["first"]), Octave(*given["later"])
     fill_module(torch.nn.ModuleDict({"first": first, "later": later}), "", tensors)
+    if first.cores.max() > 0:
+        raise ValueError(f"first.cores must be logarithms of shares, at most 0, got {float(first.cores.max()):g}")
     octaves = Octaves(first, later, factor=given["factor"], device=device)
     return SharpGenerator(base, octaves, tuple(given["extent"]), name=description["name"], sha256=sha256,
                           metadata=description["metadata"])
