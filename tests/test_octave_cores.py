@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from skygal.morphology.measure import measure_stamps
-from skygal.morphology.octave_cores import ALONG, CORE_LEVELS, FARTHEST, place_core, point_map
+from skygal.morphology.octave_cores import ALONG, CORE_LEVELS, FARTHEST, place_core
 from skygal.morphology.octave_inputs import FRAME
 from skygal.morphology.octave_networks import FirstOctaves, Octave
 from skygal.morphology.octave_seeing import smooth
 from skygal.morphology.octaves import SkyMap, draw_next
+from skygal.morphology.point import point_map
 from skygal.morphology.views import StampView, view_shapes
 from skygal.observation.ellipse import FWHM
 from skygal.training.data.atlas import Atlas
@@ -45,7 +46,7 @@ def test_a_point_has_its_flux_and_the_width_of_the_beam(row, column):
 def test_cores_are_near_the_middle_and_on_the_ridge(bend):
     image = double(129, 40.0, 6.0, bend)
     rng, half = np.random.default_rng(0), 46.0
-    found = np.array([place_core(image, (64.0, 64.0), half, CORE_LEVELS, FRII, rng) for _ in range(400)])
+    found = np.array([place_core(image, (64.0, 64.0), half / 1.5, CORE_LEVELS, FRII, rng) for _ in range(400)])
     along = (found[:, 1] - 64) / half
     assert along.std() == pytest.approx(ALONG, rel=0.1) and np.abs(along).max() <= FARTHEST + 1e-9
     np.testing.assert_allclose(found[:, 0], 64 + bend * (1 - ((found[:, 1] - 64) / 40)**2), atol=0.6)
@@ -56,7 +57,7 @@ def test_cores_are_near_the_middle_and_on_the_ridge(bend):
     ((0.0, 0.0), CORE_LEVELS[0])])
 def test_cores_are_as_bright_as_the_quantiles_say(flags, levels):
     rng = np.random.default_rng(1)
-    shares = [place_core(double(65, 20.0, 4.0), (32.0, 32.0), 24.0, CORE_LEVELS, flags, rng)[2] for _ in range(4000)]
+    shares = [place_core(double(65, 20.0, 4.0), (32.0, 32.0), 16.0, CORE_LEVELS, flags, rng)[2] for _ in range(4000)]
     ranks = np.linspace(0, 1, len(levels))
     assert np.log(shares).min() >= min(levels) - 1e-9 and np.log(shares).max() <= max(levels) + 1e-9
     np.testing.assert_allclose(np.quantile(np.log(shares), ranks[2:-1]), levels[2:-1], atol=0.2)
@@ -65,7 +66,7 @@ def test_cores_are_as_bright_as_the_quantiles_say(flags, levels):
 def test_places_do_not_jump():
     """Half a pixel further along, the ridge is as much further up, wherever pixels begin."""
     image, half = double(129, 40.0, 6.0, 12.0), 46.0
-    rows = [place_core(image, (64.0, 64.0 + shift), half, CORE_LEVELS, FRII, np.random.default_rng(3))[:2]
+    rows = [place_core(image, (64.0, 64.0 + shift), half / 1.5, CORE_LEVELS, FRII, np.random.default_rng(3))[:2]
             for shift in np.linspace(0, 2, 81)]
     steps = np.abs(np.diff(rows, axis=0))
     np.testing.assert_allclose(steps[:, 1], 0.025, atol=1e-9)
@@ -73,7 +74,7 @@ def test_places_do_not_jump():
 
 
 def test_a_dark_column_has_its_core_in_the_middle():
-    assert place_core(np.zeros((33, 65)), (16.0, 30.0), 20.0, CORE_LEVELS, FRII, np.random.default_rng(0))[0] == 16
+    assert place_core(np.zeros((33, 65)), (16.0, 30.0), 13.0, CORE_LEVELS, FRII, np.random.default_rng(0))[0] == 16
 
 
 @pytest.mark.parametrize("share", [0.004, 0.03])

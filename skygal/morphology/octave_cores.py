@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from skygal.observation.ellipse import FWHM
+from skygal.morphology.octave_inputs import PIXELS_PER_BEAM
 
-__all__ = ["CORE_LEVELS", "place_core", "point_map"]
+__all__ = ["CORE_LEVELS", "place_core"]
 
 #: standard deviation of a core's place along the source's axis about its middle, in half its largest size, and the most
 ALONG, FARTHEST = 0.08, 0.2
@@ -16,7 +16,7 @@ CORE_LEVELS = ((-9.2, -9.2, -6.4, -5.0, -4.1, -3.7, -3.3, -2.8, -2.3),
                (-9.2, -9.2, -7.7, -6.6, -6.1, -5.7, -5.3, -4.0, -3.3))
 
 
-def place_core(coarse: np.ndarray, middle: tuple[float, float], half: float, levels: np.ndarray,
+def place_core(coarse: np.ndarray, middle: tuple[float, float], beams: float, levels: np.ndarray,
                flags: tuple[float, float], rng: np.random.Generator) -> tuple[float, float, float]:
     """Draw where a source's core is and how bright.
 
@@ -28,8 +28,8 @@ def place_core(coarse: np.ndarray, middle: tuple[float, float], half: float, lev
         The source as it is known, its axis along x.
     middle : (float, float)
         Row and column of its middle.
-    half : float
-        Half of its largest size, in pixels.
+    beams : float
+        Beams across it.
     levels : ndarray, shape (2, q)
         See `CORE_LEVELS`.
     flags : (float, float)
@@ -42,7 +42,7 @@ def place_core(coarse: np.ndarray, middle: tuple[float, float], half: float, lev
     row, column, share : float
         The place, and the core's flux in parts of that of the rest.
     """
-    along, rank = rng.standard_normal(), rng.random()
+    along, rank, half = rng.standard_normal(), rng.random(), beams / 2 * PIXELS_PER_BEAM
     column = float(np.clip(middle[1] + half * np.clip(ALONG * along, -FARTHEST, FARTHEST), 0, coarse.shape[1] - 1))
     # between pixels, since a place that jumped would be another one where numbers are rounded otherwise
     before, part = int(column), column % 1
@@ -54,11 +54,3 @@ def place_core(coarse: np.ndarray, middle: tuple[float, float], half: float, lev
     logarithms = mix @ np.asarray(levels, float)
     share = np.exp(np.interp(rank, np.linspace(0, 1, len(logarithms)), logarithms))
     return row, column, float(share)
-
-
-def point_map(shape: tuple[int, int], row: float, column: float, flux: float, fwhm: float) -> np.ndarray:
-    """Return a point of so much flux, seen with a round beam of a FWHM in pixels, float64."""
-    sigma = fwhm / FWHM
-    along, across = (np.exp(-0.5 * ((np.arange(side) - at) / sigma)**2) for side, at in zip(shape, (row, column),
-                                                                                             strict=True))
-    return flux / (2 * np.pi * sigma**2) * along[:, None] * across

@@ -15,8 +15,9 @@ import numpy as np
 from skygal.checks import check_choice, show
 from skygal.io.weights import write_weights
 from skygal.morphology.generator import CvaeGenerator
-from skygal.morphology.octave_cores import place_core, point_map
+from skygal.morphology.octave_cores import place_core
 from skygal.morphology.octave_inputs import FRAME, LOCAL, PIXELS_PER_BEAM, WHOLE, class_flags, place_maps
+from skygal.morphology.point import point_map
 from skygal.morphology.weights_checks import fill_module
 from skygal.observation.beam import FWHM
 from skygal.rendering.threads import each_block
@@ -285,8 +286,7 @@ def draw_next(network: FirstOctaves | Octave, sky: SkyMap, beams: float, flags: 
                        times=CORRECTIONS if sky.octave > 2 else FIRST_CORRECTIONS)[0, 0].cpu().numpy()
     ratio, core = network.ratio, sky.core
     if sky.octave == 0:
-        row, column, share = place_core(sky.image, sky.middle, beams / 2 * PIXELS_PER_BEAM,
-                                        network.cores.cpu().numpy(), flags, rng)
+        row, column, share = place_core(sky.image, sky.middle, beams, network.cores.cpu().numpy(), flags, rng)
         core = row + sky.first[0], column + sky.first[1], share * float(fine.sum()) / ratio**2
     return SkyMap(fine.astype(np.float32), (sky.first[0] * ratio, sky.first[1] * ratio), sky.octave + ratio // 2,
                   (core[0] * ratio, core[1] * ratio, core[2] * ratio**2))

@@ -1,4 +1,4 @@
-"""Unresolved flux added to stamps, as their own beam shows it."""
+"""Unresolved flux, as a beam shows it: in stamps, and anywhere in or beside a map."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from skygal.observation.ellipse import FWHM
 
-__all__ = ["add_points"]
+__all__ = ["add_points", "point_map"]
 
 #: standard deviations of the beam that a point reaches
 POINT_REACH = 4.5
@@ -38,6 +38,17 @@ def add_points(stamps: np.ndarray, place: np.ndarray, flux: np.ndarray, *, fwhm:
         across = [_profile(n, at, fwhm / FWHM) for n, at in zip(stamps.shape[1:], place[k, ::-1], strict=True)]
         out[k] += (flux[k] * np.multiply.outer(*across)).astype(np.float32)
     return out
+
+
+def point_map(shape: tuple[int, int], row: float, column: float, flux: float, fwhm: float) -> np.ndarray:
+    """Return a point of so much flux, seen with a round beam of a FWHM in pixels, float64.
+
+    It has no rim, and what of it is beyond the map is not made up for: so it is the same in any part of the map.
+    """
+    sigma = fwhm / FWHM
+    along, across = (np.exp(-0.5 * ((np.arange(side) - at) / sigma)**2)
+                     for side, at in zip(shape, (row, column), strict=True))
+    return flux / (2 * np.pi * sigma**2) * along[:, None] * across
 
 
 def _profile(n: int, at: float, sigma: float) -> np.ndarray:

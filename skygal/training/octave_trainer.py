@@ -10,7 +10,7 @@ import numpy as np
 from skygal.io.torch_files import check_moments
 from skygal.morphology.conditions import SIZE_TO_EXTENT
 from skygal.morphology.octave_cores import place_core
-from skygal.morphology.octave_inputs import LOCAL, PIXELS_PER_BEAM, WHOLE, class_flags
+from skygal.morphology.octave_inputs import LOCAL, WHOLE, class_flags
 from skygal.training.data.atlas import Atlas
 from skygal.training.data.octave_maps import AtlasMap, Piece, atlas_maps, core_levels, cut_piece, first_maps
 from skygal.training.octave_settings import OctaveSettings, left_out
@@ -115,8 +115,7 @@ class OctaveTrainer:
             image, beams, flags = images[chosen[number]]
             sky, stream = SkyMap(image).lit(), np.random.default_rng(keys[number])
             if self.first is None:
-                core = place_core(sky.image, sky.middle, beams / 2 * PIXELS_PER_BEAM, self.network.cores.numpy(), flags,
-                                  stream)
+                core = place_core(sky.image, sky.middle, beams, self.network.cores.numpy(), flags, stream)
                 found[number].append((sky.image, sky.middle, beams, flags, core))
                 return
             sky = draw_next(self.first.network, sky, beams, flags, stream).lit()

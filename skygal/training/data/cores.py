@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from skygal.observation.ellipse import beam_area
+
 __all__ = ["find_core", "find_maxima"]
 
 #: of the peak: what is fainter is no core, and no part of the source when its middle is found
@@ -62,6 +64,5 @@ def find_core(image: np.ndarray, beam: float) -> tuple[int, int, float] | None:
         return None
     best = chosen[contrast[chosen].argmax()]
     row, column = tops[best].tolist()
-    area = np.pi / (4 * np.log(2)) * beam**2
     # of a point on what is smooth around it, a sixteenth is left on the ring
-    return row, column, float(contrast[best] * image[row, column] * 16 / 15 * area / image.sum())
+    return row, column, float(contrast[best] * image[row, column] * 16 / 15 * beam_area(beam) / image.sum())

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skygal.morphology.octave_cores import CORE_LEVELS, point_map
+from skygal.morphology.octave_cores import CORE_LEVELS
 from skygal.morphology.octave_inputs import CLOSER, PIXELS_PER_BEAM, class_flags, place_maps
+from skygal.morphology.point import point_map
 from skygal.training.data.atlas import FINEST, SIGMA, Atlas
 
 __all__ = ["AtlasMap", "Piece", "atlas_maps", "core_levels", "cut_piece", "first_maps", "see_source", "source_axis",
