@@ -1,7 +1,7 @@
 """The networks of octaves: from a galaxy seen with one beam to the same galaxy seen with a beam of half the width.
 
 Maps are surface brightness on pixels of a third of the beam's FWHM. Pixel (2j, 2i) of the fine map is in the place of
-pixel (j, i) of the coarse one. The first network does two octaves at once.
+pixel (j, i) of the coarse one. The first network does three octaves at once.
 """
 
 from __future__ import annotations
@@ -182,36 +182,39 @@ class Octave(_Drawing):
 
 
 class FirstOctaves(_Drawing):
-    """The first two octaves at once, from a map with errors, so that they are not held to it.
+    """The first three octaves at once, from a map with errors, so that they are not held to it.
 
-    One alone would have to be right in what it does not show, since the next is held to it. What is drawn lacks the
+    Fewer would have to be right in what they do not show, since the next is held to them. What is drawn lacks the
     core, whose brightness is as ``cores`` say, see `skygal.morphology.octave_cores.CORE_LEVELS`.
     """
 
-    ratio, noises, beside = 4, 21, 2
+    ratio, noises, beside = 8, 85, 2
 
-    def __init__(self, width: int = 32, inner: int = 64, last: int = 16, *, cores: ArrayLike = CORE_LEVELS) -> None:
+    def __init__(self, width: int = 32, inner: int = 64, last: int = 8, *, cores: ArrayLike = CORE_LEVELS) -> None:
         super().__init__(width, inner, last)
-        half = 2 * last
-        self.thin, self.halfway = nn.Conv2d(width, half, 1), nn.ModuleList([_layer(half + 2, half), _layer(half, half)])
-        self.thinner = nn.Conv2d(half, last, 1)
+        half, quarter = 4 * last, 2 * last
+        self.thin = nn.ModuleList([nn.Conv2d(width, half, 1), nn.Conv2d(half, quarter, 1), nn.Conv2d(quarter, last, 1)])
+        self.halfway = nn.ModuleList([_layer(half + 2, half), _layer(half, half)])
+        self.quarter = _layer(quarter + 2, quarter)
         self.cores: torch.Tensor
         self.register_buffer("cores", torch.as_tensor(cores, dtype=torch.float32))
 
     def sky(self, coarse: torch.Tensor, information: torch.Tensor, local: torch.Tensor, whole: torch.Tensor,
             noise: torch.Tensor, times: int | None = None) -> torch.Tensor:
-        """Return skies, (n, 1, 4h, 4w)."""
+        """Return skies, (n, 1, 8h, 8w)."""
         start, sharp, near = self._begin(coarse, information, local, whole, noise[:, :1])
         own = sharp.dtype
-        grain = functional.pixel_shuffle(noise[:, 1:5].to(own), 2)
-        half = torch.cat([repeat_linearly(self.thin(near)), sharp, grain], 1)
+        grains = [functional.pixel_shuffle(part.to(own), 2**(octave + 1))
+                  for octave, part in enumerate(noise[:, 1:].split([4, 16, 64], 1))]
+        near = torch.cat([repeat_linearly(self.thin[0](near)), sharp, grains[0]], 1)
         for layer in self.halfway:
-            half = _bend(layer(half))
-        grain = functional.pixel_shuffle(noise[:, 5:].to(own), 4)
+            near = _bend(layer(near))
         # what a clip took is to be drawn as well: bridges, where nothing would be
-        faint = FAINT * convolve(coarse, PIXELS_PER_BEAM, 1)
-        start = repeat_linearly(start + repeat_linearly(faint))
-        return self._change(start, torch.cat([repeat_linearly(self.thinner(half)), grain], 1), logarithm(start).to(own))
+        start = repeat_linearly(start + repeat_linearly(FAINT * convolve(coarse, PIXELS_PER_BEAM, 1)))
+        near = torch.cat([repeat_linearly(self.thin[1](near)), logarithm(start).to(own), grains[1]], 1)
+        near = torch.cat([repeat_linearly(self.thin[2](_bend(self.quarter(near)))), grains[2]], 1)
+        start = repeat_linearly(start)
+        return self._change(start, near, logarithm(start).to(own))
 
 
 class OctaveGuide(nn.Module):

@@ -144,7 +144,7 @@ class Octaves:
         while sky.octave < octaves:
             network = self.later if sky.octave else self.first
             sky = draw_next(network, sky, beams, flags, streams.generator("octave", sky.octave), self.device)
-        if sky.octave > octaves:
+        while sky.octave > octaves:
             sky = sky.smoothed()
         image = sky.whole()
         image = np.maximum(image - DARK * image.max(), 0)
@@ -252,7 +252,7 @@ class SkyMap:
 
 def draw_next(network: FirstOctaves | Octave, sky: SkyMap, beams: float, flags: tuple[float, float],
               rng: np.random.Generator, device: str = "cpu") -> SkyMap:
-    """Return a source with twice the resolution, or four times that of octave 0.
+    """Return a source with twice the resolution, or eight times that of octave 0.
 
     Parameters
     ----------
@@ -288,7 +288,7 @@ def draw_next(network: FirstOctaves | Octave, sky: SkyMap, beams: float, flags: 
     if sky.octave == 0:
         row, column, share = place_core(sky.image, sky.middle, beams, network.cores.cpu().numpy(), flags, rng)
         core = row + sky.first[0], column + sky.first[1], share * float(fine.sum()) / ratio**2
-    return SkyMap(fine.astype(np.float32), (sky.first[0] * ratio, sky.first[1] * ratio), sky.octave + ratio // 2,
+    return SkyMap(fine.astype(np.float32), (sky.first[0] * ratio, sky.first[1] * ratio), sky.octave + ratio.bit_length() - 1,
                   (core[0] * ratio, core[1] * ratio, core[2] * ratio**2))
 
 

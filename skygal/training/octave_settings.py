@@ -20,7 +20,7 @@ class OctaveSettings:
     seed : int
         Of all that is random.
     first_steps, steps : int
-        How many, of the first two octaves and then of the others.
+        How many, of the first octaves and then of the others.
     warmup : int
         How many of them before the critic and stamps have a say.
     batch : int
@@ -63,7 +63,7 @@ class OctaveSettings:
     steps: int = 2000
     warmup: int = 200
     batch: int = 8
-    first_side: int = 24
+    first_side: int = 16
     side: int = 32
     views: int = 20
     kl_weight: float = 0.3

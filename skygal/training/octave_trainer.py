@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["OctaveTrainer"]
 
-#: beams across a source, above which no octave is tried while training
-MOST_BEAMS = 95.0
 #: natural logarithm of beams, within which maps count as of one scale
 ALIKE = 0.15
 #: of the steps, after which the rate is the last one
@@ -82,7 +80,9 @@ class OctaveTrainer:
         frii = float(np.mean([found.flags[1] for found in self.maps]))
         torch.manual_seed(settings.seed)
         octave = Octave() if first else FirstOctaves(cores=core_levels({m.source: m for m in self.maps}.values()))
-        self.network, self.model, self.critic = deepcopy(octave), OctaveModel(octave), OctaveCritic()
+        self.network, self.model = deepcopy(octave), OctaveModel(octave)
+        # what the first octaves draw is looked at with half the resolution as well
+        self.critic = torch.nn.ModuleList(OctaveCritic() for _ in range(1 if first else 2))
         for module in (self.model, self.critic):
             module.to(memory_format=torch.channels_last)
         self.kept = {key: value.clone() for key, value in octave.state_dict().items()}
@@ -96,14 +96,10 @@ class OctaveTrainer:
         return np.random.default_rng([self.settings.seed, self.step, purpose])
 
     def _refresh(self) -> None:
-        """Draw octaves after other stamps with the weights as they are kept, for the next to follow.
-
-        What the first octaves follow are stamps themselves.
-        """
+        """Take other stamps, which the first octaves follow, or draw first octaves after them, for later ones."""
         from skygal.morphology.octaves import SkyMap, draw_next
         from skygal.rendering.threads import each_block
 
-        network = self.trained()
         if self.first is not None:
             self.first.trained()
         rng, images = self._random(1), self.anchors
@@ -118,14 +114,12 @@ class OctaveTrainer:
                 core = place_core(sky.image, sky.middle, beams, self.network.cores.numpy(), flags, stream)
                 found[number].append((sky.image, sky.middle, beams, flags, core))
                 return
-            sky = draw_next(self.first.network, sky, beams, flags, stream).lit()
-            while True:
-                row, column, flux = sky.core
-                core = row - sky.first[0], column - sky.first[1], flux / float(sky.image.sum())
-                found[number].append((sky.image, sky.middle, 2.0**sky.octave * beams, flags, core))
-                if 2.0**(sky.octave + 2) * beams > MOST_BEAMS:
-                    return
-                sky = draw_next(network, sky, beams, flags, stream).lit()
+            sky = draw_next(self.first.network, sky, beams, flags, stream)
+            # the second octave too, though it is never drawn after: there are more sources to compare the next with
+            for one in (sky.smoothed().lit(), sky.lit()):
+                row, column, flux = one.core
+                core = row - one.first[0], column - one.first[1], flux / float(one.image.sum())
+                found[number].append((one.image, one.middle, 2.0**one.octave * beams, flags, core))
 
         each_block(run, range(len(chosen)))
         self.pool = [entry for entries in found for entry in entries]
@@ -182,7 +176,7 @@ class OctaveTrainer:
         return losses
 
     def _generator_step(self, atlas: _Batch, drawn: _Batch | None, like: _Batch | None
-                        ) -> tuple[dict[str, float], list[torch.Tensor]]:
+                        ) -> tuple[dict[str, float], list[list[torch.Tensor]]]:
         """Change the model; return its losses and what it drew after the atlas's maps and after drawn ones."""
         import torch
         from pyro.infer import TraceMeanField_ELBO
@@ -202,19 +196,21 @@ class OctaveTrainer:
         self.critic.requires_grad_(False)
         for after, (batch, real) in zip(("after_atlas", "after_stamps"), batches, strict=False):
             sky = self.model.octave.sky(batch.coarse, batch.information, *_latents(batch), self._noise(batch))
-            fine = _within(look_closer(sky) + batch.core)
-            at_drawn = self._places(batch)
-            at_real = at_drawn if real is batch else self._places(real)
-            distance = patch_distance(fine, _within(real.fine), at_drawn, at_real)
+            fine = self._scales(look_closer(sky) + batch.core)
+            distance, spectrum = torch.zeros(()), torch.zeros(())
+            for own, other in zip(fine, self._scales(real.fine), strict=True):
+                at_own = self._places(batch, own)
+                at_other = at_own if real is batch else self._places(real, other)
+                distance = distance + patch_distance(own, other, at_own, at_other) / len(fine)
+                spectrum = spectrum + spectrum_distance(own, other, paired=real is batch) / len(fine)
             losses[f"structure_{after}"] = float(distance.detach())
-            spectrum = spectrum_distance(fine, _within(real.fine), paired=real is batch)
             losses[f"spectrum_{after}"] = float(spectrum.detach())
             loss = loss + share * (given.structure * distance + given.spectrum * spectrum)
             if self.first is not None:
                 loss = loss + given.truth * _difference(sky, batch.coarse)
             if drawn is not None:
-                loss = loss + share * given.adversarial * critic_loss(self._judge(fine, batch), 1)
-            shown.append(fine.detach())
+                loss = loss + share * given.adversarial * critic_loss(self._judge(fine, batch.information), 1)
+            shown.append([maps.detach() for maps in fine])
         self.critic.requires_grad_(True)
         self.optimizer.zero_grad()
         loss.backward()
@@ -235,34 +231,44 @@ class OctaveTrainer:
         rim = RIM // self.model.octave.ratio
         return coarse[:, :, rim:-rim, rim:-rim]
 
-    def _judge(self, fine: torch.Tensor, batch: _Batch) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Return what the critic says of what was drawn of a batch, within its rims."""
-        return self.critic(fine, self._inner(batch.information))
+    def _scales(self, fine: torch.Tensor) -> list[torch.Tensor]:
+        """Return fine maps within their rims, and the same half as sharp where that is looked at."""
+        from skygal.morphology.octave_model import RIM
+        from skygal.morphology.octave_seeing import halve
 
-    def _places(self, batch: _Batch) -> torch.Tensor:
-        """Return places in the fine maps of a batch, within their rims."""
+        maps = [fine]
+        while len(maps) < len(self.critic):
+            maps.append(halve(maps[-1]))
+        return [one[:, :, rim:-rim, rim:-rim] for one, rim in zip(maps, (RIM, RIM // 2), strict=False)]
+
+    def _judge(self, fine: list[torch.Tensor], information: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Return what the critics say of maps of all scales, within their rims, with what is told of their places."""
+        inner = self._inner(information)
+        return [found for critic, maps in zip(self.critic, fine, strict=True) for found in critic(maps, inner)]
+
+    def _places(self, batch: _Batch, maps: torch.Tensor) -> torch.Tensor:
+        """Return places in maps of a batch, within their rims."""
         from skygal.training.octave_patches import patch_places
 
-        inner = self._inner(batch.coarse)
-        return patch_places(inner, self.model.octave.ratio * inner.shape[-1])
+        return patch_places(self._inner(batch.coarse), maps.shape[-1])
 
-    def _critic_step(self, atlas: _Batch, like: _Batch, drawn: _Batch, shown: list[torch.Tensor]) -> dict[str, float]:
+    def _critic_step(self, atlas: _Batch, like: _Batch, drawn: _Batch, shown: list[list[torch.Tensor]]) -> dict[str, float]:
         """Change the critic; return its loss, and how often it is right of real and of drawn maps."""
         import torch
 
         from skygal.training.octave_critic import critic_loss, critic_rate
 
-        real = _within(torch.cat([atlas.fine, like.fine]))
-        told = torch.cat([self._inner(atlas.information), self._inner(like.information)])
-        found = self.critic(real, told)
-        after = [self._judge(fine, batch) for fine, batch in zip(shown, (atlas, drawn), strict=True)]
+        real = torch.cat([atlas.fine, like.fine])
+        told = torch.cat([atlas.information, like.information])
+        found = self._judge(self._scales(real), told)
+        after = [self._judge(fine, batch.information) for fine, batch in zip(shown, (atlas, drawn), strict=True)]
         loss = critic_loss(found, 1) + sum((critic_loss(part, -1) for part in after), torch.zeros(())) / 2
         self.critic_optimizer.zero_grad()
         loss.backward()
         if self.step % EVERY == 0:
             n = self.settings.batch
             held = torch.cat([real[:HELD], real[n:n + HELD]]).clamp_min(1e-5).log().requires_grad_(True)
-            logits = self.critic(held.exp(), torch.cat([told[:HELD], told[n:n + HELD]]))
+            logits = self._judge(self._scales(held.exp()), torch.cat([told[:HELD], told[n:n + HELD]]))
             total = sum(((weight * value).mean((1, 2, 3)).sum() for value, weight in logits), torch.zeros(()))
             slope, = torch.autograd.grad(total, held, create_graph=True)
             (EVERY / 2 * self.settings.slope * slope.square().sum((1, 2, 3)).mean()).backward()
@@ -325,12 +331,6 @@ def _difference(sky: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
 
     seen, known = (maps[:, :, RIM:-RIM, RIM:-RIM].clamp_min(1e-8).sqrt() for maps in (see_coarsely(sky), coarse))
     return (seen - known).abs().mean() / ROOT
-
-
-def _within(maps: torch.Tensor) -> torch.Tensor:
-    from skygal.morphology.octave_model import RIM
-
-    return maps[:, :, RIM:-RIM, RIM:-RIM]
 
 
 def _anchors(base: CvaeGenerator, settings: OctaveSettings, frii: float) -> list[Anchor]:

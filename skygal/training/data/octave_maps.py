@@ -18,7 +18,7 @@ __all__ = ["AtlasMap", "Piece", "atlas_maps", "core_levels", "cut_piece", "first
 #: beams across the source, at least, in a fine map
 FEWEST = 16.0
 #: the same in maps that the first octaves learn from, and at most; and how many times as many as in their coarse maps
-FIRST_BEAMS, FIRST_RATIO = (12.0, 22.0), 4
+FIRST_BEAMS, FIRST_RATIO = (24.0, 44.0), 8
 #: noise over peak that hardly matters
 QUIET = 0.003
 #: noise over peak that a survey shows them with: the median of FIRST's sources of 50 to 95 arcsec (MiraBest), the
@@ -52,10 +52,10 @@ class AtlasMap:
         Which of the atlas.
     beams : float
         Beams across it in the coarse map.
-    fine : ndarray, shape (2h, 2w) or (4h, 4w), float32
+    fine : ndarray, shape (2h, 2w) or (8h, 8w), float32
         Of peak 1, 3 pixels to the FWHM of the beam, but seen with a sharper one (by `CLOSER`, to learn from).
     coarse : ndarray, shape (h, w), float32
-        As a beam of two or four times the width sees the source, or sees what a survey showed of it.
+        As a beam of two or eight times the width sees the source, or sees what a survey showed of it.
     middle : (float, float)
         Row and column of its centre in the coarse map.
     flags : (float, float)
@@ -79,7 +79,7 @@ class Piece:
 
     Attributes
     ----------
-    fine : ndarray, shape (2 side, 2 side) or (4 side, 4 side), float32, or None
+    fine : ndarray, shape (2 side, 2 side) or (8 side, 8 side), float32, or None
         If it is known.
     coarse : ndarray, shape (side, side), float32
         In parts of the whole coarse map's peak, as ``fine``.
@@ -87,7 +87,7 @@ class Piece:
         See `skygal.morphology.octave_inputs.place_maps`.
     beams : float
         Beams across the source in the coarse map.
-    core : ndarray, shape (2 side, 2 side) or (4 side, 4 side), float32
+    core : ndarray, shape (2 side, 2 side) or (8 side, 8 side), float32
         The core alone, zero where none is told apart.
     """
 
@@ -117,7 +117,7 @@ def atlas_maps(atlas: Atlas, rows: np.ndarray, views: int, rng: np.random.Genera
 
 def first_maps(atlas: Atlas, rows: np.ndarray, views: int, sharper: float, errors: float, rng: np.random.Generator
                ) -> list[AtlasMap]:
-    """Return maps of sources after the first two octaves, each with what is known of it before them.
+    """Return maps of sources after the first three octaves, each with what is known of it before them.
 
     Their coarse maps are of what a survey shows with its noise, clipped, and they have errors as a model has.
 
@@ -209,7 +209,7 @@ def survey_source(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple
     atlas, k, beams, turn, centre, shift, closer
         See `see_source`.
     sharper : float
-        How many times sharper than the coarse map's beam, which is four times the fine one's, the survey's is.
+        How many times sharper than the coarse map's beam, which is eight times the fine one's, the survey's is.
     noise : float
         Of the survey's image, in parts of its peak.
     errors : float
