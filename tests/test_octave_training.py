@@ -9,7 +9,7 @@ import torch
 from skygal.cli.main import main
 from skygal.io.weights import read_weights
 from skygal.morphology.checkpoint import load_model
-from skygal.morphology.octave_inputs import CLOSER
+from skygal.morphology.octave_inputs import CLOSER, FIRST_RATIO
 from skygal.morphology.octave_seeing import smooth
 from skygal.morphology.octaves import FORMAT
 from skygal.training import octaves
@@ -27,7 +27,7 @@ SMALL = {"first_steps": 6, "steps": 6,
 
 @pytest.fixture(scope="module")
 def atlas(tmp_path_factory):
-    """Doubles at several angles, of 30 beams across, and one that is not resolved."""
+    """Doubles at several angles, of 44 beams across, and one that is not resolved."""
     y, x = np.indices((160, 160)) - 79.5
     images, n = [], 4
     for k in range(n):
@@ -36,7 +36,7 @@ def atlas(tmp_path_factory):
         image = sum(np.exp(-0.5 * (((along - at) / 8)**2 + (across / 5)**2)) for at in (-40, 40))
         images.append(image + 2 * np.exp(-0.5 * (((along - 45) / 1.7)**2 + (across / 1.7)**2)))
     path = tmp_path_factory.mktemp("atlas") / "atlas.npz"
-    names, beam = np.array([f"double {k}" for k in range(n)]), np.array([[4.0, 4.0, 0.0]] * 3 + [[20.0, 20.0, 0.0]])
+    names, beam = np.array([f"double {k}" for k in range(n)]), np.array([[2.5, 2.5, 0.0]] * 3 + [[20.0, 20.0, 0.0]])
     np.savez(path, image=np.array(images, np.float16), scale=np.ones(n), name=names, pixel=np.ones(n), beam=beam,
              label=np.array([200, 200, 100, 200]), las99=np.full(n, 110.0), quality=np.ones(n, int))
     return path
@@ -47,7 +47,7 @@ def test_maps_are_aligned_and_seen_with_the_beams_asked_for(atlas):
     # the fourth shows five beams and a half
     assert sorted({found.source for found in maps}) == [0, 1, 2]
     for found in maps:
-        assert 8 <= found.beams <= 9.2 and found.fine.max() == pytest.approx(1)
+        assert 8 <= found.beams <= 14.7 and found.fine.max() == pytest.approx(1)
         assert tuple(2 * side for side in found.coarse.shape) == found.fine.shape
         y, x = np.nonzero(found.fine > 0.05)
         assert np.ptp(x) > 2 * np.ptp(y)
@@ -65,7 +65,7 @@ def test_maps_of_the_first_octaves_are_what_a_survey_leaves_of_them(atlas, monke
 
     for plain, noisy in zip(maps(1e-6, 0.0), maps(0.06, 0.0), strict=True):
         assert 3 <= plain.beams <= 5.5 and plain.source < 3
-        again = smooth(torch.from_numpy(plain.fine)[None, None], CLOSER, 4)[0, 0].numpy()
+        again = smooth(torch.from_numpy(plain.fine)[None, None], CLOSER, FIRST_RATIO)[0, 0].numpy()
         np.testing.assert_allclose(plain.coarse, again, atol=2e-3 * again.max())
         np.testing.assert_array_equal(plain.fine, noisy.fine)
         assert noisy.coarse.sum() == pytest.approx(plain.coarse.sum(), rel=1e-4)
@@ -95,7 +95,7 @@ def test_batches_keep_pieces_in_register_however_they_are_flipped(atlas):
     """The fine map, seen coarsely, is the coarse one: where it was, and turned about."""
     known, rng = read_atlas(atlas), np.random.default_rng(0)
     first = first_maps(known, np.arange(3), 2, 3.0, 0.0, rng)
-    for maps, ratio in ((atlas_maps(known, np.arange(3), 4, rng), 2), (first, 4)):
+    for maps, ratio in ((atlas_maps(known, np.arange(3), 4, rng), 2), (first, FIRST_RATIO)):
         pieces = [cut_piece(found.fine, found.coarse, found.middle, found.beams, found.flags, 32, rng, ratio=ratio)
                   for found in maps for _ in range(4)]
         batch = _Batch(pieces, rng)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,14 +17,16 @@ from skygal.checks import as_count
 from skygal.evaluation.patches import split_test, tell_patches
 from skygal.evaluation.results import format_value
 from skygal.evaluation.sharp import MEASURES, measure_sharpness
-from skygal.training.data.atlas import PIXELS_PER_BEAM, Atlas
+from skygal.training.data.atlas import FINEST, PIXELS_PER_BEAM, SIGMA, Atlas
 
 __all__ = ["SCALES", "Held", "Sharpness", "draw_after_atlas", "draw_sources", "evaluate_sharp", "write_sharp_report"]
 
 #: beams across the sources
 SCALES = (12, 20, 30, 45)
-#: what is measured, the last octaves after real coarse maps; and beams from which these are one octave, and two
-KINDS, ONE_OCTAVE, TWO_OCTAVES = ("real", "drawn", "after"), 28, 42
+#: what is measured, the last octaves after real coarse maps; and beams from which these are no longer the first ones
+KINDS, LATER = ("real", "drawn", "after"), 42
+#: beams across a source after the first octaves, about; fewer, where the atlas shows fewer
+FIRST_BEAMS = 36
 #: sources that two halves of them can be told apart by
 ENOUGH = 12
 #: quantile samples of a median's error
@@ -119,8 +122,8 @@ def draw_after_atlas(model: Any, atlas: Atlas, rows: np.ndarray, beams: float, *
     rows : ndarray of int
         Which of them.
     beams : float
-        Beams across each: after the last of two octaves, of one where they are less than 42, or after the first two,
-        which are drawn at once after what a survey with little noise shows, where they are less than 28.
+        Beams across each: of what the first octaves draw, all at once, after what a survey with little noise shows, or
+        from 42 on one later octave.
     seed : int
         Of the latents.
 
@@ -134,25 +137,27 @@ def draw_after_atlas(model: Any, atlas: Atlas, rows: np.ndarray, beams: float, *
     from skygal.morphology.octaves import SkyMap, draw_next
     from skygal.training.data.octave_maps import QUIET, see_source, source_axis, survey_source
 
-    octaves, maps = int(beams >= ONE_OCTAVE) + int(beams >= TWO_OCTAVES), []
+    maps = []
     for k in rows.tolist():
         turn, *centre = source_axis(atlas.image[k])
-        rng, view = np.random.default_rng([seed, k]), (turn, tuple(centre), np.zeros(2))
-        if octaves:
-            begun, network = 2, model.octaves.later
-            found = see_source(atlas, k, beams / 2**(octaves - 1), *view)
-        else:
+        rng, view, shown = np.random.default_rng([seed, k]), (turn, tuple(centre), np.zeros(2)), beams
+        if beams < LATER:
             begun, network = 0, model.octaves.first
-            found = survey_source(atlas, k, beams, *view, sharper=model.octaves.factor, noise=QUIET, errors=0, rng=rng)
+            shown = max(beams, min(FIRST_BEAMS, FINEST * atlas.las[k] / atlas.beam[k, 0]))
+            found = survey_source(atlas, k, shown, *view, sharper=model.octaves.factor, noise=QUIET, errors=0, rng=rng)
+        else:
+            begun, network = 3, model.octaves.later
+            found = see_source(atlas, k, beams, *view)
         # it takes the place of what was drawn: the source's centre comes to lie where that of a stamp does
         frame = [side * 2**begun for side in FRAME]
         wide = np.pad(found.coarse, [(side, side) for side in frame])
         place = tuple(slice(round(at) + side // 2, round(at) + side // 2 + side)
                       for at, side in zip(found.middle, frame, strict=True))
-        sky = SkyMap(wide[place], octave=begun)
-        for _ in range(max(octaves, 1)):
-            sky = draw_next(network, sky, found.beams / 2**begun, found.flags, rng)
-        image = ndimage.zoom(np.pad(sky.whole(), 4 * OWN_PIXELS), PIXELS_PER_BEAM / OWN_PIXELS, order=3)
+        sky = draw_next(network, SkyMap(wide[place], octave=begun), found.beams / 2**begun, found.flags, rng)
+        fewer = shown / beams
+        image = np.pad(sky.whole(), math.ceil(4 * OWN_PIXELS * fewer))
+        image = ndimage.gaussian_filter(image, SIGMA * OWN_PIXELS * math.sqrt(fewer**2 - 1))
+        image = ndimage.zoom(image, PIXELS_PER_BEAM / OWN_PIXELS / fewer, order=3)
         maps.append(np.maximum(image, 0) / image.max())
     return maps
 

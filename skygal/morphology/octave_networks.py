@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from skygal.morphology.octave_cores import CORE_LEVELS
-from skygal.morphology.octave_inputs import INFORMATION, LOCAL, PIXELS_PER_BEAM, WHOLE
+from skygal.morphology.octave_inputs import FIRST_RATIO, INFORMATION, LOCAL, PIXELS_PER_BEAM, WHOLE
 from skygal.morphology.octave_seeing import beam_kernel, convolve, look, repeat_linearly
 from skygal.morphology.octave_skies import agree, correct, restore
 
@@ -188,7 +188,7 @@ class FirstOctaves(_Drawing):
     core, whose brightness is as ``cores`` say, see `skygal.morphology.octave_cores.CORE_LEVELS`.
     """
 
-    ratio, noises, beside = 8, 85, 2
+    ratio, noises, beside = FIRST_RATIO, 85, 2
 
     def __init__(self, width: int = 32, inner: int = 64, last: int = 8, *, cores: ArrayLike = CORE_LEVELS) -> None:
         super().__init__(width, inner, last)

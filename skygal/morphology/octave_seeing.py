@@ -51,7 +51,8 @@ def _halfway(side: int) -> np.ndarray:
 def _along_both(maps: torch.Tensor, matrix: Callable[[int], np.ndarray], reach: float) -> torch.Tensor:
     """Return maps (n, c, ny, nx) with the same done along both axes, which reaches so many pixels."""
     for axis in (-1, -2):
-        maps = _along(maps, axis, matrix, 4 * math.ceil(reach / 4))
+        # blocks begin where pixels that are kept do, whatever the ratio
+        maps = _along(maps, axis, matrix, BLOCK // 8 * math.ceil(reach / (BLOCK // 8)))
     return maps
 
 

@@ -32,7 +32,7 @@ __all__ = ["FORMAT", "OCTAVES", "Octaves", "SharpGenerator", "SkyMap", "build_ge
            "soften", "widen_stamps"]
 
 #: name and version of the format of the weights
-FORMAT = ("skygal-octaves", 4)
+FORMAT = ("skygal-octaves", 5)
 #: the last octave that can be drawn
 OCTAVES = 5
 #: octave 0's beams across a stamp's source at least, in parts of that, where octaves are drawn: a half, some two beams
@@ -59,14 +59,14 @@ class Octaves:
     """Octaves after the stamps of a model.
 
     Octave 0 is the stamp as a beam sees it that is wider by ``factor``, some four beams across: so seen, stamps are
-    like an atlas's sources. Each octave after it is sharper by two. The first two are drawn at once: they give back
+    like an atlas's sources. Each octave after it is sharper by two. The first three are drawn at once: they give back
     what the clip took, and what is finer in the stamp is drawn anew, so they are not held to that. Each later one,
     smoothed, is the one before.
 
     Parameters
     ----------
     first : FirstOctaves
-        What draws the first two octaves.
+        What draws the first three octaves, at once.
     later : Octave
         What draws each after them.
     factor : float
@@ -288,8 +288,8 @@ def draw_next(network: FirstOctaves | Octave, sky: SkyMap, beams: float, flags: 
     if sky.octave == 0:
         row, column, share = place_core(sky.image, sky.middle, beams, network.cores.cpu().numpy(), flags, rng)
         core = row + sky.first[0], column + sky.first[1], share * float(fine.sum()) / ratio**2
-    return SkyMap(fine.astype(np.float32), (sky.first[0] * ratio, sky.first[1] * ratio), sky.octave + ratio.bit_length() - 1,
-                  (core[0] * ratio, core[1] * ratio, core[2] * ratio**2))
+    return SkyMap(fine.astype(np.float32), (sky.first[0] * ratio, sky.first[1] * ratio),
+                  sky.octave + ratio.bit_length() - 1, (core[0] * ratio, core[1] * ratio, core[2] * ratio**2))
 
 
 def _beam_matrix(side: int, at: np.ndarray, fwhm: float) -> torch.Tensor:

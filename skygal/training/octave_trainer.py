@@ -242,7 +242,7 @@ class OctaveTrainer:
         return [one[:, :, rim:-rim, rim:-rim] for one, rim in zip(maps, (RIM, RIM // 2), strict=False)]
 
     def _judge(self, fine: list[torch.Tensor], information: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Return what the critics say of maps of all scales, within their rims, with what is told of their places."""
+        """Return what the critics say of maps of all scales, within rims; they are told of places."""
         inner = self._inner(information)
         return [found for critic, maps in zip(self.critic, fine, strict=True) for found in critic(maps, inner)]
 

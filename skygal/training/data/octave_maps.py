@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from skygal.morphology.octave_cores import CORE_LEVELS
-from skygal.morphology.octave_inputs import CLOSER, PIXELS_PER_BEAM, class_flags, place_maps
+from skygal.morphology.octave_inputs import CLOSER, FIRST_RATIO, PIXELS_PER_BEAM, class_flags, place_maps
 from skygal.morphology.point import point_map
 from skygal.training.data.atlas import FINEST, SIGMA, Atlas
 
@@ -17,8 +17,8 @@ __all__ = ["AtlasMap", "Piece", "atlas_maps", "core_levels", "cut_piece", "first
 
 #: beams across the source, at least, in a fine map
 FEWEST = 16.0
-#: the same in maps that the first octaves learn from, and at most; and how many times as many as in their coarse maps
-FIRST_BEAMS, FIRST_RATIO = (24.0, 44.0), 8
+#: the same in maps that the first octaves learn from, and at most
+FIRST_BEAMS = (24.0, 44.0)
 #: noise over peak that hardly matters
 QUIET = 0.003
 #: noise over peak that a survey shows them with: the median of FIRST's sources of 50 to 95 arcsec (MiraBest), the
