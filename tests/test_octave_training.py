@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from pyro.infer import trace_elbo, trace_mean_field_elbo
+from pyro.poutine import trace_struct
 
 from skygal.cli.main import main
 from skygal.io.weights import read_weights
@@ -189,3 +191,28 @@ def test_the_command_says_what_is_wrong(atlas, tmp_path, capsys):
     assert "must end in .safetensors" in capsys.readouterr().err
     assert main(["train-octaves", str(atlas), "--output", str(tmp_path / "a.safetensors"), "--device", "cuda"]) == 2
     assert "device must be" in capsys.readouterr().err
+
+
+def test_all_of_a_step_is_on_the_device_that_it_is_given(atlas, monkeypatch):
+    """Tensors without values stand for those of a device that this machine may lack: they do not mix with others."""
+    known, base, settings = read_atlas(atlas), load_model("first-cvae"), OctaveSettings(**SMALL)
+    first = OctaveTrainer(known, base, settings)
+    for owner in (trace_elbo, trace_mean_field_elbo, trace_struct):
+        monkeypatch.setattr(owner, "warn_if_nan", lambda *_: None)
+    monkeypatch.setattr(trace_struct, "warn_if_inf", lambda *_, **__: None)
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_: None)
+    for method in ("__float__", "item"):
+        monkeypatch.setattr(torch.Tensor, method, lambda _: 0.0)
+    for trainer in (first, OctaveTrainer(known, base, settings, first)):
+        trainer._refresh()
+        trainer.device = "meta"
+        for module in (trainer.model, trainer.critic):
+            module.to("meta")
+        rng = np.random.default_rng(0)
+        drawn, one, two = (_Batch(pieces, rng, "meta")
+                           for pieces in (trainer._drawn(rng), trainer._known(rng), trainer._known(rng)))
+        assert {drawn.core.device.type, one.fine.device.type, one.information.device.type} == {"meta"}
+        losses, shown = trainer._generator_step(one, drawn, two)
+        assert {maps.device.type for scales in shown for maps in scales} == {"meta"}
+        losses |= trainer._critic_step(one, two, drawn, shown)
+        assert {"elbo", "critic", "structure_after_stamps"} <= set(losses)

@@ -17,7 +17,7 @@ SETTINGS = ("first_steps", "steps", "warmup", "views", "fold", "folds")
 
 @click.command(name="train-octaves", short_help="Train what draws galaxies sharper, on an atlas.")
 @click.argument("atlas", type=WORDS)
-@click.option("--first-steps", type=WHOLE, help="Steps of training of the first octave.  [default: 1600]")
+@click.option("--first-steps", type=WHOLE, help="Steps of training of the first three octaves.  [default: 1600]")
 @click.option("--steps", type=WHOLE, help="Steps of training of the others.  [default: 2000]")
 @click.option("--warmup", type=WHOLE, help="Steps before the critic and stamps have a say.  [default: 200]")
 @click.option("--views", type=WHOLE, help="Maps of each source of the atlas.  [default: 20]")
@@ -35,17 +35,16 @@ def train_octaves(**given: Any) -> None:
     training_ready(given)
     from dataclasses import asdict
 
-    from skygal.checks import as_seed, check_choice
+    from skygal.checks import as_seed
     from skygal.io.atomic import whole_file
     from skygal.io.config import dump_config
     from skygal.training.octave_settings import OctaveSettings
     from skygal.training.octaves import train_octaves as run
 
-    check_choice("device", given["device"], ("cpu",))
     seed = OctaveSettings().seed if given["seed"] is None else as_seed("seed", given["seed"])
     settings = OctaveSettings(seed=seed, **{name: given[name] for name in SETTINGS if given[name] is not None})
     written = run(given["atlas"], given["output"], settings=settings, name=given["name"],
-                  **{name: given[name] for name in ("resume", "progress", "overwrite")})
+                  **{name: given[name] for name in ("resume", "device", "progress", "overwrite")})
     own = kept({name: value for name, value in given.items() if name != "resume"}, seed)
     settled = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(settings).items()}
     record = {"skygal_version": __version__, "command": "train-octaves", "options": {**settled, **own}}

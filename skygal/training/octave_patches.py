@@ -64,9 +64,9 @@ def patch_distance(drawn: torch.Tensor, real: torch.Tensor, at_drawn: torch.Tens
     scale = channels[1].std((0, 2, 3), keepdim=True) + 1e-6
     total = drawn.new_zeros(())
     for size, apart in SIZES:
-        filters = torch.randn(FILTERS, channels[1].shape[1], size, size)
+        filters = torch.randn(FILTERS, channels[1].shape[1], size, size).to(drawn)
         # some look at one kind of map alone, some at sums that are zero
-        alone = functional.one_hot(torch.arange(FILTERS) % 5, 5)[:, :-1].float()
+        alone = functional.one_hot(torch.arange(FILTERS) % 5, 5)[:, :-1].to(drawn)
         filters = filters * torch.where(alone.sum(1, keepdim=True) > 0, alone, 1.0)[:, :, None, None]
         filters[::2] -= filters[::2].mean((2, 3), keepdim=True)
         seen = []
@@ -99,10 +99,10 @@ def spectrum_distance(drawn: torch.Tensor, real: torch.Tensor, *, paired: bool) 
     """
     side = drawn.shape[-1]
     window = torch.hann_window(side, periodic=False)
-    window = window[:, None] * window[None, :]
+    window = (window[:, None] * window[None, :]).to(drawn)
     frequency = PIXELS_PER_BEAM * torch.hypot(torch.fft.fftfreq(side)[:, None], torch.fft.rfftfreq(side)[None, :])
     band = (frequency / BAND).long().clamp_max(BANDS)
-    member = functional.one_hot(band.flatten(), BANDS + 1).float()[:, 1:BANDS]
+    member = functional.one_hot(band.flatten(), BANDS + 1)[:, 1:BANDS].to(drawn)
 
     def levels(maps: torch.Tensor) -> torch.Tensor:
         shown = torch.cat([maps / maps.amax((2, 3), keepdim=True), torch.log10(maps.clamp_min(FAINTEST))], 1)

@@ -52,17 +52,19 @@ class OctaveTrainer:
         How.
     first : OctaveTrainer, optional
         That of the first octaves, which later ones are drawn after; none for that itself.
+    device : str
+        Where the networks learn; what they learn from is drawn by the processor.
     """
 
     def __init__(self, atlas: Atlas, base: CvaeGenerator, settings: OctaveSettings,
-                 first: OctaveTrainer | None = None) -> None:
+                 first: OctaveTrainer | None = None, *, device: str = "cpu") -> None:
         import torch
 
         from skygal.morphology.octave_model import OctaveModel
         from skygal.morphology.octave_networks import FirstOctaves, Octave
         from skygal.training.octave_critic import OctaveCritic
 
-        self.settings, self.first, self.step = settings, first, 0
+        self.settings, self.first, self.device, self.step = settings, first, device, 0
         self.steps = settings.steps if first else settings.first_steps
         self.rows: list[dict[str, float]] = []
         self.side = settings.side if first else settings.first_side
@@ -84,7 +86,7 @@ class OctaveTrainer:
         # what the first octaves draw is looked at with half the resolution as well
         self.critic = torch.nn.ModuleList(OctaveCritic() for _ in range(1 if first else 2))
         for module in (self.model, self.critic):
-            module.to(memory_format=torch.channels_last)
+            module.to(device, memory_format=torch.channels_last)
         self.kept = {key: value.clone() for key, value in octave.state_dict().items()}
         self.optimizer = torch.optim.Adam(self.model.parameters(), settings.first_rate, betas=(0.5, 0.99))
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), settings.critic_rate, betas=(0.0, 0.99))
@@ -162,9 +164,9 @@ class OctaveTrainer:
             group["lr"] = rate
         rng = self._random(0)
         torch.manual_seed(int(rng.integers(2**62)))
-        atlas = _Batch(self._known(rng), rng)
-        drawn = _Batch(self._drawn(rng), rng) if adversarial else None
-        like = _Batch(self._known(rng, like=drawn.beams), rng) if drawn is not None else None
+        atlas = _Batch(self._known(rng), rng, self.device)
+        drawn = _Batch(self._drawn(rng), rng, self.device) if adversarial else None
+        like = _Batch(self._known(rng, like=drawn.beams), rng, self.device) if drawn is not None else None
         losses, shown = self._generator_step(atlas, drawn, like)
         if drawn is not None and like is not None:
             losses |= self._critic_step(atlas, like, drawn, shown)
@@ -222,7 +224,7 @@ class OctaveTrainer:
         import torch
 
         n, _, h, w = batch.coarse.shape
-        return torch.randn(n, self.model.octave.noises, h, w)
+        return torch.randn(n, self.model.octave.noises, h, w).to(self.device)
 
     def _inner(self, coarse: torch.Tensor) -> torch.Tensor:
         """Return coarse maps without what belongs to the rims of fine ones."""
@@ -242,7 +244,7 @@ class OctaveTrainer:
         return [one[:, :, rim:-rim, rim:-rim] for one, rim in zip(maps, (RIM, RIM // 2), strict=False)]
 
     def _judge(self, fine: list[torch.Tensor], information: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Return what the critics say of maps of all scales, within rims; they are told of places."""
+        """Return what the critics say of maps of all scales, within rims."""
         inner = self._inner(information)
         return [found for critic, maps in zip(self.critic, fine, strict=True) for found in critic(maps, inner)]
 
@@ -252,7 +254,8 @@ class OctaveTrainer:
 
         return patch_places(self._inner(batch.coarse), maps.shape[-1])
 
-    def _critic_step(self, atlas: _Batch, like: _Batch, drawn: _Batch, shown: list[list[torch.Tensor]]) -> dict[str, float]:
+    def _critic_step(self, atlas: _Batch, like: _Batch, drawn: _Batch, shown: list[list[torch.Tensor]]
+                     ) -> dict[str, float]:
         """Change the critic; return its loss, and how often it is right of real and of drawn maps."""
         import torch
 
@@ -288,14 +291,14 @@ class OctaveTrainer:
         check_moments(self.optimizer)
         check_moments(self.critic_optimizer)
         self.network.load_state_dict(state["kept"])
-        self.kept = {key: value.clone() for key, value in self.network.state_dict().items()}
+        self.kept = {key: value.to(self.device, copy=True) for key, value in self.network.state_dict().items()}
         self.step, self.rows = int(state["step"]), list(state["rows"])
 
 
 class _Batch:
     """Pieces as tensors, each flipped or not along both axes."""
 
-    def __init__(self, pieces: list[Piece], rng: np.random.Generator) -> None:
+    def __init__(self, pieces: list[Piece], rng: np.random.Generator, device: str = "cpu") -> None:
         import torch
 
         self.beams = np.array([piece.beams for piece in pieces])
@@ -309,7 +312,7 @@ class _Batch:
             for axis, flip in zip((-1, -2), flips, strict=True):
                 flipped = np.roll(np.flip(maps, axis), 1 - ratio, axis)
                 maps = np.where(flip.reshape(-1, *[1] * (maps.ndim - 1)), flipped, maps)
-            return torch.from_numpy(np.ascontiguousarray(maps))
+            return torch.from_numpy(np.ascontiguousarray(maps)).to(device)
 
         self.coarse = stack([piece.coarse[None] for piece in pieces])
         self.information = stack([piece.information for piece in pieces])
@@ -321,7 +324,7 @@ def _latents(batch: _Batch) -> tuple[torch.Tensor, torch.Tensor]:
     import torch
 
     n, _, h, w = batch.coarse.shape
-    return torch.randn(n, LOCAL, h // 2, w // 2), torch.randn(n, WHOLE)
+    return torch.randn(n, LOCAL, h // 2, w // 2).to(batch.coarse), torch.randn(n, WHOLE).to(batch.coarse)
 
 
 def _difference(sky: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:

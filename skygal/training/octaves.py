@@ -31,8 +31,8 @@ METRICS = ("elbo", "structure_after_atlas", "structure_after_stamps", "spectrum_
 
 
 def train_octaves(atlas: str | os.PathLike, output: str | os.PathLike, *, settings: OctaveSettings | None = None,
-                  resume: bool = False, progress: bool = False, overwrite: bool = False, name: str | None = None
-                  ) -> Path:
+                  resume: bool = False, device: str = "cpu", progress: bool = False, overwrite: bool = False,
+                  name: str | None = None) -> Path:
     """Train octaves on an atlas of well-resolved radio galaxies and write a model that has them.
 
     Parameters
@@ -46,6 +46,8 @@ def train_octaves(atlas: str | os.PathLike, output: str | os.PathLike, *, settin
         The defaults are those of the weights that come with the package.
     resume : bool
         Whether to go on from ``*.ckpt``.
+    device : str
+        Where the networks learn: "cpu", "cuda" or "cuda:N".
     progress : bool
         Whether to show a progress bar.
     overwrite : bool
@@ -61,24 +63,25 @@ def train_octaves(atlas: str | os.PathLike, output: str | os.PathLike, *, settin
     Raises
     ------
     ValueError
-        If the output's name has another suffix, the atlas does not suffice, or the checkpoint is damaged or of
-        other settings.
+        If the output's name has another suffix, the device is none, the atlas does not suffice, or the checkpoint is
+        damaged or of other settings.
     FileExistsError, FileNotFoundError
         If the output exists; if the atlas or the checkpoint does not.
     """
     from skygal import __version__
-    from skygal.morphology.checkpoint import DEFAULT_MODEL, load_model
+    from skygal.morphology.checkpoint import DEFAULT_MODEL, check_device, load_model
     from skygal.morphology.generator import CvaeGenerator
     from skygal.morphology.octaves import Octaves, save_octaves
     from skygal.training.loop import quiet_torch
 
     settings = settings or OctaveSettings()
     output, checkpoint, metrics = check_run(output, overwrite=overwrite, resume=resume)
+    check_device(device)
     known, base = read_atlas(atlas), load_model(DEFAULT_MODEL)
     assert isinstance(base, CvaeGenerator)
     with quiet_torch(settings.seed):
-        first = OctaveTrainer(known, base, settings)
-        later = OctaveTrainer(known, base, settings, first)
+        first = OctaveTrainer(known, base, settings, device=device)
+        later = OctaveTrainer(known, base, settings, first, device=device)
         if resume:
             _load((first, later), checkpoint)
         _run((first, later), checkpoint, metrics, progress, () if resume else (output, output.with_suffix(".yaml")))
