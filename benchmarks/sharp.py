@@ -5,7 +5,7 @@
 *rate*: stamps of so many beams across that are drawn a second by this machine's processors, all that
 `skygal.sample_stamps` does included. *consistency*: a source after an octave, smoothed to the beam of the octave
 before, beside what that drew: the root mean square, over the peak, of where the source is brighter than a thousandth
-of its peak, in the median over sources; of the first two, which are not held to the stamp, it is what they change.
+of its peak, in the median over sources; of the first three, which are not held to the stamp, it is what they change.
 *beam_limited*: the share of sources that truth calls so, of fields with a beam of 1 arcsec. *processors*: the largest
 difference of stamps, over their peaks, where the processor is held to older instructions.
 """
@@ -49,7 +49,7 @@ def rate(model: str, beams: float, n: int) -> float:
 
 
 def consistency(model: str, n: int) -> np.ndarray:
-    """Return the difference of each octave from the second and source, shape (octaves, n)."""
+    """Return the difference of each octave from the third and source, shape (octaves, n)."""
     generator, seeds = load_model(model), Seeds(3)
     classes = np.where(np.arange(n) % 2, "FRI", "FRII")
     least, most = (np.full(n, value) for value in generator.extent)
@@ -64,7 +64,7 @@ def consistency(model: str, n: int) -> np.ndarray:
             while sky.octave < OCTAVES:
                 before = sky.lit()
                 flags = class_flags(str(batch.latents.fr_class[k]))
-                network = octaves.later if sky.octave else octaves.first
+                network = octaves.after(sky)
                 sky = draw_next(network, before, beams, flags, rng)
                 after = smooth(torch.from_numpy(sky.whole())[None, None], ratio=network.ratio)[0, 0].numpy()
                 known = before.whole()
@@ -107,7 +107,7 @@ def main() -> None:
         value = rate(given.model, beams, given.n)
         print(f"{beams:4d} beams across: {value:.1f} stamps a second", flush=True)
         note(f"stamps of {beams} beams across", value, "/s")
-    for octave, values in enumerate(consistency(given.model, max(given.n // 4, 2)), 2):
+    for octave, values in enumerate(consistency(given.model, max(given.n // 4, 2)), 3):
         print(f"octave {octave}: consistent to {np.median(values):.2g} of the peak, at worst {values.max():.2g}",
               flush=True)
         note(f"consistency of octave {octave}", float(np.median(values)), "of the peak")

@@ -154,7 +154,7 @@ def test_what_is_drawn_has_a_core():
         row, column = (at - first for at, first in zip(one.core, one.first, strict=False))
         np.testing.assert_allclose(core, point_map(core.shape, row, column, core.sum(), 3.0), atol=1e-3 * core.max())
         assert (row - one.middle[0], column - one.middle[1]) == pytest.approx(
-            2.0**(one.octave - 2) * np.subtract((sky.core[0] - sky.first[0], sky.core[1] - sky.first[1]), sky.middle))
+            2.0**(one.octave - 3) * np.subtract((sky.core[0] - sky.first[0], sky.core[1] - sky.first[1]), sky.middle))
     np.testing.assert_allclose(sky.smoothed().whole(), smooth(torch.from_numpy(sky.whole())[None, None])[0, 0].numpy(),
                                atol=1e-4 * sky.image.max())
 

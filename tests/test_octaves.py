@@ -153,12 +153,12 @@ def test_grain_is_as_strong_and_as_wide_as_it_says():
 
 
 def test_each_octave_smoothed_is_near_the_map_before(model, batch):
-    """The first two to a tenth of the peak, later ones to a ten-thousandth: the root of the mean square."""
+    """The first three to a tenth of the peak, later ones to a ten-thousandth: the root of the mean square."""
     anchors = widen_stamps(batch.stamps, batch.shapes.centre, 3.0, model.octaves.factor)
-    errors = np.zeros((len(anchors), 3))
+    errors = np.zeros((len(anchors), 2))
     for k, anchor in enumerate(anchors):
         sky, key = SkyMap(anchor), int(batch.latents.keys[k])
-        for number, network in enumerate((model.octaves.first, model.octaves.later, model.octaves.later)):
+        for number, network in enumerate((model.octaves.first, model.octaves.later)):
             before = sky.lit()
             sky = draw_next(network, sky, batch.shapes.las[k] / 9, class_flags(str(batch.latents.fr_class[k])),
                             Seeds(key).generator("octave", sky.octave))
@@ -166,11 +166,12 @@ def test_each_octave_smoothed_is_near_the_map_before(model, batch):
             errors[k, number] = np.sqrt(np.mean((again - before.whole())**2)) / before.whole().max()
             assert (sky.image > 0).all()
         assert sky.octave == 4
-    assert (np.median(errors, axis=0) < [1e-1, 1e-4, 1e-4]).all(), np.median(errors, axis=0)
+    assert (np.median(errors, axis=0) < [1e-1, 1e-4]).all(), np.median(errors, axis=0)
 
 
-def test_the_first_octave_is_the_second_smoothed(model, batch):
-    for (one, _), (two, _) in zip(draw(model, batch, 1), draw(model, batch, 2), strict=True):
+@pytest.mark.parametrize("octave", [1, 2])
+def test_the_first_octaves_are_the_third_smoothed(octave, model, batch):
+    for (one, _), (two, _) in zip(draw(model, batch, octave), draw(model, batch, octave + 1), strict=True):
         again = smooth(torch.from_numpy(np.pad(two, 8))[None, None])[0, 0].numpy()
         again /= again.sum()
         # they are cut out in another place

@@ -45,8 +45,8 @@ DARK = 1e-5
 #: of a stamp's peak: what is fainter is the decoder's own, since it is about half the noise over peak with which FIRST
 #: shows such sources (0.019, the median of those of 50 to 95 arcsec in MiraBest); octaves draw what is there
 SHOWN = 0.01
-#: how often each octave is corrected, so that its map, smoothed, is the one before, and the first that is: it is small
-CORRECTIONS, FIRST_CORRECTIONS = 24, 48
+#: how often an octave is corrected, so that its map, smoothed, is the one before
+CORRECTIONS = 24
 #: iterations in which the sky behind a stamp is found
 RESTORATIONS = 8
 #: models whose stamps octaves can follow
@@ -104,6 +104,10 @@ class Octaves:
         """Return the FWHM of an octave's beam, in those of the stamps' own."""
         return self.factor / np.exp2(octave)
 
+    def after(self, sky: SkyMap) -> FirstOctaves | Octave:
+        """Return what draws a source on from there."""
+        return self.later if sky.octave else self.first
+
     def draw(self, stamps: np.ndarray, centre: np.ndarray, las: np.ndarray, fr_class: np.ndarray, keys: np.ndarray,
              octaves: np.ndarray, fwhm: float) -> list[tuple[np.ndarray, float]]:
         """Draw stamps sharper, each source alone, so that nothing of it depends on the others.
@@ -142,8 +146,7 @@ class Octaves:
         """Return the map after so many octaves, of unit sum."""
         sky, streams, flags = SkyMap(anchor), Seeds(key), class_flags(fr_class)
         while sky.octave < octaves:
-            network = self.later if sky.octave else self.first
-            sky = draw_next(network, sky, beams, flags, streams.generator("octave", sky.octave), self.device)
+            sky = draw_next(self.after(sky), sky, beams, flags, streams.generator("octave", sky.octave), self.device)
         while sky.octave > octaves:
             sky = sky.smoothed()
         image = sky.whole()
@@ -283,7 +286,7 @@ def draw_next(network: FirstOctaves | Octave, sky: SkyMap, beams: float, flags: 
     with torch.inference_mode():
         # in double precision: the octaves that follow enlarge what is rounded
         fine = network(*(torch.from_numpy(value[None]).double().to(device) for value in given),
-                       times=CORRECTIONS if sky.octave > 2 else FIRST_CORRECTIONS)[0, 0].cpu().numpy()
+                       times=CORRECTIONS)[0, 0].cpu().numpy()
     ratio, core = network.ratio, sky.core
     if sky.octave == 0:
         row, column, share = place_core(sky.image, sky.middle, beams, network.cores.cpu().numpy(), flags, rng)
