@@ -4,8 +4,9 @@
 
 *rate*: stamps of so many beams across that are drawn a second by this machine's processors, all that
 `skygal.sample_stamps` does included. *consistency*: a source after an octave, smoothed to the beam of the octave
-before, beside what that drew: the root mean square, over the peak, of where the source is brighter than a thousandth
-of its peak, in the median over sources; of the first three, which are not held to the stamp, it is what they change.
+before, beside what that drew, of the same flux: the root mean square, over the peak, of where the source is brighter
+than a thousandth of its peak, in the median over sources; of the first three, which are not held to the stamp, it is
+what they change.
 *beam_limited*: the share of sources that truth calls so, of fields with a beam of 1 arcsec. *processors*: the largest
 difference of stamps, over their peaks, where the processor is held to older instructions.
 """
@@ -69,6 +70,8 @@ def consistency(model: str, n: int) -> np.ndarray:
                 after = smooth(torch.from_numpy(sky.whole())[None, None], ratio=network.ratio)[0, 0].numpy()
                 known = before.whole()
                 lit = known > LIT * known.max()
+                # what is drawn counts as of unit flux
+                after *= known.sum() / after.sum()
                 row.append(float(np.sqrt(np.mean((after - known)[lit]**2)) / known.max()))
             found.append(row)
     return np.transpose(found)
