@@ -10,15 +10,17 @@ import pytest
 import torch
 from astropy import units as u
 from astropy.table import QTable
+from scipy import ndimage
 
 import skygal
+from skygal.evaluation.sharp_table import draw_sources
 from skygal.io.weights import read_weights, write_weights
 from skygal.morphology import batches, octave_networks, octave_seeing
 from skygal.morphology.batches import begin_octaves, make_stamps
 from skygal.morphology.checkpoint import WEIGHTS, load_model
 from skygal.morphology.clip import clip_stamps
 from skygal.morphology.latents import sample_keys, sample_latents
-from skygal.morphology.measure import measure_stamps
+from skygal.morphology.measure import largest_size, measure_stamps
 from skygal.morphology.octave_inputs import class_flags
 from skygal.morphology.octave_networks import GRAIN, GRAIN_FWHM, add_grain
 from skygal.morphology.octave_seeing import blur, repeat_linearly, see_coarsely, smooth, upsample
@@ -367,3 +369,14 @@ def test_an_evaluation_draws_such_a_model_as_an_image_does(model):
     assert not np.array_equal(seen, like)
     size, wanted = largest_size(seen), largest_size(np.maximum(like, 0))
     assert np.median(np.abs(np.log(size / wanted))) < 0.05 and np.corrcoef(np.log(size), np.log(wanted))[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("frii", [0.0, 1.0])
+def test_what_is_drawn_is_as_large_as_it_is_asked_to_be(frii, model):
+    """Also where a stamp has a bright middle, beside which its lobes are faint (the isophote is 5 % of the rest)."""
+    maps, beams = draw_sources(model, 40, 20, frii=frii, seed=3), 20
+    rest = [np.minimum(image, ndimage.median_filter(image, 15).max()) for image in maps]
+    # the image's own beam adds to it
+    sizes = np.array([largest_size(image[None])[0] for image in rest]) / 4 / beams
+    assert np.median(sizes) == pytest.approx(1.04, abs=0.05)
+    assert 0.85 < sizes.min() and sizes.max() < 1.25

@@ -15,7 +15,7 @@ from skygal.morphology.conditions import measure_bending
 from skygal.morphology.generator import DECODE_BLOCK
 from skygal.morphology.latents import Latents
 from skygal.morphology.measure import Shapes, largest_size, measure_stamps
-from skygal.morphology.octaves import SHOWN, soften
+from skygal.morphology.octaves import SHOWN, octave_sizes, soften
 from skygal.seeds import next_keys
 
 if TYPE_CHECKING:
@@ -95,8 +95,7 @@ def make_stamps(model: Generator, latents: Latents, clip_sigma: float | None) ->
     for start in range(0, len(latents), BATCH):
         part = latents[start:start + BATCH]
         stamps = finish_stamps(model, model.decode(part.values, part.fr_class, part.extent, part.bending), clip_sigma)
-        las = largest_size(stamps)
-        yield _measured(start, part, stamps, las, measure_bending(stamps), model)
+        yield _measured(start, part, stamps, stamp_sizes(model, stamps), measure_bending(stamps), model)
 
 
 def finish_stamps(model: Generator, stamps: np.ndarray, clip_sigma: float | None) -> np.ndarray:
@@ -105,6 +104,13 @@ def finish_stamps(model: Generator, stamps: np.ndarray, clip_sigma: float | None
     if model.octaves is None:
         return clip_stamps(stamps, clip_sigma, beam_fwhm=fwhm)
     return begin_octaves(stamps, clip_sigma, beam_fwhm=fwhm)
+
+
+def stamp_sizes(model: Generator, stamps: np.ndarray) -> np.ndarray:
+    """Return the largest size of the source of each stamp, or of what octaves draw after it, in pixels, shape (n,)."""
+    if model.octaves is None:
+        return largest_size(stamps)
+    return octave_sizes(stamps, model.beam_fwhm / model.pixel_scale, model.octaves.factor)
 
 
 def begin_octaves(stamps: np.ndarray, clip_sigma: float | None, *, beam_fwhm: float) -> np.ndarray:
@@ -131,7 +137,7 @@ def make_stamps_within(model: Generator, plan: Latents, clip_sigma: float | None
     for start in range(0, len(plan), BATCH):
         here = partial(_redraw_from, redraw, start)
         part, stamps = decode_within(model, plan[start:start + BATCH], clip_sigma, limits, redraw=here)
-        yield _measured(start, part, stamps, largest_size(stamps), measure_bending(stamps), model)
+        yield _measured(start, part, stamps, stamp_sizes(model, stamps), measure_bending(stamps), model)
 
 
 def _redraw_from(redraw: Callable[[np.ndarray, np.ndarray], Latents], start: int, rows: np.ndarray,
@@ -178,7 +184,7 @@ def _redrawn(model: Generator, part: Latents, clip_sigma: float | None, limits: 
              redraw: Callable[[np.ndarray, np.ndarray], Latents], stamps: np.ndarray) -> Latents:
     """Replace stamps that are not within limits by fresh ones that are, in place; return the latents of all."""
     columns = {field.name: getattr(part, field.name).copy() for field in fields(Latents)}
-    las, bending = largest_size(stamps), measure_bending(stamps)
+    las, bending = stamp_sizes(model, stamps), measure_bending(stamps)
     missed = np.flatnonzero(~limits.met(las * model.pixel_scale, bending))
     for number in range(1, MOST_DRAWS):
         if not missed.size:
@@ -187,7 +193,7 @@ def _redrawn(model: Generator, part: Latents, clip_sigma: float | None, limits: 
         for name, column in columns.items():
             column[missed] = getattr(fresh, name)
         stamps[missed] = finish_stamps(model, decode_at(model, fresh, missed % DECODE_BLOCK), clip_sigma)
-        las[missed], bending[missed] = largest_size(stamps[missed]), measure_bending(stamps[missed])
+        las[missed], bending[missed] = stamp_sizes(model, stamps[missed]), measure_bending(stamps[missed])
         missed = missed[~limits.met(las[missed] * model.pixel_scale, bending[missed])]
     if missed.size:
         k = missed[0]

@@ -73,11 +73,11 @@ class Shapes:
         return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
 
 
-def largest_size(stamps: np.ndarray) -> np.ndarray:
+def largest_size(stamps: np.ndarray, isophote: float = ISOPHOTE) -> np.ndarray:
     """Return the diameter, in pixels, of each stamp's isophote, with crossings placed between pixels."""
     padded = np.pad(stamps, [(0, 0), (1, 1), (1, 1)])
     width = padded.shape[2]
-    level = ISOPHOTE * stamps.max(axis=(1, 2))
+    level = isophote * stamps.max(axis=(1, 2))
     above, flat = (padded > level[:, None, None]).ravel(), padded.ravel()
     points = []
     # the rim of zeros keeps the end of a row, or of a stamp, apart from the start of the next

@@ -15,6 +15,7 @@ import numpy as np
 from skygal.checks import check_choice, show
 from skygal.io.weights import write_weights
 from skygal.morphology.generator import CvaeGenerator
+from skygal.morphology.measure import largest_size
 from skygal.morphology.octave_cores import place_core
 from skygal.morphology.octave_inputs import FRAME, LOCAL, PIXELS_PER_BEAM, WHOLE, class_flags, place_maps
 from skygal.morphology.point import point_map
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
     from skygal.morphology.octave_networks import FirstOctaves, Octave
 
-__all__ = ["FORMAT", "OCTAVES", "Octaves", "SharpGenerator", "SkyMap", "build_generator", "draw_next", "save_octaves",
-           "soften", "widen_stamps"]
+__all__ = ["FORMAT", "OCTAVES", "Octaves", "SharpGenerator", "SkyMap", "build_generator", "draw_next",
+           "octave_sizes", "save_octaves", "soften", "widen_stamps"]
 
 #: name and version of the format of the weights
 FORMAT = ("skygal-octaves", 5)
@@ -47,6 +48,9 @@ DARK = 1e-5
 SHOWN = 0.01
 #: how often an octave is corrected, so that its map, smoothed, is the one before
 CORRECTIONS = 24
+#: of the peak of what octave 0's beam sees of a stamp: the isophote that the source's size is taken from; and how many
+#: FWHM of that beam are taken off, so that octaves draw that size (5 % of the peak, without the core) in the median
+FAINT_ISOPHOTE, BEAMS_OFF = 0.02, 1.25
 #: iterations in which the sky behind a stamp is found
 RESTORATIONS = 8
 #: models whose stamps octaves can follow
@@ -199,6 +203,25 @@ def widen_stamps(stamps: np.ndarray, centre: np.ndarray, fwhm: float, factor: fl
 
     each_block(run, range(len(stamps)))
     return out
+
+
+def octave_sizes(stamps: np.ndarray, fwhm: float, factor: float) -> np.ndarray:
+    """Return the largest size of the sources that are drawn after stamps, in pixels of these, shape (n,).
+
+    It is taken from octave 0: an isophote of a stamp with a bright middle would miss what octaves make of its lobes.
+
+    Parameters
+    ----------
+    stamps : ndarray, shape (n, ny, nx)
+        Clipped.
+    fwhm : float
+        Of their beam, in pixels.
+    factor : float
+        See `Octaves`.
+    """
+    middle = np.tile([(side - 1) / 2 for side in stamps.shape[:0:-1]], (len(stamps), 1))
+    seen = largest_size(widen_stamps(stamps, middle, fwhm, factor), FAINT_ISOPHOTE)
+    return factor * fwhm * (seen / PIXELS_PER_BEAM - BEAMS_OFF)
 
 
 @dataclass(frozen=True, eq=False)

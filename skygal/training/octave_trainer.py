@@ -341,7 +341,7 @@ def _anchors(base: CvaeGenerator, settings: OctaveSettings, frii: float) -> list
     from skygal.morphology.batches import begin_octaves, make_stamps
     from skygal.morphology.latents import sample_keys, sample_latents
     from skygal.morphology.measure import measure_stamps
-    from skygal.morphology.octaves import widen_stamps
+    from skygal.morphology.octaves import octave_sizes, widen_stamps
     from skygal.seeds import Seeds
 
     seeds = Seeds(settings.seed)
@@ -354,6 +354,6 @@ def _anchors(base: CvaeGenerator, settings: OctaveSettings, frii: float) -> list
         stamps = begin_octaves(batch.stamps, 3.0, beam_fwhm=fwhm)
         shapes, _ = measure_stamps(stamps, beam_fwhm=fwhm)
         images = widen_stamps(stamps, shapes.centre, fwhm, settings.factor)
-        beams = shapes.las / fwhm / settings.factor
+        beams = octave_sizes(stamps, fwhm, settings.factor) / fwhm / settings.factor
         found += zip(images, beams.tolist(), (class_flags(str(name)) for name in batch.latents.fr_class), strict=True)
     return found
