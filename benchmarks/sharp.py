@@ -6,9 +6,10 @@
 `skygal.sample_stamps` does included. *consistency*: a source after an octave, smoothed to the beam of the octave
 before, beside what that drew, of the same flux: the root mean square, over the peak, of where the source is brighter
 than a thousandth of its peak, in the median over sources; of the first three, which are not held to the stamp, it is
-what they change.
-*beam_limited*: the share of sources that truth calls so, of fields with a beam of 1 arcsec. *processors*: the largest
-difference of stamps, over their peaks, where the processor is held to older instructions.
+what they change. *sizes*: those of sources 30 beams across, by the isophote of 5 % of what is brightest but for the
+core, over those that were asked for. *beam_limited*: the share of sources that truth calls so, of fields with a beam
+of 1 arcsec. *processors*: the largest difference of stamps, over their peaks, where the processor is held to older
+instructions.
 """
 
 from __future__ import annotations
@@ -25,19 +26,25 @@ import numpy as np
 import torch
 from astropy import units as u
 from figures import note
+from scipy import ndimage
 
 import skygal
+from skygal.evaluation.sharp_table import draw_sources
 from skygal.morphology.batches import make_stamps
 from skygal.morphology.checkpoint import load_model
 from skygal.morphology.latents import sample_keys, sample_latents
+from skygal.morphology.measure import largest_size
 from skygal.morphology.octave_inputs import class_flags
 from skygal.morphology.octave_seeing import smooth
 from skygal.morphology.octaves import OCTAVES, SkyMap, draw_next, widen_stamps
 from skygal.seeds import Seeds
+from skygal.training.data.atlas import PIXELS_PER_BEAM
 
 BEAMS = (15, 30, 60, 100)
 #: of the peak: where consistency is looked at
 LIT = 1e-3
+#: pixels across which a core is no longer the brightest
+CORELESS = 15
 #: variables that hold the libraries to older instructions
 OLDER = {"MKL_CBWR": "COMPATIBLE", "ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}
 
@@ -77,6 +84,13 @@ def consistency(model: str, n: int) -> np.ndarray:
     return np.transpose(found)
 
 
+def sizes(model: str, frii: float, n: int) -> np.ndarray:
+    """Return the largest sizes of sources, of which so many are FRIIs, over those that were asked for, shape (n,)."""
+    maps = draw_sources(load_model(model), n, 30, frii=frii, seed=3)
+    rest = (np.minimum(image, ndimage.median_filter(image, CORELESS).max()) for image in maps)
+    return np.array([largest_size(image[None])[0] for image in rest]) / PIXELS_PER_BEAM / 30
+
+
 def limited(model: str, las: float, n: int) -> float:
     """Return the share of sources that are limited by what the model shows, in a field with a beam of 1 arcsec."""
     wcs = skygal.make_wcs("12h00m00s +30d00m00s", 4096, 0.3 * u.arcsec)
@@ -114,6 +128,10 @@ def main() -> None:
         print(f"octave {octave}: consistent to {np.median(values):.2g} of the peak, at worst {values.max():.2g}",
               flush=True)
         note(f"consistency of octave {octave}", float(np.median(values)), "of the peak")
+    for frii, name in ((1.0, "FRII"), (0.0, "FRI")):
+        found = np.percentile(sizes(given.model, frii, given.n), [5, 50, 95, 100])
+        print(f"sizes of {name} over those asked for: 5, 50, 95 and 100 % are at most {np.round(found, 2)}", flush=True)
+        note(f"largest size of {name} over that asked for", float(found[3]), "")
     for las in (30, 60):
         share = limited(given.model, las, given.n)
         print(f"beam of 1 arcsec, LAS {las} arcsec: {100 * share:.1f} % of {given.n} beam_limited", flush=True)

@@ -26,7 +26,7 @@ SCALES = (12, 20, 30, 45)
 #: what is measured, the last octaves after real coarse maps; and beams from which these are no longer the first ones
 KINDS, LATER = ("real", "drawn", "after"), 42
 #: beams across a source after the first octaves, about; fewer, where the atlas shows fewer
-FIRST_BEAMS = 36
+AFTER_FIRST = 36
 #: sources that two halves of them can be told apart by
 ENOUGH = 12
 #: quantile samples of a median's error
@@ -143,7 +143,7 @@ def draw_after_atlas(model: Any, atlas: Atlas, rows: np.ndarray, beams: float, *
         rng, view, shown = np.random.default_rng([seed, k]), (turn, tuple(centre), np.zeros(2)), beams
         if beams < LATER:
             begun, network = 0, model.octaves.first
-            shown = max(beams, min(FIRST_BEAMS, FINEST * atlas.las[k] / atlas.beam[k, 0]))
+            shown = max(beams, min(AFTER_FIRST, FINEST * atlas.las[k] / atlas.beam[k, 0]))
             found = survey_source(atlas, k, shown, *view, sharper=model.octaves.factor, noise=QUIET, errors=0, rng=rng)
         else:
             begun, network = 3, model.octaves.later

@@ -95,7 +95,7 @@ def make_stamps(model: Generator, latents: Latents, clip_sigma: float | None) ->
     for start in range(0, len(latents), BATCH):
         part = latents[start:start + BATCH]
         stamps = finish_stamps(model, model.decode(part.values, part.fr_class, part.extent, part.bending), clip_sigma)
-        yield _measured(start, part, stamps, stamp_sizes(model, stamps), measure_bending(stamps), model)
+        yield _measured(start, part, stamps, _sizes(model, stamps), measure_bending(stamps), model)
 
 
 def finish_stamps(model: Generator, stamps: np.ndarray, clip_sigma: float | None) -> np.ndarray:
@@ -106,7 +106,7 @@ def finish_stamps(model: Generator, stamps: np.ndarray, clip_sigma: float | None
     return begin_octaves(stamps, clip_sigma, beam_fwhm=fwhm)
 
 
-def stamp_sizes(model: Generator, stamps: np.ndarray) -> np.ndarray:
+def _sizes(model: Generator, stamps: np.ndarray) -> np.ndarray:
     """Return the largest size of the source of each stamp, or of what octaves draw after it, in pixels, shape (n,)."""
     if model.octaves is None:
         return largest_size(stamps)
@@ -137,7 +137,7 @@ def make_stamps_within(model: Generator, plan: Latents, clip_sigma: float | None
     for start in range(0, len(plan), BATCH):
         here = partial(_redraw_from, redraw, start)
         part, stamps = decode_within(model, plan[start:start + BATCH], clip_sigma, limits, redraw=here)
-        yield _measured(start, part, stamps, stamp_sizes(model, stamps), measure_bending(stamps), model)
+        yield _measured(start, part, stamps, _sizes(model, stamps), measure_bending(stamps), model)
 
 
 def _redraw_from(redraw: Callable[[np.ndarray, np.ndarray], Latents], start: int, rows: np.ndarray,
@@ -184,7 +184,7 @@ def _redrawn(model: Generator, part: Latents, clip_sigma: float | None, limits: 
              redraw: Callable[[np.ndarray, np.ndarray], Latents], stamps: np.ndarray) -> Latents:
     """Replace stamps that are not within limits by fresh ones that are, in place; return the latents of all."""
     columns = {field.name: getattr(part, field.name).copy() for field in fields(Latents)}
-    las, bending = stamp_sizes(model, stamps), measure_bending(stamps)
+    las, bending = _sizes(model, stamps), measure_bending(stamps)
     missed = np.flatnonzero(~limits.met(las * model.pixel_scale, bending))
     for number in range(1, MOST_DRAWS):
         if not missed.size:
@@ -193,7 +193,7 @@ def _redrawn(model: Generator, part: Latents, clip_sigma: float | None, limits: 
         for name, column in columns.items():
             column[missed] = getattr(fresh, name)
         stamps[missed] = finish_stamps(model, decode_at(model, fresh, missed % DECODE_BLOCK), clip_sigma)
-        las[missed], bending[missed] = stamp_sizes(model, stamps[missed]), measure_bending(stamps[missed])
+        las[missed], bending[missed] = _sizes(model, stamps[missed]), measure_bending(stamps[missed])
         missed = missed[~limits.met(las[missed] * model.pixel_scale, bending[missed])]
     if missed.size:
         k = missed[0]

@@ -28,6 +28,8 @@ BEGINNINGS = 16
 GRAIN, GRAIN_FWHM = 0.1, PIXELS_PER_BEAM / 2
 #: the sky is brighter or fainter than that by at most exp(this)
 STEEPEST = 6.0
+#: maps of noise on the coarse map's pixels that make one on the pixels of each of the first octaves
+GRAINS = (4, 16, 64)
 #: of the first octaves' coarse map, seen with a wider beam, what their sky begins with beside what is restored
 FAINT = 3e-4
 #: how often a sky is corrected in training
@@ -188,7 +190,7 @@ class FirstOctaves(_Drawing):
     core, whose brightness is as ``cores`` say, see `skygal.morphology.octave_cores.CORE_LEVELS`.
     """
 
-    ratio, noises, beside = FIRST_RATIO, 85, 2
+    ratio, noises, beside = FIRST_RATIO, 1 + sum(GRAINS), 2
 
     def __init__(self, width: int = 32, inner: int = 64, last: int = 8, *, cores: ArrayLike = CORE_LEVELS) -> None:
         super().__init__(width, inner, last)
@@ -205,7 +207,7 @@ class FirstOctaves(_Drawing):
         start, sharp, near = self._begin(coarse, information, local, whole, noise[:, :1])
         own = sharp.dtype
         grains = [functional.pixel_shuffle(part.to(own), 2**(octave + 1))
-                  for octave, part in enumerate(noise[:, 1:].split([4, 16, 64], 1))]
+                  for octave, part in enumerate(noise[:, 1:].split(GRAINS, 1))]
         near = torch.cat([repeat_linearly(self.thin[0](near)), sharp, grains[0]], 1)
         for layer in self.halfway:
             near = _bend(layer(near))

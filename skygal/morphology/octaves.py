@@ -212,10 +212,8 @@ def octave_sizes(stamps: np.ndarray, fwhm: float, factor: float) -> np.ndarray:
 
     Parameters
     ----------
-    stamps : ndarray, shape (n, ny, nx)
-        Clipped.
-    fwhm : float
-        Of their beam, in pixels.
+    stamps, fwhm
+        See `soften`.
     factor : float
         See `Octaves`.
     """

@@ -31,7 +31,8 @@ def patch_places(coarse: torch.Tensor, side: int) -> torch.Tensor:
 
     Parameters
     ----------
-    coarse : Tensor, shape (n, 1, side / 2, side / 2)
+    coarse : Tensor, shape (n, 1, h, h)
+        ``side`` is a multiple of h.
     side : int
 
     Returns

@@ -73,7 +73,7 @@ TRUTH: tuple[Column, ...] = (
            "Largest pixel of the source alone in the image, without noise; 0 if it has none there"),
     Column("las", float, "arcsec",
            "Largest angular size: the greatest distance across the isophote at 5 % of the stamp's peak, the "
-           "stamp's own beam included"),
+           "stamp's own beam included; of sources that octaves draw, that of their coarsest view without its beam"),
     Column("b_maj", float, "arcsec",
            "FWHM along the major axis of the Gaussian with the source's second moments, deconvolved from "
            "the stamp's own beam"),
