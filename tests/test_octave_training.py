@@ -16,8 +16,8 @@ from skygal.morphology.octave_seeing import smooth
 from skygal.morphology.octaves import FORMAT
 from skygal.training import octaves
 from skygal.training.data import octave_maps
-from skygal.training.data.atlas import read_atlas
-from skygal.training.data.octave_maps import atlas_maps, cut_piece, first_maps
+from skygal.training.data.atlas import Atlas, read_atlas
+from skygal.training.data.octave_maps import View, atlas_maps, cut_piece, first_maps, see_source, source_axis
 from skygal.training.octave_settings import OctaveSettings, left_out
 from skygal.training.octave_trainer import OctaveTrainer, _Batch
 from skygal.training.octaves import train_octaves
@@ -79,6 +79,35 @@ def test_maps_of_the_first_octaves_are_what_a_survey_leaves_of_them(atlas, monke
     assert 0.01 < np.log(wrong[lit] / plain[lit]).std() < 0.35
 
 
+@pytest.mark.parametrize("angle", [-30.0, 15.0])
+def test_sources_are_bent_about_their_middle(angle):
+    """Both lobes go to one side, by the angle, as far from the core as they were, and the core is where it is told."""
+    y, x = np.indices((160, 160)) - 79.5
+    lobes = sum(np.exp(-0.5 * (((x - at) / 6)**2 + (y / 6)**2)) for at in (-40, 40))
+    known = Atlas((lobes + np.exp(-0.5 * ((x - 3)**2 + (y - 2)**2)))[None], np.array(["double"]), np.array([200]),
+                  np.ones(1), np.array([[2.355, 2.355, 0.0]]), np.full(1, 110.0))
+    turn, *centre = source_axis(known.image[0])
+    plain, bent = (see_source(known, View(0, 30.0, turn, tuple(centre), np.zeros(2), bend))
+                   for bend in (0.0, np.radians(angle)))
+    ends = []
+    for found in (plain, bent):
+        middle = np.array(found.core[:2]) * 2
+        x = np.arange(found.fine.shape[1])
+        row, column = np.round(middle).astype(int)
+        near = found.fine[row - 3:row + 4, column - 3:column + 4]
+        np.testing.assert_allclose(np.unravel_index(near.argmax(), near.shape), 3, atol=1)
+        halves = [np.where((x > middle[1]) == right, found.fine, 0) for right in (False, True)]
+        lobes = [np.array([(half * at).sum() / half.sum() for at in np.indices(half.shape)]) - middle
+                 for half in halves]
+        ends.append(np.array(lobes))
+    before, after = ends
+    np.testing.assert_allclose(np.hypot(*after.T), np.hypot(*before.T), rtol=0.04)
+    turned = np.degrees(np.arctan2(after[:, 0], np.abs(after[:, 1])) - np.arctan2(before[:, 0], np.abs(before[:, 1])))
+    np.testing.assert_allclose(turned, angle, rtol=0.2)
+    assert bent.fine.sum() == pytest.approx(plain.fine.sum(), rel=0.03)
+    assert bent.beams == pytest.approx(plain.beams * np.cos(np.radians(angle)))
+
+
 def test_pieces_keep_the_maps_in_register(atlas):
     found = atlas_maps(read_atlas(atlas), np.arange(1), 1, np.random.default_rng(0))[0]
     rng = np.random.default_rng(1)
@@ -100,14 +129,19 @@ def test_batches_keep_pieces_in_register_however_they_are_flipped(atlas):
     for maps, ratio in ((atlas_maps(known, np.arange(3), 4, rng), 2), (first, FIRST_RATIO)):
         pieces = [cut_piece(found.fine, found.coarse, found.middle, found.beams, found.flags, 32, rng, ratio=ratio)
                   for found in maps for _ in range(4)]
-        batch = _Batch(pieces, rng)
-        turned = (batch.coarse[:, 0].numpy() != np.stack([piece.coarse for piece in pieces])).any(axis=(1, 2))
-        assert 0.4 < turned.mean() < 1
+        batch = _Batch(pieces, rng, turned=ratio == 2)
+        unlike = (batch.coarse[:, 0].numpy() != np.stack([piece.coarse for piece in pieces])).any(axis=(1, 2))
+        assert 0.4 < unlike.mean() < 1
+        # places keep to the maps: distances along the source grow along rows, or along columns where it is turned
+        upright = (np.ptp(batch.information[:, 0].numpy(), axis=2) < 1e-6).all(axis=1)
+        assert upright.any() == (ratio == 2) and not upright.all()
         inner = (..., slice(8, -8), slice(8, -8))
         seen, coarse = smooth(batch.fine, CLOSER, ratio)[inner].numpy(), batch.coarse[inner].numpy()
         if ratio == 2:
             np.testing.assert_allclose(seen, coarse, atol=1e-5 * coarse.max())
-        for one, other in zip(seen[:, 0], coarse[:, 0], strict=True):
+        lit = coarse[:, 0].max(axis=(1, 2)) > 0.1
+        assert lit.sum() > 10
+        for one, other in zip(seen[lit, 0], coarse[lit, 0], strict=True):
             assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.97
 
 
@@ -213,6 +247,6 @@ def test_all_of_a_step_is_on_the_device_that_it_is_given(atlas, monkeypatch):
                            for pieces in (trainer._drawn(rng), trainer._known(rng), trainer._known(rng)))
         assert {drawn.core.device.type, one.fine.device.type, one.information.device.type} == {"meta"}
         losses, shown = trainer._generator_step(one, drawn, two)
-        assert {maps.device.type for scales in shown for maps in scales} == {"meta"}
-        losses |= trainer._critic_step(one, two, drawn, shown)
+        assert {maps.device.type for maps in shown} == {"meta"}
+        losses |= trainer._critic_step(two, drawn, shown)
         assert {"elbo", "critic", "structure_after_stamps"} <= set(losses)

@@ -30,9 +30,9 @@ class OctaveCritic(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         seen = 3 + INFORMATION
-        self.wide = nn.Sequential(*_layer(seen, 32), *_layer(32, 32, 2), *_layer(32, 64), *_layer(64, 96, 2),
-                                  *_layer(96, 96), nn.Conv2d(96, 1, 1))
-        self.narrow = nn.Sequential(*_layer(seen, 16), *_layer(16, 16), *_layer(16, 24, 2), nn.Conv2d(24, 1, 3))
+        self.wide = nn.Sequential(*_layer(seen, 24, 2), *_layer(24, 48), *_layer(48, 64, 2), *_layer(64, 64),
+                                  nn.Conv2d(64, 1, 1))
+        self.narrow = nn.Sequential(*_layer(seen, 16), *_layer(16, 24, 2), nn.Conv2d(24, 1, 3))
 
     def forward(self, maps: torch.Tensor, information: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Return logits and the weight of each place.

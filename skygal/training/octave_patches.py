@@ -15,7 +15,7 @@ FAINTEST = 3e-4
 #: filters of each size, which are this many pixels across: a beam, two, and five, the last of every second pixel
 FILTERS, SIZES = 24, ((3, 1), (7, 1), (7, 2))
 #: places in a map that are compared
-PLACES = 400
+PLACES = 256
 #: of the peak: places are where the coarse map is brighter
 LIT = 0.01
 #: cycles a beam in a band of the spectrum, and bands; and of all power, what is added to that in a band
@@ -70,14 +70,24 @@ def patch_distance(drawn: torch.Tensor, real: torch.Tensor, at_drawn: torch.Tens
         alone = functional.one_hot(torch.arange(FILTERS) % 5, 5)[:, :-1].to(drawn)
         filters = filters * torch.where(alone.sum(1, keepdim=True) > 0, alone, 1.0)[:, :, None, None]
         filters[::2] -= filters[::2].mean((2, 3), keepdim=True)
-        seen = []
-        for maps, places in zip(channels, (at_drawn, at_real), strict=True):
-            values = functional.conv2d(maps / scale, filters, padding=apart * (size // 2), dilation=apart).flatten(2)
-            values = values.gather(2, places[:, None].expand(-1, FILTERS, -1)).transpose(0, 1).flatten(1)
-            seen.append(values)
+        seen = [_through(filters, maps / scale, places, apart)
+                for maps, places in zip(channels, (at_drawn, at_real), strict=True)]
         spread = seen[1].std(1, keepdim=True) + 1e-6
         total = total + ((seen[0] / spread).sort(1).values - (seen[1] / spread).sort(1).values).abs().mean()
     return total / len(SIZES)
+
+
+def _through(filters: torch.Tensor, maps: torch.Tensor, places: torch.Tensor, apart: int) -> torch.Tensor:
+    """Return what filters see at places, (filters, n PLACES), of pixels so far apart; beyond rims there is nothing."""
+    side, size = maps.shape[-1], filters.shape[-1]
+    reach = apart * (size // 2)
+    wide = functional.pad(maps, (reach,) * 4)
+    steps = apart * torch.arange(size, device=places.device)
+    offsets = (steps[:, None] * wide.shape[-1] + steps).flatten()
+    at = (places // side * wide.shape[-1] + places % side)[:, :, None] + offsets
+    pixels = wide.flatten(2).gather(2, at.flatten(1)[:, None].expand(-1, maps.shape[1], -1))
+    pixels = pixels.unflatten(2, at.shape[1:]).permute(1, 3, 0, 2).flatten(2).flatten(0, 1)
+    return filters.flatten(1) @ pixels
 
 
 def _channels(maps: torch.Tensor) -> torch.Tensor:

@@ -32,8 +32,8 @@ class OctaveSettings:
     kl_weight : float
         Of the Kullback-Leibler term.
     adversarial, slope : float
-        Weight of the critic's say, and of its own squared slope at real maps (Mescheder et al. 2018,
-        arXiv:1801.04406).
+        Weight of the critic's say on what is drawn after stamps, and of its own squared slope at real maps (Mescheder
+        et al. 2018, arXiv:1801.04406).
     structure : float
         Weight of how far patches of what is drawn are from the atlas's.
     spectrum : float
@@ -52,6 +52,8 @@ class OctaveSettings:
         See `skygal.morphology.octaves.Octaves`.
     errors : float
         Largest standard deviation of the natural logarithm of errors that the first octaves take stamps to have.
+    bend : float
+        Degrees by which the halves of an atlas's source are each bent, one standard deviation.
     sizes : tuple of float
         Least and largest size of these stamps, arcsec.
     fold, folds : int
@@ -59,7 +61,7 @@ class OctaveSettings:
     """
 
     seed: int = 1
-    first_steps: int = 1600
+    first_steps: int = 2400
     steps: int = 2000
     warmup: int = 200
     batch: int = 8
@@ -83,6 +85,7 @@ class OctaveSettings:
     checkpoint_every: int = 500
     factor: float = 3.0
     errors: float = 0.15
+    bend: float = 12.0
     sizes: tuple[float, float] = (66.0, 82.0)
     fold: int = 0
     folds: int = 0

@@ -29,7 +29,7 @@ ALIKE = 0.15
 SETTLING = 0.75
 #: of the steps, after which what is drawn counts so many times more
 SHARPENING, SHARPER = 0.55, 3.0
-#: maps whose slope the critic is held to, of each kind
+#: maps whose slope the critic is held to
 HELD = 4
 #: steps between those
 EVERY = 8
@@ -71,8 +71,8 @@ class OctaveTrainer:
         known = np.setdiff1d(np.flatnonzero(atlas.has_round_beam()),
                              left_out(len(atlas.image), settings.fold, settings.folds))
         rng = np.random.default_rng(settings.seed)
-        self.maps = atlas_maps(atlas, known, settings.views, rng) if first else \
-            first_maps(atlas, known, settings.views, settings.factor, settings.errors, rng)
+        self.maps = atlas_maps(atlas, known, settings.views, rng, bend=settings.bend) if first else first_maps(
+            atlas, known, settings.views, settings.factor, settings.errors, rng, bend=settings.bend)
         if not self.maps:
             raise ValueError("atlas must have sources that are resolved by 12 beams or more, got none")
         self.beams = np.array([m.beams for m in self.maps])
@@ -151,6 +151,10 @@ class OctaveTrainer:
         return [cut_piece(None, image, middle, beams, flags, self.side, rng, ratio=self.model.octave.ratio, core=core)
                 for image, middle, beams, flags, core in chosen]
 
+    def _batch(self, pieces: list[Piece], rng: np.random.Generator) -> _Batch:
+        # details that later octaves draw have no direction of their own
+        return _Batch(pieces, rng, self.device, turned=self.first is not None)
+
     def run_step(self) -> dict[str, float]:
         """Take a step; return its losses."""
         import torch
@@ -158,18 +162,19 @@ class OctaveTrainer:
         given, adversarial = self.settings, self.step >= self.settings.warmup
         if adversarial and (not self.pool or self.step % given.refresh == 0):
             self._refresh()
-        rate = given.first_rate if not adversarial else given.rate if self.step < SETTLING * self.steps \
-            else given.last_rate
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        settled = given.last_rate / given.rate if self.step >= SETTLING * self.steps else 1.0
+        rate = given.rate * settled if adversarial else given.first_rate
+        for optimizer, now in ((self.optimizer, rate), (self.critic_optimizer, given.critic_rate * settled)):
+            for group in optimizer.param_groups:
+                group["lr"] = now
         rng = self._random(0)
         torch.manual_seed(int(rng.integers(2**62)))
-        atlas = _Batch(self._known(rng), rng, self.device)
-        drawn = _Batch(self._drawn(rng), rng, self.device) if adversarial else None
-        like = _Batch(self._known(rng, like=drawn.beams), rng, self.device) if drawn is not None else None
+        atlas = self._batch(self._known(rng), rng)
+        drawn = self._batch(self._drawn(rng), rng) if adversarial else None
+        like = self._batch(self._known(rng, like=drawn.beams), rng) if drawn is not None else None
         losses, shown = self._generator_step(atlas, drawn, like)
         if drawn is not None and like is not None:
-            losses |= self._critic_step(atlas, like, drawn, shown)
+            losses |= self._critic_step(like, drawn, shown)
         averaging = given.averaging if self.step > 300 else 0.9
         with torch.no_grad():
             for key, value in self.model.octave.state_dict().items():
@@ -178,8 +183,8 @@ class OctaveTrainer:
         return losses
 
     def _generator_step(self, atlas: _Batch, drawn: _Batch | None, like: _Batch | None
-                        ) -> tuple[dict[str, float], list[list[torch.Tensor]]]:
-        """Change the model; return its losses and what it drew after the atlas's maps and after drawn ones."""
+                        ) -> tuple[dict[str, float], list[torch.Tensor]]:
+        """Change the model; return its losses and what it drew last, at all scales: after drawn maps, if there are."""
         import torch
         from pyro.infer import TraceMeanField_ELBO
 
@@ -192,7 +197,7 @@ class OctaveTrainer:
             self.model.model, self.model.guide, atlas.fine, atlas.coarse, atlas.information,
             self._noise(atlas), atlas.core, given.kl_weight)
         loss = elbo / atlas.fine.numel()
-        losses, shown = {"elbo": float(loss.detach())}, []
+        losses, fine = {"elbo": float(loss.detach())}, []
         share = SHARPER if self.step >= SHARPENING * self.steps else 1.0
         batches = [(atlas, atlas)] if drawn is None or like is None else [(atlas, atlas), (drawn, like)]
         self.critic.requires_grad_(False)
@@ -210,15 +215,14 @@ class OctaveTrainer:
             loss = loss + share * (given.structure * distance + given.spectrum * spectrum)
             if self.first is not None:
                 loss = loss + given.truth * _difference(sky, batch.coarse)
-            if drawn is not None:
+            if batch is drawn:
                 loss = loss + share * given.adversarial * critic_loss(self._judge(fine, batch.information), 1)
-            shown.append([maps.detach() for maps in fine])
         self.critic.requires_grad_(True)
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
-        return losses, shown
+        return losses, [maps.detach() for maps in fine]
 
     def _noise(self, batch: _Batch) -> torch.Tensor:
         import torch
@@ -254,30 +258,26 @@ class OctaveTrainer:
 
         return patch_places(self._inner(batch.coarse), maps.shape[-1])
 
-    def _critic_step(self, atlas: _Batch, like: _Batch, drawn: _Batch, shown: list[list[torch.Tensor]]
-                     ) -> dict[str, float]:
+    def _critic_step(self, like: _Batch, drawn: _Batch, shown: list[torch.Tensor]) -> dict[str, float]:
         """Change the critic; return its loss, and how often it is right of real and of drawn maps."""
         import torch
 
         from skygal.training.octave_critic import critic_loss, critic_rate
 
-        real = torch.cat([atlas.fine, like.fine])
-        told = torch.cat([atlas.information, like.information])
-        found = self._judge(self._scales(real), told)
-        after = [self._judge(fine, batch.information) for fine, batch in zip(shown, (atlas, drawn), strict=True)]
-        loss = critic_loss(found, 1) + sum((critic_loss(part, -1) for part in after), torch.zeros(())) / 2
+        real = self._judge(self._scales(like.fine), like.information)
+        found = self._judge(shown, drawn.information)
+        loss = critic_loss(real, 1) + critic_loss(found, -1)
         self.critic_optimizer.zero_grad()
         loss.backward()
         if self.step % EVERY == 0:
-            n = self.settings.batch
-            held = torch.cat([real[:HELD], real[n:n + HELD]]).clamp_min(1e-5).log().requires_grad_(True)
-            logits = self._judge(self._scales(held.exp()), torch.cat([told[:HELD], told[n:n + HELD]]))
+            held = like.fine[:HELD].clamp_min(1e-5).log().requires_grad_(True)
+            logits = self._judge(self._scales(held.exp()), like.information[:HELD])
             total = sum(((weight * value).mean((1, 2, 3)).sum() for value, weight in logits), torch.zeros(()))
             slope, = torch.autograd.grad(total, held, create_graph=True)
             (EVERY / 2 * self.settings.slope * slope.square().sum((1, 2, 3)).mean()).backward()
         self.critic_optimizer.step()
-        return {"critic": float(loss.detach()), "right_real": critic_rate(found, 1),
-                "right_after_atlas": critic_rate(after[0], -1), "right_after_stamps": critic_rate(after[1], -1)}
+        return {"critic": float(loss.detach()), "right_real": critic_rate(real, 1),
+                "right_drawn": critic_rate(found, -1)}
 
     def state(self) -> dict[str, Any]:
         """Return all that it goes on from."""
@@ -296,22 +296,25 @@ class OctaveTrainer:
 
 
 class _Batch:
-    """Pieces as tensors, each flipped or not along both axes."""
+    """Pieces as tensors, each flipped or not along both axes, and turned by a right angle or not if that is asked."""
 
-    def __init__(self, pieces: list[Piece], rng: np.random.Generator, device: str = "cpu") -> None:
+    def __init__(self, pieces: list[Piece], rng: np.random.Generator, device: str = "cpu", *, turned: bool = False
+                 ) -> None:
         import torch
 
         self.beams = np.array([piece.beams for piece in pieces])
         known = [piece.fine for piece in pieces if piece.fine is not None]
-        flips = rng.random((2, len(pieces))) < 0.5
+        *flips, turns = rng.random((3, len(pieces))) < np.array([0.5, 0.5, 0.5 * turned])[:, None]
 
         def stack(images: list[np.ndarray]) -> torch.Tensor:
             maps = np.stack(images)
+            every = -1, *[1] * (maps.ndim - 1)
             # fine pixels lie on coarse ones at the beginning of rows: turned about, on the same again
             ratio = maps.shape[-1] // pieces[0].coarse.shape[-1]
             for axis, flip in zip((-1, -2), flips, strict=True):
                 flipped = np.roll(np.flip(maps, axis), 1 - ratio, axis)
-                maps = np.where(flip.reshape(-1, *[1] * (maps.ndim - 1)), flipped, maps)
+                maps = np.where(flip.reshape(every), flipped, maps)
+            maps = np.where(turns.reshape(every), maps.swapaxes(-1, -2), maps)
             return torch.from_numpy(np.ascontiguousarray(maps)).to(device)
 
         self.coarse = stack([piece.coarse[None] for piece in pieces])

@@ -12,8 +12,8 @@ from skygal.morphology.octave_inputs import CLOSER, FIRST_RATIO, PIXELS_PER_BEAM
 from skygal.morphology.point import point_map
 from skygal.training.data.atlas import FINEST, SIGMA, Atlas
 
-__all__ = ["AtlasMap", "Piece", "atlas_maps", "core_levels", "cut_piece", "first_maps", "see_source", "source_axis",
-           "survey_source"]
+__all__ = ["AtlasMap", "Piece", "View", "atlas_maps", "core_levels", "cut_piece", "first_maps", "see_source",
+           "source_axis", "survey_source"]
 
 #: beams across the source, at least, in a fine map
 FEWEST = 16.0
@@ -28,6 +28,10 @@ NOISE, NOISE_SCATTER, NOISE_RANGE = 0.019, 0.6, (QUIET, 0.08)
 CLIP = 3.0
 #: degrees by which maps are turned out of their axis, at most
 TURN = 12.0
+#: degrees by which either half of a source is bent, at most; and of its size, where half of that is reached
+MOST_BENT, BENDING = 36.0, 0.11
+#: iterations until it is known where something is after that
+BENDINGS = 50
 #: of the peak: what is fainter is no part of the source
 FAINTEST = 1e-4
 #: pixels of the coarse map around that
@@ -40,6 +44,34 @@ INSIDE = 6
 UNSEEN = 1e-4
 #: sources that tell how bright cores are, at least
 FEW = 5
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """How a source of an atlas is looked at.
+
+    Attributes
+    ----------
+    source : int
+        Which of the atlas.
+    beams : float
+        Beams across it.
+    turn : float
+        Angle by which it is turned about its centre, radians.
+    centre : (float, float)
+        Row and column of that.
+    shift : ndarray, shape (2,)
+        Parts of a pixel that it is shifted by.
+    bend : float
+        Angle by which each half of it is bent to the same side, radians.
+    """
+
+    source: int
+    beams: float
+    turn: float
+    centre: tuple[float, float]
+    shift: np.ndarray
+    bend: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +130,8 @@ class Piece:
     core: np.ndarray
 
 
-def atlas_maps(atlas: Atlas, rows: np.ndarray, views: int, rng: np.random.Generator) -> list[AtlasMap]:
+def atlas_maps(atlas: Atlas, rows: np.ndarray, views: int, rng: np.random.Generator, *, bend: float = 0.0
+               ) -> list[AtlasMap]:
     """Return maps of sources at scales from `FEWEST` beams to the finest that each shows, evenly spread in logarithm.
 
     Parameters
@@ -110,38 +143,40 @@ def atlas_maps(atlas: Atlas, rows: np.ndarray, views: int, rng: np.random.Genera
     views : int
         How many maps of each.
     rng : numpy.random.Generator
-        Draws scales, angles and places.
+        Draws scales, angles, bends and places.
+    bend : float
+        Degrees by which the halves of a source are each bent, one standard deviation.
     """
-    return [see_source(atlas, *view, closer=CLOSER) for view in _views(atlas, rows, views, (FEWEST, np.inf), rng)]
+    return [see_source(atlas, view, closer=CLOSER) for view in _views(atlas, rows, views, (FEWEST, np.inf), bend, rng)]
 
 
-def first_maps(atlas: Atlas, rows: np.ndarray, views: int, sharper: float, errors: float, rng: np.random.Generator
-               ) -> list[AtlasMap]:
+def first_maps(atlas: Atlas, rows: np.ndarray, views: int, sharper: float, errors: float, rng: np.random.Generator,
+               *, bend: float = 0.0) -> list[AtlasMap]:
     """Return maps of sources after the first three octaves, each with what is known of it before them.
 
     Their coarse maps are of what a survey shows with its noise, clipped, and they have errors as a model has.
 
     Parameters
     ----------
-    atlas, rows, views, rng
+    atlas, rows, views, rng, bend
         See `atlas_maps`.
     sharper : float
         How many times sharper than the coarse maps' beam the survey's is.
     errors : float
         Largest standard deviation of the natural logarithm of the coarse maps' errors, each one beam wide.
     """
-    return [survey_source(atlas, *view, sharper=sharper, noise=_noise(rng), errors=errors * rng.random(), rng=rng,
+    return [survey_source(atlas, view, sharper=sharper, noise=_noise(rng), errors=errors * rng.random(), rng=rng,
                           closer=CLOSER)
-            for view in _views(atlas, rows, views, FIRST_BEAMS, rng)]
+            for view in _views(atlas, rows, views, FIRST_BEAMS, bend, rng)]
 
 
 def _noise(rng: np.random.Generator) -> float:
     return float(np.clip(NOISE * np.exp(NOISE_SCATTER * rng.standard_normal()), *NOISE_RANGE))
 
 
-def _views(atlas: Atlas, rows: np.ndarray, views: int, beams: tuple[float, float], rng: np.random.Generator
-           ) -> Iterator[tuple]:
-    """Yield source, beams across, angle, centre and shift of views that `CLOSER` ones are known of."""
+def _views(atlas: Atlas, rows: np.ndarray, views: int, beams: tuple[float, float], bend: float,
+           rng: np.random.Generator) -> Iterator[View]:
+    """Yield views that `CLOSER` ones are known of."""
     for k in rows.tolist():
         most = min(beams[1], FINEST * atlas.las[k] / atlas.beam[k, 0] / CLOSER)
         if most <= beams[0]:
@@ -150,7 +185,8 @@ def _views(atlas: Atlas, rows: np.ndarray, views: int, beams: tuple[float, float
         axis = source_axis(atlas.image[k])
         for found in beams[0] * (most / beams[0])**share:
             turn = axis[0] + np.radians(rng.uniform(-TURN, TURN)) + np.pi * rng.integers(2)
-            yield k, float(found), turn, axis[1:], rng.uniform(-0.5, 0.5, 2)
+            bent = np.radians(np.clip(bend * rng.standard_normal(), -MOST_BENT, MOST_BENT))
+            yield View(k, float(found), turn, axis[1:], rng.uniform(-0.5, 0.5, 2), float(bent))
 
 
 def source_axis(image: np.ndarray) -> tuple[float, float, float]:
@@ -164,49 +200,70 @@ def source_axis(image: np.ndarray) -> tuple[float, float, float]:
     return float(angle), float(row), float(column)
 
 
-def see_source(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple[float, ...], shift: np.ndarray, *,
-               closer: float = 1.0) -> AtlasMap:
-    """Return a source seen with so many beams across, turned about its centre and shifted by parts of a pixel.
+def see_source(atlas: Atlas, view: View, *, closer: float = 1.0) -> AtlasMap:
+    """Return a source as it is looked at.
 
     Its fine map is seen with a beam so many times sharper, which must not be sharper than the atlas's.
     """
-    return _see(atlas, k, beams, turn, centre, shift, 2, closer)[0]
+    return _see(atlas, view, 2, closer)[0]
 
 
-def _see(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple[float, ...], shift: np.ndarray, ratio: int,
-         closer: float) -> tuple[AtlasMap, list[slice]]:
+def _see(atlas: Atlas, view: View, ratio: int, closer: float) -> tuple[AtlasMap, list[slice]]:
     """Return what `see_source` does, and which part of all that was looked at its fine map is."""
     import torch
 
     from skygal.morphology.octave_seeing import smooth
 
-    seen = _look(atlas, k, beams, turn, centre, shift, closer, ratio)
+    k, seen = view.source, _look(atlas, view, closer, ratio)
     parts = _lit_parts(seen, ratio)
     fine = _cut_parts(seen, parts) / np.float32(seen.max())
     coarse = smooth(torch.from_numpy(fine)[None, None], closer, ratio)[0, 0].numpy()
-    y, x = (((len(seen) - 1) / 2 + by - part.start) / ratio for by, part in zip(shift.tolist(), parts, strict=True))
-    core = atlas.cores[k]
+    middle, core = (len(seen) - 1) / 2 + view.shift, atlas.cores[k]
     if core is not None:
-        at = np.linalg.solve(_step(atlas, k, beams, turn), np.subtract(core[:2], centre)) + (len(seen) - 1) / 2 + shift
-        row, column = ((here - part.start) / ratio for here, part in zip(at.tolist(), parts, strict=True))
+        at = np.linalg.solve(_step(atlas, view), np.subtract(core[:2], view.centre))
+        row, column = ((here - part.start) / ratio for here, part in zip(
+            (_bent(at, view, -1) + middle).tolist(), parts, strict=True))
         core = row, column, core[2]
-    return AtlasMap(k, beams / ratio, fine, coarse, (y, x), class_flags(atlas.fr_class(k)), core), parts
+    # bent, it has its centre elsewhere
+    y, x = source_axis(fine)[1:] if view.bend else (middle - [part.start for part in parts]).tolist()
+    return AtlasMap(k, view.beams * np.cos(view.bend) / ratio, fine, coarse, (y / ratio, x / ratio),
+                    class_flags(atlas.fr_class(k)), core), parts
 
 
-def _step(atlas: Atlas, k: int, beams: float, turn: float) -> np.ndarray:
-    """Return the pixels of a source's own map to a pixel of one with so many beams across, along its axes."""
-    cos, sin = np.cos(turn), np.sin(turn)
-    return atlas.las[k] / beams / atlas.pixel[k] / PIXELS_PER_BEAM * np.array([[cos, sin], [-sin, cos]])
+def _step(atlas: Atlas, view: View) -> np.ndarray:
+    """Return the pixels of a source's own map to a pixel of one that is seen so, along its axes."""
+    cos, sin, k = np.cos(view.turn), np.sin(view.turn), view.source
+    return atlas.las[k] / view.beams / atlas.pixel[k] / PIXELS_PER_BEAM * np.array([[cos, sin], [-sin, cos]])
 
 
-def survey_source(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple[float, ...], shift: np.ndarray, *,
-                  sharper: float, noise: float, errors: float, rng: np.random.Generator, closer: float = 1.0
-                  ) -> AtlasMap:
+def _bent(offsets: np.ndarray, view: View, sign: int) -> np.ndarray:
+    """Return offsets (row, column) from a source's centre, turned about it by the angle at their column.
+
+    Either end of the source is turned by the whole angle, and so not deformed. With ``sign`` -1 the offsets are those
+    in the unbent source, and those in the bent one are returned.
+    """
+    row, column = offsets
+    width = 2 * BENDING * view.beams * PIXELS_PER_BEAM
+
+    def turned(at: np.ndarray) -> np.ndarray:
+        angle = sign * view.bend * np.tanh(at / width)
+        return np.array([np.cos(angle) * row - np.sin(angle) * column, np.sin(angle) * row + np.cos(angle) * column])
+
+    if sign > 0:
+        return turned(column)
+    found = offsets
+    for _ in range(BENDINGS):
+        found = turned(found[1])
+    return found
+
+
+def survey_source(atlas: Atlas, view: View, *, sharper: float, noise: float, errors: float, rng: np.random.Generator,
+                  closer: float = 1.0) -> AtlasMap:
     """Return what `see_source` does, with the coarse map that follows from a survey's image.
 
     Parameters
     ----------
-    atlas, k, beams, turn, centre, shift, closer
+    atlas, view, closer
         See `see_source`.
     sharper : float
         How many times sharper than the coarse map's beam, which is eight times the fine one's, the survey's is.
@@ -219,9 +276,9 @@ def survey_source(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple
     """
     from scipy import ndimage
 
-    found, parts = _see(atlas, k, beams, turn, centre, shift, FIRST_RATIO, closer)
+    found, parts = _see(atlas, view, FIRST_RATIO, closer)
     sharper = sharper / FIRST_RATIO
-    sharp = _look(atlas, k, beams, turn, centre, shift, sharper, FIRST_RATIO)
+    sharp = _look(atlas, view, sharper, FIRST_RATIO)
     noise = noise * float(sharp.max())
     beam = SIGMA * PIXELS_PER_BEAM
     shown = sharp + noise * _grain(sharp.shape, beam / sharper, rng)
@@ -242,15 +299,15 @@ def _grain(shape: tuple[int, ...], sigma: float, rng: np.random.Generator) -> np
     return grain / grain.std()
 
 
-def _look(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple[float, ...], shift: np.ndarray,
-          sharper: float, ratio: int) -> np.ndarray:
+def _look(atlas: Atlas, view: View, sharper: float, ratio: int) -> np.ndarray:
     """Return a source on pixels of a third of a beam, seen with a beam so many times sharper, (side, side).
 
     Around it there is room for what a beam wider by the ratio sees of it.
     """
     from scipy import ndimage
 
-    fwhm = atlas.las[k] / beams / atlas.pixel[k]
+    k = view.source
+    fwhm = atlas.las[k] / view.beams / atlas.pixel[k]
     major, minor, angle = atlas.beam[k] / [atlas.pixel[k], atlas.pixel[k], 1]
     along, across = np.square(SIGMA) * ((fwhm / sharper)**2 - np.square([major, minor]))
     pad = int(np.ceil(2 * fwhm)) + 20
@@ -259,10 +316,10 @@ def _look(atlas: Atlas, k: int, beams: float, turn: float, centre: tuple[float, 
     cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
     decay = along * (v * cos - u * sin)**2 + across * (u * cos + v * sin)**2
     wide = np.fft.irfft2(np.fft.rfft2(wide) * np.exp(-2 * np.pi**2 * decay), wide.shape)
-    side = 2 * int(np.ceil((1.25 * beams + 4 * ratio) * PIXELS_PER_BEAM / 2)) + 1
-    step = _step(atlas, k, beams, turn)
-    middle = (side - 1) / 2 + shift
-    seen = ndimage.affine_transform(wide, step, np.array(centre) + pad - step @ middle, (side, side), order=3)
+    side = 2 * int(np.ceil((1.25 * view.beams + 4 * ratio) * PIXELS_PER_BEAM / 2)) + 1
+    offsets = np.indices((side, side)) - ((side - 1) / 2 + view.shift)[:, None, None]
+    places = np.tensordot(_step(atlas, view), _bent(offsets, view, 1), 1) + (np.array(view.centre) + pad)[:, None, None]
+    seen = ndimage.map_coordinates(wide, places, order=3)
     return np.maximum(seen, 0).astype(np.float32)
 
 
