@@ -104,7 +104,7 @@ def test_sources_are_bent_about_their_middle(angle):
     np.testing.assert_allclose(np.hypot(*after.T), np.hypot(*before.T), rtol=0.04)
     turned = np.degrees(np.arctan2(after[:, 0], np.abs(after[:, 1])) - np.arctan2(before[:, 0], np.abs(before[:, 1])))
     np.testing.assert_allclose(turned, angle, rtol=0.2)
-    assert bent.fine.sum() == pytest.approx(plain.fine.sum(), rel=0.03)
+    assert bent.fine.sum() == pytest.approx(plain.fine.sum(), rel=0.1)
     assert bent.beams == pytest.approx(plain.beams * np.cos(np.radians(angle)))
 
 

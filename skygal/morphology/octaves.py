@@ -350,11 +350,10 @@ class SharpGenerator(CvaeGenerator):
 
     def __init__(self, base: CvaeGenerator, octaves: Octaves, extent: tuple[float, float], *, name: str, sha256: str,
                  metadata: dict) -> None:
-        self.__dict__.update(base.__dict__)
-        # octaves enlarge what is rounded before them
-        self._decoder = deepcopy(base._decoder).double()
+        # in double precision: octaves enlarge what is rounded before them
+        super().__init__(base.arch, deepcopy(base._decoder).double(), base._flow, base._acceptance, name=name,
+                         sha256=sha256, tables=base.tables, metadata=metadata, device=base.device)
         self.octaves, self.extent, self.base = octaves, extent, base.name
-        self.name, self.sha256, self.metadata = name, sha256, metadata
 
 
 def save_octaves(octaves: Octaves, path: str | os.PathLike, *, name: str, base: CvaeGenerator,

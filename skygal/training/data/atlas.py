@@ -11,7 +11,7 @@ import numpy as np
 from skygal.checks import as_count, show_fields
 from skygal.training.data.cores import find_core
 
-__all__ = ["PIXELS_PER_BEAM", "Atlas", "read_atlas", "smooth_map"]
+__all__ = ["PIXELS_PER_BEAM", "Atlas", "read_atlas", "smooth_map", "widen_map"]
 
 #: pixels across the FWHM of the beam in the maps that are measured
 PIXELS_PER_BEAM = 4
@@ -182,18 +182,35 @@ def smooth_map(image: np.ndarray, beam: np.ndarray, fwhm: float, size: int) -> n
     """
     from scipy import ndimage
 
+    wide = widen_map(image, beam, fwhm, int(np.ceil(2 * fwhm)))
+    step = fwhm / PIXELS_PER_BEAM
+    offset = (np.array(wide.shape) - 1) / 2 - step * (size - 1) / 2
+    seen = np.maximum(ndimage.affine_transform(wide, [step, step], offset, (size, size), order=3), 0)
+    return seen / seen.max()
+
+
+def widen_map(image: np.ndarray, beam: np.ndarray, fwhm: float, pad: int) -> np.ndarray:
+    """Return a map seen with a coarser, round beam, on its own pixels and so many around, float64.
+
+    Parameters
+    ----------
+    image, beam, fwhm
+        See `smooth_map`.
+    pad : int
+        Pixels around the map.
+
+    Raises
+    ------
+    ValueError
+        If ``fwhm`` is finer than ``beam``.
+    """
     major, minor, angle = (float(value) for value in beam)
     if fwhm < max(major, minor):
         raise ValueError(f"fwhm must be at least the {max(major, minor):.3g} pixels of the map's beam, got {fwhm}")
     # what the wider beam adds, as a covariance along the axes of the first
     along, across = np.square(SIGMA) * (fwhm**2 - np.square([major, minor]))
-    pad = int(np.ceil(2 * fwhm))
     wide = np.pad(np.asarray(image, float), pad)
     v, u = np.fft.fftfreq(wide.shape[0])[:, None], np.fft.rfftfreq(wide.shape[1])
     cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
     decay = along * (v * cos - u * sin)**2 + across * (u * cos + v * sin)**2
-    wide = np.fft.irfft2(np.fft.rfft2(wide) * np.exp(-2 * np.pi**2 * decay), wide.shape)
-    step = fwhm / PIXELS_PER_BEAM
-    offset = (np.array(wide.shape) - 1) / 2 - step * (size - 1) / 2
-    seen = np.maximum(ndimage.affine_transform(wide, [step, step], offset, (size, size), order=3), 0)
-    return seen / seen.max()
+    return np.fft.irfft2(np.fft.rfft2(wide) * np.exp(-2 * np.pi**2 * decay), wide.shape)

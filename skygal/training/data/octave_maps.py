@@ -10,7 +10,7 @@ import numpy as np
 from skygal.morphology.octave_cores import CORE_LEVELS
 from skygal.morphology.octave_inputs import CLOSER, FIRST_RATIO, PIXELS_PER_BEAM, class_flags, place_maps
 from skygal.morphology.point import point_map
-from skygal.training.data.atlas import FINEST, SIGMA, Atlas
+from skygal.training.data.atlas import FINEST, SIGMA, Atlas, widen_map
 
 __all__ = ["AtlasMap", "Piece", "View", "atlas_maps", "core_levels", "cut_piece", "first_maps", "see_source",
            "source_axis", "survey_source"]
@@ -307,15 +307,9 @@ def _look(atlas: Atlas, view: View, sharper: float, ratio: int) -> np.ndarray:
     from scipy import ndimage
 
     k = view.source
-    fwhm = atlas.las[k] / view.beams / atlas.pixel[k]
-    major, minor, angle = atlas.beam[k] / [atlas.pixel[k], atlas.pixel[k], 1]
-    along, across = np.square(SIGMA) * ((fwhm / sharper)**2 - np.square([major, minor]))
+    fwhm, pixels = atlas.las[k] / view.beams / atlas.pixel[k], [atlas.pixel[k], atlas.pixel[k], 1]
     pad = int(np.ceil(2 * fwhm)) + 20
-    wide = np.pad(atlas.image[k].astype(float), pad)
-    v, u = np.fft.fftfreq(wide.shape[0])[:, None], np.fft.rfftfreq(wide.shape[1])
-    cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
-    decay = along * (v * cos - u * sin)**2 + across * (u * cos + v * sin)**2
-    wide = np.fft.irfft2(np.fft.rfft2(wide) * np.exp(-2 * np.pi**2 * decay), wide.shape)
+    wide = widen_map(atlas.image[k], atlas.beam[k] / pixels, fwhm / sharper, pad)
     side = 2 * int(np.ceil((1.25 * view.beams + 4 * ratio) * PIXELS_PER_BEAM / 2)) + 1
     offsets = np.indices((side, side)) - ((side - 1) / 2 + view.shift)[:, None, None]
     places = np.tensordot(_step(atlas, view), _bent(offsets, view, 1), 1) + (np.array(view.centre) + pad)[:, None, None]
