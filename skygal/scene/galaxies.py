@@ -189,7 +189,7 @@ def place_stamps(galaxies: Galaxies, frame: Frame, rms: np.ndarray, *, ratio: fl
         kept.append(places)
     for outlines in measured.outlines:
         outlines.edge[hidden(measured.flux, positions, frame.shape)] = False
-    _warn(measured, ids)
+    _warn(measured, ids, sharp=model.octaves is not None)
     truth, components = _tables(population, frame, positions, measured, gain, _join(columns), _join(parts))
     places = StampPlaces.join(kept, galaxies.latents[:0], len(measured.outlines))
     depths = tuple(Depth(one.columns() if len(ids) else {}, one.footprints) for one in measured.outlines)
@@ -334,11 +334,12 @@ def _join(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
 
 
-def _warn(measured: Measured, ids: np.ndarray) -> None:
+def _warn(measured: Measured, ids: np.ndarray, *, sharp: bool) -> None:
     n, limited = len(ids), np.count_nonzero(measured.beam_limited)
     if limited:
         warn_caller(f"{limited} of {n} sources have stamps coarser than the image's beam, even at the largest extent "
-                    "the model knows: they are drawn unsharpened and marked beam_limited in truth")
+                    "the model knows: they are drawn unsharpened and marked beam_limited in truth"
+                    + ("" if sharp else "; model='first-atlas' draws sources sharper"))
     outside = ids[measured.edge & (measured.bbox[:, 0] < 0) & (measured.flux_in_image == 0)]
     if outside.size:
         warn_caller(f"{outside.size} of {n} sources lie outside the image and are in truth with "
