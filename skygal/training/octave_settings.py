@@ -28,7 +28,7 @@ class OctaveSettings:
     first_side, side : int
         Coarse pixels along them, of the first two octaves and of the others.
     views : int
-        Maps of each source of the atlas at a time.
+        Maps of each source of the atlas.
     kl_weight : float
         Of the Kullback-Leibler term.
     adversarial, slope : float
@@ -45,8 +45,7 @@ class OctaveSettings:
     averaging : float
         Of the weights that are kept, from step to step.
     stamps, refresh, drawn : int
-        Stamps that octaves are drawn after, steps until others of them and other maps are drawn, and how many stamps at
-        a time.
+        Stamps that octaves are drawn after, steps until new ones are drawn, and how many at a time.
     checkpoint_every : int
         Steps between checkpoints, a multiple of ``refresh``.
     factor : float
@@ -62,23 +61,23 @@ class OctaveSettings:
     """
 
     seed: int = 1
-    first_steps: int = 1600
-    steps: int = 1400
+    first_steps: int = 2400
+    steps: int = 2000
     warmup: int = 200
     batch: int = 8
     first_side: int = 16
     side: int = 32
-    views: int = 6
+    views: int = 20
     kl_weight: float = 0.3
     adversarial: float = 0.4
-    slope: float = 2.0
+    slope: float = 0.05
     structure: float = 2.0
     spectrum: float = 0.3
     truth: float = 0.3
     first_rate: float = 1e-3
     rate: float = 4e-4
     last_rate: float = 1e-4
-    critic_rate: float = 5e-4
+    critic_rate: float = 1e-3
     averaging: float = 0.995
     stamps: int = 800
     refresh: int = 100

@@ -68,9 +68,17 @@ class OctaveTrainer:
         self.steps = settings.steps if first else settings.first_steps
         self.rows: list[dict[str, float]] = []
         self.side = settings.side if first else settings.first_side
-        self.atlas, self.known = atlas, np.setdiff1d(np.flatnonzero(atlas.has_round_beam()),
-                                                     left_out(len(atlas.image), settings.fold, settings.folds))
-        self._look(np.random.default_rng(settings.seed))
+        known = np.setdiff1d(np.flatnonzero(atlas.has_round_beam()),
+                             left_out(len(atlas.image), settings.fold, settings.folds))
+        rng = np.random.default_rng(settings.seed)
+        self.maps = atlas_maps(atlas, known, settings.views, rng, bend=settings.bend) if first else first_maps(
+            atlas, known, settings.views, settings.factor, settings.errors, rng, bend=settings.bend)
+        if not self.maps:
+            raise ValueError("atlas must have sources that are resolved by 12 beams or more, got none")
+        self.beams = np.array([m.beams for m in self.maps])
+        source = np.array([m.source for m in self.maps])
+        self.weight = 1 / np.bincount(source)[source]
+        self.weight /= self.weight.sum()
         frii = float(np.mean([found.flags[1] for found in self.maps]))
         torch.manual_seed(settings.seed)
         octave = Octave() if first else FirstOctaves(cores=core_levels({m.source: m for m in self.maps}.values()))
@@ -85,28 +93,15 @@ class OctaveTrainer:
         self.anchors: list[Anchor] = first.anchors if first else _anchors(base, settings, frii)
         self.pool: list[tuple] = []
 
-    def _look(self, rng: np.random.Generator) -> None:
-        """Take other maps of the atlas's sources, as many of each."""
-        given = self.settings
-        self.maps = atlas_maps(self.atlas, self.known, given.views, rng, bend=given.bend) if self.first else first_maps(
-            self.atlas, self.known, given.views, given.factor, given.errors, rng, bend=given.bend)
-        if not self.maps:
-            raise ValueError("atlas must have sources that are resolved by 12 beams or more, got none")
-        self.beams = np.array([m.beams for m in self.maps])
-        source = np.array([m.source for m in self.maps])
-        self.weight = 1 / np.bincount(source)[source]
-        self.weight /= self.weight.sum()
-
     def _random(self, purpose: int) -> np.random.Generator:
         """Return the stream of this step for a purpose."""
         return np.random.default_rng([self.settings.seed, self.step, purpose])
 
     def _refresh(self) -> None:
-        """Take other maps, and other stamps, which the first octaves follow, or draw these after them."""
+        """Take other stamps, which the first octaves follow, or draw first octaves after them, for later ones."""
         from skygal.morphology.octaves import SkyMap, draw_next
         from skygal.rendering.threads import each_block
 
-        self._look(self._random(2))
         if self.first is not None:
             self.first.trained()
         rng, images = self._random(1), self.anchors
