@@ -39,6 +39,17 @@ def test_points_apart_are_islands_and_maxima():
     assert np.isnan(measure_sharpness(gaussians(81, [(20, 40), (60, 40)], POINT))["core contrast"])
 
 
+def test_solidity_is_that_of_what_is_lit():
+    y, x = np.indices((200, 200)) - 99.5
+    # pixels' corners make the hull of something round a little larger
+    assert measure_sharpness(1.0 * (np.hypot(x / 2, y) < 40))["solidity"] == pytest.approx(1, abs=0.03)
+    # a square without one of its quarters, whose hull lacks half of that
+    square = (np.abs(x) < 60) & (np.abs(y) < 60)
+    assert measure_sharpness(1.0 * (square & ((x < 0) | (y < 0))))["solidity"] == pytest.approx(6 / 7, rel=1e-9)
+    two = measure_sharpness(1.0 * (square & (np.abs(x) > 30)))
+    assert two["islands"] == 2 and two["solidity"] == pytest.approx(0.5, rel=1e-9)
+
+
 @pytest.mark.parametrize("slope", [-3.0, -1.0])
 def test_slope_is_that_of_a_power_law_seen_with_the_beam(slope):
     rng = np.random.default_rng(1)

@@ -20,8 +20,8 @@ SLOPE_BAND = (0.1, 0.6)
 #: of the source's radius, within which a maximum is taken for the core
 CORE_REACH = 0.3
 #: what `measure_sharpness` measures
-MEASURES = ("maxima", "islands", "fine power", "slope", "brightness 25", "brightness 50", "brightness 75", "edge",
-            "hotspot contrast", "core contrast")
+MEASURES = ("maxima", "islands", "solidity", "fine power", "slope", "brightness 25", "brightness 50", "brightness 75",
+            "edge", "hotspot contrast", "core contrast")
 
 
 def measure_sharpness(image: np.ndarray) -> dict[str, float]:
@@ -39,6 +39,8 @@ def measure_sharpness(image: np.ndarray) -> dict[str, float]:
 
         - ``maxima``: pixels brighter than all of their eight neighbours, on 10 beam areas above 2 % of the peak;
         - ``islands``: connected parts above 2 %;
+        - ``solidity``: the area above 2 % over that of its convex hull: 1 for an ellipse, less where there are gaps,
+          wings and bends;
         - ``fine power``: the share of the power (without that of the mean) beyond half a cycle a beam: structure
           whose half wave is finer than the beam; exp(-(pi s)^2) for a Gaussian of s beams' FWHM in standard
           deviation;
@@ -65,9 +67,18 @@ def measure_sharpness(image: np.ndarray) -> dict[str, float]:
     quartiles = np.log10(np.percentile(image[bright], [25, 50, 75]))
     fine, slope = _power(image)
     hotspot, core = _contrasts(image, bright, tops, contrast)
-    values = (10 * len(tops) * BEAM_AREA / bright.sum(), ndimage.label(bright, np.ones((3, 3)))[1], fine, slope,
-              *quartiles, _edge(image), hotspot, core)
+    values = (10 * len(tops) * BEAM_AREA / bright.sum(), ndimage.label(bright, np.ones((3, 3)))[1],
+              _solidity(bright), fine, slope, *quartiles, _edge(image), hotspot, core)
     return dict(zip(MEASURES, map(float, values), strict=True))
+
+
+def _solidity(bright: np.ndarray) -> float:
+    """Return the area of pixels over that of the convex hull of their corners."""
+    from scipy.spatial import ConvexHull
+
+    corners = np.argwhere(bright)[:, None] + [[0, 0], [0, 1], [1, 0], [1, 1]]
+    # in two dimensions its volume is the area
+    return float(bright.sum() / ConvexHull(corners.reshape(-1, 2)).volume)
 
 
 def _power(image: np.ndarray) -> tuple[float, float]:
