@@ -32,8 +32,8 @@ class OctaveSettings:
     kl_weight : float
         Of the Kullback-Leibler term.
     adversarial, slope : float
-        Weight of the critic's say, and of its own squared slope at real maps (Mescheder et al. 2018,
-        arXiv:1801.04406).
+        Weight of the critic's say on what is drawn after stamps, and of its own squared slope at real maps (Mescheder
+        et al. 2018, arXiv:1801.04406).
     structure : float
         Weight of how far patches of what is drawn are from the atlas's.
     spectrum : float
@@ -61,7 +61,7 @@ class OctaveSettings:
     """
 
     seed: int = 1
-    first_steps: int = 1600
+    first_steps: int = 2400
     steps: int = 2000
     warmup: int = 200
     batch: int = 8

@@ -27,7 +27,7 @@ __all__ = ["train_octaves"]
 SHOWN = 100
 #: losses that it has, beside where it is: those of the first octave (0) or of later ones (1)
 METRICS = ("elbo", "structure_after_atlas", "structure_after_stamps", "spectrum_after_atlas", "spectrum_after_stamps",
-           "critic", "right_real", "right_after_atlas", "right_after_stamps")
+           "critic", "right_real", "right_drawn")
 
 
 def train_octaves(atlas: str | os.PathLike, output: str | os.PathLike, *, settings: OctaveSettings | None = None,
