@@ -17,7 +17,7 @@ from skygal.morphology.octaves import FORMAT
 from skygal.training import octaves
 from skygal.training.data import octave_maps
 from skygal.training.data.atlas import Atlas, read_atlas
-from skygal.training.data.octave_maps import View, atlas_maps, cut_piece, first_maps, see_source, source_axis
+from skygal.training.data.octave_maps import AtlasView, atlas_maps, cut_piece, first_maps, see_source, source_axis
 from skygal.training.octave_settings import OctaveSettings, left_out
 from skygal.training.octave_trainer import OctaveTrainer, _Batch
 from skygal.training.octaves import train_octaves
@@ -87,7 +87,7 @@ def test_sources_are_bent_about_their_middle(angle):
     known = Atlas((lobes + np.exp(-0.5 * ((x - 3)**2 + (y - 2)**2)))[None], np.array(["double"]), np.array([200]),
                   np.ones(1), np.array([[2.355, 2.355, 0.0]]), np.full(1, 110.0))
     turn, *centre = source_axis(known.image[0])
-    plain, bent = (see_source(known, View(0, 30.0, turn, tuple(centre), np.zeros(2), bend))
+    plain, bent = (see_source(known, AtlasView(0, 30.0, turn, tuple(centre), np.zeros(2), bend))
                    for bend in (0.0, np.radians(angle)))
     ends = []
     for found in (plain, bent):

@@ -135,7 +135,7 @@ def draw_after_atlas(model: Any, atlas: Atlas, rows: np.ndarray, beams: float, *
     from skygal.morphology.octave_inputs import FRAME
     from skygal.morphology.octave_inputs import PIXELS_PER_BEAM as OWN_PIXELS
     from skygal.morphology.octaves import SkyMap, draw_next
-    from skygal.training.data.octave_maps import QUIET, View, see_source, source_axis, survey_source
+    from skygal.training.data.octave_maps import QUIET, AtlasView, see_source, source_axis, survey_source
 
     maps = []
     for k in rows.tolist():
@@ -144,11 +144,11 @@ def draw_after_atlas(model: Any, atlas: Atlas, rows: np.ndarray, beams: float, *
         if beams < LATER:
             begun, network = 0, model.octaves.first
             shown = max(beams, min(AFTER_FIRST, FINEST * atlas.las[k] / atlas.beam[k, 0]))
-            found = survey_source(atlas, View(k, shown, turn, (centre[0], centre[1]), np.zeros(2)),
+            found = survey_source(atlas, AtlasView(k, shown, turn, (centre[0], centre[1]), np.zeros(2)),
                                   sharper=model.octaves.factor, noise=QUIET, errors=0, rng=rng)
         else:
             begun, network = 3, model.octaves.later
-            found = see_source(atlas, View(k, beams, turn, (centre[0], centre[1]), np.zeros(2)))
+            found = see_source(atlas, AtlasView(k, beams, turn, (centre[0], centre[1]), np.zeros(2)))
         # it takes the place of what was drawn: the source's centre comes to lie where that of a stamp does
         frame = [side * 2**begun for side in FRAME]
         wide = np.pad(found.coarse, [(side, side) for side in frame])

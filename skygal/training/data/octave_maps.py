@@ -12,8 +12,18 @@ from skygal.morphology.octave_inputs import CLOSER, FIRST_RATIO, PIXELS_PER_BEAM
 from skygal.morphology.point import point_map
 from skygal.training.data.atlas import FINEST, SIGMA, Atlas, widen_map
 
-__all__ = ["AtlasMap", "Piece", "View", "atlas_maps", "core_levels", "cut_piece", "first_maps", "see_source",
-           "source_axis", "survey_source"]
+__all__ = [
+    "AtlasMap",
+    "AtlasView",
+    "Piece",
+    "atlas_maps",
+    "core_levels",
+    "cut_piece",
+    "first_maps",
+    "see_source",
+    "source_axis",
+    "survey_source",
+]
 
 #: beams across the source, at least, in a fine map
 FEWEST = 16.0
@@ -47,7 +57,7 @@ FEW = 5
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class AtlasView:
     """How a source of an atlas is looked at.
 
     Attributes
@@ -175,7 +185,7 @@ def _noise(rng: np.random.Generator) -> float:
 
 
 def _views(atlas: Atlas, rows: np.ndarray, views: int, beams: tuple[float, float], bend: float,
-           rng: np.random.Generator) -> Iterator[View]:
+           rng: np.random.Generator) -> Iterator[AtlasView]:
     """Yield views that `CLOSER` ones are known of."""
     for k in rows.tolist():
         most = min(beams[1], FINEST * atlas.las[k] / atlas.beam[k, 0] / CLOSER)
@@ -186,7 +196,7 @@ def _views(atlas: Atlas, rows: np.ndarray, views: int, beams: tuple[float, float
         for found in beams[0] * (most / beams[0])**share:
             turn = axis[0] + np.radians(rng.uniform(-TURN, TURN)) + np.pi * rng.integers(2)
             bent = np.radians(np.clip(bend * rng.standard_normal(), -MOST_BENT, MOST_BENT))
-            yield View(k, float(found), turn, axis[1:], rng.uniform(-0.5, 0.5, 2), float(bent))
+            yield AtlasView(k, float(found), turn, axis[1:], rng.uniform(-0.5, 0.5, 2), float(bent))
 
 
 def source_axis(image: np.ndarray) -> tuple[float, float, float]:
@@ -200,7 +210,7 @@ def source_axis(image: np.ndarray) -> tuple[float, float, float]:
     return float(angle), float(row), float(column)
 
 
-def see_source(atlas: Atlas, view: View, *, closer: float = 1.0) -> AtlasMap:
+def see_source(atlas: Atlas, view: AtlasView, *, closer: float = 1.0) -> AtlasMap:
     """Return a source as it is looked at.
 
     Its fine map is seen with a beam so many times sharper, which must not be sharper than the atlas's.
@@ -208,7 +218,7 @@ def see_source(atlas: Atlas, view: View, *, closer: float = 1.0) -> AtlasMap:
     return _see(atlas, view, 2, closer)[0]
 
 
-def _see(atlas: Atlas, view: View, ratio: int, closer: float) -> tuple[AtlasMap, list[slice]]:
+def _see(atlas: Atlas, view: AtlasView, ratio: int, closer: float) -> tuple[AtlasMap, list[slice]]:
     """Return what `see_source` does, and which part of all that was looked at its fine map is."""
     import torch
 
@@ -230,13 +240,13 @@ def _see(atlas: Atlas, view: View, ratio: int, closer: float) -> tuple[AtlasMap,
                     class_flags(atlas.fr_class(k)), core), parts
 
 
-def _step(atlas: Atlas, view: View) -> np.ndarray:
+def _step(atlas: Atlas, view: AtlasView) -> np.ndarray:
     """Return the pixels of a source's own map to a pixel of one that is seen so, along its axes."""
     cos, sin, k = np.cos(view.turn), np.sin(view.turn), view.source
     return atlas.las[k] / view.beams / atlas.pixel[k] / PIXELS_PER_BEAM * np.array([[cos, sin], [-sin, cos]])
 
 
-def _bent(offsets: np.ndarray, view: View, sign: int) -> np.ndarray:
+def _bent(offsets: np.ndarray, view: AtlasView, sign: int) -> np.ndarray:
     """Return offsets (row, column) from a source's centre, turned about it by the angle at their column.
 
     Either end of the source is turned by the whole angle, and so not deformed. With ``sign`` -1 the offsets are those
@@ -257,8 +267,8 @@ def _bent(offsets: np.ndarray, view: View, sign: int) -> np.ndarray:
     return found
 
 
-def survey_source(atlas: Atlas, view: View, *, sharper: float, noise: float, errors: float, rng: np.random.Generator,
-                  closer: float = 1.0) -> AtlasMap:
+def survey_source(atlas: Atlas, view: AtlasView, *, sharper: float, noise: float, errors: float,
+                  rng: np.random.Generator, closer: float = 1.0) -> AtlasMap:
     """Return what `see_source` does, with the coarse map that follows from a survey's image.
 
     Parameters
@@ -299,7 +309,7 @@ def _grain(shape: tuple[int, ...], sigma: float, rng: np.random.Generator) -> np
     return grain / grain.std()
 
 
-def _look(atlas: Atlas, view: View, sharper: float, ratio: int) -> np.ndarray:
+def _look(atlas: Atlas, view: AtlasView, sharper: float, ratio: int) -> np.ndarray:
     """Return a source on pixels of a third of a beam, seen with a beam so many times sharper, (side, side).
 
     Around it there is room for what a beam wider by the ratio sees of it.
