@@ -12,18 +12,8 @@ from skygal.morphology.octave_inputs import CLOSER, FIRST_RATIO, PIXELS_PER_BEAM
 from skygal.morphology.point import point_map
 from skygal.training.data.atlas import FINEST, SIGMA, Atlas, widen_map
 
-__all__ = [
-    "AtlasMap",
-    "AtlasView",
-    "Piece",
-    "atlas_maps",
-    "core_levels",
-    "cut_piece",
-    "first_maps",
-    "see_source",
-    "source_axis",
-    "survey_source",
-]
+__all__ = ["AtlasMap", "AtlasView", "Piece", "atlas_maps", "core_levels", "cut_piece", "first_maps", "see_source",
+           "source_axis", "survey_source"]
 
 #: beams across the source, at least, in a fine map
 FEWEST = 16.0
@@ -38,7 +28,7 @@ NOISE, NOISE_SCATTER, NOISE_RANGE = 0.019, 0.6, (QUIET, 0.08)
 CLIP = 3.0
 #: degrees by which maps are turned out of their axis, at most
 TURN = 12.0
-#: degrees by which either half of a source is bent, at most; and of its size, where half of that is reached
+#: degrees by which either half of a source is bent, at most; and of its size, where about half of that is reached
 MOST_BENT, BENDING = 36.0, 0.11
 #: iterations until it is known where something is after that
 BENDINGS = 50
