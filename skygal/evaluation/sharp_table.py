@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -141,14 +141,15 @@ def draw_after_atlas(model: Any, atlas: Atlas, rows: np.ndarray, beams: float, *
     for k in rows.tolist():
         turn, *centre = source_axis(atlas.image[k])
         rng, shown = np.random.default_rng([seed, k]), beams
+        view = AtlasView(k, beams, turn, (centre[0], centre[1]), np.zeros(2))
         if beams < LATER:
             begun, network = 0, model.octaves.first
             shown = max(beams, min(AFTER_FIRST, FINEST * atlas.las[k] / atlas.beam[k, 0]))
-            found = survey_source(atlas, AtlasView(k, shown, turn, (centre[0], centre[1]), np.zeros(2)),
-                                  sharper=model.octaves.factor, noise=QUIET, errors=0, rng=rng)
+            found = survey_source(atlas, replace(view, beams=shown), sharper=model.octaves.factor, noise=QUIET,
+                                  errors=0, rng=rng)
         else:
             begun, network = 3, model.octaves.later
-            found = see_source(atlas, AtlasView(k, beams, turn, (centre[0], centre[1]), np.zeros(2)))
+            found = see_source(atlas, view)
         # it takes the place of what was drawn: the source's centre comes to lie where that of a stamp does
         frame = [side * 2**begun for side in FRAME]
         wide = np.pad(found.coarse, [(side, side) for side in frame])
