@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -208,6 +210,7 @@ def test_folds_are_each_source_once():
 
 
 @pytest.mark.parametrize(("given", "words"), [
+    ({"frii": 1.5}, "frii must be from 0 to 1, got 1.5"),
     ({"fold": 3, "folds": 3}, "fold must be from 0 to 2"),
     ({"side": 18}, "side must be a multiple of 4"),
     ({"checkpoint_every": 250}, "checkpoint_every must be a multiple of refresh"),
@@ -227,6 +230,29 @@ def test_the_command_says_what_is_wrong(atlas, tmp_path, capsys):
     assert "device must be" in capsys.readouterr().err
 
 
+def test_a_step_looks_at_sources_of_one_class_in_maps_that_are_new(atlas):
+    known, base = read_atlas(atlas), load_model("first-cvae")
+    first = OctaveTrainer(known, base, OctaveSettings(**SMALL | {"drawn": 20, "stamps": 20}))
+    before = first.maps
+    first._refresh()
+    assert [one.source for one in first.maps] == [one.source for one in before]
+    assert not any(np.array_equal(one.fine, other.fine) for one, other in zip(first.maps, before, strict=True))
+    for trainer in (first, OctaveTrainer(known, base, OctaveSettings(**SMALL | {"drawn": 8}), first)):
+        trainer._refresh()
+        for kind in range(2):
+            rng = np.random.default_rng(kind)
+            for piece in (*trainer._known(rng, kind), *trainer._drawn(rng, kind)):
+                assert (piece.information[3 + kind] == 1).all() and (piece.information[4 - kind] == 0).all()
+
+
+def test_an_atlas_of_one_class_is_learnt_from_at_every_step(atlas):
+    known = read_atlas(atlas)
+    alone = replace(known, label=np.full_like(known.label, 200))
+    trainer = OctaveTrainer(alone, load_model("first-cvae"), OctaveSettings(**SMALL))
+    for kind in range(2):
+        assert all((piece.information[4] == 1).all() for piece in trainer._known(np.random.default_rng(0), kind))
+
+
 def test_all_of_a_step_is_on_the_device_that_it_is_given(atlas, monkeypatch):
     """Tensors without values stand for those of a device that this machine may lack: they do not mix with others."""
     known, base, settings = read_atlas(atlas), load_model("first-cvae"), OctaveSettings(**SMALL)
@@ -244,7 +270,7 @@ def test_all_of_a_step_is_on_the_device_that_it_is_given(atlas, monkeypatch):
             module.to("meta")
         rng = np.random.default_rng(0)
         drawn, one, two = (_Batch(pieces, rng, "meta")
-                           for pieces in (trainer._drawn(rng), trainer._known(rng), trainer._known(rng)))
+                           for pieces in (trainer._drawn(rng, 1), trainer._known(rng, 1), trainer._known(rng, 1)))
         assert {drawn.core.device.type, one.fine.device.type, one.information.device.type} == {"meta"}
         losses, shown = trainer._generator_step(one, drawn, two)
         assert {maps.device.type for maps in shown} == {"meta"}

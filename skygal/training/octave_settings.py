@@ -28,7 +28,7 @@ class OctaveSettings:
     first_side, side : int
         Coarse pixels along them, of the first two octaves and of the others.
     views : int
-        Maps of each source of the atlas.
+        Maps of each source of the atlas at a time.
     kl_weight : float
         Of the Kullback-Leibler term.
     adversarial, slope : float
@@ -45,13 +45,17 @@ class OctaveSettings:
     averaging : float
         Of the weights that are kept, from step to step.
     stamps, refresh, drawn : int
-        Stamps that octaves are drawn after, steps until new ones are drawn, and how many at a time.
+        Stamps that octaves are drawn after, half of them FRII, steps until others of them and other maps are taken, and
+        how many stamps at a time.
     checkpoint_every : int
         Steps between checkpoints, a multiple of ``refresh``.
     factor : float
         See `skygal.morphology.octaves.Octaves`.
     errors : float
         Largest standard deviation of the natural logarithm of errors that the first octaves take stamps to have.
+    frii : float
+        Of the steps, the share that looks at FRII sources. Each looks at one class, of which hybrids are too, so that
+        structure is compared within it.
     bend : float
         Degrees by which the halves of an atlas's source are each bent, one standard deviation.
     sizes : tuple of float
@@ -67,10 +71,10 @@ class OctaveSettings:
     batch: int = 8
     first_side: int = 16
     side: int = 32
-    views: int = 20
+    views: int = 6
     kl_weight: float = 0.3
     adversarial: float = 0.4
-    slope: float = 0.05
+    slope: float = 0.3
     structure: float = 2.0
     spectrum: float = 0.3
     truth: float = 0.3
@@ -85,6 +89,7 @@ class OctaveSettings:
     checkpoint_every: int = 500
     factor: float = 3.0
     errors: float = 0.15
+    frii: float = 0.65
     bend: float = 12.0
     sizes: tuple[float, float] = (66.0, 82.0)
     fold: int = 0
@@ -100,6 +105,8 @@ class OctaveSettings:
         for name in ("first_side", "side"):
             if (value := getattr(self, name)) % 4 or value < 16:
                 raise ValueError(f"{name} must be a multiple of 4, 16 at least, got {value}")
+        if not 0 <= self.frii <= 1:
+            raise ValueError(f"frii must be from 0 to 1, got {self.frii}")
         if self.folds and not 0 <= self.fold < self.folds:
             raise ValueError(f"fold must be from 0 to {self.folds - 1}, got {self.fold}")
 

@@ -68,18 +68,9 @@ class OctaveTrainer:
         self.steps = settings.steps if first else settings.first_steps
         self.rows: list[dict[str, float]] = []
         self.side = settings.side if first else settings.first_side
-        known = np.setdiff1d(np.flatnonzero(atlas.has_round_beam()),
-                             left_out(len(atlas.image), settings.fold, settings.folds))
-        rng = np.random.default_rng(settings.seed)
-        self.maps = atlas_maps(atlas, known, settings.views, rng, bend=settings.bend) if first else first_maps(
-            atlas, known, settings.views, settings.factor, settings.errors, rng, bend=settings.bend)
-        if not self.maps:
-            raise ValueError("atlas must have sources that are resolved by 12 beams or more, got none")
-        self.beams = np.array([m.beams for m in self.maps])
-        source = np.array([m.source for m in self.maps])
-        self.weight = 1 / np.bincount(source)[source]
-        self.weight /= self.weight.sum()
-        frii = float(np.mean([found.flags[1] for found in self.maps]))
+        self.atlas, self.known = atlas, np.setdiff1d(np.flatnonzero(atlas.has_round_beam()),
+                                                     left_out(len(atlas.image), settings.fold, settings.folds))
+        self._look(np.random.default_rng(settings.seed))
         torch.manual_seed(settings.seed)
         octave = Octave() if first else FirstOctaves(cores=core_levels({m.source: m for m in self.maps}.values()))
         self.network, self.model = deepcopy(octave), OctaveModel(octave)
@@ -90,18 +81,32 @@ class OctaveTrainer:
         self.kept = {key: value.clone() for key, value in octave.state_dict().items()}
         self.optimizer = torch.optim.Adam(self.model.parameters(), settings.first_rate, betas=(0.5, 0.99))
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), settings.critic_rate, betas=(0.0, 0.99))
-        self.anchors: list[Anchor] = first.anchors if first else _anchors(base, settings, frii)
+        self.anchors: list[Anchor] = first.anchors if first else _anchors(base, settings)
         self.pool: list[tuple] = []
+
+    def _look(self, rng: np.random.Generator) -> None:
+        """Take other maps of the atlas's sources, as many of each."""
+        given = self.settings
+        self.maps = atlas_maps(self.atlas, self.known, given.views, rng, bend=given.bend) if self.first else first_maps(
+            self.atlas, self.known, given.views, given.factor, given.errors, rng, bend=given.bend)
+        if not self.maps:
+            raise ValueError("atlas must have sources that are resolved by 12 beams or more, got none")
+        self.beams = np.array([m.beams for m in self.maps])
+        source = np.array([m.source for m in self.maps])
+        weight = 1 / np.bincount(source)[source]
+        # of each class; a hybrid is of both
+        self.weights = [weight * np.array([m.flags[kind] for m in self.maps]) for kind in range(2)]
 
     def _random(self, purpose: int) -> np.random.Generator:
         """Return the stream of this step for a purpose."""
         return np.random.default_rng([self.settings.seed, self.step, purpose])
 
     def _refresh(self) -> None:
-        """Take other stamps, which the first octaves follow, or draw first octaves after them, for later ones."""
+        """Take other maps, and other stamps, which the first octaves follow, or draw first octaves after these."""
         from skygal.morphology.octaves import SkyMap, draw_next
         from skygal.rendering.threads import each_block
 
+        self._look(self._random(2))
         if self.first is not None:
             self.first.trained()
         rng, images = self._random(1), self.anchors
@@ -131,23 +136,25 @@ class OctaveTrainer:
         self.network.load_state_dict(self.kept)
         return self.network.eval()
 
-    def _known(self, rng: np.random.Generator, like: np.ndarray | None = None) -> list[Piece]:
-        """Return pieces of the atlas's maps, of any scale or of given ones."""
-        pieces = []
+    def _known(self, rng: np.random.Generator, kind: int, like: np.ndarray | None = None) -> list[Piece]:
+        """Return pieces of the atlas's maps of a class, where it has any, of any scale or of given ones."""
+        weight = self.weights[kind] if self.weights[kind].any() else self.weights[1 - kind]
+        pieces, weight = [], weight / weight.sum()
         for number in range(self.settings.batch):
-            weight = self.weight
+            chance = weight
             if like is not None:
                 near = weight * np.exp(-0.5 * (np.log(self.beams / like[number]) / ALIKE)**2)
-                weight = near / near.sum() if near.sum() > 1e-12 else weight
-            found: AtlasMap = self.maps[rng.choice(len(self.maps), p=weight)]
+                chance = near / near.sum() if near.sum() > 1e-12 else weight
+            found: AtlasMap = self.maps[rng.choice(len(self.maps), p=chance)]
             pieces.append(cut_piece(found.fine, found.coarse, found.middle, found.beams, found.flags,
                                     self.side, rng, ratio=self.model.octave.ratio,
                                     core=None if self.first else found.core))
         return pieces
 
-    def _drawn(self, rng: np.random.Generator) -> list[Piece]:
-        """Return pieces of what was drawn."""
-        chosen = (self.pool[rng.integers(len(self.pool))] for _ in range(self.settings.batch))
+    def _drawn(self, rng: np.random.Generator, kind: int) -> list[Piece]:
+        """Return pieces of what was drawn of a class, if anything was."""
+        pool = [entry for entry in self.pool if entry[3][kind]] or self.pool
+        chosen = (pool[rng.integers(len(pool))] for _ in range(self.settings.batch))
         return [cut_piece(None, image, middle, beams, flags, self.side, rng, ratio=self.model.octave.ratio, core=core)
                 for image, middle, beams, flags, core in chosen]
 
@@ -169,9 +176,10 @@ class OctaveTrainer:
                 group["lr"] = now
         rng = self._random(0)
         torch.manual_seed(int(rng.integers(2**62)))
-        atlas = self._batch(self._known(rng), rng)
-        drawn = self._batch(self._drawn(rng), rng) if adversarial else None
-        like = self._batch(self._known(rng, like=drawn.beams), rng) if drawn is not None else None
+        kind = int(rng.random() < self.settings.frii)
+        atlas = self._batch(self._known(rng, kind), rng)
+        drawn = self._batch(self._drawn(rng, kind), rng) if adversarial else None
+        like = self._batch(self._known(rng, kind, like=drawn.beams), rng) if drawn is not None else None
         losses, shown = self._generator_step(atlas, drawn, like)
         if drawn is not None and like is not None:
             losses |= self._critic_step(like, drawn, shown)
@@ -339,7 +347,7 @@ def _difference(sky: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
     return (seen - known).abs().mean() / ROOT
 
 
-def _anchors(base: CvaeGenerator, settings: OctaveSettings, frii: float) -> list[Anchor]:
+def _anchors(base: CvaeGenerator, settings: OctaveSettings) -> list[Anchor]:
     """Return maps that octaves begin with, beams across each, and the flags of its class."""
     from skygal.morphology.batches import begin_octaves, make_stamps
     from skygal.morphology.latents import sample_keys, sample_latents
@@ -348,7 +356,7 @@ def _anchors(base: CvaeGenerator, settings: OctaveSettings, frii: float) -> list
     from skygal.seeds import Seeds
 
     seeds = Seeds(settings.seed)
-    classes = np.where(seeds.generator("octave class").random(settings.stamps) < frii, "FRII", "FRI")
+    classes = np.where(seeds.generator("octave class").random(settings.stamps) < 0.5, "FRII", "FRI")
     least, most = (np.full(settings.stamps, size / SIZE_TO_EXTENT) for size in settings.sizes)
     keys = sample_keys(seeds, "octave stamp", "balanced", classes)
     fwhm = base.beam_fwhm / base.pixel_scale
