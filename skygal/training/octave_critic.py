@@ -12,6 +12,8 @@ __all__ = ["OctaveCritic", "critic_loss", "critic_rate"]
 
 #: of the peak: what is fainter is nothing; and what is brighter counts as a place in the source
 FAINTEST, LIT = 1e-4, 0.005
+#: pixels across which what is beside such a place counts too, so that holes do
+NEAR = 13
 #: pixels across which the brightest is looked for, and decades below it that are seen
 AROUND, DECADES = 25, 2.0
 
@@ -51,7 +53,7 @@ class OctaveCritic(nn.Module):
         below = logarithm - brightest
         seen = torch.cat([logarithm / 2 + 1, below.clamp_min(-DECADES) + DECADES / 2, 10**below,
                           functional.interpolate(information, size=maps.shape[2:])], dim=1)
-        lit, found = (maps > LIT).float(), []
+        lit, found = functional.max_pool2d((maps > LIT).float(), NEAR, 1, NEAR // 2), []
         for part in (self.wide, self.narrow):
             logits = part(seen).float()
             weight = functional.adaptive_avg_pool2d(lit, logits.shape[-2:])
