@@ -54,6 +54,11 @@ def draw(model, batch, octaves, rows=slice(None)):
                               batch.latents.keys[rows], np.full(len(shapes.las), octaves), 3.0)
 
 
+def mirrored(batch):
+    """Return which sources the networks see mirrored, along rows and along columns."""
+    return np.array([Seeds(int(key)).generator("octave mirror").random(2) < 0.5 for key in batch.latents.keys])
+
+
 def gaussian(side, sigma, place=(0.0, 0.0)):
     y, x = np.indices((side, side)) - (side // 2)
     return np.exp(-0.5 * ((x - place[0])**2 + (y - place[1])**2) / sigma**2).astype(np.float32)
@@ -173,7 +178,10 @@ def test_each_octave_smoothed_is_near_the_map_before(model, batch):
 
 @pytest.mark.parametrize("octave", [1, 2])
 def test_the_first_octaves_are_the_third_smoothed(octave, model, batch):
-    for (one, _), (two, _) in zip(draw(model, batch, octave), draw(model, batch, octave + 1), strict=True):
+    drawn = zip(draw(model, batch, octave), draw(model, batch, octave + 1), mirrored(batch), strict=True)
+    for (one, _), (two, _), axes in drawn:
+        # as the networks saw them: pixels of the one are on every second of the other, from the first
+        one, two = (np.flip(image, tuple(np.flatnonzero(axes))) for image in (one, two))
         again = smooth(torch.from_numpy(np.pad(two, 8))[None, None])[0, 0].numpy()
         again /= again.sum()
         # they are cut out in another place
@@ -188,6 +196,34 @@ def test_flux_and_places_are_those_of_the_stamp(model, batch):
             assert image.dtype == np.float32 and image.sum(dtype=float) == pytest.approx(1, abs=1e-5)
             assert pixels == pytest.approx(2**octaves / 3)
             assert (image >= 0).all() and np.ptp(np.nonzero(image)[1]) > batch.shapes.las[k] * pixels
+
+
+def lopsided(image):
+    """Return the third moments of where brightness is, along rows and along columns, in units of its spread."""
+    out = []
+    for axis in (0, 1):
+        weight = image.sum(axis=axis, dtype=float) / image.sum(dtype=float)
+        at = np.arange(len(weight)) - (weight * np.arange(len(weight))).sum()
+        out.append((weight * at**3).sum() / (weight * at**2).sum()**1.5)
+    return out
+
+
+def test_what_is_drawn_lies_as_its_stamp_whatever_way_the_networks_see_it(model):
+    fr_class = np.tile(["FRI", "FRII"], 12)
+    keys = sample_keys(Seeds(8), "test", "balanced", fr_class)
+    least, most = (np.full(len(keys), extent) for extent in model.extent)
+    made = next(make_stamps(model, sample_latents(model, "balanced", fr_class, keys, least=least, most=most), 3.0))
+    seen = widen_stamps(made.stamps, made.shapes.centre, 3.0, 3.0)
+    # mirrored about the middle pixel
+    turned = widen_stamps(made.stamps, made.shapes.centre, 3.0, 3.0, np.tile([True, False], (len(keys), 1)))
+    np.testing.assert_allclose(turned[:, 1:], seen[:, :0:-1], rtol=1e-5, atol=1e-9)
+    axes = mirrored(made)
+    assert (axes.sum(axis=0) > 5).all() and ((~axes).sum(axis=0) > 5).all()
+    known = np.array([lopsided(image) for image in seen])
+    found = np.array([lopsided(image) for image, _ in draw(model, made, 1)])
+    for axis in (0, 1):
+        for part in (axes[:, 1 - axis], ~axes[:, 1 - axis]):
+            assert np.corrcoef(known[part, axis], found[part, axis])[0, 1] > 0.6
 
 
 def test_a_source_does_not_depend_on_the_others(model, batch):

@@ -136,11 +136,16 @@ class Octaves:
             The map of each, shape (ny, nx), float32, of unit sum, with 3 pixels across the FWHM of its beam, and how
             many of these pixels a pixel of the stamp is across.
         """
-        anchors, beams = widen_stamps(stamps, centre, fwhm, self.factor), las / fwhm / self.factor
+        # networks see half of the sources mirrored, along each axis: what they prefer has no side then
+        chances = [Seeds(int(key)).generator("octave mirror").random(2) for key in keys]
+        mirrored = np.reshape(chances, (-1, 2)) < 0.5
+        anchors = widen_stamps(stamps, centre, fwhm, self.factor, mirrored)
         images: list[Any] = [None] * len(stamps)
 
         def run(k: int) -> None:
-            images[k] = self._octaves(anchors[k], beams[k], str(fr_class[k]), int(keys[k]), int(octaves[k]))
+            beams = las[k] / fwhm / self.factor
+            image = self._octaves(anchors[k], beams, str(fr_class[k]), int(keys[k]), int(octaves[k]))
+            images[k] = np.ascontiguousarray(np.flip(image, tuple(np.flatnonzero(mirrored[k]))))
 
         each_block(run, range(len(stamps)), device=self.device)
         return [(image, PIXELS_PER_BEAM / float(width * fwhm))
@@ -189,16 +194,22 @@ def soften(stamps: np.ndarray, fwhm: float) -> np.ndarray:
     return out
 
 
-def widen_stamps(stamps: np.ndarray, centre: np.ndarray, fwhm: float, factor: float) -> np.ndarray:
-    """Return octave 0 of stamps (n, ny, nx), shape (n, *FRAME), float32: as a beam so many times wider sees them."""
+def widen_stamps(stamps: np.ndarray, centre: np.ndarray, fwhm: float, factor: float,
+                 mirrored: np.ndarray | None = None) -> np.ndarray:
+    """Return octave 0 of stamps (n, ny, nx), shape (n, *FRAME), float32: as a beam so many times wider sees them.
+
+    Each lies mirrored, along either axis about its centre, where that is asked for: ``mirrored``, bool (n, 2).
+    """
     import torch
 
     out = np.empty((len(stamps), *FRAME), np.float32)
     wider, step = fwhm * math.sqrt(factor**2 - 1), factor * fwhm / PIXELS_PER_BEAM
+    steps = np.where(np.zeros((len(stamps), 2), bool) if mirrored is None else mirrored, -step, step)
 
     def run(k: int) -> None:
-        rows, columns = (_beam_matrix(side, middle + step * (np.arange(count) - count // 2), wider)
-                         for side, count, middle in zip(stamps.shape[1:], FRAME, centre[k, ::-1], strict=True))
+        rows, columns = (_beam_matrix(side, middle + along * (np.arange(count) - count // 2), wider)
+                         for side, count, middle, along in zip(stamps.shape[1:], FRAME, centre[k, ::-1], steps[k],
+                                                               strict=True))
         out[k] = (rows @ torch.from_numpy(np.asarray(stamps[k], float)) @ columns.T).numpy()
 
     each_block(run, range(len(stamps)))
@@ -322,7 +333,7 @@ def _beam_matrix(side: int, at: np.ndarray, fwhm: float) -> torch.Tensor:
 
     sigma = fwhm / FWHM
     kernel = np.exp(-0.5 * ((at[:, None] - np.arange(side)) / sigma)**2)
-    return torch.from_numpy(kernel * ((at[1] - at[0]) / (sigma * math.sqrt(2 * math.pi))))
+    return torch.from_numpy(kernel * (abs(at[1] - at[0]) / (sigma * math.sqrt(2 * math.pi))))
 
 
 def _lit_part(image: np.ndarray) -> tuple[slice, slice]:
