@@ -41,7 +41,7 @@ SEEN = 0.5
 #: coarse pixels around what is brighter than `EDGE` of the peak that an octave sees
 MARGIN = 4
 EDGE = 2e-4
-#: of the peak: what is fainter is nothing, and maps run out to that
+#: of the peak: about there maps run out to nothing
 DARK = 1e-5
 #: of a stamp's peak: what is fainter is the decoder's own, since it is about half the noise over peak with which FIRST
 #: shows such sources (0.019, the median of those of 50 to 95 arcsec in MiraBest); octaves draw what is there
@@ -158,8 +158,9 @@ class Octaves:
             sky = draw_next(self.after(sky), sky, beams, flags, streams.generator("octave", sky.octave), self.device)
         while sky.octave > octaves:
             sky = sky.smoothed()
-        image = sky.whole()
-        image = np.maximum(image - DARK * image.max(), 0)
+        image, dark = sky.whole(), DARK * float(sky.image.max())
+        # what is brighter is left as it is: subtracted from all, it would be another part of the flux at each resolution
+        image = np.where(image > dark / 10, image**3 / (image**2 + dark**2), 0)
         return (image / image.sum(dtype=float)).astype(np.float32)
 
 
