@@ -159,7 +159,7 @@ class Octaves:
         while sky.octave > octaves:
             sky = sky.smoothed()
         image, dark = sky.whole(), DARK * float(sky.image.max())
-        # what is brighter is left as it is: subtracted from all, it would be another part of the flux at each resolution
+        # what is brighter is left as it is: taken from all, it would be another part of the flux at each resolution
         image = np.where(image > dark / 10, image**3 / (image**2 + dark**2), 0)
         return (image / image.sum(dtype=float)).astype(np.float32)
 
