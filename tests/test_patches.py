@@ -49,6 +49,21 @@ def test_equals_are_not_told_and_grain_is(short):
     assert accuracy > 0.8 and accuracy - 0.5 > 5 * error
 
 
+def test_a_network_that_calls_all_one_kind_is_still_asked_which_is_more_so():
+    import torch
+
+    class Shifted(torch.nn.Module):
+        def forward(self, images):
+            return images.mean((1, 2, 3))[:, None] + 5
+
+    first, second = (np.random.default_rng(0).normal(mean, 0.01, (20, 4, 4)).astype(np.float32) for mean in (-1, 1))
+    network = Shifted()
+    assert module.told_second(network, first).all() and module.told_second(network, second).all()
+    middle = module.told_middle(network, first, second)
+    assert middle == pytest.approx(5, abs=0.01)
+    assert not module.told_second(network, first, middle).any() and module.told_second(network, second, middle).all()
+
+
 def test_a_source_is_judged_by_networks_that_did_not_see_it(short, monkeypatch):
     learnt, told = [], []
     monkeypatch.setattr(module, "cut_patches", lambda maps, rng: (np.arange(len(maps), dtype=np.float32)[:, None, None],

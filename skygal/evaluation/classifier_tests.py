@@ -8,7 +8,7 @@ import numpy as np
 
 from skygal.evaluation.generated import GeneratedSample, sample_as_frdeep
 from skygal.evaluation.observed import observe_stamps, show_otherwise
-from skygal.evaluation.patches import learn_to_tell, told_second
+from skygal.evaluation.patches import learn_to_tell, told_middle, told_second
 from skygal.evaluation.reference import Reference
 from skygal.evaluation.results import Result
 from skygal.evaluation.statistics import bootstrap_error, hold_out, matched_rows
@@ -171,7 +171,8 @@ def measure_otherwise(reference: Reference, sample: GeneratedSample) -> list[Res
         right = np.zeros((2, effort.test_seeds))
         for seed in range(effort.test_seeds):
             network = learn_to_tell(first, second, rng=rng, seed=seed, epochs=max(1, effort.test_epochs // 3))
-            right[:, seed] = [np.mean(told_second(network, part) == bool(kind))
+            middle = told_middle(network, first, second)
+            right[:, seed] = [np.mean(told_second(network, part, middle) == bool(kind))
                               for kind, part in enumerate(new)]
         accuracy = right.mean(axis=1)
         error = np.sqrt(sum(part * (1 - part) / len(of) for part, of in zip(accuracy, new, strict=True))) / 2

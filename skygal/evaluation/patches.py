@@ -14,7 +14,7 @@ from skygal.training.data.atlas import PIXELS_PER_BEAM
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["PATCH", "cut_patches", "learn_to_tell", "split_test", "tell_patches", "told_second"]
+__all__ = ["PATCH", "cut_patches", "learn_to_tell", "split_test", "tell_patches", "told_middle", "told_second"]
 
 #: pixels along a patch: 8 beams
 PATCH = 8 * PIXELS_PER_BEAM
@@ -182,10 +182,22 @@ def learn_to_tell(first: np.ndarray, second: np.ndarray, *, rng: np.random.Gener
     return network.eval()
 
 
-def told_second(network: torch.nn.Module, patches: np.ndarray) -> np.ndarray:
-    """Return which images (n, ny, nx) a network takes for the second kind."""
+def told_second(network: torch.nn.Module, patches: np.ndarray, above: float = 0.0) -> np.ndarray:
+    """Return which images (n, ny, nx) a network takes for the second kind: those of numbers above that."""
+    return _numbers(network, patches) > above
+
+
+def told_middle(network: torch.nn.Module, first: np.ndarray, second: np.ndarray) -> float:
+    """Return the number halfway between the mean ones of two kinds of images that a network learnt from.
+
+    After few steps all numbers may be positive, or all negative, and yet tell the kinds apart.
+    """
+    return float(np.mean([_numbers(network, images).mean(dtype=float) for images in (first, second)]))
+
+
+def _numbers(network: torch.nn.Module, patches: np.ndarray) -> np.ndarray:
     import torch
 
     with one_thread(), torch.inference_mode():
-        return np.concatenate([(network(part[:, None])[:, 0] > 0).numpy()
+        return np.concatenate([network(part[:, None])[:, 0].numpy()
                                for part in torch.from_numpy(patches).split(TOLD_AT_ONCE)])
