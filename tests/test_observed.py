@@ -154,3 +154,16 @@ def test_another_judge_sees_the_source_alone_in_the_middle():
     # to 2 % of the peak, where the logarithm is -1
     assert np.ptp(lit, axis=0) == pytest.approx(2 * 4 * np.sqrt(2 * np.log(50)), abs=1.5)
     assert seen[0][seen[0] > -1].min() == pytest.approx(-1, abs=0.1)
+
+
+def test_another_judge_sees_nothing_of_lobes_beyond_its_window():
+    from skygal.evaluation.observed import SIDE, show_otherwise
+
+    y, x = np.indices((SIDE, SIDE)) - (SIDE - 1) / 2
+    lobes = sum(np.exp(-0.5 * ((x - at)**2 + y**2) / 4) for at in (-40, 40))
+    image = np.where(lobes > 0.05, lobes, 0).astype(np.float32)
+    seen = show_otherwise(np.stack([image, image + np.where(np.hypot(x, y) < 2, 0.1, 0).astype(np.float32)]),
+                          np.array([90.0, 90.0]))
+    assert (seen[0] == -1).all()
+    # in units of the whole source's peak
+    assert seen[1].max() == pytest.approx(1 + 2 * np.log10(0.1 / image.max()) / -np.log10(0.02), abs=0.01)

@@ -265,8 +265,8 @@ def show_otherwise(images: np.ndarray, las: np.ndarray) -> np.ndarray:
     -------
     `~numpy.ndarray`
         Shape (n, 64, 64), float32: the source alone, cut at 2 % of its peak, islands under 6 pixels left out, its
-        flux-weighted centre in the middle, as the logarithm of brightness: 1 at the peak, -1 at the cut and
-        outside.
+        flux-weighted centre in the middle, as the logarithm of brightness: 1 at the source's peak, -1 at the cut
+        and outside.
     """
     from scipy import ndimage
 
@@ -281,6 +281,7 @@ def show_otherwise(images: np.ndarray, las: np.ndarray) -> np.ndarray:
             continue
         middle = ndimage.center_of_mass(source)
         shift = [round((side - 1) / 2 - at) for side, at in zip(source.shape, middle, strict=True)]
-        source = ndimage.shift(source, shift, order=0)[rows, columns]
-        shown[:] = 1 + 2 * np.log10(np.maximum(source / source.max(), CUT)) / -np.log10(CUT)
+        # of the whole source's peak: lobes far apart may both lie beyond what is shown
+        source = ndimage.shift(source / source.max(), shift, order=0)[rows, columns]
+        shown[:] = 1 + 2 * np.log10(np.maximum(source, CUT)) / -np.log10(CUT)
     return out
