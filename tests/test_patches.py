@@ -64,6 +64,14 @@ def test_a_network_that_calls_all_one_kind_is_still_asked_which_is_more_so():
     assert not module.told_second(network, first, middle).any() and module.told_second(network, second, middle).all()
 
 
+def test_images_that_are_not_finite_are_refused():
+    good = np.zeros((3, 8, 8), np.float32)
+    bad = good.copy()
+    bad[1, 2, 2] = np.nan
+    with pytest.raises(ValueError, match="second must be finite images, got 1 of 3 that are not"):
+        module.learn_to_tell(good, bad, rng=np.random.default_rng(0), seed=0, epochs=1)
+
+
 def test_a_source_is_judged_by_networks_that_did_not_see_it(short, monkeypatch):
     learnt, told = [], []
     monkeypatch.setattr(module, "cut_patches", lambda maps, rng: (np.arange(len(maps), dtype=np.float32)[:, None, None],

@@ -157,12 +157,20 @@ def learn_to_tell(first: np.ndarray, second: np.ndarray, *, rng: np.random.Gener
         Of the network.
     epochs : int
         Length of the training.
+
+    Raises
+    ------
+    ValueError
+        If an image is not finite: what learnt from it would tell nothing.
     """
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits
 
     from skygal.training.loop import quiet_torch
 
+    for name, images in (("first", first), ("second", second)):
+        if bad := np.count_nonzero(~np.isfinite(images).all(axis=(1, 2))):
+            raise ValueError(f"{name} must be finite images, got {bad} of {len(images)} that are not")
     kinds = [torch.from_numpy(patches)[:, None] for patches in (first, second)]
     steps = epochs * max(map(len, kinds)) // BATCH
     label = torch.repeat_interleave(torch.tensor([0.0, 1.0]), BATCH)

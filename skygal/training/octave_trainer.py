@@ -136,10 +136,14 @@ class OctaveTrainer:
         self.network.load_state_dict(self.kept)
         return self.network.eval()
 
+    def _class(self, rng: np.random.Generator) -> int:
+        """Return which class a step looks at, 0 for FRI and 1 for FRII: one that the atlas has."""
+        kind = int(rng.random() < self.settings.frii)
+        return kind if self.weights[kind].any() else 1 - kind
+
     def _known(self, rng: np.random.Generator, kind: int, like: np.ndarray | None = None) -> list[Piece]:
-        """Return pieces of the atlas's maps of a class, where it has any, of any scale or of given ones."""
-        weight = self.weights[kind] if self.weights[kind].any() else self.weights[1 - kind]
-        pieces, weight = [], weight / weight.sum()
+        """Return pieces of the atlas's maps of a class, of any scale or of given ones."""
+        pieces, weight = [], self.weights[kind] / self.weights[kind].sum()
         for number in range(self.settings.batch):
             chance = weight
             if like is not None:
@@ -176,7 +180,7 @@ class OctaveTrainer:
                 group["lr"] = now
         rng = self._random(0)
         torch.manual_seed(int(rng.integers(2**62)))
-        kind = int(rng.random() < self.settings.frii)
+        kind = self._class(rng)
         atlas = self._batch(self._known(rng, kind), rng)
         drawn = self._batch(self._drawn(rng, kind), rng) if adversarial else None
         like = self._batch(self._known(rng, kind, like=drawn.beams), rng) if drawn is not None else None
