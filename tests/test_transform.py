@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from oracles import FWHM, Blobs, image_moments
 
@@ -97,6 +97,7 @@ def test_large_patches_come_in_blocks_that_fit_together():
 
 
 @given(st.integers(0, 10**6))
+@example(245510)                # its light reaches its frame: an end of it lies where samples begin anew
 @settings(max_examples=20)
 def test_symmetries(seed):
     """A stamp that is mirrored, or turned by a right angle, under a map that undoes it is the same source."""
@@ -106,7 +107,7 @@ def test_symmetries(seed):
     for moved, back in ((stamp[:, ::-1], np.diag([-1.0, 1])), (stamp.T, np.array([[0.0, 1], [1, 0]])),
                         (stamp[::-1, ::-1], -np.eye(2))):
         again = render_stamp(moved, centre, middle, affine @ back, back @ kernel @ back.T, NATIVE, shape)
-        assert abs(again - plain).max() < 3e-6 * plain.max()
+        assert abs(again - plain).max() < 1e-6 * plain.max()
 
 
 @given(st.integers(0, 10**6), st.integers(-20, 20), st.integers(-20, 20))

@@ -134,11 +134,14 @@ def _waves(turns: np.ndarray, order: int, device: str) -> torch.Tensor:
 def _transform(order: int, samples: int, device: str, back: bool) -> torch.Tensor:
     """Return the transform over one period: (samples, 2 (order + 1)), cosines then sines.
 
+    Samples lie in the middles of as many parts, so that none is on the seam, where a sheared source's two ends differ.
+
     The one ``back`` from real samples holds the weights for summing over both signs of the frequency.
     """
     import torch
 
-    wave = np.exp((-2j if back else 2j) * np.pi / samples * np.outer(np.arange(samples), np.arange(order + 1)))
+    place = (np.arange(samples) + 0.5) / samples
+    wave = np.exp((-2j if back else 2j) * np.pi * np.outer(place, np.arange(order + 1)))
     if back:
         wave *= np.where(np.arange(order + 1) == 0, 1, 2) / samples
     return torch.from_numpy(np.concatenate([wave.real, wave.imag], axis=1).astype(np.float32)).to(device)
@@ -196,7 +199,7 @@ def _render(stamps: np.ndarray, plan: PatchPlan, corner: np.ndarray, factor: np.
 
         # to samples along v, each row moved along u as far as the image's columns lean
         samples = 2 * sheared + 2
-        v = sv + np.arange(samples) * pv / samples
+        v = sv + (np.arange(samples) + 0.5) * pv / samples
         lean = inverse[:, 0, 1, None] / inverse[:, 1, 1, None]
         rows = torch.bmm(_transform(kv, samples, device, False).expand(m, -1, -1), spectrum)
         rows = _turned(rows.unflatten(-1, (2, -1)), waves(lean * v / pu, ku)).flatten(-2)
