@@ -1,6 +1,6 @@
 """What a model draws sharper than its stamps: how fast, how close each octave is to the one before, how often it stops.
 
-    python benchmarks/sharp.py [--model first-atlas] [--n 60]
+    python benchmarks/sharp.py [--model first-atlas] [--n 60] [--cores ATLAS]
 
 *rate*: stamps of so many beams across that are drawn a second by this machine's processors, all that
 `skygal.sample_stamps` does included. *consistency*: a source after an octave, smoothed to the beam of the octave
@@ -10,6 +10,9 @@ what they change. *sizes*: those of sources 30 beams across, by the isophote of 
 core, over those that were asked for. *beam_limited*: the share of sources that truth calls so, of fields with a beam
 of 1 arcsec. *processors*: the largest difference of stamps, over their peaks, where the processor is held to older
 instructions.
+
+With --cores nothing else is measured: of an atlas's sources, seen with as many beams across as FIRST has on a stamp,
+what part of what looks like a core there is one. `skygal.morphology.octave_cores.CORE_PARTS` are these quantiles.
 """
 
 from __future__ import annotations
@@ -33,16 +36,21 @@ from skygal.evaluation.sharp_table import draw_sources
 from skygal.morphology.batches import make_stamps
 from skygal.morphology.checkpoint import load_model
 from skygal.morphology.latents import sample_keys, sample_latents
-from skygal.morphology.measure import largest_size
+from skygal.morphology.measure import largest_size, measure_stamps
+from skygal.morphology.octave_cores import CORE_PARTS, SHOWN_CORE
+from skygal.morphology.octave_inputs import PIXELS_PER_BEAM as OCTAVE_PIXELS
 from skygal.morphology.octave_inputs import class_flags
 from skygal.morphology.octave_seeing import smooth
-from skygal.morphology.octaves import OCTAVES, SkyMap, draw_next, widen_stamps
+from skygal.morphology.octaves import OCTAVES, SHOWN, begin_skies, draw_next
 from skygal.seeds import Seeds
-from skygal.training.data.atlas import PIXELS_PER_BEAM
+from skygal.training.data.atlas import PIXELS_PER_BEAM, read_atlas
+from skygal.training.data.octave_maps import AtlasView, see_source, source_axis
 
 BEAMS = (15, 30, 60, 100)
 #: of the peak: where consistency is looked at
 LIT = 1e-3
+#: beams across a source as FIRST sees one of the size that octaves begin with
+SEEN = 13.0
 #: pixels across which a core is no longer the brightest
 CORELESS = 15
 #: variables that hold the libraries to older instructions
@@ -65,9 +73,10 @@ def consistency(model: str, n: int) -> np.ndarray:
                              least=least, most=most)
     octaves, fwhm, found = generator.octaves, generator.beam_fwhm / generator.pixel_scale, []
     for batch in make_stamps(generator, latents, 3.0):
-        images = widen_stamps(batch.stamps, batch.shapes.centre, fwhm, octaves.factor)
-        for k, image in enumerate(images):
-            sky, beams = SkyMap(image), batch.shapes.las[k] / fwhm / octaves.factor
+        skies = begin_skies(batch.stamps, batch.shapes.centre, batch.latents.fr_class, batch.latents.keys, fwhm,
+                            octaves.factor)
+        for k, sky in enumerate(skies):
+            beams = batch.shapes.las[k] / fwhm / octaves.factor
             rng, row = np.random.default_rng(k), []
             while sky.octave < OCTAVES:
                 before = sky.lit()
@@ -114,11 +123,31 @@ def on_processors(model: str, beams: float) -> float:
     return float(np.abs((images[0] - images[1]) / peak).max())
 
 
+def core_parts(atlas: Path) -> list[np.ndarray]:
+    """Return what part of what looks like a core is one, of FRI and of FRII: of each source in which one is seen."""
+    known, found = read_atlas(atlas), ([], [])
+    for k in np.flatnonzero(known.has_round_beam()):
+        axis = source_axis(known.image[k])
+        one = see_source(known, AtlasView(int(k), SEEN, axis[0], axis[1:], np.zeros(2)))
+        shown = np.where(one.fine > SHOWN, one.fine, 0)[None]
+        fraction = measure_stamps(shown, beam_fwhm=OCTAVE_PIXELS)[0].core_frac[0]
+        if fraction > SHOWN_CORE:
+            for kind in np.flatnonzero(one.flags):
+                found[kind].append(min(1.0, (one.core[2] if one.core else 0) / fraction))
+    return [np.array(parts) for parts in found]
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--model", default="first-atlas")
     options.add_argument("--n", type=int, default=60, help="sources of each measure")
+    options.add_argument("--cores", type=Path, metavar="ATLAS", help="only what part of cores that are seen are ones")
     given = options.parse_args()
+    if given.cores:
+        for name, parts in zip(("FRI", "FRII"), core_parts(given.cores), strict=True):
+            levels = np.quantile(parts, np.linspace(0, 1, np.shape(CORE_PARTS)[1]))
+            print(f"{name}, {len(parts)} sources: {np.round(levels, 2).tolist()}")
+        return
     print(f"{os.cpu_count()} processors")
     for beams in BEAMS:
         value = rate(given.model, beams, given.n)

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from skygal.morphology.measure import measure_stamps
-from skygal.morphology.octave_cores import ALONG, CORE_LEVELS, FARTHEST, place_core
+from skygal.morphology.octave_cores import ALONG, CORE_LEVELS, CORE_PARTS, FARTHEST, place_core, take_cores
 from skygal.morphology.octave_inputs import FRAME
 from skygal.morphology.octave_networks import FirstOctaves, Octave
 from skygal.morphology.octave_seeing import smooth
-from skygal.morphology.octaves import SkyMap, draw_next
+from skygal.morphology.octaves import SkyMap, begin_core, begin_skies, draw_next, widen_stamps
 from skygal.morphology.point import point_map
 from skygal.morphology.views import StampView, view_shapes
 from skygal.observation.ellipse import FWHM
@@ -147,6 +147,11 @@ def test_what_is_drawn_has_a_core():
     bare = draw_next(without_cores(network), SkyMap(image), 5.0, FRII, np.random.default_rng(4))
     np.testing.assert_array_equal(sky.image, bare.image)
     # a point in this octave, and in those before and after
+    given = SkyMap(image, core=(FRAME[0] / 2 + 1, FRAME[1] / 2 - 2, 0.2 * float(image.sum())))
+    other = draw_next(network, given, 5.0, FRII, np.random.default_rng(4))
+    np.testing.assert_array_equal(other.image, sky.image)
+    place = 8 * (FRAME[0] / 2 + 1), 8 * (FRAME[1] / 2 - 2)
+    assert other.core == pytest.approx((*place, 0.2 * other.image.sum()), rel=1e-3)
     later = draw_next(Octave().double().eval(), sky, 5.0, FRII, np.random.default_rng(5))
     for one in (sky, sky.smoothed(), sky.smoothed().smoothed(), sky.lit(), later):
         core = one.whole() - one.image
@@ -157,6 +162,46 @@ def test_what_is_drawn_has_a_core():
             2.0**(one.octave - 3) * np.subtract((sky.core[0] - sky.first[0], sky.core[1] - sky.first[1]), sky.middle))
     np.testing.assert_allclose(sky.smoothed().whole(), smooth(torch.from_numpy(sky.whole())[None, None])[0, 0].numpy(),
                                atol=1e-4 * sky.image.max())
+
+
+@pytest.mark.parametrize(("row", "column"), [(40, 60), (40.3, 62.6)])
+def test_a_core_that_a_stamp_shows_is_taken_out_of_it(row, column):
+    """Of it, as much as its rank among sources of its class says."""
+    wide = double(121, 40.0, 6.0)[20:101]
+    stamps = (wide + point_map(wide.shape, row, column, 0.05 * wide.sum(), 3.0)).astype(np.float32)[None]
+    whole = float(stamps.sum(dtype=float))
+    for flags, rank, part in ((FRII, 1.0, 1.0), ((1.0, 0.0), 1.0, 0.9), ((1.0, 1.0), 1.0, 0.95), (FRII, 0.0, 0.0),
+                              ((1.0, 0.0), 0.5, CORE_PARTS[0][4]), (FRII, 0.25, CORE_PARTS[1][2])):
+        bare, place, flux = take_cores(stamps, [flags], np.array([rank]), fwhm=3.0)
+        np.testing.assert_allclose(place[0], [column, row], atol=0.1)
+        assert flux[0] == pytest.approx(part * 0.05 * wide.sum(), rel=0.1, abs=1e-9)
+        assert bare.dtype == np.float32 and bare.sum(dtype=float) + flux[0] == pytest.approx(whole, rel=1e-4)
+        rest = wide + point_map(wide.shape, row, column, 0.05 * (1 - part) * wide.sum(), 3.0)
+        assert np.abs(bare[0] - rest).max() < 0.1 * (stamps.max() - wide[int(row), int(column)])
+    # where there is none, the stamp stays as it is
+    bare, _, flux = take_cores(wide[None].astype(np.float32), [FRII], np.array([1.0]), fwhm=3.0)
+    np.testing.assert_array_equal(bare[0], wide.astype(np.float32))
+    assert flux[0] == 0
+
+
+@pytest.mark.parametrize("axes", [(False, False), (True, False), (False, True), (True, True)])
+def test_octave_zero_has_the_stamp_s_core_in_its_place(axes):
+    rng, fwhm = np.random.default_rng(2), 3.0
+    wide = double(145, 25.0, 6.0)[32:113]
+    stamp = (wide + point_map(wide.shape, 43.4, 68.7, 0.1 * wide.sum(), fwhm)).astype(np.float32)[None]
+    centre, keys = np.array([[71.3, 40.6]]), rng.integers(2**62, size=20)
+    seen = widen_stamps(stamp, centre, fwhm, 3.0, np.array([axes]))[0]
+    shares = []
+    for key in keys:
+        sky, = begin_skies(stamp, centre, np.array(["FRII"]), np.array([key]), fwhm, 3.0, np.array([axes]))
+        assert np.abs(sky.whole() - seen).max() < 2e-3 * seen.max()
+        row, column, share = begin_core(sky.lit(), 5.0, np.full((2, 9), -60.0), FRII, rng)
+        if sky.core[2]:
+            at = np.array([43.4 - 40.6, 68.7 - 71.3]) / 3 * np.where(axes, -1, 1)
+            np.testing.assert_allclose((row, column), np.add(at, sky.lit().middle), atol=0.05)
+        shares.append(share)
+    # of all of it, most of its flux to nothing
+    assert 0.08 < max(shares) < 0.11 and min(shares) < 0.01
 
 
 def test_a_bright_core_leaves_the_source_its_size():

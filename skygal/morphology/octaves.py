@@ -16,7 +16,7 @@ from skygal.checks import check_choice, show
 from skygal.io.weights import write_weights
 from skygal.morphology.generator import CvaeGenerator
 from skygal.morphology.measure import largest_size
-from skygal.morphology.octave_cores import place_core
+from skygal.morphology.octave_cores import place_core, take_cores
 from skygal.morphology.octave_inputs import FRAME, LOCAL, PIXELS_PER_BEAM, WHOLE, class_flags, place_maps
 from skygal.morphology.point import point_map
 from skygal.morphology.weights_checks import fill_module
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from skygal.morphology.octave_networks import FirstOctaves, Octave
 
-__all__ = ["FORMAT", "OCTAVES", "Octaves", "SharpGenerator", "SkyMap", "build_generator", "draw_next",
-           "octave_sizes", "save_octaves", "soften", "widen_stamps"]
+__all__ = ["FORMAT", "OCTAVES", "Octaves", "SharpGenerator", "SkyMap", "begin_core", "begin_skies",
+           "build_generator", "draw_next", "octave_sizes", "save_octaves", "soften", "widen_stamps"]
 
 #: name and version of the format of the weights
 FORMAT = ("skygal-octaves", 5)
@@ -139,21 +139,21 @@ class Octaves:
         # networks see half of the sources mirrored, along each axis: what they prefer has no side then
         chances = [Seeds(int(key)).generator("octave mirror").random(2) for key in keys]
         mirrored = np.reshape(chances, (-1, 2)) < 0.5
-        anchors = widen_stamps(stamps, centre, fwhm, self.factor, mirrored)
+        skies = begin_skies(stamps, centre, fr_class, keys, fwhm, self.factor, mirrored)
         images: list[Any] = [None] * len(stamps)
 
         def run(k: int) -> None:
             beams = las[k] / fwhm / self.factor
-            image = self._octaves(anchors[k], beams, str(fr_class[k]), int(keys[k]), int(octaves[k]))
+            image = self._octaves(skies[k], beams, str(fr_class[k]), int(keys[k]), int(octaves[k]))
             images[k] = np.ascontiguousarray(np.flip(image, tuple(np.flatnonzero(mirrored[k]))))
 
         each_block(run, range(len(stamps)), device=self.device)
         return [(image, PIXELS_PER_BEAM / float(width * fwhm))
                 for image, width in zip(images, self.width(octaves), strict=True)]
 
-    def _octaves(self, anchor: np.ndarray, beams: float, fr_class: str, key: int, octaves: int) -> np.ndarray:
+    def _octaves(self, sky: SkyMap, beams: float, fr_class: str, key: int, octaves: int) -> np.ndarray:
         """Return the map after so many octaves, of unit sum."""
-        sky, streams, flags = SkyMap(anchor), Seeds(key), class_flags(fr_class)
+        streams, flags = Seeds(key), class_flags(fr_class)
         while sky.octave < octaves:
             sky = draw_next(self.after(sky), sky, beams, flags, streams.generator("octave", sky.octave), self.device)
         while sky.octave > octaves:
@@ -199,7 +199,8 @@ def widen_stamps(stamps: np.ndarray, centre: np.ndarray, fwhm: float, factor: fl
                  mirrored: np.ndarray | None = None) -> np.ndarray:
     """Return octave 0 of stamps (n, ny, nx), shape (n, *FRAME), float32: as a beam so many times wider sees them.
 
-    Each lies mirrored, along either axis about its centre, where that is asked for: ``mirrored``, bool (n, 2).
+    They keep their sums. Each lies mirrored, along either axis about its centre, where that is asked for:
+    ``mirrored``, bool (n, 2).
     """
     import torch
 
@@ -215,6 +216,48 @@ def widen_stamps(stamps: np.ndarray, centre: np.ndarray, fwhm: float, factor: fl
 
     each_block(run, range(len(stamps)))
     return out
+
+
+def begin_skies(stamps: np.ndarray, centre: np.ndarray, fr_class: np.ndarray, keys: np.ndarray, fwhm: float,
+                factor: float, mirrored: np.ndarray | None = None) -> list[SkyMap]:
+    """Return octave 0 of stamps, see `widen_stamps`, with what of them are cores apart.
+
+    Parameters
+    ----------
+    stamps, centre, fwhm, factor, mirrored
+        See `widen_stamps`.
+    fr_class : ndarray of str, shape (n,)
+    keys : ndarray of int, shape (n,)
+        Of each source's own streams.
+    """
+    ranks = np.array([Seeds(int(key)).generator("octave core").random() for key in keys])
+    bare, place, flux = take_cores(stamps, [class_flags(str(name)) for name in fr_class], ranks, fwhm=fwhm)
+    images = widen_stamps(bare, centre, fwhm, factor, mirrored)
+    at = (place - centre) / (factor * fwhm / PIXELS_PER_BEAM)
+    if mirrored is not None:
+        at = np.where(mirrored[:, ::-1], -at, at)
+    return [SkyMap(image, core=(y + FRAME[0] // 2, x + FRAME[1] // 2, core))
+            for image, (x, y), core in zip(images, at.tolist(), flux.tolist(), strict=True)]
+
+
+def begin_core(sky: SkyMap, beams: float, levels: np.ndarray, flags: tuple[float, float], rng: np.random.Generator
+               ) -> tuple[float, float, float]:
+    """Return the core of octave 0: that of its stamp or, where this shows none, one that is drawn.
+
+    Parameters
+    ----------
+    sky, beams, levels, flags, rng
+        See `skygal.morphology.octave_cores.place_core`.
+
+    Returns
+    -------
+    row, column, share : float
+        The place in the image, and the core's flux in parts of that of the rest.
+    """
+    row, column, flux = sky.core
+    if flux > 0:
+        return row - sky.first[0], column - sky.first[1], flux / float(sky.image.sum(dtype=float))
+    return place_core(sky.image, sky.middle, beams, levels, flags, rng)
 
 
 def octave_sizes(stamps: np.ndarray, fwhm: float, factor: float) -> np.ndarray:
@@ -247,7 +290,8 @@ class SkyMap:
     octave : int
         How many octaves were drawn.
     core : (float, float, float)
-        Row and column of the core in that frame, and its flux; it is a point at every resolution.
+        Row and column of the core in that frame, and its flux; it is a point at every resolution. Where octave 0 has
+        none, one is placed in the next.
     """
 
     image: np.ndarray
@@ -322,7 +366,8 @@ def draw_next(network: FirstOctaves | Octave, sky: SkyMap, beams: float, flags: 
                        times=CORRECTIONS)[0, 0].cpu().numpy()
     ratio, core = network.ratio, sky.core
     if sky.octave == 0:
-        row, column, share = place_core(sky.image, sky.middle, beams, network.cores.cpu().numpy(), flags, rng)
+        # the first octaves are not held to what they begin with: what is kept is the share
+        row, column, share = begin_core(sky, beams, network.cores.cpu().numpy(), flags, rng)
         core = row + sky.first[0], column + sky.first[1], share * float(fine.sum()) / ratio**2
     return SkyMap(fine.astype(np.float32), (sky.first[0] * ratio, sky.first[1] * ratio),
                   sky.octave + ratio.bit_length() - 1, (core[0] * ratio, core[1] * ratio, core[2] * ratio**2))

@@ -9,7 +9,6 @@ import numpy as np
 
 from skygal.io.torch_files import check_moments
 from skygal.morphology.conditions import SIZE_TO_EXTENT
-from skygal.morphology.octave_cores import place_core
 from skygal.morphology.octave_inputs import LOCAL, WHOLE, class_flags
 from skygal.training.data.atlas import Atlas
 from skygal.training.data.octave_maps import AtlasMap, Piece, atlas_maps, core_levels, cut_piece, first_maps
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from skygal.morphology.generator import CvaeGenerator
     from skygal.morphology.octave_networks import FirstOctaves, Octave
+    from skygal.morphology.octaves import SkyMap
 
 __all__ = ["OctaveTrainer"]
 
@@ -33,8 +33,8 @@ SHARPENING, SHARPER = 0.55, 3.0
 HELD = 4
 #: steps between those
 EVERY = 8
-#: a map that octaves begin with, beams across it, and the flags of its class
-Anchor = tuple[np.ndarray, float, tuple[float, float]]
+#: what octaves begin with, beams across it, and the flags of its class
+Anchor = tuple["SkyMap", float, tuple[float, float]]
 #: what has a state of its own
 _STATES = ("model", "critic", "optimizer", "critic_optimizer")
 
@@ -103,22 +103,22 @@ class OctaveTrainer:
 
     def _refresh(self) -> None:
         """Take other maps, and other stamps, which the first octaves follow, or draw first octaves after these."""
-        from skygal.morphology.octaves import SkyMap, draw_next
+        from skygal.morphology.octaves import begin_core, draw_next
         from skygal.rendering.threads import each_block
 
         self._look(self._random(2))
         if self.first is not None:
             self.first.trained()
-        rng, images = self._random(1), self.anchors
-        chosen = rng.integers(len(images), size=self.settings.drawn)
+        rng, anchors = self._random(1), self.anchors
+        chosen = rng.integers(len(anchors), size=self.settings.drawn)
         keys = rng.integers(2**62, size=self.settings.drawn)
         found: list[list] = [[] for _ in chosen]
 
         def run(number: int) -> None:
-            image, beams, flags = images[chosen[number]]
-            sky, stream = SkyMap(image).lit(), np.random.default_rng(keys[number])
+            sky, beams, flags = anchors[chosen[number]]
+            sky, stream = sky.lit(), np.random.default_rng(keys[number])
             if self.first is None:
-                core = place_core(sky.image, sky.middle, beams, self.network.cores.numpy(), flags, stream)
+                core = begin_core(sky, beams, self.network.cores.numpy(), flags, stream)
                 found[number].append((sky.image, sky.middle, beams, flags, core))
                 return
             sky = draw_next(self.first.network, sky, beams, flags, stream)
@@ -352,11 +352,11 @@ def _difference(sky: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
 
 
 def _anchors(base: CvaeGenerator, settings: OctaveSettings) -> list[Anchor]:
-    """Return maps that octaves begin with, beams across each, and the flags of its class."""
+    """Return what octaves begin with, beams across each, and the flags of its class."""
     from skygal.morphology.batches import begin_octaves, make_stamps
     from skygal.morphology.latents import sample_keys, sample_latents
     from skygal.morphology.measure import measure_stamps
-    from skygal.morphology.octaves import octave_sizes, widen_stamps
+    from skygal.morphology.octaves import begin_skies, octave_sizes
     from skygal.seeds import Seeds
 
     seeds = Seeds(settings.seed)
@@ -368,7 +368,7 @@ def _anchors(base: CvaeGenerator, settings: OctaveSettings) -> list[Anchor]:
     for batch in make_stamps(base, sample_latents(base, "balanced", classes, keys, least=least, most=most), None):
         stamps = begin_octaves(batch.stamps, 3.0, beam_fwhm=fwhm)
         shapes, _ = measure_stamps(stamps, beam_fwhm=fwhm)
-        images = widen_stamps(stamps, shapes.centre, fwhm, settings.factor)
+        skies = begin_skies(stamps, shapes.centre, batch.latents.fr_class, batch.latents.keys, fwhm, settings.factor)
         beams = octave_sizes(stamps, fwhm, settings.factor) / fwhm / settings.factor
-        found += zip(images, beams.tolist(), (class_flags(str(name)) for name in batch.latents.fr_class), strict=True)
+        found += zip(skies, beams.tolist(), (class_flags(str(name)) for name in batch.latents.fr_class), strict=True)
     return found
