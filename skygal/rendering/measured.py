@@ -209,9 +209,9 @@ def mask_ends(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def least_seen(peak: np.ndarray, rms: np.ndarray) -> np.ndarray:
     """Return the brightness below which a source does not count in its neighbours' pixels, Jy/beam.
 
-    A hundredth of the noise, but not under 1e-4 of its peak, nor over 1e-3 of that.
+    A hundredth of the noise, but not under 1e-6 of its peak, nor over 1e-3 of that.
     """
-    return np.clip(0.01 * rms, 1e-4 * peak, 1e-3 * peak)
+    return np.clip(0.01 * rms, 1e-6 * peak, 1e-3 * peak)
 
 
 def matters_above(peak: np.ndarray, rms: np.ndarray) -> np.ndarray:

@@ -27,7 +27,8 @@ class FaintPixels:
     labels : ndarray of int, shape (n,)
         Their ``source_id``.
     limits, least : ndarray, shape (n,), float32
-        Jy/beam above which a pixel is the source's, and above which it counts in others' pixels.
+        Jy/beam above which a pixel is the source's, and above which it counts in others' pixels; 0 for all that
+        is drawn.
     matters : ndarray, shape (n,)
         What a neighbour has to exceed to matter, Jy/beam.
     valid : ndarray of bool, shape (ny, nx), or None
@@ -88,7 +89,7 @@ class FaintPixels:
         shape (n,).
         """
         there = boxes.in_band(window[0], window[1])
-        there = there[boxes.meet(*window, there) & (limit[there] > 0)]
+        there = there[boxes.meet(*window, there)]
         if marks is not None:
             there = there[marks.near(boxes.centre[there] - boxes.half[there], boxes.centre[there] + boxes.half[there])]
         for group in boxes.in_groups(there):
