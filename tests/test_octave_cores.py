@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from skygal.morphology.measure import measure_stamps
 from skygal.morphology.octave_cores import ALONG, CORE_LEVELS, CORE_PARTS, FARTHEST, place_core, take_cores
-from skygal.morphology.octave_inputs import FRAME
+from skygal.morphology.octave_inputs import BEGUN, FRAME
 from skygal.morphology.octave_networks import FirstOctaves, Octave
 from skygal.morphology.octave_seeing import smooth
 from skygal.morphology.octaves import SkyMap, begin_core, begin_skies, draw_next, widen_stamps
@@ -126,12 +128,12 @@ def test_cores_are_where_the_turned_views_show_them():
         near = one.fine[row - 4:row + 5, column - 4:column + 5]
         assert np.abs(np.subtract(np.unravel_index(near.argmax(), near.shape), 4)).max() <= 1
         # alone, it is what is above what is around it
-        piece = cut_piece(one.fine, one.coarse, one.middle, one.beams, one.flags, 64, rng, ratio=2, core=one.core)
+        piece = cut_piece(one.fine, one.given, one.middle, one.beams, one.flags, 64, rng, ratio=2, core=one.core)
         y, x = np.unravel_index(piece.core.argmax(), piece.core.shape)
         if piece.core.max() > 0.05 and min(y, x) > 4 and max(y, x) < 123:
             rim = piece.fine[y - 4:y + 5, x - 4:x + 5]
             assert piece.core.max() == pytest.approx(rim.max() - rim[0].mean(), rel=0.35)
-        assert cut_piece(one.fine, one.coarse, one.middle, one.beams, one.flags, 32, rng, ratio=2).core.max() == 0
+        assert cut_piece(one.fine, one.given, one.middle, one.beams, one.flags, 32, rng, ratio=2).core.max() == 0
     levels = core_levels({one.source: one for one in maps}.values())
     assert levels.shape == np.shape(CORE_LEVELS) and np.all(levels[0] == CORE_LEVELS[0])
     assert levels[1, 0] == pytest.approx(np.log(UNSEEN)) and np.exp(levels[1, -1]) == pytest.approx(0.057, rel=0.2)
@@ -141,16 +143,17 @@ def test_what_is_drawn_has_a_core():
     torch.manual_seed(0)
     network = FirstOctaves(cores=np.full((2, 9), np.log(0.06))).double().eval()
     side = 33
-    image = np.zeros(FRAME, np.float32)
-    image[:, 8:8 + side] = double(side, 6.0, 2.0)[side // 2 - FRAME[0] // 2:][:FRAME[0]]
-    sky = draw_next(network, SkyMap(image), 5.0, FRII, np.random.default_rng(4))
-    bare = draw_next(without_cores(network), SkyMap(image), 5.0, FRII, np.random.default_rng(4))
+    image = np.zeros(tuple(2**BEGUN * along for along in FRAME), np.float32)
+    image[16:16 + side, 32:32 + side] = double(side, 6.0, 2.0)
+    given = SkyMap(image, octave=BEGUN)
+    sky = draw_next(network, given, 5.0, FRII, np.random.default_rng(4))
+    bare = draw_next(without_cores(network), given, 5.0, FRII, np.random.default_rng(4))
     np.testing.assert_array_equal(sky.image, bare.image)
     # a point in this octave, and in those before and after
-    given = SkyMap(image, core=(FRAME[0] / 2 + 1, FRAME[1] / 2 - 2, 0.2 * float(image.sum())))
-    other = draw_next(network, given, 5.0, FRII, np.random.default_rng(4))
+    shown = replace(given, core=(FRAME[0] + 1, FRAME[1] - 2, 0.2 * float(image.sum())))
+    other = draw_next(network, shown, 5.0, FRII, np.random.default_rng(4))
     np.testing.assert_array_equal(other.image, sky.image)
-    place = 8 * (FRAME[0] / 2 + 1), 8 * (FRAME[1] / 2 - 2)
+    place = 4 * (FRAME[0] + 1), 4 * (FRAME[1] - 2)
     assert other.core == pytest.approx((*place, 0.2 * other.image.sum()), rel=1e-3)
     later = draw_next(Octave().double().eval(), sky, 5.0, FRII, np.random.default_rng(5))
     for one in (sky, sky.smoothed(), sky.smoothed().smoothed(), sky.lit(), later):
@@ -185,19 +188,19 @@ def test_a_core_that_a_stamp_shows_is_taken_out_of_it(row, column):
 
 
 @pytest.mark.parametrize("axes", [(False, False), (True, False), (False, True), (True, True)])
-def test_octave_zero_has_the_stamp_s_core_in_its_place(axes):
+def test_what_octaves_begin_with_has_the_stamp_s_core_in_its_place(axes):
     rng, fwhm = np.random.default_rng(2), 3.0
     wide = double(145, 25.0, 6.0)[32:113]
     stamp = (wide + point_map(wide.shape, 43.4, 68.7, 0.1 * wide.sum(), fwhm)).astype(np.float32)[None]
     centre, keys = np.array([[71.3, 40.6]]), rng.integers(2**62, size=20)
-    seen = widen_stamps(stamp, centre, fwhm, 3.0, np.array([axes]))[0]
+    seen = widen_stamps(stamp, centre, fwhm, 3.0, np.array([axes]), octave=BEGUN)[0]
     shares = []
     for key in keys:
         sky, = begin_skies(stamp, centre, np.array(["FRII"]), np.array([key]), fwhm, 3.0, np.array([axes]))
         assert np.abs(sky.whole() - seen).max() < 2e-3 * seen.max()
         row, column, share = begin_core(sky.lit(), 5.0, np.full((2, 9), -60.0), FRII, rng)
         if sky.core[2]:
-            at = np.array([43.4 - 40.6, 68.7 - 71.3]) / 3 * np.where(axes, -1, 1)
+            at = np.array([43.4 - 40.6, 68.7 - 71.3]) / 3 * 2 * np.where(axes, -1, 1)
             np.testing.assert_allclose((row, column), np.add(at, sky.lit().middle), atol=0.05)
         shares.append(share)
     # of all of it, most of its flux to nothing

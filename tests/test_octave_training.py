@@ -13,7 +13,7 @@ from pyro.poutine import trace_struct
 from skygal.cli.main import main
 from skygal.io.weights import read_weights
 from skygal.morphology.checkpoint import load_model
-from skygal.morphology.octave_inputs import CLOSER, FIRST_RATIO
+from skygal.morphology.octave_inputs import CLOSER, FIRST_PIXELS, FIRST_RATIO
 from skygal.morphology.octave_seeing import smooth
 from skygal.morphology.octaves import FORMAT
 from skygal.training import octaves
@@ -52,17 +52,17 @@ def test_maps_are_aligned_and_seen_with_the_beams_asked_for(atlas):
     assert sorted({found.source for found in maps}) == [0, 1, 2]
     for found in maps:
         assert 8 <= found.beams <= 14.7 and found.fine.max() == pytest.approx(1)
-        assert tuple(2 * side for side in found.coarse.shape) == found.fine.shape
+        assert tuple(2 * side for side in found.given.shape) == found.fine.shape
         y, x = np.nonzero(found.fine > 0.05)
         assert np.ptp(x) > 2 * np.ptp(y)
         assert np.ptp(x) / 3 == pytest.approx(2 * found.beams * 106 / 110, rel=0.25)
         again = smooth(torch.from_numpy(found.fine)[None, None], CLOSER)[0, 0].numpy()
-        np.testing.assert_allclose(again, found.coarse, atol=1e-6)
+        np.testing.assert_allclose(again, found.given, atol=1e-6)
     assert {found.flags for found in maps} == {(0.0, 1.0), (1.0, 0.0)}
 
 
 def test_maps_of_the_first_octaves_are_what_a_survey_leaves_of_them(atlas, monkeypatch):
-    """As the coarse beam sees them where there is neither noise nor error; else without what the clip takes."""
+    """As a wider beam sees them where there is neither noise nor error; else without what the clip takes."""
     def maps(noise, errors):
         monkeypatch.setattr(octave_maps, "NOISE_RANGE", (noise, noise))
         return first_maps(read_atlas(atlas), np.arange(4), 3, 3.0, errors, np.random.default_rng(0))
@@ -70,13 +70,13 @@ def test_maps_of_the_first_octaves_are_what_a_survey_leaves_of_them(atlas, monke
     for plain, noisy in zip(maps(1e-6, 0.0), maps(0.06, 0.0), strict=True):
         assert 3 <= plain.beams <= 5.5 and plain.source < 3
         again = smooth(torch.from_numpy(plain.fine)[None, None], CLOSER, FIRST_RATIO)[0, 0].numpy()
-        np.testing.assert_allclose(plain.coarse, again, atol=2e-3 * again.max())
+        np.testing.assert_allclose(plain.given, again, atol=2e-3 * again.max())
         np.testing.assert_array_equal(plain.fine, noisy.fine)
-        assert noisy.coarse.sum() == pytest.approx(plain.coarse.sum(), rel=1e-4)
+        assert noisy.given.sum() == pytest.approx(plain.given.sum(), rel=1e-4)
         faint = (again > 0) & (again < 0.02 * again.max())
-        assert noisy.coarse[faint].sum() < 0.8 * plain.coarse[faint].sum()
-        assert np.corrcoef(noisy.coarse.ravel(), again.ravel())[0, 1] > 0.97
-    plain, wrong = (maps(1e-6, errors)[0].coarse for errors in (0.0, 0.3))
+        assert noisy.given[faint].sum() < 0.8 * plain.given[faint].sum()
+        assert np.corrcoef(noisy.given.ravel(), again.ravel())[0, 1] > 0.97
+    plain, wrong = (maps(1e-6, errors)[0].given for errors in (0.0, 0.3))
     lit = plain > 0.01
     assert 0.01 < np.log(wrong[lit] / plain[lit]).std() < 0.35
 
@@ -114,31 +114,31 @@ def test_pieces_keep_the_maps_in_register(atlas):
     found = atlas_maps(read_atlas(atlas), np.arange(1), 1, np.random.default_rng(0))[0]
     rng = np.random.default_rng(1)
     for _ in range(20):
-        piece = cut_piece(found.fine, found.coarse, found.middle, found.beams, found.flags, 16, rng, ratio=2)
-        assert piece.fine.shape == (32, 32) and piece.coarse.shape == (16, 16)
-        assert piece.coarse[2:-2, 2:-2].max() > 0.01
+        piece = cut_piece(found.fine, found.given, found.middle, found.beams, found.flags, 16, rng, ratio=2)
+        assert piece.fine.shape == (32, 32) and piece.given.shape == (16, 16)
+        assert piece.given[2:-2, 2:-2].max() > 0.01
         # the place maps tell where in the whole it is: zero at the middle
         away = piece.information[0] * found.beams * 3 / 2
         assert np.allclose(np.abs(np.diff(away[0])), 1, atol=1e-3) or away.min() < 1
         bright = np.unravel_index(piece.fine.argmax(), piece.fine.shape)
-        assert piece.coarse[bright[0] // 2, bright[1] // 2] > 0.1 * piece.fine.max()
+        assert piece.given[bright[0] // 2, bright[1] // 2] > 0.1 * piece.fine.max()
 
 
 def test_batches_keep_pieces_in_register_however_they_are_flipped(atlas):
     """The fine map, seen coarsely, is the coarse one: where it was, and turned about."""
     known, rng = read_atlas(atlas), np.random.default_rng(0)
     first = first_maps(known, np.arange(3), 2, 3.0, 0.0, rng)
-    for maps, ratio in ((atlas_maps(known, np.arange(3), 4, rng), 2), (first, FIRST_RATIO)):
-        pieces = [cut_piece(found.fine, found.coarse, found.middle, found.beams, found.flags, 32, rng, ratio=ratio)
-                  for found in maps for _ in range(4)]
+    for maps, ratio, pixels in ((atlas_maps(known, np.arange(3), 4, rng), 2, 1), (first, FIRST_RATIO, FIRST_PIXELS)):
+        pieces = [cut_piece(found.fine, found.given, found.middle, found.beams, found.flags, 32 // pixels, rng,
+                            ratio=ratio, pixels=pixels) for found in maps for _ in range(4)]
         batch = _Batch(pieces, rng, turned=ratio == 2)
-        unlike = (batch.coarse[:, 0].numpy() != np.stack([piece.coarse for piece in pieces])).any(axis=(1, 2))
+        unlike = (batch.given[:, 0].numpy() != np.stack([piece.given for piece in pieces])).any(axis=(1, 2))
         assert 0.4 < unlike.mean() < 1
         # places keep to the maps: distances along the source grow along rows, or along columns where it is turned
         upright = (np.ptp(batch.information[:, 0].numpy(), axis=2) < 1e-6).all(axis=1)
         assert upright.any() == (ratio == 2) and not upright.all()
         inner = (..., slice(8, -8), slice(8, -8))
-        seen, coarse = smooth(batch.fine, CLOSER, ratio)[inner].numpy(), batch.coarse[inner].numpy()
+        seen, coarse = smooth(batch.fine, CLOSER, ratio)[inner].numpy(), batch.given[inner].numpy()
         if ratio == 2:
             np.testing.assert_allclose(seen, coarse, atol=1e-5 * coarse.max())
         lit = coarse[:, 0].max(axis=(1, 2)) > 0.1

@@ -21,10 +21,10 @@ from skygal.morphology.checkpoint import WEIGHTS, load_model
 from skygal.morphology.clip import clip_stamps
 from skygal.morphology.latents import sample_keys, sample_latents
 from skygal.morphology.measure import largest_size, measure_stamps
-from skygal.morphology.octave_inputs import class_flags
+from skygal.morphology.octave_inputs import BEGUN, class_flags
 from skygal.morphology.octave_networks import GRAIN, GRAIN_FWHM, add_grain
-from skygal.morphology.octave_seeing import blur, repeat_linearly, see_coarsely, smooth, upsample
-from skygal.morphology.octave_skies import agree, correct, restore
+from skygal.morphology.octave_seeing import blur, convolve, repeat_linearly, see_coarsely, smooth, upsample
+from skygal.morphology.octave_skies import agree, approach, correct, restore
 from skygal.morphology.octaves import FORMAT, OCTAVES, SHOWN, SkyMap, draw_next, widen_stamps
 from skygal.observation.ellipse import FWHM
 from skygal.seeds import Seeds
@@ -106,6 +106,25 @@ def test_mixed_corrections_agree_far_closer():
     assert errors[0] > 3e-2 and errors[2] < 1.5e-4 and errors[2] < 0.3 * errors[1], errors
 
 
+def test_a_sky_is_brought_closer_to_what_is_shown_where_that_can_be_trusted():
+    """Where either is bright; what neither shows above a few hundredths of the peak stays."""
+    known, begun = gaussian(128, 14.0), 0.7 * np.roll(gaussian(128, 20.0), 6, 1)
+    known[:, 110:] += 4e-3
+    begun[:, 110:] += 2e-3
+    sky, shown = torch.from_numpy(begun)[None, None].double(), torch.from_numpy(known)[None, None].double()
+    shown = convolve(shown, 12.0, 4)
+    found = approach(sky, shown, 16)
+    assert (found > 0).all() and found.dtype == torch.float64
+    seen = shown / shown.max()
+    before, after = (convolve(some, 12.0, 4) / shown.max() for some in (sky, found))
+    either = torch.maximum(before, seen) > 0.2
+    assert (before - seen)[either].abs().max() > 0.2 and (after - seen)[either].abs().max() < 0.04
+    far = ..., slice(0, 6), slice(28, 31)
+    assert (before[far] < 0.6 * seen[far]).all() and (seen[far] < 6e-3).all()
+    np.testing.assert_allclose(after[far], before[far], rtol=0.1)
+    np.testing.assert_allclose(approach(found, convolve(found, 12.0, 4), 8), found, rtol=1e-9)
+
+
 def test_long_maps_are_convolved_as_short_ones_are(monkeypatch):
     """Block by block, whatever is left in the last one, and however many pixels are kept."""
     def eighth(maps):
@@ -160,11 +179,11 @@ def test_grain_is_as_strong_and_as_wide_as_it_says():
 
 
 def test_each_octave_smoothed_is_near_the_map_before(model, batch):
-    """The first three to a tenth of the peak, later ones to a ten-thousandth: the root of the mean square."""
-    anchors = widen_stamps(batch.stamps, batch.shapes.centre, 3.0, model.octaves.factor)
+    """The first to a twentieth of the peak, later ones to a ten-thousandth: the root of the mean square."""
+    anchors = widen_stamps(batch.stamps, batch.shapes.centre, 3.0, model.octaves.factor, octave=BEGUN)
     errors = np.zeros((len(anchors), 2))
     for k, anchor in enumerate(anchors):
-        sky, key = SkyMap(anchor), int(batch.latents.keys[k])
+        sky, key = SkyMap(anchor, octave=BEGUN), int(batch.latents.keys[k])
         for number, network in enumerate((model.octaves.first, model.octaves.later)):
             before = sky.lit()
             sky = draw_next(network, sky, batch.shapes.las[k] / 9, class_flags(str(batch.latents.fr_class[k])),
@@ -173,7 +192,7 @@ def test_each_octave_smoothed_is_near_the_map_before(model, batch):
             errors[k, number] = np.sqrt(np.mean((again - before.whole())**2)) / before.whole().max()
             assert (sky.image > 0).all()
         assert sky.octave == 4
-    assert (np.median(errors, axis=0) < [1e-1, 1e-4]).all(), np.median(errors, axis=0)
+    assert (np.median(errors, axis=0) < [5e-2, 1e-4]).all(), np.median(errors, axis=0)
 
 
 @pytest.mark.parametrize("octave", [1, 2])

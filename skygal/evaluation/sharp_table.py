@@ -132,7 +132,7 @@ def draw_after_atlas(model: Any, atlas: Atlas, rows: np.ndarray, beams: float, *
     list of `~numpy.ndarray`
         Maps of peak 1, 4 pixels to the FWHM of a beam.
     """
-    from skygal.morphology.octave_inputs import FRAME
+    from skygal.morphology.octave_inputs import BEGUN, FIRST_PIXELS, FRAME
     from skygal.morphology.octave_inputs import PIXELS_PER_BEAM as OWN_PIXELS
     from skygal.morphology.octaves import SkyMap, draw_next
     from skygal.training.data.octave_maps import QUIET, AtlasView, see_source, source_axis, survey_source
@@ -143,19 +143,19 @@ def draw_after_atlas(model: Any, atlas: Atlas, rows: np.ndarray, beams: float, *
         rng, shown = np.random.default_rng([seed, k]), beams
         view = AtlasView(k, beams, turn, (centre[0], centre[1]), np.zeros(2))
         if beams < LATER:
-            begun, network = 0, model.octaves.first
+            begun, pixels, network = BEGUN, FIRST_PIXELS, model.octaves.first
             shown = max(beams, min(AFTER_FIRST, FINEST * atlas.las[k] / atlas.beam[k, 0]))
             found = survey_source(atlas, replace(view, beams=shown), sharper=model.octaves.factor, noise=QUIET,
                                   errors=0, rng=rng)
         else:
-            begun, network = 3, model.octaves.later
+            begun, pixels, network = 3, 1, model.octaves.later
             found = see_source(atlas, view)
         # it takes the place of what was drawn: the source's centre comes to lie where that of a stamp does
         frame = [side * 2**begun for side in FRAME]
-        wide = np.pad(found.coarse, [(side, side) for side in frame])
-        place = tuple(slice(round(at) + side // 2, round(at) + side // 2 + side)
+        wide = np.pad(found.given, [(side, side) for side in frame])
+        place = tuple(slice(round(pixels * at) + side // 2, round(pixels * at) + side // 2 + side)
                       for at, side in zip(found.middle, frame, strict=True))
-        sky = draw_next(network, SkyMap(wide[place], octave=begun), found.beams / 2**begun, found.flags, rng)
+        sky = draw_next(network, SkyMap(wide[place], octave=begun), found.beams * pixels / 2**begun, found.flags, rng)
         fewer = shown / beams
         image = np.pad(sky.whole(), math.ceil(4 * OWN_PIXELS * fewer))
         image = ndimage.gaussian_filter(image, SIGMA * OWN_PIXELS * math.sqrt(fewer**2 - 1))

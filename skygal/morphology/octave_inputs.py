@@ -6,16 +6,19 @@ import math
 
 import numpy as np
 
-__all__ = ["CLOSER", "FIRST_RATIO", "FRAME", "INFORMATION", "LOCAL", "PIXELS_PER_BEAM", "WHOLE", "class_flags",
-           "place_maps"]
+__all__ = ["BEGUN", "CLOSER", "FIRST_PIXELS", "FIRST_RATIO", "FRAME", "INFORMATION", "LOCAL", "PIXELS_PER_BEAM",
+           "WHOLE", "class_flags", "place_maps"]
 
 #: pixels across the FWHM of a map's own beam
 PIXELS_PER_BEAM = 3
 #: training looks at what is drawn with a beam so many times sharper, for what a map hides the next octave shows
 CLOSER = 1.5
-#: pixels of the first octaves' map, which are drawn at once, along one of the map that they begin with
-FIRST_RATIO = 8
-#: rows and columns of the map that the first octaves begin with; the source's centre is its middle pixel
+#: the octave as whose beam sees them stamps are drawn on from
+BEGUN = 1
+#: pixels of the first octaves' map, which are drawn at once, along one of the map that they begin with, and pixels of
+#: that along one of their network's own, which are octave 0's
+FIRST_RATIO, FIRST_PIXELS = 4, 2
+#: rows and columns of octave 0; the source's centre is its middle pixel
 FRAME = (32, 48)
 #: latents at each second pixel of the coarse map, and of the source as a whole
 LOCAL, WHOLE = 4, 6

@@ -1,7 +1,7 @@
 """The networks of octaves: from a galaxy seen with one beam to the same galaxy seen with a beam of half the width.
 
 Maps are surface brightness on pixels of a third of the beam's FWHM. Pixel (2j, 2i) of the fine map is in the place of
-pixel (j, i) of the coarse one. The first network does three octaves at once.
+pixel (j, i) of the coarse one. The first network does two octaves at once.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from torch import nn
 from torch.nn import functional
 
 from skygal.morphology.octave_cores import CORE_LEVELS
-from skygal.morphology.octave_inputs import FIRST_RATIO, INFORMATION, LOCAL, PIXELS_PER_BEAM, WHOLE
-from skygal.morphology.octave_seeing import beam_kernel, convolve, look, repeat_linearly
-from skygal.morphology.octave_skies import agree, correct, restore
+from skygal.morphology.octave_inputs import FIRST_PIXELS, FIRST_RATIO, INFORMATION, LOCAL, PIXELS_PER_BEAM, WHOLE
+from skygal.morphology.octave_seeing import beam_kernel, convolve, look, repeat_linearly, smooth
+from skygal.morphology.octave_skies import agree, approach, correct, restore
 
 __all__ = ["FirstOctaves", "Octave", "OctaveGuide", "add_grain", "logarithm"]
 
@@ -30,10 +30,10 @@ GRAIN, GRAIN_FWHM = 0.1, PIXELS_PER_BEAM / 2
 STEEPEST = 6.0
 #: maps of noise on the coarse map's pixels that make one on the pixels of each of the first octaves
 GRAINS = (4, 16, 64)
-#: of the first octaves' coarse map, seen with a wider beam, what their sky begins with beside what is restored
+#: of octave 0, seen with a wider beam, what the first octaves' sky begins with beside what is restored
 FAINT = 3e-4
-#: how often a sky is corrected in training
-CORRECTIONS = 4
+#: how often a sky is corrected in training, and how often that of the first octaves is after it
+CORRECTIONS, APPROACHES = 4, 8
 #: pixels of the rows that a convolution does at a time: what it unfolds of them stays near the processor
 ROWS_OF = 2048
 
@@ -79,11 +79,11 @@ def _bend(x: torch.Tensor) -> torch.Tensor:
 
 
 class _Trunk(nn.Module):
-    """What is seen around each coarse pixel, and latents, to features there."""
+    """What is seen around each coarse pixel, in ``seen`` maps, and latents, to features there."""
 
-    def __init__(self, width: int, inner: int) -> None:
+    def __init__(self, seen: int, width: int, inner: int) -> None:
         super().__init__()
-        self.enter, self.coarse = _layer(5 + INFORMATION + WHOLE, width), _layer(width, width)
+        self.enter, self.coarse = _layer(seen + 4 + INFORMATION + WHOLE, width), _layer(width, width)
         self.down, self.local = _layer(width, inner, stride=2), nn.Conv2d(LOCAL, inner, 1)
         self.inner = nn.ModuleList([_layer(inner, inner), _layer(inner, inner, apart=2), _layer(inner, inner)])
         self.up, self.joined = nn.Conv2d(inner, width, 1), _layer(width, width)
@@ -101,7 +101,7 @@ class _Trunk(nn.Module):
 
 
 class _Drawing(nn.Module, ABC):
-    """A coarse map and latents to the fine map, whose pixels are ``ratio`` times smaller.
+    """A coarse map and latents to the fine map, whose pixels are ``ratio`` times smaller than the map's given.
 
     What the network gives is the logarithm of the factor by which the sky is brighter than what can be said of it from
     the coarse map alone, so that all of it is positive and it ends where that does. That is the coarse map, restored
@@ -113,35 +113,38 @@ class _Drawing(nn.Module, ABC):
         Features at the coarse map's pixels, at every second one of them, and at the fine map's.
     """
 
-    #: pixels of the fine map along one of the coarse one, maps of noise that it takes, and what its pixels are given
-    #: beside features
-    ratio, noises, beside = 2, 1, 1
+    #: pixels of the fine map along one of the map that is given, and of that along one of the coarse map, which is the
+    #: network's own
+    ratio, pixels = 2, 1
+    #: maps of noise that it takes, and what the fine map's pixels are given beside features
+    noises, beside = 1, 1
 
     def __init__(self, width: int, inner: int, last: int) -> None:
         super().__init__()
         self.sizes = width, inner, last
-        self.trunk = _Trunk(width, inner)
+        self.trunk = _Trunk(1 if self.pixels == 1 else 1 + self.pixels**2, width, inner)
         self.fine, self.out = _layer(last + self.beside, last), _layer(last, 1)
         nn.init.normal_(self.out.weight, std=0.01)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, coarse: torch.Tensor, information: torch.Tensor, local: torch.Tensor, whole: torch.Tensor,
+    def forward(self, given: torch.Tensor, information: torch.Tensor, local: torch.Tensor, whole: torch.Tensor,
                 noise: torch.Tensor, times: int | None = None) -> torch.Tensor:
-        """Return fine maps, (n, 1, ratio h, ratio w): skies as the fine beam sees them.
+        """Return fine maps, (n, 1, ratio pixels h, ratio pixels w): skies as the fine beam sees them.
 
         The arguments are those of `sky`.
         """
-        return look(self.sky(coarse, information, local, whole, noise, times))
+        return look(self.sky(given, information, local, whole, noise, times))
 
     @abstractmethod
-    def sky(self, coarse: torch.Tensor, information: torch.Tensor, local: torch.Tensor, whole: torch.Tensor,
+    def sky(self, given: torch.Tensor, information: torch.Tensor, local: torch.Tensor, whole: torch.Tensor,
             noise: torch.Tensor, times: int | None = None) -> torch.Tensor:
         """Return skies behind fine maps.
 
         Parameters
         ----------
-        coarse : Tensor, shape (n, 1, h, w)
-            Of peak 1, with even sides. All but the network is computed in its precision.
+        given : Tensor, shape (n, 1, pixels h, pixels w)
+            What the coarse map, of even sides h and w and of peak 1, follows from. All but the network is computed in
+            its precision.
         information : Tensor, shape (n, INFORMATION, h, w)
         local, whole : Tensor, shape (n, LOCAL, h / 2, w / 2) and (n, WHOLE)
             Latents, N(0, 1).
@@ -153,14 +156,14 @@ class _Drawing(nn.Module, ABC):
         """
 
     def _begin(self, coarse: torch.Tensor, information: torch.Tensor, local: torch.Tensor, whole: torch.Tensor,
-               noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+               noise: torch.Tensor, *more: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the sky to begin with, (n, 1, 2h, 2w), its logarithm, and features at the coarse map's pixels."""
         own = self.out.weight.dtype
         seen = add_grain(coarse, noise)
         start = restore(seen, BEGINNINGS)
         sharp = logarithm(start).to(own)
-        given = logarithm(seen), sharp, information, local, whole
-        return start, sharp, self.trunk(*(part.to(own) for part in given))
+        told = torch.cat([logarithm(seen), *more], 1), sharp, information, local, whole
+        return start, sharp, self.trunk(*(part.to(own) for part in told))
 
     def _change(self, start: torch.Tensor, near: torch.Tensor, sharp: torch.Tensor) -> torch.Tensor:
         """Return the sky that is begun with, changed as features at its pixels say."""
@@ -175,22 +178,24 @@ class Octave(_Drawing):
         super().__init__(width, inner, last)
         self.thin = nn.Conv2d(width, last, 1)
 
-    def sky(self, coarse: torch.Tensor, information: torch.Tensor, local: torch.Tensor, whole: torch.Tensor,
+    def sky(self, given: torch.Tensor, information: torch.Tensor, local: torch.Tensor, whole: torch.Tensor,
             noise: torch.Tensor, times: int | None = None) -> torch.Tensor:
         """Return skies, (n, 1, 2h, 2w)."""
-        start, sharp, near = self._begin(coarse, information, local, whole, noise)
+        start, sharp, near = self._begin(given, information, local, whole, noise)
         sky = self._change(start, repeat_linearly(self.thin(near)), sharp)
-        return correct(sky, coarse, CORRECTIONS) if times is None else agree(sky, coarse, times)
+        return correct(sky, given, CORRECTIONS) if times is None else agree(sky, given, times)
 
 
 class FirstOctaves(_Drawing):
-    """The first three octaves at once, from a map with errors, so that they are not held to it.
+    """The first octaves at once, from a map with errors, so that they are not held to it.
 
-    Fewer would have to be right in what they do not show, since the next is held to them. What is drawn lacks the
-    core, whose brightness is as ``cores`` say, see `skygal.morphology.octave_cores.CORE_LEVELS`.
+    Fewer would have to be right in what they do not show, since the next is held to them. Their coarse map is what is
+    given, as a beam of twice the width sees it; the network sees both. What is drawn lacks the core, whose brightness
+    is as ``cores`` say, see `skygal.morphology.octave_cores.CORE_LEVELS`. Drawn, it is brought closer to what is given.
     """
 
-    ratio, noises, beside = FIRST_RATIO, 1 + sum(GRAINS), 2
+    ratio, pixels = FIRST_RATIO, FIRST_PIXELS
+    noises, beside = 1 + sum(GRAINS), 2
 
     def __init__(self, width: int = 32, inner: int = 64, last: int = 8, *, cores: ArrayLike = CORE_LEVELS) -> None:
         super().__init__(width, inner, last)
@@ -201,13 +206,15 @@ class FirstOctaves(_Drawing):
         self.cores: torch.Tensor
         self.register_buffer("cores", torch.as_tensor(cores, dtype=torch.float32))
 
-    def sky(self, coarse: torch.Tensor, information: torch.Tensor, local: torch.Tensor, whole: torch.Tensor,
+    def sky(self, given: torch.Tensor, information: torch.Tensor, local: torch.Tensor, whole: torch.Tensor,
             noise: torch.Tensor, times: int | None = None) -> torch.Tensor:
         """Return skies, (n, 1, 8h, 8w)."""
-        start, sharp, near = self._begin(coarse, information, local, whole, noise[:, :1])
-        own = sharp.dtype
-        grains = [functional.pixel_shuffle(part.to(own), 2**(octave + 1))
+        own, coarse = self.out.weight.dtype, smooth(given)
+        grains = [functional.pixel_shuffle(part, 2**(octave + 1))
                   for octave, part in enumerate(noise[:, 1:].split(GRAINS, 1))]
+        shown = functional.pixel_unshuffle(logarithm(add_grain(given, grains[0])), self.pixels)
+        grains = [grain.to(own) for grain in grains]
+        start, sharp, near = self._begin(coarse, information, local, whole, noise[:, :1], shown)
         near = torch.cat([repeat_linearly(self.thin[0](near)), sharp, grains[0]], 1)
         for layer in self.halfway:
             near = _bend(layer(near))
@@ -216,25 +223,27 @@ class FirstOctaves(_Drawing):
         near = torch.cat([repeat_linearly(self.thin[1](near)), logarithm(start).to(own), grains[1]], 1)
         near = torch.cat([repeat_linearly(self.thin[2](_bend(self.quarter(near)))), grains[2]], 1)
         start = repeat_linearly(start)
-        return self._change(start, near, logarithm(start).to(own))
+        sky = self._change(start, near, logarithm(start).to(own))
+        return sky if times is None else approach(sky, given, APPROACHES)
 
 
 class OctaveGuide(nn.Module):
-    """A fine map and the coarse one to location and logarithmic scale of the latents."""
+    """A fine map and the one that is given to location and logarithmic scale of the latents."""
 
-    def __init__(self, ratio: int = 2, width: int = 32, inner: int = 48) -> None:
+    def __init__(self, ratio: int = 2, pixels: int = 1, width: int = 32, inner: int = 48) -> None:
         super().__init__()
-        self.ratio = ratio
-        self.enter, self.coarse = _layer(ratio**2 + 1 + INFORMATION, width), _layer(width, width)
+        self.fine, self.given = ratio * pixels, pixels
+        self.enter, self.coarse = _layer(self.fine**2 + pixels**2 + INFORMATION, width), _layer(width, width)
         self.down, self.inner = _layer(width, inner, stride=2), _layer(inner, inner)
         self.local = nn.Conv2d(inner, 2 * LOCAL, 1)
         self.whole = nn.Sequential(nn.Linear(inner, 32), nn.ReLU(), nn.Linear(32, 2 * WHOLE))
 
-    def forward(self, fine: torch.Tensor, coarse: torch.Tensor, information: torch.Tensor
+    def forward(self, fine: torch.Tensor, given: torch.Tensor, information: torch.Tensor
                 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return location and scale of the local latents, and of those of the whole."""
-        near = functional.pixel_unshuffle(logarithm(fine), self.ratio)
-        seen = torch.cat([near, logarithm(coarse), information], dim=1)
+        maps = (functional.pixel_unshuffle(logarithm(some), pixels)
+                for some, pixels in ((fine, self.fine), (given, self.given)))
+        seen = torch.cat([*maps, information], dim=1)
         hidden = _bend(self.down(_bend(self.coarse(_bend(self.enter(seen))))))
         hidden = hidden + _bend(self.inner(hidden))
         local, log_local = self.local(hidden).chunk(2, 1)

@@ -1,4 +1,4 @@
-"""Skies behind coarse maps: restored from them, and corrected until the coarse beam sees them so."""
+"""Skies behind coarse maps: restored from them, and corrected until the coarse beam sees them so, or closer to it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import math
 
 import torch
 
-from skygal.morphology.octave_inputs import PIXELS_PER_BEAM
+from skygal.morphology.octave_inputs import FIRST_RATIO, PIXELS_PER_BEAM
 from skygal.morphology.octave_seeing import convolve, repeat_linearly, see_coarsely, upsample
 
-__all__ = ["agree", "correct", "restore"]
+__all__ = ["agree", "approach", "correct", "restore"]
 
 #: of the peak: no pixel is less before it is changed
 NOTHING = 1e-7
@@ -21,6 +21,8 @@ BOUND = 4.0
 MIXED, RIDGE = 4, 1e-4
 #: of the peak: what a factor of e in the sky must be worth, where the coarse beam sees it, to be corrected for
 LEASH = 1e-4
+#: of the peak of what a sky is brought closer to: brightness that is half trusted, and what is added to both sides
+TRUSTED, LITTLE = 0.05, 1e-3
 
 
 def correct(sky: torch.Tensor, coarse: torch.Tensor, times: int, *, damped: bool = False) -> torch.Tensor:
@@ -67,3 +69,22 @@ def agree(sky: torch.Tensor, coarse: torch.Tensor, times: int) -> torch.Tensor:
 def restore(coarse: torch.Tensor, times: int) -> torch.Tensor:
     """Return skies (n, 1, 2h, 2w) that may be behind coarse maps (n, 1, h, w), after so many of Lucy's iterations."""
     return correct(upsample(coarse).clamp_min(NOTHING), coarse, times, damped=True)
+
+
+def approach(sky: torch.Tensor, shown: torch.Tensor, times: int) -> torch.Tensor:
+    """Return skies (n, 1, 4h, 4w) closer to what a map shows of them, (n, 1, h, w), where either is bright.
+
+    They are multiplied by Lucy's factors, to the power by which so much brightness is trusted: what is fainter is
+    noise, or may have been clipped.
+    """
+    little = LITTLE * shown.amax((2, 3), keepdim=True)
+    change, found = torch.zeros_like(shown), sky
+    for _ in range(times):
+        seen = convolve(found, FIRST_RATIO * PIXELS_PER_BEAM, FIRST_RATIO)
+        bright = shown**2 + seen**2
+        trust = bright / (bright + (TRUSTED / LITTLE * little)**2)
+        ratio = ((shown + little) / (seen + little)).clamp(1 / BOUND, BOUND)
+        change = change + torch.log1p(convolve(ratio**trust - 1, PIXELS_PER_BEAM, 1))
+        # all at once and smoothly, for what is linear between pixels would show
+        found = sky * torch.exp(upsample(upsample(change)))
+    return found

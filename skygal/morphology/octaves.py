@@ -17,7 +17,7 @@ from skygal.io.weights import write_weights
 from skygal.morphology.generator import CvaeGenerator
 from skygal.morphology.measure import largest_size
 from skygal.morphology.octave_cores import place_core, take_cores
-from skygal.morphology.octave_inputs import FRAME, LOCAL, PIXELS_PER_BEAM, WHOLE, class_flags, place_maps
+from skygal.morphology.octave_inputs import BEGUN, FRAME, LOCAL, PIXELS_PER_BEAM, WHOLE, class_flags, place_maps
 from skygal.morphology.point import point_map
 from skygal.morphology.weights_checks import fill_module
 from skygal.observation.beam import FWHM
@@ -33,12 +33,12 @@ __all__ = ["FORMAT", "OCTAVES", "Octaves", "SharpGenerator", "SkyMap", "begin_co
            "build_generator", "draw_next", "octave_sizes", "save_octaves", "soften", "widen_stamps"]
 
 #: name and version of the format of the weights
-FORMAT = ("skygal-octaves", 5)
+FORMAT = ("skygal-octaves", 6)
 #: the last octave that can be drawn
 OCTAVES = 5
 #: octave 0's beams across a stamp's source at least, in parts of that, where octaves are drawn: a half, some two beams
 SEEN = 0.5
-#: coarse pixels around what is brighter than `EDGE` of the peak that an octave sees
+#: pixels around what is brighter than `EDGE` of the peak that an octave sees, of octave 0 for the first
 MARGIN = 4
 EDGE = 2e-4
 #: of the peak: about there maps run out to nothing
@@ -62,15 +62,15 @@ WIDEST = 512
 class Octaves:
     """Octaves after the stamps of a model.
 
-    Octave 0 is the stamp as a beam sees it that is wider by ``factor``, some four beams across: so seen, stamps are
-    like an atlas's sources. Each octave after it is sharper by two. The first three are drawn at once: they give back
-    what the clip took, and what is finer in the stamp is drawn anew, so they are not held to that. Each later one,
-    smoothed, is the one before.
+    Octave 0 is the stamp as a beam sees it that is wider by ``factor``, some four beams across, and octave 1 as one of
+    half that width does. The next two are drawn at once, after both: they give back what the clip took, and what is
+    finer in the stamp is drawn anew; where it is bright they keep to what octave 1 shows, nearly. So octaves 0 and 1
+    are then the third, smoothed. Each later one, smoothed, is the one before.
 
     Parameters
     ----------
     first : FirstOctaves
-        What draws the first three octaves, at once.
+        What draws octaves 2 and 3, at once.
     later : Octave
         What draws each after them.
     factor : float
@@ -110,7 +110,7 @@ class Octaves:
 
     def after(self, sky: SkyMap) -> FirstOctaves | Octave:
         """Return what draws a source on from there."""
-        return self.later if sky.octave else self.first
+        return self.later if sky.octave > BEGUN else self.first
 
     def draw(self, stamps: np.ndarray, centre: np.ndarray, las: np.ndarray, fr_class: np.ndarray, keys: np.ndarray,
              octaves: np.ndarray, fwhm: float) -> list[tuple[np.ndarray, float]]:
@@ -154,7 +154,7 @@ class Octaves:
     def _octaves(self, sky: SkyMap, beams: float, fr_class: str, key: int, octaves: int) -> np.ndarray:
         """Return the map after so many octaves, of unit sum."""
         streams, flags = Seeds(key), class_flags(fr_class)
-        while sky.octave < octaves:
+        while sky.octave <= BEGUN or sky.octave < octaves:
             sky = draw_next(self.after(sky), sky, beams, flags, streams.generator("octave", sky.octave), self.device)
         while sky.octave > octaves:
             sky = sky.smoothed()
@@ -196,21 +196,22 @@ def soften(stamps: np.ndarray, fwhm: float) -> np.ndarray:
 
 
 def widen_stamps(stamps: np.ndarray, centre: np.ndarray, fwhm: float, factor: float,
-                 mirrored: np.ndarray | None = None) -> np.ndarray:
-    """Return octave 0 of stamps (n, ny, nx), shape (n, *FRAME), float32: as a beam so many times wider sees them.
+                 mirrored: np.ndarray | None = None, *, octave: int = 0) -> np.ndarray:
+    """Return stamps (n, ny, nx) as a beam so many times wider sees them, shape (n, *FRAME), float32.
 
-    They keep their sums. Each lies mirrored, along either axis about its centre, where that is asked for:
-    ``mirrored``, bool (n, 2).
+    That is octave 0; another one's beam is sharper, and its map larger. They keep their sums. Each lies mirrored,
+    along either axis about its centre, where that is asked for: ``mirrored``, bool (n, 2).
     """
     import torch
 
-    out = np.empty((len(stamps), *FRAME), np.float32)
+    frame, factor = tuple(side * 2**octave for side in FRAME), factor / 2**octave
+    out = np.empty((len(stamps), *frame), np.float32)
     wider, step = fwhm * math.sqrt(factor**2 - 1), factor * fwhm / PIXELS_PER_BEAM
     steps = np.where(np.zeros((len(stamps), 2), bool) if mirrored is None else mirrored, -step, step)
 
     def run(k: int) -> None:
         rows, columns = (_beam_matrix(side, middle + along * (np.arange(count) - count // 2), wider)
-                         for side, count, middle, along in zip(stamps.shape[1:], FRAME, centre[k, ::-1], steps[k],
+                         for side, count, middle, along in zip(stamps.shape[1:], frame, centre[k, ::-1], steps[k],
                                                                strict=True))
         out[k] = (rows @ torch.from_numpy(np.asarray(stamps[k], float)) @ columns.T).numpy()
 
@@ -220,7 +221,7 @@ def widen_stamps(stamps: np.ndarray, centre: np.ndarray, fwhm: float, factor: fl
 
 def begin_skies(stamps: np.ndarray, centre: np.ndarray, fr_class: np.ndarray, keys: np.ndarray, fwhm: float,
                 factor: float, mirrored: np.ndarray | None = None) -> list[SkyMap]:
-    """Return octave 0 of stamps, see `widen_stamps`, with what of them are cores apart.
+    """Return what octaves are drawn after, `BEGUN` of stamps, see `widen_stamps`, with what of them are cores apart.
 
     Parameters
     ----------
@@ -232,21 +233,24 @@ def begin_skies(stamps: np.ndarray, centre: np.ndarray, fr_class: np.ndarray, ke
     """
     ranks = np.array([Seeds(int(key)).generator("octave core").random() for key in keys])
     bare, place, flux = take_cores(stamps, [class_flags(str(name)) for name in fr_class], ranks, fwhm=fwhm)
-    images = widen_stamps(bare, centre, fwhm, factor, mirrored)
-    at = (place - centre) / (factor * fwhm / PIXELS_PER_BEAM)
+    images = widen_stamps(bare, centre, fwhm, factor, mirrored, octave=BEGUN)
+    at = (place - centre) / (factor * fwhm / PIXELS_PER_BEAM / 2**BEGUN)
     if mirrored is not None:
         at = np.where(mirrored[:, ::-1], -at, at)
-    return [SkyMap(image, core=(y + FRAME[0] // 2, x + FRAME[1] // 2, core))
+    row, column = (side // 2 * 2**BEGUN for side in FRAME)
+    return [SkyMap(image, octave=BEGUN, core=(y + row, x + column, core))
             for image, (x, y), core in zip(images, at.tolist(), flux.tolist(), strict=True)]
 
 
 def begin_core(sky: SkyMap, beams: float, levels: np.ndarray, flags: tuple[float, float], rng: np.random.Generator
                ) -> tuple[float, float, float]:
-    """Return the core of octave 0: that of its stamp or, where this shows none, one that is drawn.
+    """Return the core of what octaves are drawn after: that of its stamp or, where this shows none, one that is drawn.
 
     Parameters
     ----------
-    sky, beams, levels, flags, rng
+    sky : SkyMap
+        What `begin_skies` gives, or the part that is lit.
+    beams, levels, flags, rng
         See `skygal.morphology.octave_cores.place_core`.
 
     Returns
@@ -290,8 +294,8 @@ class SkyMap:
     octave : int
         How many octaves were drawn.
     core : (float, float, float)
-        Row and column of the core in that frame, and its flux; it is a point at every resolution. Where octave 0 has
-        none, one is placed in the next.
+        Row and column of the core in that frame, and its flux; it is a point at every resolution. Where what octaves
+        are drawn after has none, one is placed in what is drawn.
     """
 
     image: np.ndarray
@@ -316,12 +320,14 @@ class SkyMap:
         return SkyMap(image, (self.first[0] // 2, self.first[1] // 2), self.octave - 1, (row / 2, column / 2, flux / 4))
 
     def lit(self) -> SkyMap:
-        """Return the part of it that is lit and what is around, of peak 1."""
-        peak = self.image.max()
-        image = np.maximum(self.image, 0) / peak
-        rows, columns = part = _lit_part(image)
-        return SkyMap(np.ascontiguousarray(image[part]), (self.first[0] + rows.start, self.first[1] + columns.start),
-                      self.octave, (*self.core[:2], self.core[2] / float(peak)))
+        """Return the part of it that is lit and what is around, of peak 1; the first octaves see octave 0, for that."""
+        seen = self.smoothed() if self.octave == BEGUN else self
+        peak = seen.image.max()
+        part = tuple(slice(side.start << self.octave - seen.octave, side.stop << self.octave - seen.octave)
+                     for side in _lit_part(seen.image / peak))
+        first = self.first[0] + part[0].start, self.first[1] + part[1].start
+        return SkyMap(np.ascontiguousarray(np.maximum(self.image[part], 0) / peak), first, self.octave,
+                      (*self.core[:2], self.core[2] / float(peak)))
 
     def whole(self) -> np.ndarray:
         """Return the image with the core, float64."""
@@ -332,7 +338,7 @@ class SkyMap:
 
 def draw_next(network: FirstOctaves | Octave, sky: SkyMap, beams: float, flags: tuple[float, float],
               rng: np.random.Generator, device: str = "cpu") -> SkyMap:
-    """Return a source with twice the resolution, or eight times that of octave 0.
+    """Return a source with twice the resolution, or four times that of what octaves are drawn after.
 
     Parameters
     ----------
@@ -352,22 +358,25 @@ def draw_next(network: FirstOctaves | Octave, sky: SkyMap, beams: float, flags: 
     import torch
 
     sky = sky.lit()
-    frame = tuple(side * 2**sky.octave // 2 for side in FRAME)
+    # twice the coarse map's pixels are those of latents
+    step = 2 * network.pixels
+    frame = tuple(side * 2**sky.octave // step for side in FRAME)
     whole, local = rng.standard_normal(WHOLE, np.float32), rng.standard_normal((*frame, LOCAL), np.float32)
     noise = rng.standard_normal((*(2 * side for side in frame), network.noises), np.float32)
-    parts = [(first, first + side) for first, side in zip(sky.first, sky.image.shape, strict=True)]
-    local = local[tuple(slice(begin // 2, end // 2) for begin, end in parts)].transpose(2, 0, 1)
-    noise = noise[tuple(slice(begin, end) for begin, end in parts)].transpose(2, 0, 1)
-    given = (sky.image[None], place_maps(sky.image.shape, sky.middle, 2.0**sky.octave * beams, flags),
-             np.ascontiguousarray(local), whole, np.ascontiguousarray(noise))
+    parts = [(first // step, (first + side) // step) for first, side in zip(sky.first, sky.image.shape, strict=True)]
+    local = local[tuple(slice(*part) for part in parts)].transpose(2, 0, 1)
+    noise = noise[tuple(slice(2 * begin, 2 * end) for begin, end in parts)].transpose(2, 0, 1)
+    y, x = (at / network.pixels for at in sky.middle)
+    places = place_maps(noise.shape[1:], (y, x), 2.0**sky.octave / network.pixels * beams, flags)
+    given = sky.image[None], places, np.ascontiguousarray(local), whole, np.ascontiguousarray(noise)
     with torch.inference_mode():
         # in double precision: the octaves that follow enlarge what is rounded
         fine = network(*(torch.from_numpy(value[None]).double().to(device) for value in given),
                        times=CORRECTIONS)[0, 0].cpu().numpy()
     ratio, core = network.ratio, sky.core
-    if sky.octave == 0:
+    if sky.octave == BEGUN:
         # the first octaves are not held to what they begin with: what is kept is the share
-        row, column, share = begin_core(sky, beams, network.cores.cpu().numpy(), flags, rng)
+        row, column, share = begin_core(sky, 2.0**sky.octave * beams, network.cores.cpu().numpy(), flags, rng)
         core = row + sky.first[0], column + sky.first[1], share * float(fine.sum()) / ratio**2
     return SkyMap(fine.astype(np.float32), (sky.first[0] * ratio, sky.first[1] * ratio),
                   sky.octave + ratio.bit_length() - 1, (core[0] * ratio, core[1] * ratio, core[2] * ratio**2))

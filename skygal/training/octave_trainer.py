@@ -113,13 +113,16 @@ class OctaveTrainer:
         chosen = rng.integers(len(anchors), size=self.settings.drawn)
         keys = rng.integers(2**62, size=self.settings.drawn)
         found: list[list] = [[] for _ in chosen]
+        pixels = self.model.octave.pixels
 
         def run(number: int) -> None:
             sky, beams, flags = anchors[chosen[number]]
             sky, stream = sky.lit(), np.random.default_rng(keys[number])
             if self.first is None:
-                core = begin_core(sky, beams, self.network.cores.numpy(), flags, stream)
-                found[number].append((sky.image, sky.middle, beams, flags, core))
+                row, column, share = begin_core(sky, pixels * beams, self.network.cores.numpy(), flags, stream)
+                y, x = sky.middle
+                core = row / pixels, column / pixels, share
+                found[number].append((sky.image, (y / pixels, x / pixels), beams, flags, core))
                 return
             sky = draw_next(self.first.network, sky, beams, flags, stream)
             # the second octave too, though it is never drawn after: there are more sources to compare the next with
@@ -150,8 +153,8 @@ class OctaveTrainer:
                 near = weight * np.exp(-0.5 * (np.log(self.beams / like[number]) / ALIKE)**2)
                 chance = near / near.sum() if near.sum() > 1e-12 else weight
             found: AtlasMap = self.maps[rng.choice(len(self.maps), p=chance)]
-            pieces.append(cut_piece(found.fine, found.coarse, found.middle, found.beams, found.flags,
-                                    self.side, rng, ratio=self.model.octave.ratio,
+            pieces.append(cut_piece(found.fine, found.given, found.middle, found.beams, found.flags, self.side, rng,
+                                    ratio=self.model.octave.ratio, pixels=self.model.octave.pixels,
                                     core=None if self.first else found.core))
         return pieces
 
@@ -159,8 +162,9 @@ class OctaveTrainer:
         """Return pieces of what was drawn of a class, if anything was."""
         pool = [entry for entry in self.pool if entry[3][kind]] or self.pool
         chosen = (pool[rng.integers(len(pool))] for _ in range(self.settings.batch))
-        return [cut_piece(None, image, middle, beams, flags, self.side, rng, ratio=self.model.octave.ratio, core=core)
-                for image, middle, beams, flags, core in chosen]
+        return [cut_piece(None, given, middle, beams, flags, self.side, rng, ratio=self.model.octave.ratio,
+                          pixels=self.model.octave.pixels, core=core)
+                for given, middle, beams, flags, core in chosen]
 
     def _batch(self, pieces: list[Piece], rng: np.random.Generator) -> _Batch:
         # details that later octaves draw have no direction of their own
@@ -206,7 +210,7 @@ class OctaveTrainer:
 
         given = self.settings
         elbo = TraceMeanField_ELBO().differentiable_loss(
-            self.model.model, self.model.guide, atlas.fine, atlas.coarse, atlas.information,
+            self.model.model, self.model.guide, atlas.fine, atlas.given, atlas.information,
             self._noise(atlas), atlas.core, given.kl_weight)
         loss = elbo / atlas.fine.numel()
         losses, fine = {"elbo": float(loss.detach())}, []
@@ -214,7 +218,7 @@ class OctaveTrainer:
         batches = [(atlas, atlas)] if drawn is None or like is None else [(atlas, atlas), (drawn, like)]
         self.critic.requires_grad_(False)
         for after, (batch, real) in zip(("after_atlas", "after_stamps"), batches, strict=False):
-            sky = self.model.octave.sky(batch.coarse, batch.information, *_latents(batch), self._noise(batch))
+            sky = self.model.octave.sky(batch.given, batch.information, *_latents(batch), self._noise(batch))
             fine = self._scales(look_closer(sky) + batch.core)
             distance, spectrum = torch.zeros(()), torch.zeros(())
             for own, other in zip(fine, self._scales(real.fine), strict=True):
@@ -226,7 +230,7 @@ class OctaveTrainer:
             losses[f"spectrum_{after}"] = float(spectrum.detach())
             loss = loss + share * (given.structure * distance + given.spectrum * spectrum)
             if self.first is not None:
-                loss = loss + given.truth * _difference(sky, batch.coarse)
+                loss = loss + given.truth * _difference(sky, batch.given)
             if batch is drawn:
                 loss = loss + share * given.adversarial * critic_loss(self._judge(fine, batch.information), 1)
         self.critic.requires_grad_(True)
@@ -239,15 +243,15 @@ class OctaveTrainer:
     def _noise(self, batch: _Batch) -> torch.Tensor:
         import torch
 
-        n, _, h, w = batch.coarse.shape
+        n, _, h, w = batch.information.shape
         return torch.randn(n, self.model.octave.noises, h, w).to(self.device)
 
-    def _inner(self, coarse: torch.Tensor) -> torch.Tensor:
-        """Return coarse maps without what belongs to the rims of fine ones."""
+    def _inner(self, maps: torch.Tensor, ratio: int) -> torch.Tensor:
+        """Return maps, of pixels so many times a fine one, without what belongs to the rims of fine ones."""
         from skygal.morphology.octave_model import RIM
 
-        rim = RIM // self.model.octave.ratio
-        return coarse[:, :, rim:-rim, rim:-rim]
+        rim = RIM // ratio
+        return maps[:, :, rim:-rim, rim:-rim]
 
     def _scales(self, fine: torch.Tensor) -> list[torch.Tensor]:
         """Return fine maps within their rims, and the same half as sharp where that is looked at."""
@@ -261,14 +265,14 @@ class OctaveTrainer:
 
     def _judge(self, fine: list[torch.Tensor], information: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Return what the critics say of maps of all scales, within rims."""
-        inner = self._inner(information)
+        inner = self._inner(information, self.model.octave.ratio * self.model.octave.pixels)
         return [found for critic, maps in zip(self.critic, fine, strict=True) for found in critic(maps, inner)]
 
     def _places(self, batch: _Batch, maps: torch.Tensor) -> torch.Tensor:
         """Return places in maps of a batch, within their rims."""
         from skygal.training.octave_patches import patch_places
 
-        return patch_places(self._inner(batch.coarse), maps.shape[-1])
+        return patch_places(self._inner(batch.given, self.model.octave.ratio), maps.shape[-1])
 
     def _critic_step(self, like: _Batch, drawn: _Batch, shown: list[torch.Tensor]) -> dict[str, float]:
         """Change the critic; return its loss, and how often it is right of real and of drawn maps."""
@@ -322,24 +326,24 @@ class _Batch:
             maps = np.stack(images)
             every = -1, *[1] * (maps.ndim - 1)
             # fine pixels lie on coarse ones at the beginning of rows: turned about, on the same again
-            ratio = maps.shape[-1] // pieces[0].coarse.shape[-1]
+            ratio = maps.shape[-1] // pieces[0].information.shape[-1]
             for axis, flip in zip((-1, -2), flips, strict=True):
                 flipped = np.roll(np.flip(maps, axis), 1 - ratio, axis)
                 maps = np.where(flip.reshape(every), flipped, maps)
             maps = np.where(turns.reshape(every), maps.swapaxes(-1, -2), maps)
             return torch.from_numpy(np.ascontiguousarray(maps)).to(device)
 
-        self.coarse = stack([piece.coarse[None] for piece in pieces])
+        self.given = stack([piece.given[None] for piece in pieces])
         self.information = stack([piece.information for piece in pieces])
-        self.fine = stack([image[None] for image in known]) if known else self.coarse[:0]
+        self.fine = stack([image[None] for image in known]) if known else self.given[:0]
         self.core = stack([piece.core[None] for piece in pieces])
 
 
 def _latents(batch: _Batch) -> tuple[torch.Tensor, torch.Tensor]:
     import torch
 
-    n, _, h, w = batch.coarse.shape
-    return torch.randn(n, LOCAL, h // 2, w // 2).to(batch.coarse), torch.randn(n, WHOLE).to(batch.coarse)
+    n, _, h, w = batch.information.shape
+    return torch.randn(n, LOCAL, h // 2, w // 2).to(batch.given), torch.randn(n, WHOLE).to(batch.given)
 
 
 def _difference(sky: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:

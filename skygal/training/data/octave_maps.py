@@ -8,7 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from skygal.morphology.octave_cores import CORE_LEVELS
-from skygal.morphology.octave_inputs import CLOSER, FIRST_RATIO, PIXELS_PER_BEAM, class_flags, place_maps
+from skygal.morphology.octave_inputs import (
+    CLOSER,
+    FIRST_PIXELS,
+    FIRST_RATIO,
+    PIXELS_PER_BEAM,
+    class_flags,
+    place_maps,
+)
 from skygal.morphology.point import point_map
 from skygal.training.data.atlas import FINEST, SIGMA, Atlas, widen_map
 
@@ -86,20 +93,21 @@ class AtlasMap:
         Beams across it in the coarse map.
     fine : ndarray, shape (2h, 2w) or (8h, 8w), float32
         Of peak 1, 3 pixels to the FWHM of the beam, but seen with a sharper one (by `CLOSER`, to learn from).
-    coarse : ndarray, shape (h, w), float32
-        As a beam of two or eight times the width sees the source, or sees what a survey showed of it.
+    given : ndarray, shape (h, w) or (2h, 2w), float32
+        The coarse map, as a beam of twice the width sees the source; or what a beam of four times the width sees of
+        what a survey showed of it without its core, which has a coarse map of twice the pixels.
     middle : (float, float)
         Row and column of its centre in the coarse map.
     flags : (float, float)
         See `skygal.morphology.octave_inputs.class_flags`.
     core : (float, float, float) or None
-        Row, column and share of the flux of its core, in the coarse map.
+        Row, column and flux of its core in the coarse map, in parts of all of that.
     """
 
     source: int
     beams: float
     fine: np.ndarray
-    coarse: np.ndarray
+    given: np.ndarray
     middle: tuple[float, float]
     flags: tuple[float, float]
     core: tuple[float, float, float] | None
@@ -113,7 +121,7 @@ class Piece:
     ----------
     fine : ndarray, shape (2 side, 2 side) or (8 side, 8 side), float32, or None
         If it is known.
-    coarse : ndarray, shape (side, side), float32
+    given : ndarray, shape (side, side) or (2 side, 2 side), float32
         In parts of the whole coarse map's peak, as ``fine``.
     information : ndarray, shape (INFORMATION, side, side), float32
         See `skygal.morphology.octave_inputs.place_maps`.
@@ -124,7 +132,7 @@ class Piece:
     """
 
     fine: np.ndarray | None
-    coarse: np.ndarray
+    given: np.ndarray
     information: np.ndarray
     beams: float
     core: np.ndarray
@@ -152,9 +160,9 @@ def atlas_maps(atlas: Atlas, rows: np.ndarray, views: int, rng: np.random.Genera
 
 def first_maps(atlas: Atlas, rows: np.ndarray, views: int, sharper: float, errors: float, rng: np.random.Generator,
                *, bend: float = 0.0) -> list[AtlasMap]:
-    """Return maps of sources after the first three octaves, each with what is known of it before them.
+    """Return maps of sources after the first octaves, each with what is known of it before them.
 
-    Their coarse maps are of what a survey shows with its noise, clipped, and they have errors as a model has.
+    That is what a survey shows with its noise, clipped, and it has errors as a model has.
 
     Parameters
     ----------
@@ -163,7 +171,7 @@ def first_maps(atlas: Atlas, rows: np.ndarray, views: int, sharper: float, error
     sharper : float
         How many times sharper than the coarse maps' beam the survey's is.
     errors : float
-        Largest standard deviation of the natural logarithm of the coarse maps' errors, each one beam wide.
+        Largest standard deviation of the natural logarithm of errors, each one beam wide, of either size.
     """
     return [survey_source(atlas, view, sharper=sharper, noise=_noise(rng), errors=errors * rng.random(), rng=rng,
                           closer=CLOSER)
@@ -259,7 +267,7 @@ def _bent(offsets: np.ndarray, view: AtlasView, sign: int) -> np.ndarray:
 
 def survey_source(atlas: Atlas, view: AtlasView, *, sharper: float, noise: float, errors: float,
                   rng: np.random.Generator, closer: float = 1.0) -> AtlasMap:
-    """Return what `see_source` does, with the coarse map that follows from a survey's image.
+    """Return what `see_source` does, with what is given from a survey's image.
 
     Parameters
     ----------
@@ -270,25 +278,33 @@ def survey_source(atlas: Atlas, view: AtlasView, *, sharper: float, noise: float
     noise : float
         Of the survey's image, in parts of its peak.
     errors : float
-        Standard deviation of the natural logarithm of the coarse map's errors.
+        Standard deviation of the natural logarithm of the errors, each one beam of either map wide.
     rng : numpy.random.Generator
         Draws noise and errors.
     """
     from scipy import ndimage
 
-    found, parts = _see(atlas, view, FIRST_RATIO, closer)
-    sharper = sharper / FIRST_RATIO
-    sharp = _look(atlas, view, sharper, FIRST_RATIO)
+    ratio = FIRST_PIXELS * FIRST_RATIO
+    found, parts = _see(atlas, view, ratio, closer)
+    sharper = sharper / ratio
+    sharp = _look(atlas, view, sharper, ratio)
     noise = noise * float(sharp.max())
     beam = SIGMA * PIXELS_PER_BEAM
     shown = sharp + noise * _grain(sharp.shape, beam / sharper, rng)
     island, _ = ndimage.label(shown > CLIP * noise, np.ones((3, 3)))
     shown = np.where(np.isin(island, np.unique(island[(sharp > noise) & (island > 0)])), shown, 0)
-    # from the survey's beam to the coarse one
+    # from the survey's beam to the one of what is given
     seen = ndimage.gaussian_filter(shown, beam * np.sqrt(FIRST_RATIO**2 - sharper**-2.0))
-    coarse = _cut_parts(seen, parts)[::FIRST_RATIO, ::FIRST_RATIO]
-    coarse = coarse * np.exp(errors * _grain(coarse.shape, beam, rng))
-    return replace(found, coarse=(coarse * found.coarse.sum() / coarse.sum()).astype(np.float32))
+    given = _cut_parts(seen, parts)[::FIRST_RATIO, ::FIRST_RATIO]
+    wrong = sum(_grain(given.shape, width * beam, rng) for width in (1, FIRST_PIXELS))
+    given = given * np.exp(errors * wrong)
+    given *= FIRST_PIXELS**2 * found.given.sum(dtype=float) / given.sum()
+    if found.core is None:
+        return replace(found, given=given.astype(np.float32))
+    row, column, share = found.core
+    core = point_map(given.shape, FIRST_PIXELS * row, FIRST_PIXELS * column, share * given.sum(), PIXELS_PER_BEAM)
+    given = np.maximum(given - core, 0)
+    return replace(found, given=given.astype(np.float32), core=(row, column, core.sum() / given.sum()))
 
 
 def _grain(shape: tuple[int, ...], sigma: float, rng: np.random.Generator) -> np.ndarray:
@@ -350,34 +366,46 @@ def core_levels(maps: Iterable[AtlasMap]) -> np.ndarray:
     return out
 
 
-def cut_piece(fine: np.ndarray | None, coarse: np.ndarray, middle: tuple[float, float], beams: float,
-              flags: tuple[float, float], side: int, rng: np.random.Generator, *, ratio: int,
+def cut_piece(fine: np.ndarray | None, given: np.ndarray, middle: tuple[float, float], beams: float,
+              flags: tuple[float, float], side: int, rng: np.random.Generator, *, ratio: int, pixels: int = 1,
               core: tuple[float, float, float] | None = None) -> Piece:
     """Return a piece of a source about some lit pixel.
 
     Parameters
     ----------
-    fine, coarse, middle, beams, flags
+    fine, given, middle, beams, flags
         See `AtlasMap`; the fine map may be unknown.
     side : int
         Coarse pixels along either side, even.
     rng : numpy.random.Generator
         Draws the place.
-    ratio : int
-        How many times smaller the pixels of the fine map are.
+    ratio, pixels : int
+        How many times smaller the pixels of the fine map are than those of what is given, and those than coarse ones.
     core : (float, float, float), optional
         See `AtlasMap`, if it is to be told apart. It is shown as fine maps are (see `CLOSER`).
     """
+    coarse = given if pixels == 1 else _halved(given)
     peak = coarse.max()
     y, x = np.nonzero(coarse > LIT * peak)
     pick = rng.integers(len(y))
     y0, x0 = (int(at[pick] - rng.integers(INSIDE, side - INSIDE)) // 2 * 2 for at in (y, x))
     information = place_maps((side, side), (middle[0] - y0, middle[1] - x0), beams, flags)
+    ratio *= pixels
     cut = None if fine is None else _cut(fine, ratio * y0, ratio * x0, ratio * side) / peak
     row, column, share = core or (0.0, 0.0, 0.0)
     point = point_map((ratio * side, ratio * side), ratio * (row - y0), ratio * (column - x0),
                       ratio**2 * share * float(coarse.sum()) / peak, PIXELS_PER_BEAM / CLOSER)
-    return Piece(cut, _cut(coarse, y0, x0, side) / peak, information, beams, point.astype(np.float32))
+    shown = _cut(given, pixels * y0, pixels * x0, pixels * side) / peak
+    return Piece(cut, shown, information, beams, point.astype(np.float32))
+
+
+def _halved(given: np.ndarray) -> np.ndarray:
+    """Return a map as a beam of twice the width sees it, on every second pixel."""
+    import torch
+
+    from skygal.morphology.octave_seeing import smooth
+
+    return smooth(torch.from_numpy(given)[None, None])[0, 0].numpy()
 
 
 def _cut(image: np.ndarray, y0: int, x0: int, side: int) -> np.ndarray:
