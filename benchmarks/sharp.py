@@ -5,8 +5,8 @@
 *rate*: stamps of so many beams across that are drawn a second by this machine's processors, all that
 `skygal.sample_stamps` does included. *consistency*: a source after an octave, smoothed to the beam of the octave
 before, beside what that drew, of the same flux: the root mean square, over the peak, of where the source is brighter
-than a thousandth of its peak, in the median over sources; of the first three, which are not held to the stamp, it is
-what they change. *sizes*: those of sources 30 beams across, by the isophote of 5 % of what is brightest but for the
+than a thousandth of its peak, in the median over sources; of the first, which are not held to the stamp, it is what
+they change. *sizes*: those of sources 30 beams across, by the isophote of 5 % of what is brightest but for the
 core, over those that were asked for. *beam_limited*: the share of sources that truth calls so, of fields with a beam
 of 1 arcsec. *processors*: the largest difference of stamps, over their peaks, where the processor is held to older
 instructions.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
+import click
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from pyro.infer import trace_elbo, trace_mean_field_elbo
 from pyro.poutine import trace_struct
 
 from skygal.cli.main import main
+from skygal.cli.octaves import train_octaves as train_octaves_command
 from skygal.io.weights import read_weights
 from skygal.morphology.checkpoint import load_model
 from skygal.morphology.octave_inputs import CLOSER, FIRST_PIXELS, FIRST_RATIO
@@ -228,6 +231,14 @@ def test_the_command_says_what_is_wrong(atlas, tmp_path, capsys):
     assert "must end in .safetensors" in capsys.readouterr().err
     assert main(["train-octaves", str(atlas), "--output", str(tmp_path / "a.safetensors"), "--device", "cuda"]) == 2
     assert "device must be" in capsys.readouterr().err
+
+
+def test_the_command_s_defaults_are_those_that_its_help_names():
+    told = {option.name: re.search(r"\[default: (\d+)\]", option.help or "") for option in train_octaves_command.params
+            if isinstance(option, click.Option)}
+    numbers = {name: int(found[1]) for name, found in told.items() if found}
+    assert {"first_steps", "steps", "warmup", "views"} <= set(numbers)
+    assert numbers == {name: getattr(OctaveSettings(), name) for name in numbers}
 
 
 def test_a_step_looks_at_sources_of_one_class_in_maps_that_are_new(atlas):
