@@ -50,7 +50,7 @@ SHOWN = 0.01
 CORRECTIONS = 24
 #: of the peak of what octave 0's beam sees of a stamp: the isophote that the source's size is taken from; and how many
 #: FWHM of that beam are taken off, so that octaves draw that size (5 % of the peak, without the core) in the median
-FAINT_ISOPHOTE, BEAMS_OFF = 0.02, 1.25
+FAINT_ISOPHOTE, BEAMS_OFF = 0.02, 1.35
 #: iterations in which the sky behind a stamp is found
 RESTORATIONS = 8
 #: models whose stamps octaves can follow
