@@ -33,7 +33,7 @@ DEFAULT_MODEL = "first-cvae"
 FORMAT = ("skygal-cvae", 2)
 #: others that are read, by the modules whose `build_generator` knows them
 BUILDERS = {("skygal-bastien2021", 1): "skygal.bastien2021.generator",
-            ("skygal-octaves", 6): "skygal.morphology.octaves"}
+            ("skygal-octaves", 5): "skygal.morphology.octaves"}
 FORMATS = (FORMAT, *BUILDERS)
 WEIGHTS = Path(__file__).parent / "weights"
 

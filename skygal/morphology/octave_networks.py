@@ -33,7 +33,7 @@ GRAINS = (4, 16, 64)
 #: of octave 0, seen with a wider beam, what the first octaves' sky begins with beside what is restored
 FAINT = 3e-4
 #: how often a sky is corrected in training, and how often that of the first octaves is after it
-CORRECTIONS, APPROACHES = 4, 8
+CORRECTIONS, APPROACHES = 4, 12
 #: pixels of the rows that a convolution does at a time: what it unfolds of them stays near the processor
 ROWS_OF = 2048
 
@@ -79,11 +79,11 @@ def _bend(x: torch.Tensor) -> torch.Tensor:
 
 
 class _Trunk(nn.Module):
-    """What is seen around each coarse pixel, in ``seen`` maps, and latents, to features there."""
+    """What is seen around each coarse pixel, and latents, to features there."""
 
-    def __init__(self, seen: int, width: int, inner: int) -> None:
+    def __init__(self, width: int, inner: int) -> None:
         super().__init__()
-        self.enter, self.coarse = _layer(seen + 4 + INFORMATION + WHOLE, width), _layer(width, width)
+        self.enter, self.coarse = _layer(5 + INFORMATION + WHOLE, width), _layer(width, width)
         self.down, self.local = _layer(width, inner, stride=2), nn.Conv2d(LOCAL, inner, 1)
         self.inner = nn.ModuleList([_layer(inner, inner), _layer(inner, inner, apart=2), _layer(inner, inner)])
         self.up, self.joined = nn.Conv2d(inner, width, 1), _layer(width, width)
@@ -122,7 +122,7 @@ class _Drawing(nn.Module, ABC):
     def __init__(self, width: int, inner: int, last: int) -> None:
         super().__init__()
         self.sizes = width, inner, last
-        self.trunk = _Trunk(1 if self.pixels == 1 else 1 + self.pixels**2, width, inner)
+        self.trunk = _Trunk(width, inner)
         self.fine, self.out = _layer(last + self.beside, last), _layer(last, 1)
         nn.init.normal_(self.out.weight, std=0.01)
         nn.init.zeros_(self.out.bias)
@@ -156,13 +156,13 @@ class _Drawing(nn.Module, ABC):
         """
 
     def _begin(self, coarse: torch.Tensor, information: torch.Tensor, local: torch.Tensor, whole: torch.Tensor,
-               noise: torch.Tensor, *more: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+               noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the sky to begin with, (n, 1, 2h, 2w), its logarithm, and features at the coarse map's pixels."""
         own = self.out.weight.dtype
         seen = add_grain(coarse, noise)
         start = restore(seen, BEGINNINGS)
         sharp = logarithm(start).to(own)
-        told = torch.cat([logarithm(seen), *more], 1), sharp, information, local, whole
+        told = logarithm(seen), sharp, information, local, whole
         return start, sharp, self.trunk(*(part.to(own) for part in told))
 
     def _change(self, start: torch.Tensor, near: torch.Tensor, sharp: torch.Tensor) -> torch.Tensor:
@@ -190,8 +190,9 @@ class FirstOctaves(_Drawing):
     """The first octaves at once, from a map with errors, so that they are not held to it.
 
     Fewer would have to be right in what they do not show, since the next is held to them. Their coarse map is what is
-    given, as a beam of twice the width sees it; the network sees both. What is drawn lacks the core, whose brightness
-    is as ``cores`` say, see `skygal.morphology.octave_cores.CORE_LEVELS`. Drawn, it is brought closer to what is given.
+    given, as a beam of twice the width sees it. An FRI that is drawn is brought closer to what is given: jets are in
+    that, and not in the coarse map. What is drawn lacks the core, whose brightness is as ``cores`` say, see
+    `skygal.morphology.octave_cores.CORE_LEVELS`.
     """
 
     ratio, pixels = FIRST_RATIO, FIRST_PIXELS
@@ -209,12 +210,11 @@ class FirstOctaves(_Drawing):
     def sky(self, given: torch.Tensor, information: torch.Tensor, local: torch.Tensor, whole: torch.Tensor,
             noise: torch.Tensor, times: int | None = None) -> torch.Tensor:
         """Return skies, (n, 1, 8h, 8w)."""
-        own, coarse = self.out.weight.dtype, smooth(given)
-        grains = [functional.pixel_shuffle(part, 2**(octave + 1))
+        coarse = smooth(given)
+        start, sharp, near = self._begin(coarse, information, local, whole, noise[:, :1])
+        own = sharp.dtype
+        grains = [functional.pixel_shuffle(part.to(own), 2**(octave + 1))
                   for octave, part in enumerate(noise[:, 1:].split(GRAINS, 1))]
-        shown = functional.pixel_unshuffle(logarithm(add_grain(given, grains[0])), self.pixels)
-        grains = [grain.to(own) for grain in grains]
-        start, sharp, near = self._begin(coarse, information, local, whole, noise[:, :1], shown)
         near = torch.cat([repeat_linearly(self.thin[0](near)), sharp, grains[0]], 1)
         for layer in self.halfway:
             near = _bend(layer(near))
@@ -224,7 +224,8 @@ class FirstOctaves(_Drawing):
         near = torch.cat([repeat_linearly(self.thin[2](_bend(self.quarter(near)))), grains[2]], 1)
         start = repeat_linearly(start)
         sky = self._change(start, near, logarithm(start).to(own))
-        return sky if times is None else approach(sky, given, APPROACHES)
+        fri = information[:, 3] > 0
+        return approach(sky, given, APPROACHES) if times is not None and bool(fri.any()) else sky
 
 
 class OctaveGuide(nn.Module):

@@ -72,17 +72,16 @@ def restore(coarse: torch.Tensor, times: int) -> torch.Tensor:
 
 
 def approach(sky: torch.Tensor, shown: torch.Tensor, times: int) -> torch.Tensor:
-    """Return skies (n, 1, 4h, 4w) closer to what a map shows of them, (n, 1, h, w), where either is bright.
+    """Return skies (n, 1, 4h, 4w) closer to what a map shows of them, (n, 1, h, w), where that is bright.
 
     They are multiplied by Lucy's factors, to the power by which so much brightness is trusted: what is fainter is
     noise, or may have been clipped.
     """
     little = LITTLE * shown.amax((2, 3), keepdim=True)
+    trust = shown**2 / (shown**2 + (TRUSTED / LITTLE * little)**2)
     change, found = torch.zeros_like(shown), sky
     for _ in range(times):
         seen = convolve(found, FIRST_RATIO * PIXELS_PER_BEAM, FIRST_RATIO)
-        bright = shown**2 + seen**2
-        trust = bright / (bright + (TRUSTED / LITTLE * little)**2)
         ratio = ((shown + little) / (seen + little)).clamp(1 / BOUND, BOUND)
         change = change + torch.log1p(convolve(ratio**trust - 1, PIXELS_PER_BEAM, 1))
         # all at once and smoothly, for what is linear between pixels would show

@@ -33,7 +33,7 @@ __all__ = ["FORMAT", "OCTAVES", "Octaves", "SharpGenerator", "SkyMap", "begin_co
            "build_generator", "draw_next", "octave_sizes", "save_octaves", "soften", "widen_stamps"]
 
 #: name and version of the format of the weights
-FORMAT = ("skygal-octaves", 6)
+FORMAT = ("skygal-octaves", 5)
 #: the last octave that can be drawn
 OCTAVES = 5
 #: octave 0's beams across a stamp's source at least, in parts of that, where octaves are drawn: a half, some two beams
@@ -50,7 +50,7 @@ SHOWN = 0.01
 CORRECTIONS = 24
 #: of the peak of what octave 0's beam sees of a stamp: the isophote that the source's size is taken from; and how many
 #: FWHM of that beam are taken off, so that octaves draw that size (5 % of the peak, without the core) in the median
-FAINT_ISOPHOTE, BEAMS_OFF = 0.02, 1.35
+FAINT_ISOPHOTE, BEAMS_OFF = 0.02, 1.25
 #: iterations in which the sky behind a stamp is found
 RESTORATIONS = 8
 #: models whose stamps octaves can follow
@@ -63,8 +63,8 @@ class Octaves:
     """Octaves after the stamps of a model.
 
     Octave 0 is the stamp as a beam sees it that is wider by ``factor``, some four beams across, and octave 1 as one of
-    half that width does. The next two are drawn at once, after both: they give back what the clip took, and what is
-    finer in the stamp is drawn anew; where it is bright they keep to what octave 1 shows, nearly. So octaves 0 and 1
+    half that width does. The next two are drawn at once, after octave 0: they give back what the clip took, and what is
+    finer in the stamp is drawn anew; FRIs are then brought closer to octave 1, where that is bright. Octaves 0 and 1
     are then the third, smoothed. Each later one, smoothed, is the one before.
 
     Parameters

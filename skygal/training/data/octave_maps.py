@@ -171,7 +171,7 @@ def first_maps(atlas: Atlas, rows: np.ndarray, views: int, sharper: float, error
     sharper : float
         How many times sharper than the coarse maps' beam the survey's is.
     errors : float
-        Largest standard deviation of the natural logarithm of errors, each one beam wide, of either size.
+        Largest standard deviation of the natural logarithm of errors, each one beam of the coarse map wide.
     """
     return [survey_source(atlas, view, sharper=sharper, noise=_noise(rng), errors=errors * rng.random(), rng=rng,
                           closer=CLOSER)
@@ -278,7 +278,7 @@ def survey_source(atlas: Atlas, view: AtlasView, *, sharper: float, noise: float
     noise : float
         Of the survey's image, in parts of its peak.
     errors : float
-        Standard deviation of the natural logarithm of the errors, each one beam of either map wide.
+        Standard deviation of the natural logarithm of the errors, each one beam of the coarse map wide.
     rng : numpy.random.Generator
         Draws noise and errors.
     """
@@ -296,8 +296,7 @@ def survey_source(atlas: Atlas, view: AtlasView, *, sharper: float, noise: float
     # from the survey's beam to the one of what is given
     seen = ndimage.gaussian_filter(shown, beam * np.sqrt(FIRST_RATIO**2 - sharper**-2.0))
     given = _cut_parts(seen, parts)[::FIRST_RATIO, ::FIRST_RATIO]
-    wrong = sum(_grain(given.shape, width * beam, rng) for width in (1, FIRST_PIXELS))
-    given = given * np.exp(errors * wrong)
+    given = given * np.exp(errors * _grain(given.shape, FIRST_PIXELS * beam, rng))
     given *= FIRST_PIXELS**2 * found.given.sum(dtype=float) / given.sum()
     if found.core is None:
         return replace(found, given=given.astype(np.float32))
