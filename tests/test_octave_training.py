@@ -70,6 +70,7 @@ def test_maps_of_the_first_octaves_are_what_a_survey_leaves_of_them(atlas, monke
         monkeypatch.setattr(octave_maps, "NOISE_RANGE", (noise, noise))
         return first_maps(read_atlas(atlas), np.arange(4), 3, 3.0, errors, np.random.default_rng(0))
 
+    left, kept = 0.0, 0.0
     for plain, noisy in zip(maps(1e-6, 0.0), maps(0.06, 0.0), strict=True):
         assert 3 <= plain.beams <= 5.5 and plain.source < 3
         again = smooth(torch.from_numpy(plain.fine)[None, None], CLOSER, FIRST_RATIO)[0, 0].numpy()
@@ -80,8 +81,9 @@ def test_maps_of_the_first_octaves_are_what_a_survey_leaves_of_them(atlas, monke
         again, clean, clipped = (smooth(torch.from_numpy(some)[None, None])[0, 0].numpy()
                                  for some in (again, plain.given, noisy.given))
         faint = (again > 0) & (again < 0.02 * again.max())
-        assert clipped[faint].sum() < 0.8 * clean[faint].sum()
+        left, kept = left + clipped[faint].sum(), kept + clean[faint].sum()
         assert np.corrcoef(clipped.ravel(), again.ravel())[0, 1] > 0.97
+    assert left < 0.8 * kept
     plain, wrong = (maps(1e-6, errors)[0].given for errors in (0.0, 0.3))
     lit = plain > 0.01
     assert 0.01 < np.log(wrong[lit] / plain[lit]).std() < 0.35
