@@ -25,7 +25,7 @@ from skygal.morphology.octave_inputs import BEGUN, class_flags
 from skygal.morphology.octave_networks import GRAIN, GRAIN_FWHM, add_grain
 from skygal.morphology.octave_seeing import blur, convolve, repeat_linearly, see_coarsely, smooth, upsample
 from skygal.morphology.octave_skies import agree, approach, correct, restore
-from skygal.morphology.octaves import FORMAT, OCTAVES, SHOWN, SkyMap, draw_next, widen_stamps
+from skygal.morphology.octaves import FORMAT, OCTAVES, SHOWN, SkyMap, begin_skies, draw_next, widen_stamps
 from skygal.observation.ellipse import FWHM
 from skygal.seeds import Seeds
 from skygal.stamps.across import draw_across
@@ -193,6 +193,24 @@ def test_each_octave_smoothed_is_near_the_map_before(model, batch):
             assert (sky.image > 0).all()
         assert sky.octave == 4
     assert (np.median(errors, axis=0) < [5e-2, 1e-4]).all(), np.median(errors, axis=0)
+
+
+def test_fris_keep_to_what_their_stamps_show_and_others_are_left(model, batch, monkeypatch):
+    skies = begin_skies(batch.stamps, batch.shapes.centre, batch.latents.fr_class, batch.latents.keys, 3.0,
+                        model.octaves.factor)
+    ratios = {"FRI": [], "FRII": []}
+    for k, sky in enumerate(skies):
+        name, sky, found = str(batch.latents.fr_class[k]), sky.lit(), []
+        for times in (0, octave_networks.APPROACHES):
+            monkeypatch.setattr(octave_networks, "APPROACHES", times)
+            drawn = draw_next(model.octaves.first, sky, batch.shapes.las[k] / 9, class_flags(name),
+                              np.random.default_rng(k))
+            found.append(drawn.smoothed().smoothed().image - sky.image)
+        monkeypatch.undo()
+        bright = sky.image > 0.3 * sky.image.max()
+        ratios[name].append(np.sqrt(np.mean(found[1][bright]**2) / np.mean(found[0][bright]**2)))
+    assert min(map(len, ratios.values())) >= 2
+    assert set(ratios["FRII"]) == {1.0} and max(ratios["FRI"]) < 0.5, ratios
 
 
 @pytest.mark.parametrize("octave", [1, 2])

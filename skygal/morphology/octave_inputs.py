@@ -13,7 +13,7 @@ __all__ = ["BEGUN", "CLOSER", "FIRST_PIXELS", "FIRST_RATIO", "FRAME", "INFORMATI
 PIXELS_PER_BEAM = 3
 #: training looks at what is drawn with a beam so many times sharper, for what a map hides the next octave shows
 CLOSER = 1.5
-#: the octave as whose beam sees them stamps are drawn on from
+#: the octave that is given of stamps, after which others are drawn
 BEGUN = 1
 #: pixels of the first octaves' map, which are drawn at once, along one of the map that they begin with, and pixels of
 #: that along one of their network's own, which are octave 0's

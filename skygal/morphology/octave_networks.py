@@ -1,7 +1,8 @@
 """The networks of octaves: from a galaxy seen with one beam to the same galaxy seen with a beam of half the width.
 
 Maps are surface brightness on pixels of a third of the beam's FWHM. Pixel (2j, 2i) of the fine map is in the place of
-pixel (j, i) of the coarse one. The first network does two octaves at once.
+pixel (j, i) of the coarse one. The first network does three octaves at once, after a map that follows
+from a finer one.
 """
 
 from __future__ import annotations
@@ -190,8 +191,8 @@ class FirstOctaves(_Drawing):
     """The first octaves at once, from a map with errors, so that they are not held to it.
 
     Fewer would have to be right in what they do not show, since the next is held to them. Their coarse map is what is
-    given, as a beam of twice the width sees it. An FRI that is drawn is brought closer to what is given: jets are in
-    that, and not in the coarse map. What is drawn lacks the core, whose brightness is as ``cores`` say, see
+    given, as a beam of twice the width sees it. FRIs and hybrids that are drawn are brought closer to what is given:
+    jets are in that, and not in the coarse map. What is drawn lacks the core, whose brightness is as ``cores`` say, see
     `skygal.morphology.octave_cores.CORE_LEVELS`.
     """
 
@@ -224,8 +225,10 @@ class FirstOctaves(_Drawing):
         near = torch.cat([repeat_linearly(self.thin[2](_bend(self.quarter(near)))), grains[2]], 1)
         start = repeat_linearly(start)
         sky = self._change(start, near, logarithm(start).to(own))
-        fri = information[:, 3] > 0
-        return approach(sky, given, APPROACHES) if times is not None and bool(fri.any()) else sky
+        if times is None:
+            return sky
+        fri = information[:, 3:4, :1, :1] > 0
+        return torch.where(fri, approach(sky, given, APPROACHES), sky) if fri.any() else sky
 
 
 class OctaveGuide(nn.Module):

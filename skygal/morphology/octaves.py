@@ -221,7 +221,7 @@ def widen_stamps(stamps: np.ndarray, centre: np.ndarray, fwhm: float, factor: fl
 
 def begin_skies(stamps: np.ndarray, centre: np.ndarray, fr_class: np.ndarray, keys: np.ndarray, fwhm: float,
                 factor: float, mirrored: np.ndarray | None = None) -> list[SkyMap]:
-    """Return what octaves are drawn after, `BEGUN` of stamps, see `widen_stamps`, with what of them are cores apart.
+    """Return octave `BEGUN` of stamps, see `widen_stamps`, after which others are drawn, with what are cores apart.
 
     Parameters
     ----------
@@ -358,7 +358,7 @@ def draw_next(network: FirstOctaves | Octave, sky: SkyMap, beams: float, flags: 
     import torch
 
     sky = sky.lit()
-    # twice the coarse map's pixels are those of latents
+    # latents have pixels of twice the coarse map's
     step = 2 * network.pixels
     frame = tuple(side * 2**sky.octave // step for side in FRAME)
     whole, local = rng.standard_normal(WHOLE, np.float32), rng.standard_normal((*frame, LOCAL), np.float32)
