@@ -23,8 +23,8 @@ from skygal.seeds import Seeds
 
 def beams(wcs, shape):
     """Return the beams to be timed, by name."""
-    def see(beam):
-        return make_frame(wcs, shape, beam=beam).beam
+    def see(beam=None, psf=None):
+        return make_frame(wcs, shape, beam=beam, psf=psf).beam
 
     def function(ra, dec):
         return (8 + 2 * (dec - 30)) * u.arcsec, (5.4 + 0 * ra) * u.arcsec, (30 * (ra - 180)) * u.deg
@@ -33,8 +33,8 @@ def beams(wcs, shape):
     radius = np.hypot(x, y)
     dirty = np.exp(-radius**2 / 4) + 0.02 * np.cos(radius / 3) * np.exp(-radius / 100)
     return {"Gaussian, 3 pixels": see(Beam(5.4 * u.arcsec)), "Gaussian, 20 pixels": see(Beam(36 * u.arcsec)),
-            "varying Gaussian, 3 pixels": see(function), "PSF image, 129 x 129": see(dirty[448:577, 448:577]),
-            "PSF image, 1025 x 1025": see(dirty)}
+            "varying Gaussian, 3 pixels": see(function), "PSF image, 129 x 129": see(psf=dirty[448:577, 448:577]),
+            "PSF image, 1025 x 1025": see(psf=dirty)}
 
 
 def main():

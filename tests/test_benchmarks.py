@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy import units as u
 
 import skygal
 
@@ -131,6 +132,12 @@ def test_alone_they_say_what_they_need(name, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [f"{name}.py"])
     runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")
     assert capsys.readouterr().out.startswith("needs ")
+
+
+def test_noise_is_timed_for_every_kind_of_beam():
+    known = runpy.run_path(str(FOLDER / "noise.py"), run_name="noise")
+    found = known["beams"](skygal.make_wcs("12h00m00s +30d00m00s", 64, 1.8 * u.arcsec), (64, 64))
+    assert len(found) == 5 and [beam.psf is not None for beam in found.values()] == [False] * 3 + [True] * 2
 
 
 @pytest.mark.slow
