@@ -107,7 +107,7 @@ def test_mixed_corrections_agree_far_closer():
 
 
 def test_a_sky_is_brought_closer_to_what_is_shown_where_that_can_be_trusted():
-    """Where either is bright; what neither shows above a few hundredths of the peak stays."""
+    """Where that is bright; what it shows at less than some hundredths of its peak stays."""
     known, begun = gaussian(128, 14.0), 0.7 * np.roll(gaussian(128, 17.0), 6, 1)
     known[:, 110:] += 4e-3
     begun[:, 110:] += 2e-3

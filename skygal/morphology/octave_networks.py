@@ -1,8 +1,8 @@
 """The networks of octaves: from a galaxy seen with one beam to the same galaxy seen with a beam of half the width.
 
 Maps are surface brightness on pixels of a third of the beam's FWHM. Pixel (2j, 2i) of the fine map is in the place of
-pixel (j, i) of the coarse one. The first network does three octaves at once, after a map that follows
-from a finer one.
+pixel (j, i) of the coarse one. The first network does three octaves at once, after a
+map that follows from the one that is given.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class _Trunk(nn.Module):
 
 
 class _Drawing(nn.Module, ABC):
-    """A coarse map and latents to the fine map, whose pixels are ``ratio`` times smaller than the map's given.
+    """A coarse map and latents to the fine map, whose pixels are ``ratio`` times smaller than those of what is given.
 
     What the network gives is the logarithm of the factor by which the sky is brighter than what can be said of it from
     the coarse map alone, so that all of it is positive and it ends where that does. That is the coarse map, restored

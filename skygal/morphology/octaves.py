@@ -292,7 +292,7 @@ class SkyMap:
     first : (int, int)
         Row and column of its first pixel in the frame of that octave; they and its sides are even.
     octave : int
-        How many octaves were drawn.
+        Which octave it is: `BEGUN`, after which others are drawn, or one of these.
     core : (float, float, float)
         Row and column of the core in that frame, and its flux; it is a point at every resolution. Where what octaves
         are drawn after has none, one is placed in what is drawn.
