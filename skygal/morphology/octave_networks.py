@@ -1,8 +1,8 @@
 """The networks of octaves: from a galaxy seen with one beam to the same galaxy seen with a beam of half the width.
 
 Maps are surface brightness on pixels of a third of the beam's FWHM. Pixel (2j, 2i) of the fine map is in the place of
-pixel (j, i) of the coarse one. The first network does three octaves at once, after a
-map that follows from the one that is given.
+pixel (j, i) of the coarse one. The first network does three octaves at once, after a map that follows from the one
+that is given.
 """
 
 from __future__ import annotations
